@@ -1,0 +1,1 @@
+"""kew: a background task queue that lives inside an asyncio process."""

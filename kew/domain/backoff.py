@@ -1,0 +1,98 @@
+"""How long to wait before a retry. Pure: the random draw is an argument.
+
+Every `delay(n, draw)` takes the number of the retry (1, 2, ...) and a draw from [0, 1), and returns seconds, at least 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from kew.domain.errors import InvalidConfigError
+
+LONGEST_DELAY = 366 * 24 * 3600.0
+
+
+class Backoff(Protocol):
+    """Anything with this method can be a queue's or a task's backoff."""
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before retry number `retry` (from 1); `draw` is uniform in [0, 1)."""
+        ...
+
+
+def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not 0 <= value <= LONGEST_DELAY:
+        raise InvalidConfigError(
+            f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds, not {value!r}"
+        )
+
+
+def _factor(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 1 <= value <= 1000:
+        raise InvalidConfigError(f"factor must be from 1 to 1000, not {value!r}")
+
+
+def _share(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InvalidConfigError(f"jitter is a share from 0 to 1 of the delay, not {value!r}")
+
+
+@attrs.frozen
+class Exponential:
+    """`base * factor**(n-1)`, at most `cap`; `jitter` is the share of it that is drawn (1: "full jitter").
+
+    The formula and the name "full jitter": Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+
+    base: float = attrs.field(default=1.0, validator=_seconds)
+    factor: float = attrs.field(default=2.0, validator=_factor)
+    cap: float = attrs.field(default=LONGEST_DELAY, validator=_seconds)
+    jitter: float = attrs.field(default=0.0, validator=_share)
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before retry number `retry`."""
+        try:
+            full = min(self.cap, self.base * self.factor ** (retry - 1))
+        except OverflowError:
+            full = self.cap if self.base else 0.0
+        return full * (1 - self.jitter * draw)
+
+
+@attrs.frozen
+class Fixed:
+    """Always the same delay."""
+
+    seconds: float = attrs.field(validator=_seconds)
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before any retry."""
+        return self.seconds
+
+
+@attrs.frozen
+class Linear:
+    """`base + step * (n-1)`, at most `cap`."""
+
+    base: float = attrs.field(default=1.0, validator=_seconds)
+    step: float = attrs.field(default=1.0, validator=_seconds)
+    cap: float = attrs.field(default=LONGEST_DELAY, validator=_seconds)
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before retry number `retry`."""
+        return min(self.cap, self.base + self.step * (retry - 1))
+
+
+@attrs.frozen
+class Custom:
+    """A user's own function from the retry's number to seconds; what it returns is bounded to [0, a year]."""
+
+    function: Callable[[int], float]
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before retry number `retry`; whatever the function raises is raised."""
+        seconds = float(self.function(retry))
+        return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_DELAY)

@@ -1,0 +1,101 @@
+"""The circuit breaker of a queue, shared by all processes: a value, a policy and pure functions.
+
+    CLOSED -(n consecutive failures)-> OPEN -(reset timeout)-> HALF_OPEN -(a probe succeeds)-> CLOSED
+                                                                        -(a probe fails)----> OPEN
+
+Each change begins a new *epoch*. A lease remembers the epoch of its grant; outcomes of earlier epochs count for nothing, so
+a straggler from before the break can neither close nor open it. In HALF_OPEN every lease of the epoch is a probe;
+`probes` counts those in flight.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from kew.domain.config import Settings
+
+
+class BreakerState(enum.StrEnum):
+    """CLOSED lets tasks pass, OPEN none, HALF_OPEN as many as there are free probes."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@attrs.frozen(kw_only=True)
+class Breaker:
+    """The breaker's memory; `opened_at` is an instant of the store (ms)."""
+
+    state: BreakerState = BreakerState.CLOSED
+    failures: int = 0
+    opened_at: int = 0
+    epoch: int = 0
+    probes: int = 0
+
+
+def judged(breaker: Breaker, settings: Settings, now: int) -> Breaker:
+    """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed."""
+    if breaker.state is BreakerState.OPEN and now >= reopens_at(breaker, settings):
+        return Breaker(state=BreakerState.HALF_OPEN, epoch=breaker.epoch + 1)
+    return breaker
+
+
+def reopens_at(breaker: Breaker, settings: Settings) -> int:
+    """When an OPEN breaker will let a probe through (ms)."""
+    return breaker.opened_at + settings.breaker_reset_ms
+
+
+def allowance(breaker: Breaker, settings: Settings) -> int | None:
+    """How many more leases a judged breaker lets through; None: it sets no limit."""
+    match breaker.state:
+        case BreakerState.CLOSED:
+            return None
+        case BreakerState.OPEN:
+            return 0
+        case BreakerState.HALF_OPEN:
+            return max(0, settings.breaker_probes - breaker.probes)
+
+
+def granted(breaker: Breaker, leases: int) -> Breaker:
+    """After `leases` were granted: in HALF_OPEN they are probes."""
+    if breaker.state is not BreakerState.HALF_OPEN or not leases:
+        return breaker
+    return attrs.evolve(breaker, probes=breaker.probes + leases)
+
+
+def succeeded(breaker: Breaker, *, epoch: int) -> Breaker:
+    """After a success of a lease granted in `epoch`."""
+    if epoch != breaker.epoch:
+        return breaker
+    if breaker.state is BreakerState.HALF_OPEN:
+        return Breaker(epoch=breaker.epoch + 1)
+    return attrs.evolve(breaker, failures=0) if breaker.failures else breaker
+
+
+def failed(breaker: Breaker, settings: Settings, now: int, *, epoch: int) -> Breaker:
+    """After a failed attempt of a lease granted in `epoch`; `breaker_failures` 0 means: never opens."""
+    if (
+        epoch != breaker.epoch
+        or breaker.state is BreakerState.OPEN
+        or not settings.breaker_failures
+    ):
+        return breaker
+    failures = breaker.failures + 1
+    if breaker.state is BreakerState.HALF_OPEN or failures >= settings.breaker_failures:
+        return Breaker(state=BreakerState.OPEN, opened_at=now, epoch=breaker.epoch + 1)
+    return attrs.evolve(breaker, failures=failures)
+
+
+def returned(breaker: Breaker, *, epoch: int) -> Breaker:
+    """After a lease of `epoch` ended without an outcome (lost, released, cancelled): its probe is free again."""
+    if epoch != breaker.epoch or breaker.state is not BreakerState.HALF_OPEN:
+        return breaker
+    return attrs.evolve(breaker, probes=breaker.probes - 1)
+
+
+def reset(breaker: Breaker) -> Breaker:
+    """Closed by a person."""
+    return Breaker(epoch=breaker.epoch + 1)

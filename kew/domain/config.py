@@ -1,0 +1,184 @@
+"""What a queue is told to be: `QueueConfig`, in a person's units, and `Settings`, what all processes share of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential
+from kew.domain.errors import InvalidConfigError
+from kew.domain.retry import ErrorTypes, RetryPolicy
+from kew.domain.task import QueuePriority
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MOST_WORKERS = 100_000
+MOST_TASKS = 1_000_000_000
+SHORTEST_LEASE = 0.2
+SHORTEST_TTL = 61.0  # longer than a submit is repeated, so that a repeat still meets its record
+DAY = 24 * 3600.0
+
+
+def check_name(name: object, what: str = "queue name") -> str:
+    """The name itself if it matches `[A-Za-z0-9_.-]{1,64}`, else `InvalidConfigError`."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InvalidConfigError(
+            f"{what} {name!r} is not usable: 1 to 64 letters, digits, and '_', '.', '-'"
+        )
+    return name
+
+
+def _whole(least: int, most: int, *, optional: bool = False) -> Any:
+    def check(instance: object, attribute: attrs.Attribute[int], value: object) -> None:
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            or_none = " or None" if optional else ""
+            raise InvalidConfigError(
+                f"{attribute.name} must be a whole number from {least} to {most}{or_none}, not {value!r}"
+            )
+
+    return check
+
+
+def _seconds(least: float, most: float = LONGEST_DELAY, *, optional: bool = False) -> Any:
+    def check(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+        if value is None and optional:
+            return
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not least <= value <= most
+        ):
+            raise InvalidConfigError(
+                f"{attribute.name} must be from {least} to {most:.0f} seconds, not {value!r}"
+            )
+
+    return check
+
+
+def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    check_name(value)
+
+
+def _priority(value: object) -> QueuePriority:
+    try:
+        return QueuePriority(value)  # type: ignore[arg-type]  # refused below if it is none
+    except ValueError:
+        raise InvalidConfigError(
+            f"priority must be HIGH (1), MEDIUM (2) or LOW (3), not {value!r}"
+        ) from None
+
+
+def check_priority(value: object) -> QueuePriority:
+    """The priority itself, from the enum or its number, else `InvalidConfigError`."""
+    return _priority(value)
+
+
+def _errors(instance: object, attribute: attrs.Attribute[ErrorTypes], value: object) -> None:
+    kinds = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise InvalidConfigError(
+            f"{attribute.name} must be a tuple of exception classes, not {value!r}"
+        )
+
+
+def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not callable(getattr(value, "delay", None)):
+        raise InvalidConfigError(
+            "backoff must be Exponential, Fixed, Linear, Custom or an object with delay(retry, draw), "
+            f"not {value!r}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What the store keeps of a queue's configuration and judges by, for all processes alike; ms and counts.
+
+    `breaker_failures` 0: the breaker never opens.
+    """
+
+    max_workers: int = 10
+    max_size: int = 1000
+    breaker_failures: int = 3
+    breaker_reset_ms: int = 60_000
+    breaker_probes: int = 1
+    max_retries: int = 0
+    retry_delay_ms: int = 1000
+    max_deliveries: int = 5
+    task_ttl_ms: int = 24 * 3600 * 1000
+    dead_letter_ttl_ms: int = 30 * 24 * 3600 * 1000
+
+
+def to_ms(seconds: float) -> int:
+    """Milliseconds, rounded; a positive duration never becomes 0."""
+    return max(round(seconds * 1000), 1) if seconds > 0 else 0
+
+
+@attrs.frozen
+class QueueConfig:
+    """A queue. Every duration is in seconds. A value that can't be raises `InvalidConfigError`, also a `ValueError`.
+
+    `priority` is the default priority of the queue's tasks and, where the manager has a `max_concurrency`, the order in
+    which queues are served. `max_workers` bounds the leases over all processes, `max_workers_per_process` this
+    process's share. `max_circuit_breaker_failures` None: no breaker. `lease` is how long a worker may be silent before
+    its tasks are given to another; it is extended every third of it. `max_deliveries` bounds how often a task may take its
+    worker down. Records live for `task_ttl` after their end, failed ones for `dead_letter_ttl`.
+    """
+
+    name: str = attrs.field(validator=_name)
+    max_workers: int = attrs.field(default=10, validator=_whole(1, MOST_WORKERS))
+    priority: QueuePriority = attrs.field(default=QueuePriority.MEDIUM, converter=_priority)
+    max_size: int = attrs.field(default=1000, validator=_whole(1, MOST_TASKS))
+    task_timeout: float = attrs.field(default=3600, validator=_seconds(0.001))
+    max_circuit_breaker_failures: int | None = attrs.field(
+        default=3, validator=_whole(1, MOST_TASKS, optional=True)
+    )
+    circuit_breaker_reset_timeout: float = attrs.field(default=60, validator=_seconds(0.001))
+    max_retries: int = attrs.field(default=0, validator=_whole(0, MOST_TASKS))
+    retry_delay: float = attrs.field(default=1.0, validator=_seconds(0))
+    backoff: Backoff | None = attrs.field(default=None, validator=_backoff, kw_only=True)
+    retry_on: ErrorTypes = attrs.field(default=(BaseException,), validator=_errors, kw_only=True)
+    give_up_on: ErrorTypes = attrs.field(default=(), validator=_errors, kw_only=True)
+    lease: float = attrs.field(default=15.0, validator=_seconds(SHORTEST_LEASE, DAY), kw_only=True)
+    max_workers_per_process: int | None = attrs.field(
+        default=None, validator=_whole(1, MOST_WORKERS, optional=True), kw_only=True
+    )
+    max_deliveries: int = attrs.field(default=5, validator=_whole(0, MOST_TASKS), kw_only=True)
+    task_ttl: float = attrs.field(default=DAY, validator=_seconds(SHORTEST_TTL), kw_only=True)
+    dead_letter_ttl: float = attrs.field(
+        default=30 * DAY, validator=_seconds(SHORTEST_TTL), kw_only=True
+    )
+    circuit_breaker_probes: int = attrs.field(
+        default=1, validator=_whole(1, MOST_WORKERS), kw_only=True
+    )
+
+    @property
+    def slots(self) -> int:
+        """How many tasks one process may run at once."""
+        return min(self.max_workers, self.max_workers_per_process or self.max_workers)
+
+    def settings(self) -> Settings:
+        """What of this all processes share."""
+        return Settings(
+            max_workers=self.max_workers,
+            max_size=self.max_size,
+            breaker_failures=self.max_circuit_breaker_failures or 0,
+            breaker_reset_ms=to_ms(self.circuit_breaker_reset_timeout),
+            breaker_probes=self.circuit_breaker_probes,
+            max_retries=self.max_retries,
+            retry_delay_ms=to_ms(self.retry_delay),
+            max_deliveries=self.max_deliveries,
+            task_ttl_ms=to_ms(self.task_ttl),
+            dead_letter_ttl_ms=to_ms(self.dead_letter_ttl),
+        )
+
+    def retry_policy(self) -> RetryPolicy:
+        """The queue's own retry policy; tasks may override parts of it."""
+        return RetryPolicy(
+            max_retries=self.max_retries,
+            backoff=self.backoff or Exponential(base=self.retry_delay),
+            retry_on=self.retry_on,
+            give_up_on=self.give_up_on,
+        )

@@ -1,0 +1,127 @@
+"""One tree of errors: everything that kew raises for a caller stands here, with its attributes.
+
+An expected outcome between a service and a store (duplicate, full, stale) is a value, not an error; it becomes
+one of these only where a caller has to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TaskQueueError(Exception):
+    """Base of every error that kew raises for a caller."""
+
+
+class InvalidConfigError(TaskQueueError, ValueError):
+    """A setting that can't be: nothing was created. The message names the setting and the legal values."""
+
+
+class InvalidTaskError(TaskQueueError, ValueError):
+    """A task that can't be stored as it was given (its id, its arguments, its options): nothing was stored."""
+
+    def __init__(self, task_id: str, reason: str) -> None:
+        super().__init__(f"task {task_id!r} was not submitted: {reason}")
+        self.task_id = task_id
+        self.reason = reason
+
+
+class TaskAlreadyExistsError(TaskQueueError):
+    """The id is in use in this namespace. `accepted`: ids of the same call that are in already (large batches)."""
+
+    def __init__(self, task_id: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(
+            f"task id {task_id!r} is already used; choose another one, or wait until its record has expired"
+        )
+        self.task_id = task_id
+        self.accepted = tuple(accepted)
+
+
+class TaskNotFoundError(TaskQueueError):
+    """No record of this id: never submitted, expired (`task_ttl`), or cleaned."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task {task_id!r}: never submitted here, or its record has expired")
+        self.task_id = task_id
+
+
+class QueueNotFoundError(TaskQueueError):
+    """No process has declared this queue in this namespace."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"no queue {queue!r}; declare it first: await manager.create_queue(...)")
+        self.queue = queue
+
+
+class QueueProcessorError(TaskQueueError):
+    """A queue can't take or serve the call just now; its subclasses say why."""
+
+
+class QueueFullError(QueueProcessorError):
+    """Beyond `max_size` waiting tasks; nothing of the refused piece was stored. `accepted`: ids that are in."""
+
+    def __init__(self, queue: str, max_size: int, accepted: Sequence[str] = ()) -> None:
+        super().__init__(f"queue {queue!r} is full (max_size={max_size}); try again later")
+        self.queue = queue
+        self.max_size = max_size
+        self.accepted = tuple(accepted)
+
+
+class SubmitUncertainError(QueueProcessorError):
+    """The store stopped answering: the task may be in or not. Submit again with `_token=error.token`: no duplicate."""
+
+    def __init__(self, task_id: str, token: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(
+            f"the store did not answer whether task {task_id!r} was stored; "
+            "resume with submit_task(..., _token=error.token), which can't make a duplicate"
+        )
+        self.task_id = task_id
+        self.token = token
+        self.accepted = tuple(accepted)
+
+
+class StoreUnavailableError(QueueProcessorError):
+    """The store can't be reached, and what was asked was surely not done."""
+
+
+class StoreUnsuitableError(TaskQueueError):
+    """The store answers but must not be used: wrong password, too old, a replica, evicting. The message advises."""
+
+
+class TaskFailedError(TaskQueueError):
+    """The awaited task ended as FAILED; `info` is its status."""
+
+    def __init__(self, task_id: str, error: str, info: object) -> None:
+        super().__init__(f"task {task_id!r} failed: {error}")
+        self.task_id = task_id
+        self.error = error
+        self.info = info
+
+
+class TaskCancelledError(TaskQueueError):
+    """The awaited task ended as CANCELLED; `info` is its status."""
+
+    def __init__(self, task_id: str, info: object) -> None:
+        super().__init__(f"task {task_id!r} was cancelled")
+        self.task_id = task_id
+        self.info = info
+
+
+class UnknownFunctionError(TaskQueueError):
+    """This process knows no function of that name."""
+
+
+class Retry(Exception):  # noqa: N818 - raised by a task's own code, where it reads as a verb
+    """Raise it in a task to fail this attempt and run again `after` seconds later, if a retry is left."""
+
+    def __init__(self, after: float, message: str = "") -> None:
+        super().__init__(message or f"retry asked for in {after} s")
+        self.after = after
+
+
+class GiveUp(Exception):  # noqa: N818 - raised by a task's own code, where it reads as a verb
+    """Raise it in a task to fail for good, whatever retries are left."""
+
+
+class IllegalTransition(AssertionError):  # noqa: N818 - a bug in kew, never an answer to a caller
+    """An event that the lifecycle table doesn't allow in this state: nothing was changed."""

@@ -1,0 +1,341 @@
+"""The pure queue: every operation as a function from a view of one queue to the changes wanted and the answer.
+
+Nothing here is applied: a caller (the memory store, the search of all interleavings) hands in a `View`, applies the
+`Change` it gets back, and asks again. The Lua scripts of the Redis store mirror these functions; a differential test holds them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import attrs
+
+from kew.domain import breaker as breakers
+from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.config import Settings
+from kew.domain.events import CancelRequested, Claimed, Failed, Lost, Orphaned, Replayed, Succeeded
+from kew.domain.lifecycle import Effect, step
+from kew.domain.requests import (
+    ClaimRequest,
+    Grant,
+    Group,
+    GroupOutcome,
+    LeaseRef,
+    Settlement,
+    SettleOutcome,
+    Word,
+)
+from kew.domain.task import Submission, Task, TaskStatus, is_absent
+
+RECOVER_AT_ONCE = 100  # ended leases that one claim takes back before it grants
+
+
+@attrs.frozen(kw_only=True)
+class QueueState:
+    """What a queue remembers besides its tasks. `ticket` and `token` are the last ones given out."""
+
+    settings: Settings
+    version: int = 1
+    paused: bool = False
+    breaker: Breaker = Breaker()
+    ticket: int = 0
+    token: int = 0
+
+
+class View(Protocol):
+    """One queue as it is at this moment; reading it changes nothing."""
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        ...
+
+    @property
+    def state(self) -> QueueState:
+        """All but the tasks."""
+        ...
+
+    def find(self, task_id: str) -> Task | None:
+        """The record of an id in the whole namespace, whichever queue it is in."""
+        ...
+
+    def waiting(self) -> int:
+        """How many tasks are QUEUED or RETRY, due or not."""
+        ...
+
+    def held(self) -> int:
+        """How many leases are current, ended ones included."""
+        ...
+
+    def ready(self, incarnation: str, now: int, limit: int) -> Sequence[Task]:
+        """Due tasks that this incarnation can run, in order, at most `limit`."""
+        ...
+
+    def overdue(self, now: int, limit: int) -> Sequence[Task]:
+        """Tasks whose lease has ended, earliest first, at most `limit`."""
+        ...
+
+    def leases_of(self, prefix: str) -> Sequence[Task]:
+        """Tasks whose current lease begins with `prefix`."""
+        ...
+
+    def lane(self, key: str) -> int:
+        """The last sequence answered on a lane; 0: the lane is unknown."""
+        ...
+
+    def next_due(self, incarnation: str, now: int) -> int | None:
+        """The earliest due time after `now` of a waiting task that this incarnation can run (ms)."""
+        ...
+
+    def next_lease_end(self) -> int | None:
+        """The earliest end of a current lease (ms)."""
+        ...
+
+
+@attrs.frozen
+class Change:
+    """What an operation wants written, all of it or nothing: whole records, the queue's state, a lane's last sequence."""
+
+    tasks: Sequence[Task] = ()
+    state: QueueState | None = None
+    lane: tuple[str, int] | None = None
+
+
+NOTHING = Change()
+
+
+# --- submit
+
+
+def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
+    """Store a group or refuse it whole."""
+    repeated = 0
+    seen: set[str] = set()
+    for call in group.submissions:
+        known = view.find(call.id)
+        same = known is not None and not is_absent(known, now) and known.call.nonce == call.nonce
+        if call.id in seen or (known is not None and not is_absent(known, now) and not same):
+            return NOTHING, GroupOutcome(Word.DUPLICATE, call.id)
+        seen.add(call.id)
+        repeated += same
+    if repeated:  # a group is stored whole or not at all, so one of its own means all of them
+        return NOTHING, GroupOutcome(Word.SAME)
+    if view.waiting() + len(group.submissions) > view.state.settings.max_size:
+        return NOTHING, GroupOutcome(Word.FULL)
+    ticket = view.state.ticket
+    tasks = [_stored(view, call, ticket + n, now) for n, call in enumerate(group.submissions, 1)]
+    return Change(tasks, attrs.evolve(view.state, ticket=ticket + len(tasks))), GroupOutcome(
+        Word.DONE
+    )
+
+
+def _stored(view: View, call: Submission, ticket: int, now: int) -> Task:
+    due = call.due_at if call.due_at is not None else now + call.delay_ms
+    return Task(
+        call=call,
+        queue=view.name,
+        status=TaskStatus.QUEUED,
+        ready_at=max(due, now),
+        ticket=ticket,
+        queued_at=now,
+    )
+
+
+# --- claim and recover
+
+
+def recover(view: View, now: int, limit: int = RECOVER_AT_ONCE) -> Change:
+    """Take back what is held under ended leases, earliest first, at most `limit`."""
+    state, tasks = view.state, []
+    for task in view.overdue(now, limit):
+        lost, effect = step(task, Lost(), now, state.settings)
+        state = _carried_out(state, effect, task.epoch, now)
+        tasks.append(lost)
+    return Change(tasks, state) if tasks else NOTHING
+
+
+def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
+    """Grant up to `want` leases, under every limit. The caller has recovered ended leases just before."""
+    version, last = view.state.version, view.lane(request.lane_key)
+    if request.sequence <= last:
+        return NOTHING, _granted_before(view, request, now, last)
+    if request.sequence > 1 and last == 0:
+        return NOTHING, Grant(word=Word.NO_LANE, version=version)
+    state = attrs.evolve(
+        view.state, breaker=breakers.judged(view.state.breaker, view.state.settings, now)
+    )
+    room = min(request.want, free_leases(state, view.held()))
+    found = view.ready(request.incarnation, now, room) if room else ()
+    epoch, token = state.breaker.epoch, state.token
+    tasks = [
+        step(task, _lease(request, n, token + n, epoch), now, state.settings)[0]
+        for n, task in enumerate(found, 1)
+    ]
+    state = attrs.evolve(
+        state, token=token + len(tasks), breaker=breakers.granted(state.breaker, len(tasks))
+    )
+    short = len(tasks) < request.want
+    wait = _wait_ms(view, state, request, len(tasks), now) if short else 0
+    return Change(tasks, state, (request.lane_key, request.sequence)), Grant(
+        word=Word.DONE, tasks=tuple(tasks), wait_ms=wait, version=version
+    )
+
+
+def _lease(request: ClaimRequest, index: int, token: int, epoch: int) -> Claimed:
+    return Claimed(lease=request.lease(index), lease_ms=request.lease_ms, token=token, epoch=epoch)
+
+
+def _granted_before(view: View, request: ClaimRequest, now: int, last: int) -> Grant:
+    """A repeat gets those of its leases that are still live; anything older than the last claim gets nothing."""
+    tasks: Iterable[Task] = ()
+    if request.sequence == last:
+        prefix = f"{request.lane_key}.{request.sequence}."
+        live = [task for task in view.leases_of(prefix) if task.lease_until > now]
+        tasks = sorted(live, key=lambda task: task.token)
+    return Grant(word=Word.SAME, tasks=tuple(tasks), wait_ms=0, version=view.state.version)
+
+
+def free_leases(state: QueueState, held: int) -> int:
+    """How many more leases the queue may grant now; its breaker has been judged."""
+    if state.paused:
+        return 0
+    free = max(0, state.settings.max_workers - held)
+    probes = breakers.allowance(state.breaker, state.settings)
+    return free if probes is None else min(free, probes)
+
+
+def _wait_ms(
+    view: View, state: QueueState, request: ClaimRequest, taken: int, now: int
+) -> int | None:
+    """How long until time alone may bring more: a lease ends, the breaker lets a probe through, a task is due."""
+    instants = [view.next_lease_end()]
+    if taken:
+        instants.append(now + request.lease_ms)
+    if state.breaker.state is BreakerState.OPEN:
+        instants.append(breakers.reopens_at(state.breaker, state.settings))
+    if free_leases(state, view.held() + taken):
+        instants.append(view.next_due(request.incarnation, now))
+    known = [instant for instant in instants if instant is not None]
+    return max(0, min(known) - now) if known else None
+
+
+# --- settle and extend
+
+
+def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, SettleOutcome]:
+    """Apply an outcome under its lease's identity; repeated, it gets the same answer; under another lease, STALE."""
+    task = view.find(settlement.task_id)
+    if task is None or is_absent(task, now) or task.queue != view.name:
+        return NOTHING, SettleOutcome(Word.STALE)
+    if task.lease != settlement.lease:
+        same = task.settled == f"{settlement.lease}:{outcome_word(settlement)}"
+        return NOTHING, SettleOutcome(Word.SAME, task.status) if same else SettleOutcome(Word.STALE)
+    after, effect = step(task, settlement.event, now, view.state.settings)
+    state = _carried_out(view.state, effect, task.epoch, now)
+    return Change((after,), state), SettleOutcome(Word.DONE, after.status)
+
+
+def outcome_word(settlement: Settlement) -> str:
+    """How a settled lease's outcome is remembered."""
+    match settlement.event:
+        case Succeeded():
+            return "succeed"
+        case Failed(retry_after_ms=None):
+            return "fail"
+        case Failed():
+            return "retry"
+        case _:
+            return "release"
+
+
+def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:
+    """Prolong a live lease to `lease_ms` from now; never revive an ended one. CANCEL: and the task is to stop."""
+    task = view.find(ref.task_id)
+    if (
+        task is None
+        or task.lease != ref.lease
+        or task.lease_until <= now
+        or task.queue != view.name
+    ):
+        return NOTHING, Word.STALE
+    word = Word.CANCEL if task.cancel_requested else Word.DONE
+    return Change((task.moved(lease_until=now + lease_ms),)), word
+
+
+def _carried_out(state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
+    """The queue's state after an effect of a lease granted in `epoch`."""
+    before = breakers.judged(state.breaker, state.settings, now)
+    match effect:
+        case Effect.COUNT_SUCCESS:
+            after = breakers.succeeded(before, epoch=epoch)
+        case Effect.COUNT_FAILURE:
+            after = breakers.failed(before, state.settings, now, epoch=epoch)
+        case Effect.RETURN_PROBE:
+            after = breakers.returned(before, epoch=epoch)
+        case _:
+            return state
+    return state if after is state.breaker else attrs.evolve(state, breaker=after)
+
+
+# --- what people ask for
+
+
+def cancel(view: View, task_id: str, ticket: int | None, now: int) -> tuple[Change, Word]:
+    """Cancel a waiting task (DONE), or ask the holder of a running one to stop (CANCEL).
+
+    `ticket` names the task's incarnation, since an id may be used again; None: whichever it is now.
+    """
+    task = _named(view, task_id, ticket, now)
+    if task is None:
+        return NOTHING, Word.MISSING
+    if task.is_terminal:
+        return NOTHING, Word.SAME if task.status is TaskStatus.CANCELLED else Word.ENDED
+    after, effect = step(task, CancelRequested(), now, view.state.settings)
+    return Change((after,)), Word.CANCEL if effect else Word.DONE
+
+
+def replay(view: View, task_id: str, ticket: int | None, now: int) -> tuple[Change, Word]:
+    """Put a FAILED or CANCELLED task back, its failures and losses forgotten; a repeat changes nothing (SAME)."""
+    task = _named(view, task_id, ticket, now)
+    if task is None:
+        return NOTHING, Word.MISSING
+    if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+        return Change((step(task, Replayed(), now, view.state.settings)[0],)), Word.DONE
+    return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME
+
+
+def _named(view: View, task_id: str, ticket: int | None, now: int) -> Task | None:
+    task = view.find(task_id)
+    if task is None or is_absent(task, now) or task.queue != view.name:
+        return None
+    return task if ticket is None or task.ticket == ticket else None
+
+
+def orphan(view: View, task: Task, now: int) -> Change:
+    """Fail a waiting pinned task whose only process has gone."""
+    return Change((step(task, Orphaned(), now, view.state.settings)[0],))
+
+
+def pause(view: View, *, paused: bool) -> Change:
+    """Grant no more leases, or grant them again; running tasks go on."""
+    return Change((), attrs.evolve(view.state, paused=paused))
+
+
+def configure(view: View, settings: Settings) -> Change:
+    """The latest declaration wins; an equal one changes nothing, not even the version."""
+    if settings == view.state.settings:
+        return NOTHING
+    return Change((), attrs.evolve(view.state, settings=settings, version=view.state.version + 1))
+
+
+def record_failure(view: View, now: int) -> Change:
+    """Count a failure that a person observed."""
+    before = breakers.judged(view.state.breaker, view.state.settings, now)
+    after = breakers.failed(before, view.state.settings, now, epoch=before.epoch)
+    return Change((), attrs.evolve(view.state, breaker=after))
+
+
+def reset_breaker(view: View) -> Change:
+    """Close the breaker."""
+    return Change((), attrs.evolve(view.state, breaker=breakers.reset(view.state.breaker)))

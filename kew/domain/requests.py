@@ -1,0 +1,109 @@
+"""What workers and submitters ask of a queue, and the words they are answered with. All of it crosses the store port."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from kew.domain.events import Event
+from kew.domain.task import Submission, Task, TaskStatus
+
+
+class Word(enum.StrEnum):
+    """The closed set of answers; an outcome is a value, never an exception."""
+
+    DONE = "done"  # applied now
+    SAME = "same"  # this very request was applied before: its answer again
+    DUPLICATE = "duplicate"  # the id is used
+    FULL = "full"  # max_size
+    STALE = "stale"  # the lease named is not current: nothing changed
+    CANCEL = "cancel"  # extended, and somebody wants the task to stop
+    MISSING = "missing"  # no such task
+    ENDED = "ended"  # the task has ended: nothing to cancel
+    ILLEGAL = "illegal"  # the lifecycle doesn't allow it: nothing changed
+    NO_QUEUE = "no_queue"  # nobody declared the queue
+    NO_WORKER = "no_worker"  # the incarnation hasn't announced itself, or its presence has ended
+    NO_LANE = "no_lane"  # the store doesn't know the lane at this sequence: begin a new one
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """Submissions that go in together or not at all; others' groups in the same call have outcomes of their own."""
+
+    submissions: tuple[Submission, ...]
+
+
+@attrs.frozen
+class GroupOutcome:
+    """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, FULL or NO_QUEUE."""
+
+    word: Word
+    task_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ClaimRequest:
+    """Up to `want` tasks for a lane of `incarnation`, each under a lease of `lease_ms`.
+
+    A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is identical. Sequences begin at 1.
+    """
+
+    incarnation: str
+    lane: int
+    sequence: int
+    want: int
+    lease_ms: int
+
+    @property
+    def lane_key(self) -> str:
+        """The lane's name in the store."""
+        return f"{self.incarnation}.{self.lane}"
+
+    def lease(self, index: int) -> str:
+        """The identity of the claim's lease number `index`: unique for ever."""
+        return f"{self.incarnation}.{self.lane}.{self.sequence}.{index}"
+
+
+def holder_of(lease: str) -> str:
+    """The incarnation that a lease was granted to."""
+    return lease.partition(".")[0]
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """The answer to a claim: tasks in order, each PROCESSING under its lease.
+
+    `word` is DONE, SAME (a repeat), NO_QUEUE, NO_WORKER or NO_LANE. `wait_ms`: where fewer were granted than wanted, how long until time alone may
+    change that; None: only a notification can. `version` is that of the queue's settings.
+    """
+
+    word: Word
+    tasks: tuple[Task, ...] = ()
+    wait_ms: int | None = None
+    version: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """The outcome of one attempt: `Succeeded`, `Failed` or `Released`, under the identity of its lease."""
+
+    task_id: str
+    lease: str
+    event: Event
+
+
+@attrs.frozen
+class SettleOutcome:
+    """DONE or SAME with the status that the task went to, or STALE."""
+
+    word: Word
+    status: TaskStatus | None = None
+
+
+@attrs.frozen
+class LeaseRef:
+    """A lease that its holder wants to keep."""
+
+    task_id: str
+    lease: str

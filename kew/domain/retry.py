@@ -1,0 +1,44 @@
+"""Whether a failed attempt runs again, and when. Decided once, in the worker, before the store is told."""
+
+from __future__ import annotations
+
+import attrs
+
+from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential
+from kew.domain.errors import GiveUp, Retry
+
+ErrorTypes = tuple[type[BaseException], ...]
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """`give_up_on` wins over `retry_on`; an error of neither kind is final."""
+
+    max_retries: int = 0
+    backoff: Backoff = Exponential()
+    retry_on: ErrorTypes = (BaseException,)
+    give_up_on: ErrorTypes = ()
+
+
+def retry_after_ms(
+    policy: RetryPolicy, *, failures: int, error: BaseException, draw: float
+) -> int | None:
+    """Milliseconds until the next attempt, or None: this failure is final.
+
+    `failures` counts the failed attempts before this one. A `Retry` sets its own delay but needs a retry left like any other.
+    """
+    if failures >= policy.max_retries or not _is_retryable(policy, error):
+        return None
+    if isinstance(error, Retry):
+        seconds = min(max(float(error.after), 0.0), LONGEST_DELAY)
+    else:
+        seconds = policy.backoff.delay(failures + 1, draw)
+    return round(seconds * 1000)
+
+
+def _is_retryable(policy: RetryPolicy, error: BaseException) -> bool:
+    if isinstance(error, Retry):
+        return True
+    if isinstance(error, GiveUp) or isinstance(error, policy.give_up_on):
+        return False
+    return isinstance(error, policy.retry_on)

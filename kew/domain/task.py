@@ -1,0 +1,151 @@
+"""A task as a value: what was submitted (`Submission`, never changed) and how far it has come (`Task`).
+
+Instants are integer milliseconds of the store's clock since 1970; durations are integer milliseconds.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+from kew.domain.errors import InvalidTaskError
+
+MAX_ID_BYTES = 256
+PINNED = "@"
+
+
+class TaskStatus(enum.StrEnum):
+    """Where a task is. COMPLETED, FAILED and CANCELLED are ends."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RETRY = "retry"
+    CANCELLED = "cancelled"
+
+
+WAITING = frozenset({TaskStatus.QUEUED, TaskStatus.RETRY})
+TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+
+
+class QueuePriority(enum.IntEnum):
+    """Lower numbers go first."""
+
+    HIGH = 1
+    MEDIUM = 2
+    LOW = 3
+
+
+def pinned_name(incarnation: str, name: str) -> str:
+    """The function name of a closure or lambda: only the process `incarnation` can run it."""
+    return f"{PINNED}{incarnation}/{name}"
+
+
+def check_task_id(task_id: object) -> str:
+    """The id itself if it can be one (text, 1 to 256 bytes of UTF-8), else `InvalidTaskError`."""
+    if not isinstance(task_id, str):
+        raise InvalidTaskError(repr(task_id), f"a task id is text, not {type(task_id).__name__}")
+    try:
+        size = len(task_id.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidTaskError(ascii(task_id), "its id is not valid Unicode") from error
+    if not 0 < size <= MAX_ID_BYTES:
+        raise InvalidTaskError(
+            task_id[:40], f"a task id has 1 to {MAX_ID_BYTES} bytes, this one {size}"
+        )
+    return task_id
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """A call to be made, as it crosses the port. Sizes and ids were checked before it was built.
+
+    `nonce` makes repeating the submit safe. A due time is either `due_at` (an instant that a person gave, ms) or
+    `delay_ms` from the moment of storing; neither: ready at once. The last three are None where the queue's
+    own settings hold.
+    """
+
+    id: str
+    nonce: str
+    task_type: str
+    function: str
+    payload: bytes
+    priority: int
+    due_at: int | None = None
+    delay_ms: int = 0
+    at_most_once: bool = False
+    max_retries: int | None = None
+    retry_delay_ms: int | None = None
+    timeout_ms: int | None = None
+
+    @property
+    def pinned_to(self) -> str:
+        """The incarnation of the only process that can run it, or "" where any may."""
+        return self.function[1:].partition("/")[0] if self.function.startswith(PINNED) else ""
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Task:
+    """One task and how far it has come.
+
+    `attempt` counts claims and is never reused; `failures` and `losses` count towards `max_retries` and
+    `max_deliveries`, and replay resets them. `lease` is the identity of the current lease ("" without one),
+    `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant. `settled` remembers the last
+    settled lease and its outcome, so that a repeated settle gets its answer. `watchers` are the incarnations that want
+    to be told of the end.
+    """
+
+    call: Submission
+    queue: str
+    status: TaskStatus
+    ready_at: int
+    ticket: int
+    queued_at: int
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    lease: str = ""
+    lease_until: int = 0
+    token: int = 0
+    epoch: int = 0
+    started_at: int = 0
+    cancel_requested: bool = False
+    settled: str = ""
+    ended_at: int = 0
+    expires_at: int = 0
+    result: bytes = b""
+    error: str = ""
+    watchers: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.call.id
+
+    @property
+    def is_terminal(self) -> bool:
+        """It has ended as COMPLETED, FAILED or CANCELLED."""
+        return self.status in TERMINAL
+
+    @property
+    def is_waiting(self) -> bool:
+        """It is QUEUED or RETRY, due or not."""
+        return self.status in WAITING
+
+    def moved(self, **changes: Any) -> Task:
+        """A copy with these fields changed: `attrs.evolve` without its per-field cost, for the hot path.
+
+        `Any`: the fields have many types, and only the lifecycle calls this.
+        """
+        copy = object.__new__(Task)
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
+        return copy
+
+
+def is_absent(task: Task, now: int) -> bool:
+    """An ended record is absent from `expires_at` on, whether or not maintenance has removed it yet."""
+    return 0 < task.expires_at <= now
