@@ -1,0 +1,59 @@
+"""Waiting tasks of one priority and one function, in order: those that are due, and those that will be.
+
+An entry is (ready_at, ticket, id). Entries of tasks that no longer wait are left in place and skipped when met, so that
+cancelling costs nothing; `is_current` tells.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect
+from collections import deque
+from collections.abc import Callable, Iterator
+
+Entry = tuple[int, int, str]
+
+
+class Line:
+    """A sorted queue: appending in order, taking the first and adding a later one cost next to nothing."""
+
+    def __init__(self, is_current: Callable[[Entry], bool]) -> None:
+        self._is_current = is_current
+        self._due: deque[Entry] = deque()
+        self._later: list[Entry] = []
+
+    def add(self, entry: Entry, now: int) -> None:
+        """Put a waiting task in its place."""
+        if entry[0] > now:
+            heapq.heappush(self._later, entry)
+        else:
+            self._insert(entry)
+
+    def _insert(self, entry: Entry) -> None:
+        due = self._due
+        if not due or entry > due[-1]:
+            due.append(entry)
+        elif entry < due[0]:
+            due.appendleft(entry)
+        else:
+            due.insert(bisect(due, entry), entry)
+
+    def due(self, now: int) -> Iterator[Entry]:
+        """The due entries in order. Don't change the line while iterating."""
+        while self._later and self._later[0][0] <= now:
+            self._insert(heapq.heappop(self._later))
+        while self._due and not self._is_current(self._due[0]):
+            self._due.popleft()
+        return (entry for entry in self._due if self._is_current(entry))
+
+    def next_later(self, now: int) -> int | None:
+        """The earliest due time after `now`."""
+        while self._later and not (self._later[0][0] > now and self._is_current(self._later[0])):
+            entry = heapq.heappop(self._later)
+            if self._is_current(entry):
+                self._insert(entry)
+        return self._later[0][0] if self._later else None
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, in no order."""
+        yield from (entry for entry in (*self._due, *self._later) if self._is_current(entry))
