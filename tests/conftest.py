@@ -10,7 +10,7 @@ With pytest-xdist every process has servers of its own, started when first asked
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -67,10 +67,7 @@ def redis_pool(pytestconfig: pytest.Config) -> Iterator[RedisPool]:
 
 @pytest.fixture(scope="session")
 def redis_server(redis_pool: RedisPool) -> RedisServer:
-    try:
-        return redis_pool.main()
-    except ServerFailed as reason:
-        pytest.fail(str(reason), pytrace=False)
+    return _or_fail(redis_pool.main)
 
 
 @pytest.fixture(scope="session")
@@ -119,10 +116,15 @@ def private_redis() -> Iterator[PrivateRedis]:
 
 
 def _of_version(pool: RedisPool, name: str) -> RedisServer:
+    return _or_fail(lambda: pool.of_version(VERSIONS[name]))
+
+
+def _or_fail(find: Callable[[], RedisServer]) -> RedisServer:
     try:
-        return pool.of_version(VERSIONS[name])
-    except ServerFailed as reason:
-        pytest.fail(str(reason), pytrace=False)
+        return find()
+    except ServerFailed as failure:
+        reason = str(failure)
+    pytest.fail(reason, pytrace=False)  # out here, so that the report is the reason alone
 
 
 def _process_number() -> int:
@@ -147,10 +149,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     pool = session.config.stash.get(POOL, None)
     if pool is None:
         return
-    told = {f"{name}: {text}" for name, text in pool.told().items()}
-    session.config.stash[TOLD] = told
+    session.config.stash[TOLD] = pool.told()
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["redis"] = sorted(told)
+        session.config.workeroutput["redis"] = sorted(pool.told())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -163,4 +164,4 @@ def pytest_testnodedown(node: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told: set[str] = terminalreporter.config.stash.get(TOLD, set())
     for line in sorted(told):
-        terminalreporter.write_line(f"redis used as {line}")
+        terminalreporter.write_line(f"redis used: {line}")

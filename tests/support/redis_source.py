@@ -209,9 +209,9 @@ class RedisPool:
         """A server of this major version (8 means 8 or later)."""
         return self._once(f"redis{wanted}", lambda: self._start_version(wanted))
 
-    def told(self) -> dict[str, str]:
-        """What was really used, by name."""
-        return dict(self._told)
+    def told(self) -> set[str]:
+        """What was really used, a line for each server."""
+        return set(self._told.values())
 
     def stop(self) -> None:
         for server in self._running.values():
@@ -228,7 +228,7 @@ class RedisPool:
             except ServerFailed as reason:
                 self._failed[name] = reason
                 raise
-            self._told[name] = f"{server_version(server.url)} ({server.origin})"
+            self._told[name] = f"{name} {server_version(server.url)} ({server.origin})"
         return self._running[name]
 
     def _start_version(self, wanted: int) -> RedisServer:
@@ -239,6 +239,7 @@ class RedisPool:
                 return ProcessRedis(binary=binary).start()
         if self.strict:
             raise ServerFailed(f"No Redis {wanted} for the tests. {ADVICE}")
+        self._told["stand-in"] = f"no Redis {wanted} here: main stands in"
         return self.main()
 
 
