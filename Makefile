@@ -107,6 +107,6 @@ $(READY): pyproject.toml constraints.txt
 		echo "kew needs Python 3.11 or later with its venv module (Debian: python3-venv)."; exit 1; }
 	@test -x $(BIN)/python || { echo "== Making an environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "== Installing kew and its tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check \
 		--editable '.[all,dev]' --constraint constraints.txt
 	@touch $(READY)
