@@ -8,7 +8,14 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from tests.conftest import PrivateRedis
 from tests.support.redis_container import ContainerRedis
-from tests.support.redis_process import RedisServer, ServerFailed, connect, major, server_version
+from tests.support.redis_process import (
+    ProcessRedis,
+    RedisServer,
+    ServerFailed,
+    connect,
+    major,
+    server_version,
+)
 from tests.support.redis_source import UrlSource, requires_container
 
 
@@ -44,7 +51,12 @@ def test_a_required_container_really_is_one_and_is_the_server_that_answers(
 
 
 def test_nothing_listens_beyond_the_loopback_interface(redis_servers: list[RedisServer]):
-    assert all("@127.0.0.1:" in s.url or "//127.0.0.1:" in s.url for s in redis_servers)
+    for server in redis_servers:
+        if isinstance(server, ContainerRedis):
+            assert server.addresses() == {"127.0.0.1"}
+        if isinstance(server, ProcessRedis):
+            with contextlib.closing(connect(server.url)) as client:
+                assert client.config_get("bind") == {"bind": "127.0.0.1"}
 
 
 def test_a_test_that_asks_for_it_starts_with_nothing(clean_redis_url: str):

@@ -4,13 +4,12 @@ import contextlib
 import socket
 
 import attrs
-from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from tests.support.redis_process import LOOPBACK, ServerFailed, connect, wait_until_ready
 
-REDIS_PORT = "6379"
+REDIS_PORT = 6379
 COMMAND = ["redis-server", "--protected-mode", "no", "--save", "", "--appendonly", "no"]
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 ENGINE_SECONDS = 60
@@ -60,8 +59,7 @@ class ContainerRedis:
             # Errors of docker, requests and testcontainers come out here; all mean "no container".
             container = self._container = self._prepare()
             container.start()
-            host = container.get_container_host_ip().replace("localhost", LOOPBACK)
-            self._url = f"redis://{host}:{container.get_exposed_port(int(REDIS_PORT))}/0"
+            self._url = f"redis://{LOOPBACK}:{self._published()[0]['HostPort']}/0"
             wait_until_ready(self._url, still_runs=self.is_running)
         except Exception as error:
             self.stop()
@@ -74,6 +72,10 @@ class ContainerRedis:
             return False
         self._container.reload()
         return self._container.status in {"created", "running"}
+
+    def addresses(self) -> set[str]:
+        """The addresses of this machine that the server is published on."""
+        return {published["HostIp"] for published in self._published()}
 
     def run_inside(self, *command: str) -> str:
         """What a command prints that is run inside the container."""
@@ -89,14 +91,20 @@ class ContainerRedis:
         if container is not None:
             container.stop()
 
+    def _published(self) -> list[dict[str, str]]:
+        assert self._container is not None, "the container was not started"
+        engine = self._container.get_docker_client().client.api
+        published: list[dict[str, str]] = engine.port(
+            self._container.get_container_id(), REDIS_PORT
+        )
+        return published
+
     def _prepare(self) -> DockerContainer:
         container = DockerContainer(self.image, docker_client_kw={"timeout": ENGINE_SECONDS})
-        container.with_command(COMMAND).with_exposed_ports(REDIS_PORT)
-        if container.get_docker_client().get_connection_mode() is ConnectionMode.docker_host:
-            # docker-py's way to say "this address, any free port"; testcontainers has none.
-            container.ports[f"{REDIS_PORT}/tcp"] = (LOOPBACK,)  # type: ignore[assignment]
-            del container.ports[REDIS_PORT]
-        return container
+        # docker-py's way to say "this address, any free port"; testcontainers has none, and would
+        # publish the server to the network. So the engine must be on this machine.
+        container.ports[f"{REDIS_PORT}/tcp"] = (LOOPBACK,)  # type: ignore[assignment]
+        return container.with_command(COMMAND)
 
 
 def _knock(engine: str) -> None:
