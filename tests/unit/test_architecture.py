@@ -1,0 +1,154 @@
+"""What the shape of the code promises, beyond what the import contracts can say."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+import kew
+
+PACKAGE = Path(kew.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+PURE = set(
+    [
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+        "fractions",
+        "functools",
+        "heapq",
+        "itertools",
+        "math",
+        "numbers",
+        "operator",
+        "re",
+        "string",
+        "types",
+        "typing",
+        "attr",
+        "attrs",
+        "kew",
+    ]
+)
+"""What the domain may import."""
+
+INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
+"""What `pip install kew` brings."""
+
+EXTRAS = {"adapters/cli": {"click", "rich"}, "adapters/codecs": {"cloudpickle"}}
+"""What a part of kew may import besides, since an extra brings it."""
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 40
+
+
+@attrs.frozen
+class Import:
+    module: str
+    line: int
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def path_in_package(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports_of(node: ast.AST) -> Iterator[Import]:
+    """Every import below this node, but for those that only the type checker sees."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                for other in child.orelse:
+                    yield from imports_of(other)
+            case ast.Import(names=names):
+                yield from (Import(name.name, child.lineno) for name in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield Import(module, child.lineno)
+            case _:
+                yield from imports_of(child)
+
+
+def imports_outside(path: Path, allowed: set[str]) -> list[str]:
+    found = imports_of(ast.parse(path.read_text()))
+    where = path_in_package(path)
+    return [f"{where}:{one.line}: {one.module}" for one in found if one.package not in allowed]
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, its docstring not counted."""
+    assert function.end_lineno is not None
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        assert first.end_lineno is not None
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+def has_a_reason(function: ast.FunctionDef | ast.AsyncFunctionDef, path: Path) -> bool:
+    """Whether a comment that begins with `# Long:` stands right above the function."""
+    start = min([function.lineno, *(one.lineno for one in function.decorator_list)])
+    above = reversed(path.read_text().splitlines()[: start - 1])
+    for line in above:
+        if not line.strip().startswith("#"):
+            return False
+        if line.strip().startswith("# Long:"):
+            return True
+    return False
+
+
+def test_the_domain_imports_the_pure_part_of_the_standard_library_and_attrs():
+    impure = [
+        line
+        for path in sorted((PACKAGE / "domain").rglob("*.py"))
+        for line in imports_outside(path, PURE)
+    ]
+    assert impure == []
+
+
+def test_kew_imports_only_what_installing_it_brings():
+    surprising = []
+    for path in MODULES:
+        part = path_in_package(path)
+        extras = [names for folder, names in EXTRAS.items() if part.startswith(folder)]
+        surprising += imports_outside(path, INSTALLED.union(sys.stdlib_module_names, *extras))
+    assert surprising == []
+
+
+def test_no_file_is_too_long_to_hold_in_the_head():
+    lengths = {
+        path_in_package(path): len(path.read_text().splitlines())
+        for path in (*MODULES, *PACKAGE.rglob("*.lua"))
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_a_long_function_gives_its_reason_in_a_comment_that_begins_with_long():
+    too_long = [
+        f"{path_in_package(path)}:{one.lineno}: {one.name} has {length(one)} lines"
+        for path in MODULES
+        for one in functions_of(path)
+        if length(one) > LONGEST_FUNCTION and not has_a_reason(one, path)
+    ]
+    assert too_long == []
+
+
+def test_type_checkers_of_users_see_the_types():
+    assert (PACKAGE / "py.typed").exists()
