@@ -12,32 +12,10 @@ import kew
 PACKAGE = Path(kew.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-PURE = set(
-    [
-        "__future__",
-        "abc",
-        "bisect",
-        "collections",
-        "dataclasses",
-        "datetime",
-        "decimal",
-        "enum",
-        "fractions",
-        "functools",
-        "heapq",
-        "itertools",
-        "math",
-        "numbers",
-        "operator",
-        "re",
-        "string",
-        "types",
-        "typing",
-        "attr",
-        "attrs",
-        "kew",
-    ]
-)
+VALUES = {"attr", "attrs", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions"}
+FUNCTIONS = {"bisect", "functools", "heapq", "itertools", "math", "operator", "re", "string"}
+TYPES = {"__future__", "abc", "numbers", "types", "typing"}
+PURE = VALUES | FUNCTIONS | TYPES | {"kew"}
 """What the domain may import."""
 
 INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
