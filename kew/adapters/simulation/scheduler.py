@@ -1,0 +1,231 @@
+"""The heart of the simulated event loop: what runs next, and when time moves.
+
+Time moves only when nothing can run, and then straight to the next timer; a step takes none. This
+is the bottleneck of every simulation, so each step does as little as it can. Nothing here knows of
+`run()`, of errors that nobody catches, or of how a simulation ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from random import Random
+from typing import Any, Final, TypeVarTuple
+
+from kew.adapters.simulation.boundary import THREADS, Boundary, is_sealed, refuse
+from kew.adapters.simulation.errors import SimulationDeadlock, SimulationError, SimulationLivelock
+from kew.adapters.simulation.policies import POLICIES, PolicyName
+from kew.adapters.simulation.processes import PROCESS
+from kew.adapters.simulation.tasks import Call, SoonCall, TimedCall, task_stepped_by
+from kew.adapters.simulation.trace import CALLBACK, Trace
+
+Ts = TypeVarTuple("Ts")
+
+_CHECK_EVERY_STEPS: Final = 2048
+_MANY_CANCELLED_TIMERS: Final = 100
+_SHOWN_TASKS: Final = 10
+
+
+class Scheduler(Boundary):
+    """The calls that are due now or later, virtual time, and the loop that takes them in turn."""
+
+    def __init__(
+        self,
+        seed: int,
+        policy: PolicyName,
+        *,
+        trace: Trace,
+        max_steps: int,
+        fatal: tuple[type[BaseException], ...],
+    ) -> None:
+        self.steps = 0
+        self.max_steps = max_steps
+        self.fatal = fatal
+        self._trace = trace
+        self._record_step = trace.steps.append
+        self._ready = POLICIES[policy](Random(f"schedule:{seed}"))
+        self._now = 0.0
+        self._timers: list[tuple[float, int, TimedCall]] = []
+        self._timers_made = itertools.count()
+        self._timers_cancelled = 0
+        self._next_check = min(_CHECK_EVERY_STEPS, max_steps)
+        self._graveyard: list[object] = []
+        self._failure: BaseException | None = None
+        self._is_running = False
+        self._is_stopping = False
+        self._is_closed = False
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> SoonCall:
+        self._check_open()
+        task = task_stepped_by(callback)
+        call = SoonCall(callback, args, self, context)
+        call.task = task
+        if task is None:
+            self._ready.add_callback(call)
+        else:
+            self._ready.add_step(call)
+        return call
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> SoonCall:
+        """As `call_soon`; from another thread it raises `RealIOForbidden`."""
+        if self._is_running and not is_sealed():
+            refuse("call_soon_threadsafe from another thread", THREADS)
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> TimedCall:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> TimedCall:
+        """Call back at this instant of virtual time, or soon if it has passed."""
+        self._check_open()
+        if math.isnan(when):
+            raise ValueError("a callback needs an instant, not NaN")
+        call = TimedCall(when, callback, args, self, context)
+        if when <= self._now:
+            self._ready.add_callback(call)
+        else:
+            heapq.heappush(self._timers, (when, next(self._timers_made), call))
+        return call
+
+    def make_ready(self, calls: Iterable[Call]) -> None:
+        """Take calls back that were set aside."""
+        for call in calls:
+            if call.task is None:
+                self._ready.add_callback(call)
+            else:
+                self._ready.add_step(call)
+
+    def bury(self, calls: Iterable[Call]) -> None:
+        """Keep calls that will never run, so that nothing they hold is finalised during the run."""
+        self._graveyard.extend(calls)
+
+    def stop(self) -> None:
+        """End the run after this step."""
+        self._is_stopping = True
+
+    def fail(self, error: BaseException) -> None:
+        """End the run after this step; `run()` raises `error`, or the first of several.
+
+        For a violation that must not depend on whether the code under simulation lets it pass.
+        """
+        if self._failure is None:
+            self._failure = error
+        self.stop()
+
+    def _spin(self) -> None:
+        pick = self._ready.pick
+        while not self._is_stopping:
+            call = pick()
+            if call is None:
+                self._move_time()
+            elif not call._cancelled:
+                process = call._context.get(PROCESS)
+                if process is None or not process.is_halted:
+                    self._execute(call)
+                else:
+                    process.set_aside(call)
+
+    def _execute(self, call: Call) -> None:
+        self.steps += 1
+        if self.steps >= self._next_check:
+            self._check_steps()
+        task = call.task
+        self._record_step(CALLBACK if task is None else task.ordinal)
+        try:
+            call._context.run(call._callback, *call._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - reported, as every event loop does
+            self._callback_failed(call, error)
+        if task is not None and task._exception is not None:
+            self._fail_if_fatal(task._exception)
+
+    def _move_time(self) -> None:
+        """Nothing can run now, so the next timers are due. The only place where time moves."""
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not timers or timers[0][0] == math.inf:
+            raise SimulationDeadlock(self._explain_deadlock())
+        self._now = timers[0][0]
+        self._trace.move_to(self._now)
+        while timers and timers[0][0] <= self._now:
+            self._ready.add_callback(heapq.heappop(timers)[2])
+
+    def _check_steps(self) -> None:
+        self._trace.flush_if_long()
+        self._next_check = min(self.steps + _CHECK_EVERY_STEPS, self.max_steps)
+        if self.steps >= self.max_steps:
+            raise SimulationLivelock(
+                f"{self.steps} steps by t={self._now:.6f}; look for a loop that never waits for "
+                "time to pass, or allow more with max_steps"
+            )
+
+    def _explain_deadlock(self) -> str:
+        waiting = [_where(task) for task in sorted(asyncio.all_tasks(self), key=hash)]
+        shown = "".join(f"\n  {line}" for line in waiting[:_SHOWN_TASKS])
+        return (
+            f"nothing is ready and no timer is set at t={self._now:.6f}; waiting for ever:{shown}"
+        )
+
+    def _timer_handle_cancelled(self, _call: asyncio.TimerHandle) -> None:
+        """Drop cancelled timers once most are: a store call sets one that is seldom needed."""
+        self._timers_cancelled += 1
+        many = max(_MANY_CANCELLED_TIMERS, len(self._timers) // 2)
+        if self._timers_cancelled > many:
+            self._timers = [timer for timer in self._timers if not timer[2]._cancelled]
+            heapq.heapify(self._timers)
+            self._timers_cancelled = 0
+
+    def _callback_failed(self, call: Call, error: BaseException) -> None:
+        if isinstance(error, self.fatal):
+            self.fail(error)
+        else:
+            message = f"Exception in callback {call._callback!r}"
+            self.call_exception_handler({"message": message, "exception": error, "handle": call})
+
+    def _fail_if_fatal(self, error: BaseException) -> None:
+        if isinstance(error, self.fatal):
+            self.fail(error)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise SimulationError("the loop is closed; make a new one for each simulation")
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """The task's name and the line where it waits."""
+    coro = task.get_coro()
+    frame = getattr(coro, "cr_frame", None)
+    at = f"{frame.f_code.co_qualname}, line {frame.f_lineno}" if frame else "not started"
+    return f"{task.get_name()} in {at}"
