@@ -283,7 +283,7 @@ Arguments = tuple[Sequence[Any], Mapping[str, Any]]
 class Codec(Protocol):
     """Turns calls and results into bytes and back. Raises `CodecError`, and nothing else, for what it can't."""
 
-    carries_functions: bool  # True: `encode_function` works, so closures need no pin
+    carries_functions: bool  # True: a function may be an argument, so closures need no pin
 
     def encode_call(
         self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
@@ -301,14 +301,6 @@ class Codec(Protocol):
 
     def decode_result(self, result: bytes, annotation: object = None) -> Any:
         """The plain value, or one of the annotated type."""
-        ...
-
-    def encode_function(self, function: Callable[..., object]) -> bytes:
-        """The function itself, where `carries_functions`."""
-        ...
-
-    def decode_function(self, code: bytes) -> Callable[..., object]:
-        """The function that `encode_function` carried."""
         ...
 
 

@@ -1,0 +1,6 @@
+"""How calls and results become bytes: MessagePack by default, signed pickle where somebody asks for it."""
+
+from kew.adapters.codecs.messagepack import MessagePackCodec
+from kew.adapters.codecs.pickled import PickleCodec
+
+__all__ = ["MessagePackCodec", "PickleCodec"]

@@ -1,0 +1,142 @@
+"""From annotations to what msgspec is told: which arguments need converting, and to what.
+
+The rule: *convert, never validate*. An annotation is relaxed until it says only what plain data can't: `list[int]`
+says nothing (`Any`), `tuple[int, UUID]` becomes `tuple[Any, UUID]`. So a str passed to an int parameter arrives as it
+was, and a UUID as a UUID.
+"""
+
+from __future__ import annotations
+
+import collections.abc as abc
+import dataclasses
+import datetime
+import decimal
+import enum
+import types
+import typing
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+PLAIN = (type(None), bool, int, float, str, bytes, list, dict, object)
+SCALARS = (
+    datetime.date,  # and datetime
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+    decimal.Decimal,
+    enum.Enum,
+    bytearray,
+    msgspec.Struct,
+)
+LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
+DICTS = (dict, abc.Mapping, abc.MutableMapping)
+SETS: dict[Any, Any] = {set: set, frozenset: frozenset, abc.Set: set, abc.MutableSet: set}
+
+
+class Unknown:
+    """The conversion of an annotation that msgspec can't carry out: plain data only."""
+
+
+def is_value_type(kind: type) -> bool:
+    """Its instances are no plain data, but can be carried as plain data and be rebuilt."""
+    return (
+        issubclass(kind, SCALARS)
+        or dataclasses.is_dataclass(kind)
+        or hasattr(kind, "__attrs_attrs__")
+        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+    )
+
+
+def conversion(annotation: Any) -> Any:
+    """The type for msgspec; `Any` where plain data will do; `Unknown` where it can't be done."""
+    origin = typing.get_origin(annotation)
+    if annotation is Any or isinstance(annotation, typing.TypeVar) or origin is typing.Literal:
+        return Any
+    if origin is typing.Annotated:
+        return conversion(annotation.__origin__)
+    if origin in (typing.Union, types.UnionType):
+        return _union(typing.get_args(annotation))
+    if hasattr(annotation, "__supertype__"):  # a NewType
+        return conversion(annotation.__supertype__)
+    if hasattr(annotation, "__value__"):  # `type Name = ...` of Python 3.12
+        return conversion(annotation.__value__)
+    if origin is not None and not is_value_type(origin):
+        return _container(origin, typing.get_args(annotation))
+    return _single(annotation, origin or annotation)
+
+
+def _union(members: tuple[Any, ...]) -> Any:
+    wanted = [conversion(member) for member in members]
+    if Unknown in wanted:
+        return Unknown
+    if all(want is Any for want in wanted):
+        return Any
+    pairs = zip(members, wanted, strict=True)
+    kept = tuple(_bare(member) if want is Any else want for member, want in pairs)
+    return typing.Union[kept]  # noqa: UP007 - built at run time
+
+
+def _bare(member: Any) -> Any:
+    """A plain member of a union, without what it says of its elements."""
+    origin = typing.get_origin(member)
+    return origin if isinstance(origin, type) else member
+
+
+def _container(origin: Any, args: tuple[Any, ...]) -> Any:
+    inner = [arg if arg is ... else _or_any(conversion(arg)) for arg in args]
+    is_plain = all(want is Any for want in inner)
+    if origin in LISTS:
+        return Any if is_plain else list[inner[0]]
+    if origin in DICTS:
+        return Any if is_plain else dict[inner[0], inner[1]]
+    if origin in SETS:
+        return SETS[origin][inner[0]]
+    return types.GenericAlias(tuple, tuple(inner)) if origin is tuple else Unknown
+
+
+def _or_any(wanted: Any) -> Any:
+    return Any if wanted is Unknown else wanted
+
+
+def _single(annotation: Any, kind: Any) -> Any:
+    """The conversion of something that is no container of others."""
+    if not isinstance(kind, type):
+        return Any if kind is None else Unknown
+    if typing.is_typeddict(kind):
+        fields = typing.get_type_hints(kind, include_extras=True).values()
+        return Any if all(conversion(field) is Any for field in fields) else annotation
+    if is_value_type(kind):
+        return annotation
+    if kind in PLAIN or kind in LISTS or kind in DICTS:
+        return Any
+    return SETS.get(kind, kind if kind is tuple else Unknown)
+
+
+Reader = Callable[[bytes], Any]
+
+
+def refuse_extension(code: int, content: memoryview) -> object:
+    """kew writes no MessagePack extensions but timestamps."""
+    raise ValueError(f"MessagePack extension {code} is not data that kew writes")
+
+
+read_plain: Reader = msgspec.msgpack.Decoder(ext_hook=refuse_extension).decode
+
+
+def reader_of(annotation: Any) -> Reader | None:
+    """What decodes a value of this annotation; None: plain data will do, whatever it is.
+
+    `read_plain` itself: plain data too, but a value that isn't plain would not arrive as such.
+    """
+    try:
+        wanted = conversion(annotation)
+        if wanted is Any:
+            return None
+        if wanted is Unknown:
+            return read_plain
+        return msgspec.msgpack.Decoder(wanted, ext_hook=refuse_extension).decode
+    except Exception:  # noqa: BLE001 - a user's annotation may be anything, and then says nothing
+        return read_plain
