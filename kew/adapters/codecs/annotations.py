@@ -15,7 +15,7 @@ import enum
 import types
 import typing
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,9 +31,13 @@ SCALARS = (
     bytearray,
     msgspec.Struct,
 )
-LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
-DICTS = (dict, abc.Mapping, abc.MutableMapping)
-SETS: dict[Any, Any] = {set: set, frozenset: frozenset, abc.Set: set, abc.MutableSet: set}
+BUILT_IN: Mapping[Any, type] = {
+    **dict.fromkeys((list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable), list),
+    **dict.fromkeys((dict, abc.Mapping, abc.MutableMapping), dict),
+    **dict.fromkeys((set, abc.Set, abc.MutableSet), set),
+    frozenset: frozenset,
+    tuple: tuple,
+}
 
 
 class Unknown:
@@ -63,9 +67,10 @@ def conversion(annotation: Any) -> Any:
         return conversion(annotation.__supertype__)
     if hasattr(annotation, "__value__"):  # `type Name = ...` of Python 3.12
         return conversion(annotation.__value__)
-    if origin is not None and not is_value_type(origin):
-        return _container(origin, typing.get_args(annotation))
-    return _single(annotation, origin or annotation)
+    args = typing.get_args(annotation)
+    if args and not is_value_type(origin):
+        return _container(origin, args)
+    return _single(annotation if args else origin or annotation, origin or annotation)
 
 
 def _union(members: tuple[Any, ...]) -> Any:
@@ -87,14 +92,12 @@ def _bare(member: Any) -> Any:
 
 def _container(origin: Any, args: tuple[Any, ...]) -> Any:
     inner = [arg if arg is ... else _or_any(conversion(arg)) for arg in args]
-    is_plain = all(want is Any for want in inner)
-    if origin in LISTS:
-        return Any if is_plain else list[inner[0]]
-    if origin in DICTS:
-        return Any if is_plain else dict[inner[0], inner[1]]
-    if origin in SETS:
-        return SETS[origin][inner[0]]
-    return types.GenericAlias(tuple, tuple(inner)) if origin is tuple else Unknown
+    target = BUILT_IN.get(origin)
+    if target is None:
+        return Unknown
+    if target in (list, dict) and all(want is Any for want in inner):
+        return Any
+    return types.GenericAlias(target, tuple(inner))
 
 
 def _or_any(wanted: Any) -> Any:
@@ -110,9 +113,10 @@ def _single(annotation: Any, kind: Any) -> Any:
         return Any if all(conversion(field) is Any for field in fields) else annotation
     if is_value_type(kind):
         return annotation
-    if kind in PLAIN or kind in LISTS or kind in DICTS:
+    target = BUILT_IN.get(kind, kind)
+    if target in PLAIN:
         return Any
-    return SETS.get(kind, kind if kind is tuple else Unknown)
+    return target if kind in BUILT_IN else Unknown
 
 
 Reader = Callable[[bytes], Any]
