@@ -11,7 +11,7 @@ import itertools
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
@@ -94,10 +94,6 @@ class RegisteredFunction:
         """The annotation of its result, for the codec; None without one."""
         return returns_of(self.function)
 
-    def arguments(self, args: Sequence[object]) -> Sequence[object]:
-        """The positional arguments to encode: a function that travels goes first."""
-        return (self.function, *args) if self.name.startswith(PICKLED) else args
-
 
 def _call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
@@ -114,6 +110,11 @@ CARRIERS = {
         name=f"{PICKLED}coroutine", function=_call_coroutine, is_coroutine=True
     ),
 }
+
+
+def arguments_of(name: str, function: Function, args: Sequence[object]) -> Sequence[object]:
+    """The positional arguments to encode for a task of that name: a function that travels goes first."""
+    return (function, *args) if name.startswith(PICKLED) else args
 
 
 class Registry:
@@ -138,12 +139,12 @@ class Registry:
                 self._publish(carrier)
 
     @property
-    def trusts(self) -> tuple[str, ...]:
-        """The trusted packages."""
-        return self._trust
+    def has_trust(self) -> bool:
+        """There are names that `can_run` may find although nobody registered them."""
+        return bool(self._trust)
 
-    def of_incarnation(self, incarnation: str) -> Self:
-        """This registry, its pins named after `incarnation` from now on; those of the former one are unknown."""
+    def begin(self, incarnation: str) -> None:
+        """The process is `incarnation` from now on: its pins are named after it, and those of the former are unknown."""
         self._incarnation = incarnation
         for key, pin in list(self._by_function.items()):
             if pin.name.startswith(PINNED):
@@ -152,7 +153,6 @@ class Registry:
                 renamed = attrs.evolve(pin, name=pinned_name(incarnation, suffix))
                 self._by_function[key] = renamed
                 self._publish(renamed)
-        return self
 
     def register(
         self, function: Function, name: str | None = None, **options: Unpack[Options]
