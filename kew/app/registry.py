@@ -138,13 +138,11 @@ class Registry:
             for carrier in CARRIERS.values():
                 self._publish(carrier)
 
-    @property
-    def has_trust(self) -> bool:
-        """There are names that `can_run` may find although nobody registered them."""
-        return bool(self._trust)
-
     def begin(self, incarnation: str) -> None:
-        """The process is `incarnation` from now on: its pins are named after it, and those of the former are unknown."""
+        """The process is `incarnation` from now on.
+
+        Its pins are named after it, and those of the former are unknown.
+        """
         self._incarnation = incarnation
         for key, pin in list(self._by_function.items()):
             if pin.name.startswith(PINNED):
@@ -172,18 +170,18 @@ class Registry:
 
     def name_of(self, function: Function) -> str:
         """The function's name, for a submit; one that nobody registered is registered now, with a warning."""
-        known = self._by_function.get(key_of(function))
-        if known is not None:
-            return known.name
-        registered = self._new(function, is_submitted=True)
-        self._keep(registered)
-        self._warn(registered)
-        return registered.name
+        return self.registered(function).name
 
     def registered(self, function: Function) -> RegisteredFunction:
         """What is known of the function, its options included; it is registered like in `name_of`."""
-        self.name_of(function)
-        return self._by_function[key_of(function)]
+        known = self._by_function.get(key_of(function))
+        if known is not None:
+            return known
+        registered = self._new(function, is_submitted=True)
+        if not registered.name.startswith(PICKLED):  # what travels needs no memory here
+            self._keep(registered)
+            self._warn(registered)
+        return registered
 
     def resolve(self, name: str) -> RegisteredFunction:
         """The function of that name, from a trusted package if need be. Raises `UnknownFunctionError`.
@@ -273,7 +271,7 @@ class Registry:
 
     def _warn(self, registered: RegisteredFunction) -> None:
         name = registered.name
-        if name.startswith(PICKLED) or self._is_trusted(name):
+        if self._is_trusted(name):
             return  # another process finds it without being told
         if name.startswith(PINNED):
             logger.warning(
