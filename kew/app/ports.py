@@ -1,9 +1,10 @@
 """What the services need of the world, in the words of the domain.
 
-The store port is the heart. Each of its operations is atomic, is judged by the store's own clock, and may be repeated with the
-same arguments: its identity makes that safe. An operation that doesn't answer raises one of two errors: `Refused`
-(surely not done) or `Ambiguous` (perhaps done); both are `StoreError`. Durations cross the port, instants don't, but
-for a due time that a person gave and for what records tell. All times are integer milliseconds.
+The store port is the heart. Each of its operations is atomic, is judged by the store's own clock,
+and may be repeated with the same arguments: its identity makes that safe. An operation that doesn't
+answer raises one of two errors: `Refused` (surely not done) or `Ambiguous` (perhaps done); both are
+`StoreError`. Durations cross the port, instants don't, but for a due time that a person gave and
+for what records tell. All times are integer milliseconds.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class StoreError(Exception):
     """The store did not answer an operation."""
 
 
-class Refused(StoreError):  # noqa: N818 - one of two words that every caller reads
+class Refused(StoreError):
     """The operation was surely not carried out."""
 
 
-class Ambiguous(StoreError):  # noqa: N818 - one of two words that every caller reads
+class Ambiguous(StoreError):
     """The operation may have been carried out, or may yet be."""
 
 
@@ -94,8 +95,8 @@ class Swept:
 class QueueStatus:
     """One queue at one moment; the breaker is judged at `now_ms`.
 
-    `waiting` counts QUEUED and RETRY by priority, due or not; `stuck` counts, by function, waiting tasks known to have met
-    only workers that can't run them; `workers` are the incarnations whose presence lasts.
+    `waiting` counts QUEUED and RETRY by priority, due or not; `stuck` counts, by function, waiting
+    tasks known to have met only workers that can't run them; `workers` are the incarnations whose presence lasts.
     """
 
     name: str
@@ -136,7 +137,11 @@ class TaskStore(Protocol):
     async def announce(
         self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
     ) -> Word:
-        """This process serves the queue for `ttl_ms` from now and can run these functions too (they add up). DONE or NO_QUEUE."""
+        """.
+
+        This process serves the queue for `ttl_ms` from now and can run these functions too (they
+        add up). DONE or NO_QUEUE.
+        """
         ...
 
     async def depart(self, queue: str, incarnation: str) -> None:
@@ -167,7 +172,8 @@ class TaskStore(Protocol):
         ...
 
     async def peek(self, queue: str) -> int | None:
-        """At most how long until something may need a worker (a task due, a lease ended); 0: now; None: nothing is known.
+        """At most how long until something may need a worker (a task due, a lease ended); 0: now;
+        None: nothing is known.
 
         A lower bound, and one plain command.
         """
@@ -184,7 +190,9 @@ class TaskStore(Protocol):
     async def watch(
         self, queue: str, task_ids: Sequence[str], incarnation: str
     ) -> Sequence[Task | None]:
-        """Like `find` within one queue, and those that have not ended will be announced to `incarnation` at their end."""
+        """Like `find` within one queue,
+        and those that have not ended will be announced to `incarnation` at their end.
+        """
         ...
 
     async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
@@ -192,7 +200,10 @@ class TaskStore(Protocol):
         ...
 
     async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        """Put a FAILED or CANCELLED task back: DONE, SAME (not ended: nothing to do), ILLEGAL (completed) or MISSING."""
+        """Put a FAILED or CANCELLED task back: DONE, SAME (not ended.
+
+        Nothing to do), ILLEGAL (completed) or MISSING.
+        """
         ...
 
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:

@@ -1,6 +1,7 @@
 """How long to wait before a retry. Pure: the random draw is an argument.
 
-Every `delay(n, draw)` takes the number of the retry (1, 2, ...) and a draw from [0, 1), and returns seconds, at least 0.
+Every `delay(n, draw)` takes the number of the retry (1, 2, ...) and a draw from [0, 1), and returns
+seconds, at least 0.
 """
 
 from __future__ import annotations

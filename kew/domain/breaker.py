@@ -3,8 +3,9 @@
     CLOSED -(n consecutive failures)-> OPEN -(reset timeout)-> HALF_OPEN -(a probe succeeds)-> CLOSED
                                                                         -(a probe fails)----> OPEN
 
-Each change begins a new *epoch*. A lease remembers the epoch of its grant; outcomes of earlier epochs count for nothing, so
-a straggler from before the break can neither close nor open it. In HALF_OPEN every lease of the epoch is a probe;
+Each change begins a new *epoch*. A lease remembers the epoch of its grant; outcomes of earlier
+epochs count for nothing, so a straggler from before the break can neither close nor open it. In
+HALF_OPEN every lease of the epoch is a probe;
 `probes` counts those in flight.
 """
 

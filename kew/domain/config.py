@@ -99,6 +99,7 @@ class Settings:
     `breaker_failures` 0: the breaker never opens.
     """
 
+    priority: int = int(QueuePriority.MEDIUM)
     max_workers: int = 10
     max_size: int = 1000
     breaker_failures: int = 3
@@ -123,8 +124,9 @@ class QueueConfig:
     `priority` is the default priority of the queue's tasks and, where the manager has a `max_concurrency`, the order in
     which queues are served. `max_workers` bounds the leases over all processes, `max_workers_per_process` this
     process's share. `max_circuit_breaker_failures` None: no breaker. `lease` is how long a worker may be silent before
-    its tasks are given to another; it is extended every third of it. `max_deliveries` bounds how often a task may take its
-    worker down. Records live for `task_ttl` after their end, failed ones for `dead_letter_ttl`.
+    its tasks are given to another; it is extended every third of it. `max_deliveries` bounds how
+    often a task may take its worker down. Records live for `task_ttl` after their end, failed ones
+    for `dead_letter_ttl`.
     """
 
     name: str = attrs.field(validator=_name)
@@ -162,6 +164,7 @@ class QueueConfig:
     def settings(self) -> Settings:
         """What of this all processes share."""
         return Settings(
+            priority=int(self.priority),
             max_workers=self.max_workers,
             max_size=self.max_size,
             breaker_failures=self.max_circuit_breaker_failures or 0,

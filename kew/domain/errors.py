@@ -111,7 +111,7 @@ class UnknownFunctionError(TaskQueueError):
     """This process knows no function of that name."""
 
 
-class Retry(Exception):  # noqa: N818 - raised by a task's own code, where it reads as a verb
+class Retry(Exception):
     """Raise it in a task to fail this attempt and run again `after` seconds later, if a retry is left."""
 
     def __init__(self, after: float, message: str = "") -> None:
@@ -119,9 +119,9 @@ class Retry(Exception):  # noqa: N818 - raised by a task's own code, where it re
         self.after = after
 
 
-class GiveUp(Exception):  # noqa: N818 - raised by a task's own code, where it reads as a verb
+class GiveUp(Exception):
     """Raise it in a task to fail for good, whatever retries are left."""
 
 
-class IllegalTransition(AssertionError):  # noqa: N818 - a bug in kew, never an answer to a caller
+class IllegalTransition(AssertionError):
     """An event that the lifecycle table doesn't allow in this state: nothing was changed."""

@@ -1,7 +1,7 @@
 """What must hold of every queue at every moment: a snapshot in, the violations as sentences out.
 
-These are the promises that one look can judge. Those about a sequence of looks (a token never falls, an end is final) stand
-in `between`.
+These are the promises that one look can judge. Those about a sequence of looks (a token never
+falls, an end is final) stand in `between`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The pure queue: every operation as a function from a view of one queue to the changes wanted and the answer.
 
 Nothing here is applied: a caller (the memory store, the search of all interleavings) hands in a `View`, applies the
-`Change` it gets back, and asks again. The Lua scripts of the Redis store mirror these functions; a differential test holds them equal.
+`Change` it gets back, and asks again. The Lua scripts of the Redis store mirror these functions; a
+differential test holds them equal.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ class View(Protocol):
 
 @attrs.frozen
 class Change:
-    """What an operation wants written, all of it or nothing: whole records, the queue's state, a lane's last sequence."""
+    """What an operation wants written, all of it or nothing.
+
+    Whole records, the queue's state, a lane's last sequence.
+    """
 
     tasks: Sequence[Task] = ()
     state: QueueState | None = None

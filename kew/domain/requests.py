@@ -1,4 +1,7 @@
-"""What workers and submitters ask of a queue, and the words they are answered with. All of it crosses the store port."""
+"""What workers and submitters ask of a queue, and the words they are answered with.
+
+All of it crosses the store port.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ class GroupOutcome:
 class ClaimRequest:
     """Up to `want` tasks for a lane of `incarnation`, each under a lease of `lease_ms`.
 
-    A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is identical. Sequences begin at 1.
+    A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is
+    identical. Sequences begin at 1.
     """
 
     incarnation: str
@@ -74,8 +78,9 @@ def holder_of(lease: str) -> str:
 class Grant:
     """The answer to a claim: tasks in order, each PROCESSING under its lease.
 
-    `word` is DONE, SAME (a repeat), NO_QUEUE, NO_WORKER or NO_LANE. `wait_ms`: where fewer were granted than wanted, how long until time alone may
-    change that; None: only a notification can. `version` is that of the queue's settings.
+    `word` is DONE, SAME (a repeat), NO_QUEUE, NO_WORKER or NO_LANE. `wait_ms`: where fewer were
+    granted than wanted, how long until time alone may change that; None: only a notification can.
+    `version` is that of the queue's settings.
     """
 
     word: Word

@@ -25,7 +25,8 @@ def retry_after_ms(
 ) -> int | None:
     """Milliseconds until the next attempt, or None: this failure is final.
 
-    `failures` counts the failed attempts before this one. A `Retry` sets its own delay but needs a retry left like any other.
+    `failures` counts the failed attempts before this one. A `Retry` sets its own delay but needs a
+    retry left like any other.
     """
     if failures >= policy.max_retries or not _is_retryable(policy, error):
         return None
@@ -39,6 +40,6 @@ def retry_after_ms(
 def _is_retryable(policy: RetryPolicy, error: BaseException) -> bool:
     if isinstance(error, Retry):
         return True
-    if isinstance(error, GiveUp) or isinstance(error, policy.give_up_on):
+    if isinstance(error, (GiveUp, *policy.give_up_on)):
         return False
     return isinstance(error, policy.retry_on)

@@ -74,12 +74,13 @@ class Book(View):
 
     @override
     def overdue(self, now: int, limit: int) -> Sequence[Task]:
-        ends, found = self._lease_ends, []
+        ends = self._lease_ends
+        found: list[tuple[int, int, str]] = []
         while (
             ends and len(found) < limit and (ends[0][0] <= now or not self._is_lease_end(ends[0]))
         ):
             entry = heapq.heappop(ends)
-            if self._is_lease_end(entry):
+            if self._is_lease_end(entry) and entry not in found[-1:]:
                 found.append(entry)
         for entry in (
             found
@@ -110,13 +111,13 @@ class Book(View):
 
     def expired(self, now: int, limit: int) -> list[Task]:
         """Ended tasks whose records are absent by now, at most `limit`; they leave the index."""
-        found: list[Task] = []
+        found: dict[str, Task] = {}
         while self._expiries and self._expiries[0][0] <= now and len(found) < limit:
             expires_at, task_id = heapq.heappop(self._expiries)
             task = self._records.get(task_id)
             if task is not None and task.expires_at == expires_at and task.queue == self._name:
-                found.append(task)
-        return found
+                found[task_id] = task
+        return list(found.values())
 
     def waiting_for(self, function: str) -> list[Task]:
         """The tasks that wait for a worker that knows this function."""
@@ -146,23 +147,30 @@ class Book(View):
         if change.lane is not None:
             self.lanes[change.lane[0]] = change.lane[1]
         for task in change.tasks:
-            self._unindex(task.id)
+            old = self._records.get(task.id)
             self._records[task.id] = task
-            self._index(task, now)
+            if old is not None and _place(old) == _place(task):
+                self._stay(task)
+            else:
+                self._unindex(old)
+                self._index(task, now)
 
     def remove(self, task: Task) -> None:
         """Forget an ended task."""
-        self._unindex(task.id)
+        self._unindex(task)
         del self._records[task.id]
 
-    def _unindex(self, task_id: str) -> None:
-        old = self._records.get(task_id)
+    def _stay(self, task: Task) -> None:
+        if task.lease:
+            self._leased[task.id] = task
+
+    def _unindex(self, old: Task | None) -> None:
         if old is None or old.queue != self._name:
             return
         if old.is_waiting:
             self._waiting[old.call.priority] -= 1
         elif old.lease:
-            del self._leased[task_id]
+            del self._leased[old.id]
 
     def _index(self, task: Task, now: int) -> None:
         if task.is_waiting:
@@ -198,3 +206,8 @@ class Book(View):
     def _is_lease_end(self, entry: tuple[int, int, str]) -> bool:
         task = self._leased.get(entry[2])
         return task is not None and task.lease_until == entry[0] and task.ticket == entry[1]
+
+
+def _place(task: Task) -> tuple[object, ...]:
+    """Where the indexes have a task: a change that leaves it there touches none of them."""
+    return (task.status, task.queue, task.ticket, task.ready_at, task.lease_until, task.expires_at)

@@ -30,13 +30,16 @@ class Line:
             self._insert(entry)
 
     def _insert(self, entry: Entry) -> None:
+        """In order, and once: a task handed back may meet the entry that it left behind."""
         due = self._due
         if not due or entry > due[-1]:
             due.append(entry)
         elif entry < due[0]:
             due.appendleft(entry)
         else:
-            due.insert(bisect(due, entry), entry)
+            place = bisect(due, entry)
+            if due[place - 1] != entry:
+                due.insert(place, entry)
 
     def due(self, now: int) -> Iterator[Entry]:
         """The due entries in order. Don't change the line while iterating."""

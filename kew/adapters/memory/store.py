@@ -372,7 +372,10 @@ class MemoryStore(TaskStore):
     # --- inside
 
     def _now(self) -> int:
-        """The clock, read once an operation: a step back under a second is clamped, a larger one followed and counted."""
+        """The clock, read once an operation.
+
+        A step back under a second is clamped, a larger one followed and counted.
+        """
         now, namespace = self._clock.now_ms(), self.namespace
         if now < namespace.last_ms:
             if namespace.last_ms - now < CLAMPED_STEP_MS:

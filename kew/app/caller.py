@@ -1,0 +1,128 @@
+"""Turning a user's call into a `Submission`, checked in full before anything is sent."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+from kew.app.info import TaskInfo, moment
+from kew.app.ports import Codec, CodecError
+from kew.app.registry import Registry, arguments_of
+from kew.domain.backoff import LONGEST_DELAY
+from kew.domain.config import check_priority, to_ms
+from kew.domain.errors import InvalidTaskError
+from kew.domain.task import Submission, TaskStatus, check_task_id
+
+MAX_TYPE_BYTES = 256
+FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """A call as a user makes it. `token` resumes a submit whose answer was lost."""
+
+    task_id: str
+    task_type: str
+    function: Callable[..., object]
+    args: Sequence[object] = ()
+    kwargs: Mapping[str, object] = attrs.field(factory=dict)
+    priority: object = None
+    defer_until: datetime | None = None
+    defer_by: float | timedelta | None = None
+    token: str | None = None
+
+
+class Caller:
+    """Prepares calls for one process."""
+
+    def __init__(self, registry: Registry, codec: Codec, incarnation: str) -> None:
+        self._registry = registry
+        self._codec = codec
+        self._tokens = (f"{incarnation}{number:x}" for number in itertools.count(1))
+
+    def prepare(self, call: Call, default_priority: int) -> Submission:
+        """The submission, or `InvalidTaskError`, `InvalidConfigError` or ValueError with nothing stored."""
+        task_id = check_task_id(call.task_id)
+        options = self._registry.registered(call.function)
+        name = options.name
+        priority = options.priority if call.priority is None else call.priority
+        due_at, delay_ms = _due(call)
+        return Submission(
+            id=task_id,
+            nonce=call.token or next(self._tokens),
+            task_type=_check_type(call),
+            function=name,
+            payload=self._encoded(call, name),
+            priority=default_priority if priority is None else int(check_priority(priority)),
+            due_at=due_at,
+            delay_ms=delay_ms,
+            at_most_once=bool(options.at_most_once),
+            max_retries=0 if options.at_most_once else options.max_retries,
+            retry_delay_ms=_ms(options.retry_delay),
+            timeout_ms=_ms(options.timeout),
+        )
+
+    def _encoded(self, call: Call, name: str) -> bytes:
+        args = arguments_of(name, call.function, call.args)
+        try:
+            return self._codec.encode_call(call.function, args, call.kwargs)
+        except CodecError as error:
+            raise InvalidTaskError(call.task_id, str(error)) from error
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else to_ms(seconds)
+
+
+def _check_type(call: Call) -> str:
+    label: object = call.task_type
+    if not isinstance(label, str):
+        reason = f"task_type is a text label, not {type(label).__name__}"
+        raise InvalidTaskError(call.task_id, reason)
+    size = len(label.encode("utf-8", "surrogatepass"))
+    if size > MAX_TYPE_BYTES or not label.isprintable():
+        raise InvalidTaskError(
+            call.task_id, f"task_type is printable text of at most {MAX_TYPE_BYTES} bytes"
+        )
+    return label
+
+
+def _due(call: Call) -> tuple[int | None, int]:
+    """(an instant that a person gave, a delay): at most one of them. ms."""
+    if call.defer_until is not None and call.defer_by is not None:
+        raise InvalidTaskError(call.task_id, "give _defer_until or _defer_by, not both")
+    if call.defer_until is not None:
+        return _instant(call, call.defer_until), 0
+    if call.defer_by is None:
+        return None, 0
+    return None, _delay(call, call.defer_by)
+
+
+def _instant(call: Call, until: object) -> int:
+    """A naive datetime is local time, as `datetime.astimezone` has it."""
+    if not isinstance(until, datetime):
+        raise InvalidTaskError(call.task_id, f"_defer_until takes a datetime, not {until!r}")
+    try:
+        return min(max(0, math.ceil(until.timestamp() * 1000)), FAR_FUTURE_MS)
+    except (OverflowError, ValueError, OSError) as error:
+        raise InvalidTaskError(call.task_id, f"_defer_until {until!r}: {error}") from error
+
+
+def _delay(call: Call, by: Any) -> int:
+    seconds = by.total_seconds() if isinstance(by, timedelta) else by
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not -LONGEST_DELAY * 100 <= seconds <= LONGEST_DELAY * 100:
+        raise InvalidTaskError(call.task_id, f"_defer_by takes seconds or a timedelta, not {by!r}")
+    return max(0, math.ceil(seconds * 1000))
+
+
+def submitted_info(call: Submission, queue: str, now_ms: int) -> TaskInfo:
+    """What a user is told of a task that has just been stored."""
+    return TaskInfo(
+        call.id, call.task_type, queue, call.priority, TaskStatus.QUEUED, moment(now_ms)
+    )

@@ -1,0 +1,100 @@
+"""`TaskInfo`: a task's status as users see it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from kew.app.ports import Codec
+from kew.domain.task import Task, TaskStatus
+
+
+@attrs.frozen
+class TaskInfo:
+    """One task at one moment. Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
+
+    `retry_count` counts failed attempts that were followed, or will be followed, by another.
+    `error` is that of the last failed attempt ("ValueError: ..."), `attempt` the number of runs begun so far.
+    """
+
+    task_id: str
+    task_type: str
+    queue_name: str
+    priority: int
+    status: TaskStatus = TaskStatus.QUEUED
+    queued_time: datetime | None = None
+    started_time: datetime | None = None
+    completed_time: datetime | None = None
+    result: Any = None
+    error: str | None = None
+    retry_count: int = 0
+    attempt: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
+        values = attrs.asdict(self, recurse=False)
+        for name in TIMES:
+            values[name] = values[name].isoformat() if values[name] else None
+        values["status"] = self.status.value
+        return values
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON; what JSON can't carry (bytes, dates within the result) becomes text."""
+        return json.dumps(self.to_dict(), default=_as_text)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TaskInfo:
+        """The info that `to_json` wrote; unknown keys are ignored. Raises ValueError for anything else."""
+        values = json.loads(text)
+        names = {field.name for field in attrs.fields(cls)}
+        try:
+            known = {name: value for name, value in values.items() if name in names}
+            for name in TIMES:
+                known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
+            known["status"] = TaskStatus(known.get("status", "queued"))
+            return cls(**known)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"not a TaskInfo: {error}") from error
+
+
+TIMES = ("queued_time", "started_time", "completed_time")
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def moment(ms: int) -> datetime | None:
+    """An instant of the store as an aware datetime; 0: none."""
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+
+def info_of(task: Task, codec: Codec) -> TaskInfo:
+    """What a record tells a user."""
+    call = task.call
+    return TaskInfo(
+        call.id,
+        call.task_type,
+        task.queue,
+        call.priority,
+        task.status,
+        moment(task.queued_at),
+        moment(task.started_at),
+        moment(task.ended_at),
+        codec.decode_result(task.result) if task.result else None,
+        task.error or None,
+        retries_of(task),
+        task.attempt,
+    )
+
+
+def retries_of(task: Task) -> int:
+    """Failures that another attempt followed: the last one of a dead letter isn't among them."""
+    is_dead = task.status is TaskStatus.FAILED and task.failures
+    return task.failures - 1 if is_dead else task.failures

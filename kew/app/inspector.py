@@ -1,0 +1,121 @@
+"""Answering questions: one task, all that run, a queue, its breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from kew.app.info import TaskInfo, info_of
+from kew.app.ports import Ambiguous, Codec, Command, QueueStatus, StoreError, TaskStore
+from kew.domain.breaker import BreakerState
+from kew.domain.errors import QueueNotFoundError, StoreUnavailableError, TaskNotFoundError
+from kew.domain.requests import Word
+from kew.domain.task import Task
+
+TRIES = 3
+
+
+async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The store's answer to a question or a repeatable request; a few tries, then `StoreUnavailableError`."""
+    number = 0
+    while True:
+        number += 1
+        try:
+            return await call()
+        except StoreError as error:
+            if number == TRIES:
+                done = (
+                    "may or may not have been done" if isinstance(error, Ambiguous) else "not done"
+                )
+                raise StoreUnavailableError(
+                    f"no answer from the store ({done}): {error}"
+                ) from error
+
+
+class Inspector:
+    """Reads the store for people, and carries their requests to it."""
+
+    def __init__(self, store: TaskStore, codec: Codec, incarnation: str) -> None:
+        self._store = store
+        self._codec = codec
+        self._incarnation = incarnation
+        self._sequence = itertools.count(1)
+        self._one_command = asyncio.Lock()
+
+    async def find(self, task_id: str) -> Task:
+        """The record. Raises `TaskNotFoundError`."""
+        (task,) = await asked(lambda: self._store.find([task_id]))
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task  # type: ignore[no-any-return]  # `asked` carries any answer
+
+    async def info(self, task_id: str) -> TaskInfo:
+        """The task's status. Raises `TaskNotFoundError`."""
+        return info_of(await self.find(task_id), self._codec)
+
+    async def ongoing(self) -> list[TaskInfo]:
+        """All running tasks of the namespace, longest running first."""
+        found: list[Task] = []
+        for queue in await asked(self._store.queues):
+            found += await asked(partial(self._store.running, queue))
+        found.sort(key=lambda task: (task.started_at, task.id))
+        return [info_of(task, self._codec) for task in found]
+
+    async def status(self, queue: str) -> QueueStatus:
+        """The queue now. Raises `QueueNotFoundError`."""
+        status: QueueStatus | None = await asked(lambda: self._store.status(queue))
+        if status is None:
+            raise QueueNotFoundError(queue)
+        return status
+
+    async def may_pass(self, queue: str) -> bool:
+        """False only while the breaker is OPEN."""
+        return (await self.status(queue)).state.breaker.state is not BreakerState.OPEN
+
+    async def control(self, queue: str, command: Command) -> None:
+        """Carry a command out exactly once, as long as the store answers. Raises `QueueNotFoundError`."""
+        async with self._one_command:  # sequences must reach the store in order
+            number = next(self._sequence)
+            word = await asked(
+                lambda: self._store.control(queue, command, self._incarnation, number)
+            )
+        if word is Word.NO_QUEUE:
+            raise QueueNotFoundError(queue)
+
+    async def cancel(self, task_id: str) -> bool:
+        """True: it is cancelled, or its run was told to stop; False: it had ended. Raises `TaskNotFoundError`."""
+        task = await self.find(task_id)
+        word = await asked(lambda: self._store.cancel(task.queue, task_id, task.ticket))
+        if word is Word.MISSING:
+            raise TaskNotFoundError(task_id)
+        return word is not Word.ENDED
+
+    async def replay(self, task_id: str) -> bool:
+        """True: it waits or runs again; False: it had completed. Raises `TaskNotFoundError`."""
+        task = await self.find(task_id)
+        word = await asked(lambda: self._store.replay(task.queue, task_id, task.ticket))
+        if word is Word.MISSING:
+            raise TaskNotFoundError(task_id)
+        return word is not Word.ILLEGAL
+
+
+def status_dict(status: QueueStatus) -> dict[str, Any]:
+    """A queue's status in plain values; the first five keys are those of kew 0.2.1."""
+    settings, breaker = status.state.settings, status.state.breaker
+    return {
+        "name": status.name,
+        "max_workers": settings.max_workers,
+        "current_workers": status.held,
+        "queued_tasks": sum(status.waiting.values()),
+        "circuit_breaker_status": breaker.state.value,
+        "queued_by_priority": dict(status.waiting),
+        "max_size": settings.max_size,
+        "paused": status.state.paused,
+        "consecutive_failures": breaker.failures,
+        "processes": list(status.workers),
+        "stuck_functions": dict(status.stuck),
+        "settings_version": status.state.version,
+    }

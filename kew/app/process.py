@@ -1,0 +1,91 @@
+"""This process as the store knows it: an incarnation drawn once, and the services that all its queues share."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from kew.app.caller import Caller
+from kew.app.hooks import Hooks
+from kew.app.inspector import Inspector
+from kew.app.ports import (
+    Codec,
+    Entropy,
+    Notice,
+    Resumed,
+    StopAsked,
+    TaskEnded,
+    TaskStore,
+    Threads,
+    Wakeup,
+    Woken,
+)
+from kew.app.registry import Registry
+from kew.app.reporter import Reporter
+from kew.app.results import Results
+from kew.app.worker import Worker
+from kew.domain.errors import TaskQueueError
+
+
+class Adapters(Protocol):
+    """What a process needs of the world."""
+
+    @property
+    def store(self) -> TaskStore: ...
+    @property
+    def wakeup(self) -> Wakeup: ...
+    @property
+    def codec(self) -> Codec: ...
+    @property
+    def entropy(self) -> Entropy: ...
+    @property
+    def threads(self) -> Threads: ...
+
+
+class Process:
+    """One incarnation: it begins with `initialize()` and ends with `shutdown()`."""
+
+    def __init__(
+        self,
+        parts: Adapters,
+        hooks: Hooks,
+        registry: Registry,
+    ) -> None:
+        self.parts = parts
+        self.incarnation = parts.entropy.identity()
+        self.registry = registry
+        self.registry.begin(self.incarnation)
+        self.caller = Caller(self.registry, parts.codec, self.incarnation)
+        self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
+        self.results = Results(parts.store, self.incarnation)
+        self.reporter = Reporter(hooks, parts.codec, self.results.ended)
+        self.workers: dict[str, Worker] = {}
+        self._pid = os.getpid()
+
+    def check(self) -> None:
+        """Raise where this is another process by now: after a fork the old one's leases would be claimed as its own."""
+        if os.getpid() != self._pid:
+            raise TaskQueueError(
+                "this manager was initialized in another process (fork); "
+                "create and initialize a TaskQueueManager in each process"
+            )
+
+    async def listen(self) -> None:
+        """Begin to be told by the store."""
+        await self.parts.wakeup.listen(self.incarnation, self.deliver)
+
+    def deliver(self, notice: Notice) -> None:
+        """Pass a notice on to whom it concerns."""
+        match notice:
+            case Woken(queue):
+                if worker := self.workers.get(queue):
+                    worker.wake()
+            case StopAsked(queue, task_id):
+                if worker := self.workers.get(queue):
+                    worker.stop_task(task_id)
+            case TaskEnded(task_id):
+                self.results.announced(task_id)
+            case Resumed():
+                self.results.resumed()
+                for worker in self.workers.values():
+                    worker.wake()

@@ -1,0 +1,64 @@
+"""Telling this process of what happened to tasks it ran: hooks, and whoever waits for a result here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kew.app.hooks import Hooks
+from kew.app.info import info_of
+from kew.app.ports import Codec
+from kew.domain.task import Task, TaskStatus
+
+logger = logging.getLogger("kew")
+
+
+class Reporter:
+    """Calls hooks after the store accepted an outcome, in tasks of its own: a slow hook delays no settle."""
+
+    def __init__(self, hooks: Hooks, codec: Codec, ended: Callable[[Task], None]) -> None:
+        self._hooks = hooks
+        self._codec = codec
+        self._ended = ended
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tells_starts = hooks.on_task_start is not None
+        self._tells_ends = bool(hooks.on_task_complete or hooks.on_task_fail)
+
+    async def started(self, task: Task) -> None:
+        """An attempt is about to begin."""
+        await self._hooks.started(info_of(task, self._codec))
+
+    def settled(self, after: Task, error: BaseException | None) -> None:
+        """An attempt's outcome was accepted; `after` is the record now."""
+        if error is not None and after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
+            logger.warning(
+                "task %s: attempt %s failed (%s): %s",
+                after.id,
+                after.attempt,
+                after.status.value,
+                after.error,
+                exc_info=error,
+            )
+        if after.is_terminal:
+            self._ended(after)
+        if self._tells_ends:
+            self._own(after, error)
+
+    def _own(self, after: Task, error: BaseException | None) -> None:
+        if after.status is TaskStatus.COMPLETED:
+            call = self._hooks.completed(info_of(after, self._codec))
+        elif after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
+            failure = error or TimeoutError(after.error)
+            call = self._hooks.failed(info_of(after, self._codec), failure)
+        else:
+            return
+        task = asyncio.create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for hooks that still run, at most `timeout` seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)

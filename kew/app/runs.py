@@ -1,0 +1,54 @@
+"""One attempt in this process: its lease, its limits in time, and why it was told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+
+from kew.domain.requests import LeaseRef
+from kew.domain.task import Task
+
+
+class Stop(enum.Enum):
+    """Why a run was told to stop; the first reason counts."""
+
+    TIMEOUT = "its time is over"
+    CANCEL = "somebody cancelled the task"
+    SHUTDOWN = "the process stops"
+    FENCED = "its lease could not be extended in time"
+    LOST = "its lease belongs to nobody or to another"
+
+
+class Run:
+    """The mutable state of a slot. Instants are the event loop's time, seconds."""
+
+    __slots__ = (
+        "fence_at",
+        "handle",
+        "is_settling",
+        "is_thread",
+        "ref",
+        "started",
+        "stop",
+        "task",
+        "timeout_at",
+    )
+
+    def __init__(self, task: Task, *, fence_at: float) -> None:
+        self.task = task
+        self.ref = LeaseRef(task.call.id, task.lease)
+        self.fence_at = fence_at
+        self.timeout_at = float("inf")
+        self.handle: asyncio.Task[None] | None = None
+        self.stop: Stop | None = None
+        self.started = False
+        self.is_thread = False
+        self.is_settling = False
+
+    def ask_to_stop(self, reason: Stop) -> None:
+        """Cancel the run, unless it is ending anyway. A thread can't be cancelled: it is waited for."""
+        if self.stop is not None or self.is_settling:
+            return
+        self.stop = reason
+        if self.started and not self.is_thread and self.handle is not None:
+            self.handle.cancel()

@@ -1,0 +1,105 @@
+"""Reporting outcomes: those of one moment share a round trip, which brings the next claims back with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kew.app.lanes import Claim
+from kew.app.ports import Settled, TaskStore
+from kew.app.repeat import until_answered
+from kew.app.runs import Run
+from kew.domain.events import Event, Failed, Released, Succeeded
+from kew.domain.requests import Settlement, SettleOutcome, Word
+from kew.domain.task import Task, TaskStatus
+
+if TYPE_CHECKING:
+    from kew.app.worker import Worker
+
+IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
+MOST = 100  # outcomes in one
+
+
+class Report:
+    """One outcome on its way."""
+
+    __slots__ = ("error", "run", "settlement")
+
+    def __init__(self, run: Run, event: Event, error: BaseException | None) -> None:
+        self.run = run
+        self.error = error
+        self.settlement = Settlement(task_id=run.task.call.id, lease=run.task.lease, event=event)
+
+
+class Settler:
+    """The outbox of one worker."""
+
+    def __init__(self, worker: Worker, store: TaskStore) -> None:
+        self._worker = worker
+        self._store = store
+        self._outbox: list[Report] = []
+        self._in_flight = 0
+        self._is_scheduled = False
+
+    def add(self, run: Run, event: Event, error: BaseException | None) -> None:
+        """Report an outcome soon. The lease is kept until it is acknowledged."""
+        run.is_settling = True
+        self._outbox.append(Report(run, event, error))
+        if not self._is_scheduled and self._in_flight < IN_FLIGHT:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        while self._outbox and self._in_flight < IN_FLIGHT:
+            size = self._batch_size()
+            batch, self._outbox = self._outbox[:size], self._outbox[size:]
+            self._in_flight += 1
+            claim = self._worker.reserve(settling=len(batch))
+            self._worker._own(self._deliver(batch, claim))
+
+    def _batch_size(self) -> int:
+        """Half the slots at most, so that one half runs while the other half is on its way."""
+        return min(MOST, max(1, (self._worker.config.slots + 1) // 2))
+
+    async def _deliver(self, batch: list[Report], claim: Claim | None) -> None:
+        queue = self._worker.config.name
+        settlements = [report.settlement for report in batch]
+        request = claim.request if claim else None
+        try:
+            settled = await until_answered(
+                f"queue {queue}: settle", lambda: self._store.settle(queue, settlements, request)
+            )
+        finally:
+            self._in_flight -= 1
+        self._acknowledged(batch, settled)
+        if claim is not None and settled.grant is not None:
+            self._worker.take(claim, settled.grant)
+        else:
+            self._worker.slots_freed()
+        self._flush()
+
+    def _acknowledged(self, batch: list[Report], settled: Settled) -> None:
+        for report, outcome in zip(batch, settled.outcomes, strict=True):
+            after = _after(report, outcome, settled.now_ms)
+            self._worker.settled(report.run, after, report.error)
+
+
+def _after(report: Report, outcome: SettleOutcome, now_ms: int) -> Task | None:
+    """The record as the store has it now, as far as this process can tell; None: the outcome was stale."""
+    if outcome.word is Word.STALE or outcome.status is None:
+        return None
+    task, status = report.run.task, outcome.status
+    ended = (
+        now_ms if status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED) else 0
+    )
+    match report.settlement.event:
+        case Succeeded(result):
+            return task.moved(status=status, ended_at=ended, result=result, error="")
+        case Failed(error=error):
+            counted = task.failures + (status is not TaskStatus.CANCELLED)
+            return task.moved(status=status, ended_at=ended, error=error, failures=counted)
+        case Released():
+            return task.moved(status=status, ended_at=ended)
+        case _:
+            raise AssertionError(f"not an outcome: {report.settlement.event!r}")

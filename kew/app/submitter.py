@@ -1,0 +1,158 @@
+"""Submitting: the calls of one moment share a round trip (group commit), each group all or nothing
+with its own outcome.
+
+A call that got no answer is repeated with the same identity, which can't make a duplicate; after
+`patience` seconds the caller is told what is known. Cancelling a caller cancels no submit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+
+from kew.app.lanes import Claim
+from kew.app.ports import Ambiguous, StoreError, Submitted, TaskStore
+from kew.app.worker import Worker
+from kew.domain.requests import Group, GroupOutcome, Word
+
+logger = logging.getLogger("kew")
+MOST_TASKS = 1000
+MOST_BYTES = 8 * 1024 * 1024
+IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+
+
+@attrs.frozen
+class Answer:
+    """What the store said of a group, and when by its clock."""
+
+    outcome: GroupOutcome
+    now_ms: int
+
+
+class Unanswered(Exception):
+    """No answer within the patience. `is_ambiguous`: the group may have been stored."""
+
+    def __init__(self, cause: StoreError, *, is_ambiguous: bool) -> None:
+        super().__init__(str(cause))
+        self.is_ambiguous = is_ambiguous
+
+
+Pending = tuple[Group, int, "asyncio.Future[Answer]"]
+
+
+class Outbox:
+    """The submits of one queue that are waiting for a round trip."""
+
+    def __init__(
+        self,
+        queue: str,
+        store: TaskStore,
+        *,
+        patience: float,
+        worker: Worker | None,
+        redeclare: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._patience = patience
+        self._worker = worker
+        self._redeclare = redeclare
+        self._pending: list[Pending] = []
+        self._in_flight = 0
+        self._is_scheduled = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def submit(self, group: Group) -> Answer:
+        """The store's answer. Raises `Unanswered`. Cancelling it leaves the submit on its way."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        size = sum(len(call.payload) + len(call.id) for call in group.submissions)
+        self._pending.append((group, size, future))
+        if not self._is_scheduled and self._in_flight < IN_FLIGHT:
+            self._is_scheduled = True
+            loop.call_soon(self._flush)
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        while self._pending and self._in_flight < IN_FLIGHT:
+            piece = self._next_piece()
+            self._in_flight += 1
+            task = asyncio.create_task(self._deliver(piece))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _next_piece(self) -> list[Pending]:
+        """As many groups, in order, as fit one round trip; at least one."""
+        tasks = size = count = 0
+        for group, group_size, _ in self._pending:
+            tasks += len(group.submissions)
+            size += group_size
+            if count and (tasks > MOST_TASKS or size > MOST_BYTES):
+                break
+            count += 1
+        piece, self._pending = self._pending[:count], self._pending[count:]
+        return piece
+
+    async def _deliver(self, piece: list[Pending]) -> None:
+        groups = [group for group, _, _ in piece]
+        try:
+            submitted = await self._answered(groups)
+        except Unanswered as error:
+            for _, _, future in piece:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, _, future), outcome in zip(piece, submitted.outcomes, strict=True):
+                if not future.done():
+                    future.set_result(Answer(outcome, submitted.now_ms))
+        finally:
+            self._in_flight -= 1
+        self._flush()
+
+    async def _answered(self, groups: Sequence[Group]) -> Submitted:
+        submitted = await self._send(groups)
+        forgotten = all(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes)
+        if forgotten and self._redeclare is not None:
+            await self._redeclare()  # this process declared the queue, and the store lost it
+            submitted = await self._send(groups)
+        return submitted
+
+    async def _send(self, groups: Sequence[Group]) -> Submitted:
+        most = sum(len(group.submissions) for group in groups)
+        claim = self._worker.reserve(most=most) if self._worker else None
+        try:
+            submitted = await self._repeated(groups, claim)
+        except BaseException:
+            if claim is not None and self._worker is not None:
+                self._worker.pursue(claim)
+            raise
+        if claim is not None and self._worker is not None and submitted.grant is not None:
+            self._worker.take(claim, submitted.grant)
+        return submitted
+
+    async def _repeated(self, groups: Sequence[Group], claim: Claim | None) -> Submitted:
+        request = claim.request if claim else None
+        loop = asyncio.get_running_loop()
+        give_up_at, pause, is_ambiguous = loop.time() + self._patience, FIRST_PAUSE, False
+        while True:
+            try:
+                return await self._store.submit(self._queue, groups, request)
+            except StoreError as error:
+                is_ambiguous |= isinstance(error, Ambiguous)
+                if loop.time() + pause > give_up_at:
+                    raise Unanswered(error, is_ambiguous=is_ambiguous) from error
+                logger.warning("queue %s: submit not answered, repeating: %s", self._queue, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,349 @@
+"""A queue's worker in this process: claims with free slots only, runs what it is granted, and hands
+back what it can't finish.
+
+The rules are those of the protocol: a claim in flight is never cancelled; slots are reserved before
+it is sent; a slot is free again when the outcome of its run was acknowledged; nothing starts under
+a lease that may have ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kew.app.capacity import Capacity
+from kew.app.executor import Executor, Outcome, Raised
+from kew.app.keeper import Keeper
+from kew.app.lanes import Claim, Lanes
+from kew.app.ports import TaskStore
+from kew.app.repeat import until_answered
+from kew.app.reporter import Reporter
+from kew.app.runs import Run, Stop
+from kew.app.settler import Settler
+from kew.domain.config import QueueConfig, to_ms
+from kew.domain.events import Event, Released
+from kew.domain.requests import Grant, Word
+from kew.domain.task import Task
+
+logger = logging.getLogger("kew")
+MARGIN = 0.1  # of a lease: a run is fenced this much before its lease can end
+CANCEL_GRACE = 2.0  # seconds that cancelled runs get at shutdown to end
+
+
+class Worker:
+    """One queue's slots in one process."""
+
+    def __init__(
+        self,
+        config: QueueConfig,
+        *,
+        incarnation: str,
+        store: TaskStore,
+        executor: Executor,
+        reporter: Reporter,
+        capacity: Capacity,
+        introduce: Callable[[], Coroutine[Any, Any, None]],
+        refresh: Callable[[int], None],
+    ) -> None:
+        self.config = config
+        self.priority = int(config.priority)
+        self.hunger = 0
+        self.version = 0
+        self._lease_ms = to_ms(config.lease)
+        self._store = store
+        self._executor = executor
+        self._reporter = reporter
+        self._capacity = capacity
+        self._introduce = introduce
+        self._refresh = refresh
+        self._lanes = Lanes(incarnation)
+        self._slots = config.slots
+        self._reserved = 0
+        self._runs: dict[str, Run] = {}
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closing = False
+        self._is_over = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._settler = Settler(self, store)
+        self._keeper = Keeper(self._runs, store, config)
+        self._loops: list[asyncio.Task[None]] = []
+
+    # --- life
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._capacity.join(self)
+        self._loops = [
+            asyncio.create_task(self._claim_when_woken(), name=f"kew-claims-{self.config.name}"),
+            asyncio.create_task(
+                self._keeper.extend_regularly(), name=f"kew-leases-{self.config.name}"
+            ),
+        ]
+        self.wake()
+
+    async def stop(self, *, wait: bool, timeout: float) -> None:
+        """Stop claiming, wait for running tasks, hand back what still runs.
+
+        Returns within `timeout` and a few seconds. Threads and coroutines that refuse to end are
+        left: their leases lapse once the process has gone.
+        """
+        self._is_closing = True
+        self.hunger = 0
+        await self._until_quiet(timeout if wait else 0.0)
+        for run in list(self._runs.values()):
+            run.ask_to_stop(Stop.SHUTDOWN)
+        await self._until_quiet(CANCEL_GRACE, threads=False)
+        await self._end()
+
+    async def _until_quiet(self, timeout: float, *, threads: bool = True) -> None:
+        """Until nothing runs and nothing is on its way, at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._is_quiet(threads=threads):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            if timeout:
+                logger.warning(
+                    "queue %s: still running after %g s: %s",
+                    self.config.name,
+                    timeout,
+                    ", ".join(repr(run.task.id) for run in self._runs.values()) or "(settling)",
+                )
+
+    def _is_quiet(self, *, threads: bool) -> bool:
+        runs = [
+            run for run in self._runs.values() if threads or run.is_settling or not run.is_thread
+        ]
+        return not runs and self._lanes.are_all_free and not self._tasks
+
+    async def _end(self) -> None:
+        self._is_over = True
+        self._capacity.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._keeper.close()
+        owned = [*self._loops, *self._tasks]
+        for task in owned:
+            task.cancel()
+        await asyncio.gather(*owned, return_exceptions=True)
+
+    # --- claiming
+
+    def load(self) -> int:
+        """Slots in use or reserved."""
+        return len(self._runs) + self._reserved
+
+    @property
+    def runs(self) -> list[Run]:
+        """What holds a slot now."""
+        return list(self._runs.values())
+
+    def wake(self) -> None:
+        """Look for work as soon as a slot is free."""
+        self._wake.set()
+
+    def wake_in(self, seconds: float) -> None:
+        """Look for work then, if nothing else wakes it before; an earlier alarm stays."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._timer is not None and not self._timer.cancelled():
+            if loop.time() < self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self.wake)
+
+    @property
+    def is_idle(self) -> bool:
+        """It has a free slot and nothing on its way."""
+        return self._lanes.are_all_free and self.load() < self._slots
+
+    def reserve(self, *, settling: int = 0, most: int | None = None) -> Claim | None:
+        """A claim for the free slots, and for those that `settling` runs are about to leave.
+
+        None: no slot or no lane.
+        """
+        if self._is_closing:
+            return None
+        free = self._slots - self.load() + settling
+        want = self._capacity.offer(self, max(0, free), settling=settling)
+        if most is not None:
+            want = min(want, most)
+        if want <= 0:
+            return None
+        slots = max(0, want - settling)
+        claim = self._lanes.claim(
+            want=want,
+            slots=slots,
+            lease_ms=self._lease_ms,
+            now=asyncio.get_running_loop().time(),
+        )
+        if claim is not None:
+            self._reserved += slots
+        return claim
+
+    async def _claim_when_woken(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            claim = self.reserve()
+            if claim is not None:
+                self.take(claim, await self.repeat_claim(claim))
+
+    async def repeat_claim(self, claim: Claim) -> Grant:
+        """The answer to a claim, however long it takes. Cancelled by shutdown alone, after its time was up."""
+        queue = self.config.name
+        return await until_answered(
+            f"queue {queue}: claim", lambda: self._store.claim(queue, claim.request)
+        )
+
+    def pursue(self, claim: Claim) -> None:
+        """The call that carried this claim gave up: ask for its answer until it comes."""
+        self._own(self._pursue(claim))
+
+    async def _pursue(self, claim: Claim) -> None:
+        self.take(claim, await self.repeat_claim(claim))
+
+    def take(self, claim: Claim, grant: Grant) -> None:
+        """A claim was answered: free its lane and its reservation, and start what it brought."""
+        self._reserved -= claim.slots
+        if grant.word is Word.NO_LANE:
+            self._lanes.unknown(claim)
+        else:
+            self._lanes.answered(claim)
+        if grant.word in (Word.DONE, Word.SAME):
+            self._granted(claim, grant)
+        else:
+            self._own(self._introduce_again())
+        self._changed.set()
+
+    async def _introduce_again(self) -> None:
+        """The store doesn't know the queue, this process or the lane: tell it, and look again."""
+        await until_answered(f"queue {self.config.name}: declare", self._introduce)
+        self.wake()
+
+    def _granted(self, claim: Claim, grant: Grant) -> None:
+        if grant.version != self.version:
+            self.version = grant.version
+            self._refresh(grant.version)
+        if grant.tasks:
+            self._admit(claim, grant)
+        if len(grant.tasks) == claim.request.want:
+            return
+        self.hunger = 0
+        self._capacity.freed()
+        if grant.wait_ms is not None:
+            self.wake_in(grant.wait_ms / 1000) if grant.wait_ms else self.wake()
+
+    def _admit(self, claim: Claim, grant: Grant) -> None:
+        fence_at = claim.sent_at + self.config.lease * (1 - MARGIN)
+        runs = [Run(task, fence_at=fence_at) for task in grant.tasks]
+        for run in runs:
+            self._runs[run.task.lease] = run
+        if self._is_closing:
+            for run in runs:
+                self._hand_back(run)
+        elif asyncio.get_running_loop().time() >= fence_at:
+            self._own(self._start_what_is_held(runs))
+        else:
+            self._start(runs)
+
+    async def _start_what_is_held(self, runs: list[Run]) -> None:
+        """The grant took longer than its leases: find out what is still held before anything starts."""
+        await until_answered(f"queue {self.config.name}: extend", lambda: self._keeper.extend(runs))
+        self._start([run for run in runs if run.stop is None])
+        for run in runs:
+            if run.stop is not None and not run.started:
+                self.finished(run, None)
+
+    # --- running
+
+    def _start(self, runs: list[Run]) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for run in runs:
+            run.timeout_at = now + self._executor.timeout_of(run.task)
+            run.handle = loop.create_task(self._attend(run))
+        self._keeper.watch(runs)
+
+    async def _attend(self, run: Run) -> None:
+        """One attempt from its first line to its outcome."""
+        outcome: Outcome | None = None
+        if self._reporter.tells_starts:
+            await self._reporter.started(run.task)
+        if run.stop is None:
+            run.started = True
+            outcome = await self._executor.run(run)
+        self.finished(run, outcome)
+        if isinstance(outcome, Raised) and isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+
+    def finished(self, run: Run, outcome: Outcome | None) -> None:
+        """An attempt is over: report it, or drop it where its lease is lost."""
+        if self._is_over:
+            return  # the lease lapses: nobody here can report any more
+        event = self._event_of(run, outcome)
+        if event is None:
+            logger.warning(
+                "task %s: its lease was lost, so attempt %s counts for nothing",
+                run.task.id,
+                run.task.attempt,
+            )
+            self.leave(run)
+        else:
+            own = outcome.error if isinstance(outcome, Raised) and run.stop is None else None
+            self._settler.add(run, event, own)
+
+    def _event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
+        if outcome is not None:
+            return self._executor.event_of(run, outcome)
+        return None if run.stop is Stop.LOST else Released(started=run.started)
+
+    def _hand_back(self, run: Run) -> None:
+        self._settler.add(run, Released(started=False), None)
+
+    def settled(self, run: Run, after: Task | None, error: BaseException | None) -> None:
+        """The store acknowledged the run's outcome; `after` is None where it was stale."""
+        self.leave(run)
+        if after is None:
+            logger.warning(
+                "task %s: attempt %s was settled too late and counts for nothing",
+                run.task.id,
+                run.task.attempt,
+            )
+        else:
+            self._reporter.settled(after, error)
+
+    def leave(self, run: Run) -> None:
+        """The run's slot is free."""
+        self._runs.pop(run.task.lease, None)
+        self._changed.set()
+
+    def slots_freed(self) -> None:
+        """Slots are free that no claim brought along fills."""
+        self._capacity.freed()
+        self.wake()
+
+    # --- being told
+
+    def stop_task(self, task_id: str) -> None:
+        """Somebody asked this task to stop: ask the store at once, with the next extension of the leases."""
+        if any(run.task.id == task_id for run in self._runs.values()):
+            self._keeper.hasten()
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._disown)
+
+    def _disown(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._changed.set()
+        if not task.cancelled() and task.exception() is not None:
+            logger.error(
+                "queue %s: %r", self.config.name, task.exception(), exc_info=task.exception()
+            )

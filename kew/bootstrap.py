@@ -1,0 +1,135 @@
+"""The composition root: a URL and options in, wired services out. Every part can be replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from kew.adapters.clocks import SystemClock, SystemEntropy
+from kew.adapters.codecs import MessagePackCodec
+from kew.adapters.memory.hub import MemoryWakeup
+from kew.adapters.memory.store import MemoryStore, Namespace
+from kew.adapters.threads import DaemonThreads
+from kew.app.capacity import Capacity
+from kew.app.executor import Executor
+from kew.app.maintainer import TICK, Maintainer
+from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup
+from kew.app.process import Process
+from kew.app.submitter import Outbox
+from kew.app.worker import Worker
+from kew.domain.config import QueueConfig, check_name
+from kew.domain.errors import InvalidConfigError
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_shared: dict[tuple[str, str], Namespace] = {}
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """The adapters of one process."""
+
+    store: TaskStore
+    wakeup: Wakeup
+    codec: Codec = attrs.field(factory=MessagePackCodec)
+    entropy: Entropy = attrs.field(factory=SystemEntropy)
+    threads: Threads = attrs.field(factory=DaemonThreads)
+
+
+def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
+    """The parts for a store's URL; nothing is connected yet. Raises `InvalidConfigError`."""
+    check_name(namespace, "namespace")
+    more: dict[str, Any] = {} if codec is None else {"codec": codec}
+    scheme = url.partition("://")[0] if "://" in str(url) else ""
+    if scheme == "memory":
+        shared = _namespace(url.removeprefix("memory://"), namespace)
+        store = MemoryStore(SystemClock(), shared)
+        return Parts(store=store, wakeup=MemoryWakeup(shared.hub), **more)
+    if scheme in REDIS_SCHEMES:
+        from kew.adapters.redis import connect_redis  # redis is imported only where it is used
+
+        redis_store, redis_wakeup = connect_redis(url, namespace)
+        return Parts(store=redis_store, wakeup=redis_wakeup, **more)
+    raise InvalidConfigError(
+        "the store's URL must begin with redis://, rediss://, unix:// or memory://"
+        + (f", not {scheme}://" if scheme else "")
+    )
+
+
+def _namespace(name: str, namespace: str) -> Namespace:
+    """`memory://` is private to its manager, `memory://name` is shared within the process."""
+    if not name:
+        return Namespace()
+    check_name(name, "memory store's name")
+    return _shared.setdefault((name, namespace), Namespace())
+
+
+@attrs.frozen(kw_only=True)
+class Served:
+    """The services of one queue that this process works on; a queue only submitted to has the outbox alone."""
+
+    outbox: Outbox
+    maintainer: Maintainer | None = None
+    worker: Worker | None = None
+
+    @property
+    def works(self) -> bool:
+        """This process claims from the queue."""
+        return self.worker is not None
+
+
+def serve(
+    config: QueueConfig,
+    process: Process,
+    *,
+    capacity: Capacity,
+    patience: float,
+    tick: float = TICK,
+    work: bool = True,
+) -> Served:
+    """Wire a queue's services. Nothing is started or declared yet."""
+    parts = process.parts
+    executor = Executor(
+        config,
+        registry=process.registry,
+        codec=parts.codec,
+        threads=parts.threads,
+        entropy=parts.entropy,
+    )
+    maintainer = Maintainer(
+        config.name,
+        incarnation=process.incarnation,
+        settings=config.settings(),
+        store=parts.store,
+        registry=process.registry,
+        use=executor.use,
+        tick=tick,
+    )
+    worker = _worker(config, process, executor, maintainer, capacity) if work else None
+    outbox = Outbox(
+        config.name,
+        parts.store,
+        patience=patience,
+        worker=worker,
+        redeclare=maintainer.introduce if work else maintainer.declare,
+    )
+    return Served(outbox=outbox, maintainer=maintainer, worker=worker)
+
+
+def _worker(
+    config: QueueConfig,
+    process: Process,
+    executor: Executor,
+    maintainer: Maintainer,
+    capacity: Capacity,
+) -> Worker:
+    return Worker(
+        config,
+        incarnation=process.incarnation,
+        store=process.parts.store,
+        executor=executor,
+        reporter=process.reporter,
+        capacity=capacity,
+        introduce=maintainer.introduce,
+        refresh=maintainer.refresh,
+    )

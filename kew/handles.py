@@ -1,0 +1,122 @@
+"""The way new code is written: decorated functions that submit themselves, and handles on what was submitted."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import typing
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+import attrs
+
+from kew.app.info import TaskInfo
+from kew.domain.errors import TaskCancelledError, TaskFailedError
+from kew.domain.task import QueuePriority, TaskStatus
+
+if TYPE_CHECKING:
+    from kew.manager import TaskQueueManager
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskHandle(Generic[R]):
+    """A submitted task. `info` is its status at submit."""
+
+    def __init__(
+        self, manager: TaskQueueManager, info: TaskInfo, annotation: object = None
+    ) -> None:
+        self._manager = manager
+        self._annotation = annotation
+        self.info = info
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return self.info.task_id
+
+    async def status(self) -> TaskInfo:
+        """The task's status now. Raises `TaskNotFoundError`."""
+        return await self._manager.get_task_status(self.task_id)
+
+    async def cancel(self) -> bool:
+        """Cancel it, or tell its run to stop; False: it had ended."""
+        return await self._manager.cancel_task(self.task_id)
+
+    async def result(self, timeout: float | None = None) -> R:
+        """Wait for the end and return the result, decoded to the function's return annotation.
+
+        Raises `TaskFailedError` or `TaskCancelledError`, each with the `info`; TimeoutError after
+        `timeout` seconds, which leaves the task alone; `TaskNotFoundError` where the record has
+        gone. Waits for a signal, and survives a store that doesn't answer for a while.
+        """
+        async with asyncio.timeout(timeout):
+            task = await self._manager.wait_for_end(self.info.queue_name, self.task_id)
+        info = self._manager.info_of(task)
+        if task.status is TaskStatus.FAILED:
+            raise TaskFailedError(task.id, task.error, info)
+        if task.status is TaskStatus.CANCELLED:
+            raise TaskCancelledError(task.id, info)
+        return self._manager.decode_result(task.result, self._annotation)  # type: ignore[no-any-return]  # by the annotation
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle {self.task_id!r} in {self.info.queue_name!r}>"
+
+
+@attrs.frozen(kw_only=True)
+class SubmitOptions:
+    """How one submit differs: None is the function's own, then the queue's."""
+
+    task_id: str | None = None
+    queue: str | None = None
+    priority: QueuePriority | int | None = None
+    defer_by: float | timedelta | None = None
+    defer_until: datetime | None = None
+    token: str | None = None
+
+
+class TaskFunction(Generic[P, R]):
+    """A registered function: call it as before, or `submit` the call."""
+
+    def __init__(
+        self,
+        manager: TaskQueueManager,
+        function: Callable[P, Any],
+        *,
+        queue: str | None,
+        task_type: str,
+        options: SubmitOptions | None = None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self._manager = manager
+        self.function = function
+        self.queue = queue
+        self.task_type = task_type
+        self._options = options or SubmitOptions()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function itself, here and now."""
+        return self.function(*args, **kwargs)
+
+    def options(self, **changes: Any) -> TaskFunction[P, R]:
+        """The same function with other `SubmitOptions`: task_id, queue, priority, defer_by, defer_until, token."""
+        return TaskFunction(
+            self._manager,
+            self.function,
+            queue=self.queue,
+            task_type=self.task_type,
+            options=attrs.evolve(self._options, **changes),
+        )
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+        """Submit this call; every keyword belongs to the function. Raises what `submit_task` raises."""
+        info = await self._manager.submit_call(self, self._options, args, kwargs)
+        return TaskHandle(self._manager, info, self._annotation())
+
+    def _annotation(self) -> object:
+        try:
+            return typing.get_type_hints(self.function).get("return")
+        except Exception:  # annotations that can't be resolved: the result stays plain
+            return None

@@ -1,0 +1,386 @@
+"""`TaskQueueManager`: the public face. It translates calls into services and keeps no rule of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, Self, Unpack
+
+from kew.app.caller import Call
+from kew.app.capacity import Capacity
+from kew.app.hooks import FailHook, Hooks, TaskHook
+from kew.app.info import TaskInfo, info_of
+from kew.app.inspector import asked, status_dict
+from kew.app.maintainer import TICK
+from kew.app.ports import Codec, Command, StoreError
+from kew.app.process import Process
+from kew.app.registry import Options, Registry
+from kew.app.submission import Submissions
+from kew.bootstrap import Parts, Served, connect, serve
+from kew.domain.config import QueueConfig
+from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError
+from kew.domain.task import QueuePriority, Task
+from kew.handles import SubmitOptions, TaskFunction
+from kew.queues import CircuitBreaker, Queue
+
+logger = logging.getLogger("kew")
+P = ParamSpec("P")
+DEFAULT_URL = "redis://localhost:6379"
+PATIENCE = 30.0
+LONGEST_PATIENCE = (
+    60.0  # a record outlives it (`task_ttl`), so a repeated submit always meets its own
+)
+
+
+class TaskQueueManager:
+    """Background task queues inside this asyncio process, remembered by a store that others may share.
+
+    `redis_url`: redis://, rediss://, unix://, or memory:// (private to this manager) and
+    memory://name (shared within the process). `max_concurrency` bounds the tasks of all queues in
+    this process; queues are then served by their priority. `trust`: packages below which functions
+    may be resolved by import. `patience`: seconds for which a submit is repeated while the store
+    doesn't answer. Hooks are plain or async callables.
+    """
+
+    def __init__(
+        self,
+        redis_url: str = DEFAULT_URL,
+        cleanup_on_start: bool = False,
+        on_task_start: TaskHook | None = None,
+        on_task_complete: TaskHook | None = None,
+        on_task_fail: FailHook | None = None,
+        *,
+        namespace: str = "kew",
+        max_concurrency: int | None = None,
+        trust: Sequence[str] = (),
+        codec: Codec | None = None,
+        patience: float = PATIENCE,
+        parts: Parts | None = None,
+        tick: float = TICK,
+    ) -> None:
+        if max_concurrency is not None and max_concurrency < 1:
+            raise InvalidConfigError(f"max_concurrency must be at least 1, not {max_concurrency!r}")
+        if not 0 <= patience <= LONGEST_PATIENCE:
+            raise InvalidConfigError(f"patience must be from 0 to {LONGEST_PATIENCE:g} seconds")
+        self._parts = parts or connect(redis_url, namespace, codec=codec)
+        self._cleanup_on_start = cleanup_on_start
+        self._hooks = Hooks(
+            on_task_start=on_task_start,
+            on_task_complete=on_task_complete,
+            on_task_fail=on_task_fail,
+        )
+        self._patience = patience
+        self._tick = tick
+        self._capacity = Capacity(max_concurrency)
+        self._registry = Registry(
+            trust=trust, carries_functions=self._parts.codec.carries_functions
+        )
+        self._process: Process | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._served: dict[str, Served] = {}
+        self._submissions: Submissions | None = None
+        self.queues: dict[str, Queue] = {}
+
+    # --- life
+
+    async def initialize(self) -> None:
+        """Connect, check the store, and begin to listen. A second call does nothing.
+
+        Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then.
+        """
+        if self._process is not None:
+            return
+        await self._parts.store.open()
+        process = Process(self._parts, self._hooks, self._registry)
+        try:
+            await process.listen()
+        except BaseException:
+            await self._parts.store.close()
+            raise
+        self._process, self._loop = process, asyncio.get_running_loop()
+        self._submissions = Submissions(process, self._served, self._patience)
+        if self._cleanup_on_start:
+            await self.cleanup()
+
+    async def shutdown(self, wait: bool = True, timeout: float = 5.0) -> None:
+        """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
+
+        Handed-back tasks wait for another process, or for this one's next start. A second call does nothing.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        served, self._served = list(self._served.values()), {}
+        self.queues = {}
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(each.outbox.drain() for each in served))
+        except TimeoutError:
+            logger.warning("submits were still unanswered after %g s", timeout)
+        await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
+        await process.reporter.drain(timeout)
+        await self._parts.wakeup.close()
+        await self._parts.store.close()
+
+    async def _stop(self, served: Served, wait: bool, timeout: float) -> None:
+        if served.worker is not None:
+            await served.worker.stop(wait=wait, timeout=timeout)
+        if served.maintainer is not None:
+            await served.maintainer.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+
+    async def cleanup(self) -> None:
+        """Remove every queue and task of this namespace, and nothing else; this process's queues begin anew, empty."""
+        process = self._ready()
+        for queue in await asked(process.parts.store.queues):
+            await asked(partial(process.parts.store.purge, queue))
+        for served in self._served.values():
+            if served.maintainer is not None:
+                await asked(served.maintainer.introduce)
+            if served.worker is not None:
+                served.worker.wake()
+
+    def _ready(self) -> Process:
+        if self._process is None:
+            raise TaskQueueError("not initialized: call `await manager.initialize()` first")
+        self._process.check()
+        return self._process
+
+    # --- queues and functions
+
+    async def create_queue(
+        self,
+        config: QueueConfig,
+        *,
+        work: bool = True,
+        functions: Sequence[Callable[..., object]] = (),
+    ) -> Queue:
+        """Declare the queue for all processes and start its worker in this one.
+
+        `work=False` declares without working, for a process that only submits. `functions` are
+        registered first. The same name twice in one manager: ValueError.
+        """
+        process = self._ready()
+        if config.name in self._served:
+            raise InvalidConfigError(f"queue {config.name!r} already exists in this manager")
+        for function in functions:
+            self.register(function)
+        served = serve(
+            config,
+            process,
+            capacity=self._capacity,
+            patience=self._patience,
+            tick=self._tick,
+            work=work,
+        )
+        self._served[config.name] = served
+        try:
+            await self._introduce(served, work=work)
+        except BaseException:
+            del self._served[config.name]
+            raise
+        queue = Queue(config, CircuitBreaker(config.name, process.inspector))
+        self.queues[config.name] = queue
+        if served.worker is not None and served.maintainer is not None:
+            process.workers[config.name] = served.worker
+            served.worker.start()
+            served.maintainer.start(served.worker)
+        return queue
+
+    async def _introduce(self, served: Served, *, work: bool) -> None:
+        assert served.maintainer is not None
+        try:
+            await (served.maintainer.introduce() if work else served.maintainer.declare())
+        except StoreError as error:
+            raise StoreUnavailableError(f"the queue was not declared: {error}") from error
+
+    def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
+        """Let this process run `function` for tasks of that name (default `module:qualname`); returns the name."""
+        return self._registry.register(_plain(function), name=name)
+
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        task_type: str | None = None,
+        **options: Unpack[Options],
+    ) -> Callable[[Callable[P, Any]], TaskFunction[P, Any]]:
+        """Decorate a function: registered here, and its calls can be submitted (`await f.submit(...)`).
+
+        `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on,
+        timeout, at_most_once. None of them: the queue's own.
+        """
+
+        def decorate(function: Callable[P, Any]) -> TaskFunction[P, Any]:
+            self._registry.register(function, name=name, **options)
+            label = str(task_type or getattr(function, "__name__", "task"))
+            return TaskFunction(self, function, queue=options.get("queue"), task_type=label)
+
+        return decorate
+
+    # --- submitting
+
+    async def submit_task(
+        self,
+        task_id: str,
+        queue_name: str,
+        task_type: str,
+        task_func: Callable[..., object],
+        priority: QueuePriority | int | None = None,
+        *args: Any,
+        _defer_until: datetime | None = None,
+        _defer_by: float | timedelta | None = None,
+        _token: str | None = None,
+        **kwargs: Any,
+    ) -> TaskInfo:
+        """Store a call; from its return on the task will end, whatever crashes.
+
+        `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is
+        the function's, then the queue's. `_defer_by` takes seconds or a timedelta, `_defer_until` a
+        datetime (a naive one is local time). Raises `TaskAlreadyExistsError`, `QueueFullError`,
+        `QueueNotFoundError`, `InvalidTaskError`,
+        `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with
+        `_token`). Cancelling the caller doesn't cancel the submit.
+        """
+        call = Call(
+            task_id=task_id,
+            task_type=task_type,
+            function=_plain(task_func),
+            args=args,
+            kwargs=kwargs,
+            priority=priority,
+            defer_until=_defer_until,
+            defer_by=_defer_by,
+            token=_token,
+        )
+        return await self._submitting().one(queue_name, call)
+
+    async def submit_tasks(
+        self, queue_name: str, tasks: Sequence[Mapping[str, Any]]
+    ) -> list[TaskInfo]:
+        """Store many calls, in order: all or nothing up to 1,000 tasks (and 8 MiB), a larger batch in such pieces.
+
+        Each is a mapping with "task_id", "task_type", "task_func", and optionally "priority", "args", "kwargs",
+        "_defer_until", "_defer_by". Raises what `submit_task` raises; the error's `accepted` has the ids that are in.
+        """
+        return await self._submitting().many(queue_name, tasks, _plain)
+
+    def submit_sync(self, *args: Any, wait_seconds: float | None = None, **kwargs: Any) -> TaskInfo:
+        """`submit_task` for other threads than the event loop's.
+
+        TimeoutError after `wait_seconds` leaves the submit going.
+        """
+        if self._loop is None:
+            raise TaskQueueError("not initialized: call `await manager.initialize()` first")
+        if _running_loop() is self._loop:
+            raise TaskQueueError(
+                "submit_sync would block the event loop: await submit_task instead"
+            )
+        submit = self.submit_task(*args, **kwargs)
+        return asyncio.run_coroutine_threadsafe(submit, self._loop).result(wait_seconds)
+
+    async def submit_call(
+        self,
+        function: TaskFunction[Any, Any],
+        options: SubmitOptions,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+    ) -> TaskInfo:
+        """What `TaskFunction.submit` calls; a task id is made where none is given."""
+        queue = options.queue or function.queue
+        if queue is None:
+            raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
+        task_id = options.task_id or f"{function.task_type}-{self._parts.entropy.identity()}"
+        call = Call(
+            task_id=task_id,
+            task_type=function.task_type,
+            function=function.function,
+            args=args,
+            kwargs=kwargs,
+            priority=options.priority,
+            defer_until=options.defer_until,
+            defer_by=options.defer_by,
+            token=options.token,
+        )
+        return await self._submitting().one(queue, call)
+
+    def _submitting(self) -> Submissions:
+        self._ready()
+        assert self._submissions is not None
+        return self._submissions
+
+    # --- asking
+
+    async def get_task_status(self, task_id: str) -> TaskInfo:
+        """The task's status. Raises `TaskNotFoundError`."""
+        return await self._ready().inspector.info(task_id)
+
+    async def get_ongoing_tasks(self) -> list[TaskInfo]:
+        """All running tasks of the namespace, over all processes, longest running first."""
+        return await self._ready().inspector.ongoing()
+
+    async def get_queue_status(self, queue_name: str) -> dict[str, Any]:
+        """The queue in plain values: name, max_workers, current_workers, queued_tasks,
+        circuit_breaker_status, and more.
+
+        Raises `QueueNotFoundError`.
+        """
+        return status_dict(await self._ready().inspector.status(queue_name))
+
+    async def cancel_task(self, task_id: str) -> bool:
+        """Cancel a waiting task, or tell a running one to stop: True; False: it had ended.
+
+        Raises `TaskNotFoundError`.
+        """
+        return await self._ready().inspector.cancel(task_id)
+
+    async def replay_task(self, task_id: str) -> bool:
+        """Put a FAILED or CANCELLED task back: True; False: it had completed. Raises `TaskNotFoundError`."""
+        return await self._ready().inspector.replay(task_id)
+
+    async def pause_queue(self, queue_name: str) -> None:
+        """Let no process claim from the queue; running tasks go on. Raises `QueueNotFoundError`."""
+        await self._ready().inspector.control(queue_name, Command.PAUSE)
+
+    async def resume_queue(self, queue_name: str) -> None:
+        """Undo `pause_queue`."""
+        await self._ready().inspector.control(queue_name, Command.RESUME)
+
+    async def wait_for_end(self, queue_name: str, task_id: str) -> Task:
+        """The record once the task has ended; for `TaskHandle.result`."""
+        return await self._ready().results.wait(queue_name, task_id)
+
+    def info_of(self, task: Task) -> TaskInfo:
+        """A record as users see it."""
+        return info_of(task, self._parts.codec)
+
+    def decode_result(self, result: bytes, annotation: object) -> Any:
+        """A result as a value of the annotated type."""
+        return self._parts.codec.decode_result(result, annotation) if result else None
+
+
+def _plain(function: Any) -> Callable[..., object]:
+    """The function itself where a decorated one was given."""
+    return function.function if isinstance(function, TaskFunction) else function
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,42 @@
+"""What `manager.queues[name]` is."""
+
+from __future__ import annotations
+
+import attrs
+
+from kew.app.inspector import Inspector
+from kew.app.ports import Command
+from kew.domain.config import QueueConfig
+
+
+class CircuitBreaker:
+    """A queue's breaker, shared by all processes."""
+
+    def __init__(self, queue: str, inspector: Inspector) -> None:
+        self._queue = queue
+        self._inspector = inspector
+
+    async def check_state(self) -> bool:
+        """True where a task may pass (CLOSED or HALF_OPEN), False only while OPEN, judged now by the store's clock."""
+        return await self._inspector.may_pass(self._queue)
+
+    async def record_failure(self) -> None:
+        """Count a failure that was seen elsewhere."""
+        await self._inspector.control(self._queue, Command.RECORD_FAILURE)
+
+    async def reset(self) -> None:
+        """Close it."""
+        await self._inspector.control(self._queue, Command.RESET_BREAKER)
+
+
+@attrs.frozen
+class Queue:
+    """A queue of this manager."""
+
+    config: QueueConfig
+    circuit_breaker: CircuitBreaker
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self.config.name
