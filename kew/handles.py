@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import typing
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import attrs
 
 from kew.app.info import TaskInfo
+from kew.app.naming import returns_of
 from kew.domain.errors import TaskCancelledError, TaskFailedError
 from kew.domain.task import QueuePriority, TaskStatus
 
@@ -113,10 +113,4 @@ class TaskFunction(Generic[P, R]):
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit this call; every keyword belongs to the function. Raises what `submit_task` raises."""
         info = await self._manager.submit_call(self, self._options, args, kwargs)
-        return TaskHandle(self._manager, info, self._annotation())
-
-    def _annotation(self) -> object:
-        try:
-            return typing.get_type_hints(self.function).get("return")
-        except Exception:  # annotations that can't be resolved: the result stays plain
-            return None
+        return TaskHandle(self._manager, info, returns_of(self.function))

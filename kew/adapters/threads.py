@@ -56,9 +56,7 @@ class DaemonThreads(Threads):
     ) -> None:
         try:
             value, error = context.run(call), None
-        except (
-            BaseException
-        ) as raised:  # whatever user code raises belongs to the task, not to this thread
+        except BaseException as raised:  # noqa: BLE001 - it belongs to the task, not to this thread
             value, error = None, raised
         loop = future.get_loop()
         try:

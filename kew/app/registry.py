@@ -198,6 +198,11 @@ class Registry:
             self._keep(_registered(name, function))
         return self._by_name[name]
 
+    @property
+    def has_trust(self) -> bool:
+        """Whether there are packages whose functions it finds by import."""
+        return bool(self._trust)
+
     def can_run(self, name: str) -> bool:
         """Whether `resolve` finds it. For names that wait in a store, stuck: a trusted one is known from then on."""
         try:
