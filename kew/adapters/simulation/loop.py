@@ -69,7 +69,7 @@ class SimulationLoop(Scheduler):
     ) -> None:
         trace = Trace(keep_lines=keep_trace)
         super().__init__(seed, policy, trace=trace, max_steps=max_steps, fatal=fatal)
-        self.unhandled: list[Unhandled] = []
+        self._unhandled: list[Unhandled] = []
         self._next_ordinal = itertools.count(1).__next__
         self._is_debug = False
         self._task_factory: _TaskFactory | None = None
@@ -133,7 +133,7 @@ class SimulationLoop(Scheduler):
             try:
                 yield
             finally:
-                self._graveyard.extend(asyncio.all_tasks(self))
+                self.bury(asyncio.all_tasks(self))
                 self._is_running = False
                 asyncio._set_running_loop(None)
                 sys.set_asyncgen_hooks(*hooks)
@@ -160,14 +160,18 @@ class SimulationLoop(Scheduler):
         if eager_start is None:
             eager_start = self._task_factory is not None
         ordinal = self._next_ordinal()
-        name = f"task-{ordinal}" if name is None else str(name)
-        self._trace.name(name)
         options = {"eager_start": True} if eager_start else {}
         task = SimulatedTask(
-            coro, ordinal=ordinal, loop=self, name=name, context=context, **options
+            coro,
+            ordinal=ordinal,
+            loop=self,
+            name=f"task-{ordinal}" if name is None else str(name),
+            on_name=self._trace.name,
+            context=context,
+            **options,
         )
         if eager_start and task._exception is not None:
-            self._fail_if_fatal(task._exception)
+            self._task_failed(task)
         return task
 
     def set_task_factory(self, factory: _TaskFactory | None) -> None:
@@ -187,6 +191,19 @@ class SimulationLoop(Scheduler):
 
     # --- Errors that nobody catches ---------------------------------------------------------------
 
+    @property
+    def unhandled(self) -> list[Unhandled]:
+        """Errors of callbacks, and of tasks whose outcome nobody has looked at so far.
+
+        asyncio would log the latter whenever the garbage collector finds them; here each is known
+        as soon as the task has ended.
+        """
+        unseen = [
+            Unhandled(at=at, message=f"{task.get_name()} failed unseen", error=task._exception)
+            for at, task in self._failed_unseen()
+        ]
+        return [*self._unhandled, *unseen]
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self._is_closed:
             return
@@ -196,9 +213,9 @@ class SimulationLoop(Scheduler):
             self._exception_handler(self, context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep the error in `unhandled`, where asyncio would log it, and note its type."""
+        """Add the error to `unhandled`, where asyncio would log it, and note its type."""
         error, message = context.get("exception"), str(context.get("message", ""))
-        self.unhandled.append(Unhandled(at=self._now, message=message, error=error))
+        self._unhandled.append(Unhandled(at=self._now, message=message, error=error))
         self.note("unhandled", type(error).__name__)
 
     def set_exception_handler(self, handler: _ExceptionHandler | None) -> None:
@@ -241,10 +258,10 @@ class SimulationLoop(Scheduler):
             raise SimulationError("the loop is running; close it after run() has returned")
         if self._is_closed:
             return
-        self._is_closed = True
-        self._trace.seal()
         with sealed(lambda _breach: None), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            self._is_closed = True
+            self._trace.seal()
             for task in sorted(asyncio.all_tasks(self), key=hash):
                 _close_coroutine(task)
         self._graveyard.clear()

@@ -81,7 +81,7 @@ class Process:
         """
         self.is_alive = False
         self.is_halted = True
-        self._loop.bury(self._take_parked())
+        self._loop.bury([*self._take_parked(), *asyncio.all_tasks(self._loop)])
 
     def stall(self, seconds: float) -> None:
         """As SIGSTOP, and SIGCONT that much later; `math.inf` waits for `thaw`.

@@ -20,7 +20,13 @@ from kew.adapters.simulation.boundary import THREADS, Boundary, is_sealed, refus
 from kew.adapters.simulation.errors import SimulationDeadlock, SimulationError, SimulationLivelock
 from kew.adapters.simulation.policies import POLICIES, PolicyName
 from kew.adapters.simulation.processes import PROCESS
-from kew.adapters.simulation.tasks import Call, SoonCall, TimedCall, task_stepped_by
+from kew.adapters.simulation.tasks import (
+    Call,
+    SimulatedTask,
+    SoonCall,
+    TimedCall,
+    task_stepped_by,
+)
 from kew.adapters.simulation.trace import CALLBACK, Trace
 
 Ts = TypeVarTuple("Ts")
@@ -55,6 +61,7 @@ class Scheduler(Boundary):
         self._next_check = min(_CHECK_EVERY_STEPS, max_steps)
         self._graveyard: list[object] = []
         self._failure: BaseException | None = None
+        self._failed_tasks: list[tuple[float, SimulatedTask[Any]]] = []
         self._is_running = False
         self._is_stopping = False
         self._is_closed = False
@@ -125,9 +132,9 @@ class Scheduler(Boundary):
             else:
                 self._ready.add_step(call)
 
-    def bury(self, calls: Iterable[Call]) -> None:
-        """Keep calls that will never run, so that nothing they hold is finalised during the run."""
-        self._graveyard.extend(calls)
+    def bury(self, dead: Iterable[object]) -> None:
+        """Keep what will never run, so that nothing it holds is finalised during the run."""
+        self._graveyard.extend(dead)
 
     def stop(self) -> None:
         """End the run after this step."""
@@ -168,7 +175,7 @@ class Scheduler(Boundary):
         except BaseException as error:  # noqa: BLE001 - reported, as every event loop does
             self._callback_failed(call, error)
         if task is not None and task._exception is not None:
-            self._fail_if_fatal(task._exception)
+            self._task_failed(task)
 
     def _move_time(self) -> None:
         """Nothing can run now, so the next timers are due. The only place where time moves."""
@@ -184,6 +191,7 @@ class Scheduler(Boundary):
 
     def _check_steps(self) -> None:
         self._trace.flush_if_long()
+        self._failed_tasks = self._failed_unseen()
         self._next_check = min(self.steps + _CHECK_EVERY_STEPS, self.max_steps)
         if self.steps >= self.max_steps:
             raise SimulationLivelock(
@@ -214,9 +222,16 @@ class Scheduler(Boundary):
             message = f"Exception in callback {call._callback!r}"
             self.call_exception_handler({"message": message, "exception": error, "handle": call})
 
-    def _fail_if_fatal(self, error: BaseException) -> None:
+    def _task_failed(self, task: SimulatedTask[Any]) -> None:
+        error = task._exception
         if isinstance(error, self.fatal):
             self.fail(error)
+        else:
+            self._failed_tasks.append((self._now, task))
+
+    def _failed_unseen(self) -> list[tuple[float, SimulatedTask[Any]]]:
+        """When which task failed, of those whose error nobody has looked at so far."""
+        return [(at, task) for at, task in self._failed_tasks if task._log_traceback]
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -36,10 +36,11 @@ class SimulatedFuture(asyncio.Future[T]):
 class SimulatedTask(asyncio.Task[T]):
     """A task. `options` are those of `asyncio.Task`; `priority` is for the policy that picks steps.
 
-    asyncio registers a task by its hash while it is being made, so the ordinal comes first.
+    Each name that it is given is told to `on_name`. asyncio registers a task by its hash while it
+    is being made, so the ordinal comes first.
     """
 
-    __slots__ = ("ordinal", "priority")
+    __slots__ = ("_on_name", "ordinal", "priority")
 
     def __init__(
         self,
@@ -48,15 +49,24 @@ class SimulatedTask(asyncio.Task[T]):
         ordinal: int,
         loop: asyncio.AbstractEventLoop,
         name: str,
+        on_name: Callable[[str], None],
         context: Context | None,
         **options: bool,
     ) -> None:
         self.ordinal = ordinal
         self.priority: float | None = None
-        super().__init__(coro, loop=loop, name=name, context=context, **options)
+        self._on_name = on_name
+        on_name(name)
+        coroutine = cast("Coroutine[Any, Any, T]", coro)  # a generator is refused by asyncio
+        super().__init__(coroutine, loop=loop, name=name, context=context, **options)
 
     def __hash__(self) -> int:
         return self.ordinal
+
+    def set_name(self, value: object, /) -> None:
+        name = str(value)
+        self._on_name(name)
+        super().set_name(name)
 
 
 class SoonCall(asyncio.Handle):
