@@ -11,7 +11,6 @@ from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore, Namespace
 from kew.adapters.threads import DaemonThreads
-from kew.app.capacity import Capacity
 from kew.app.executor import Executor
 from kew.app.maintainer import TICK, Maintainer
 from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup
@@ -82,7 +81,6 @@ def serve(
     config: QueueConfig,
     process: Process,
     *,
-    capacity: Capacity,
     patience: float,
     tick: float = TICK,
     work: bool = True,
@@ -105,7 +103,7 @@ def serve(
         use=executor.use,
         tick=tick,
     )
-    worker = _worker(config, process, executor, maintainer, capacity) if work else None
+    worker = _worker(config, process, executor, maintainer) if work else None
     outbox = Outbox(
         config.name,
         parts.store,
@@ -121,7 +119,6 @@ def _worker(
     process: Process,
     executor: Executor,
     maintainer: Maintainer,
-    capacity: Capacity,
 ) -> Worker:
     return Worker(
         config,
@@ -129,7 +126,8 @@ def _worker(
         store=process.parts.store,
         executor=executor,
         reporter=process.reporter,
-        capacity=capacity,
+        capacity=process.capacity,
+        admission=process.admission,
         introduce=maintainer.introduce,
         refresh=maintainer.refresh,
     )

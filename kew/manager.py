@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, Unpack
 
+from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
 from kew.app.hooks import FailHook, Hooks, TaskHook
@@ -43,7 +44,9 @@ class TaskQueueManager:
     memory://name (shared within the process). `max_concurrency` bounds the tasks of all queues in
     this process; queues are then served by their priority. `trust`: packages below which functions
     may be resolved by import. `patience`: seconds for which a submit is repeated while the store
-    doesn't answer. Hooks are plain or async callables.
+    doesn't answer. `max_loop_lag`: seconds that the event loop may be late before this process
+    starts tasks more slowly (the polite host); None: it starts whatever it is granted at once. Hooks
+    are plain or async callables.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class TaskQueueManager:
         *,
         namespace: str = "kew",
         max_concurrency: int | None = None,
+        max_loop_lag: float | None = None,
         trust: Sequence[str] = (),
         codec: Codec | None = None,
         patience: float = PATIENCE,
@@ -64,6 +68,8 @@ class TaskQueueManager:
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             raise InvalidConfigError(f"max_concurrency must be at least 1, not {max_concurrency!r}")
+        if max_loop_lag is not None and not 0 < max_loop_lag <= 1:
+            raise InvalidConfigError(f"max_loop_lag is from 0 to 1 s or None, not {max_loop_lag!r}")
         if not 0 <= patience <= LONGEST_PATIENCE:
             raise InvalidConfigError(f"patience must be from 0 to {LONGEST_PATIENCE:g} seconds")
         self._parts = parts or connect(redis_url, namespace, codec=codec)
@@ -75,7 +81,8 @@ class TaskQueueManager:
         )
         self._patience = patience
         self._tick = tick
-        self._capacity = Capacity(max_concurrency)
+        self._max_concurrency = max_concurrency
+        self._max_loop_lag = max_loop_lag
         self._registry = Registry(
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
@@ -95,7 +102,13 @@ class TaskQueueManager:
         if self._process is not None:
             return
         await self._parts.store.open()
-        process = Process(self._parts, self._hooks, self._registry)
+        process = Process(
+            self._parts,
+            self._hooks,
+            self._registry,
+            capacity=Capacity(self._max_concurrency),
+            admission=Admission(self._max_loop_lag),
+        )
         try:
             await process.listen()
         except BaseException:
@@ -122,6 +135,7 @@ class TaskQueueManager:
         except TimeoutError:
             logger.warning("submits were still unanswered after %g s", timeout)
         await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
+        process.admission.close()
         await process.reporter.drain(timeout)
         await self._parts.wakeup.close()
         await self._parts.store.close()
@@ -161,6 +175,11 @@ class TaskQueueManager:
         self._process.check()
         return self._process
 
+    @property
+    def loop_lag(self) -> float:
+        """How late the event loop was of late, at its worst, seconds; measured where `max_loop_lag` is set."""
+        return self._ready().admission.lag.recent_max
+
     # --- queues and functions
 
     async def create_queue(
@@ -183,7 +202,6 @@ class TaskQueueManager:
         served = serve(
             config,
             process,
-            capacity=self._capacity,
             patience=self._patience,
             tick=self._tick,
             work=work,

@@ -80,6 +80,12 @@ class Keeper:
         if earliest < self._guard_at:
             self._set_guard(earliest)
 
+    def watch_one(self, run: Run) -> None:
+        """Guard this one from now on."""
+        limit = min(run.fence_at, run.timeout_at)
+        if limit < self._guard_at:
+            self._set_guard(limit)
+
     def _set_guard(self, at: float) -> None:
         if self._guard is not None:
             self._guard.cancel()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
+from kew.app.admission import Admission
 from kew.app.caller import Caller
+from kew.app.capacity import Capacity
 from kew.app.hooks import Hooks
 from kew.app.inspector import Inspector
 from kew.app.ports import (
@@ -50,6 +52,9 @@ class Process:
         parts: Adapters,
         hooks: Hooks,
         registry: Registry,
+        *,
+        capacity: Capacity,
+        admission: Admission,
     ) -> None:
         self.parts = parts
         self.incarnation = parts.entropy.identity()
@@ -59,6 +64,8 @@ class Process:
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
         self.results = Results(parts.store, self.incarnation)
         self.reporter = Reporter(hooks, parts.codec, self.results.ended)
+        self.capacity = capacity
+        self.admission = admission
         self.workers: dict[str, Worker] = {}
         self._pid = os.getpid()
 

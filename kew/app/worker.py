@@ -9,10 +9,12 @@ a lease that may have ended meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from kew.app.admission import Admission
 from kew.app.capacity import Capacity
 from kew.app.executor import Executor, Outcome, Raised
 from kew.app.keeper import Keeper
@@ -44,6 +46,7 @@ class Worker:
         executor: Executor,
         reporter: Reporter,
         capacity: Capacity,
+        admission: Admission,
         introduce: Callable[[], Coroutine[Any, Any, None]],
         refresh: Callable[[int], None],
     ) -> None:
@@ -56,6 +59,8 @@ class Worker:
         self._executor = executor
         self._reporter = reporter
         self._capacity = capacity
+        self._admission = admission
+        self._context = contextvars.copy_context()
         self._introduce = introduce
         self._refresh = refresh
         self._lanes = Lanes(incarnation)
@@ -263,12 +268,17 @@ class Worker:
     # --- running
 
     def _start(self, runs: list[Run]) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for run in runs:
-            run.timeout_at = now + self._executor.timeout_of(run.task)
-            run.handle = loop.create_task(self._attend(run))
         self._keeper.watch(runs)
+        self._admission.start(self._begin, runs)
+
+    def _begin(self, run: Run) -> None:
+        """Start a run, in a context of its own: not in that of whoever's submit or settle brought it."""
+        loop = asyncio.get_running_loop()
+        run.timeout_at = loop.time() + self._executor.timeout_of(run.task)
+        self._keeper.watch_one(run)
+        run.handle = loop.create_task(
+            self._attend(run), name=run.task.call.id, context=self._context.copy()
+        )
 
     async def _attend(self, run: Run) -> None:
         """One attempt from its first line to its outcome."""
