@@ -11,9 +11,10 @@ from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore, Namespace
 from kew.adapters.threads import DaemonThreads
+from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.executor import Executor
 from kew.app.maintainer import TICK, Maintainer
-from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup
+from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup, Watchdog
 from kew.app.process import Process
 from kew.app.submitter import Outbox
 from kew.app.worker import Worker
@@ -33,6 +34,7 @@ class Parts:
     codec: Codec = attrs.field(factory=MessagePackCodec)
     entropy: Entropy = attrs.field(factory=SystemEntropy)
     threads: Threads = attrs.field(factory=DaemonThreads)
+    watchdog: Watchdog = attrs.field(factory=ThreadWatchdog)
 
 
 def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:

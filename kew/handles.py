@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import attrs
 
+from kew.app.caller import Call
 from kew.app.info import TaskInfo
 from kew.app.naming import returns_of
-from kew.domain.errors import TaskCancelledError, TaskFailedError
+from kew.domain.errors import InvalidConfigError, TaskCancelledError, TaskFailedError
 from kew.domain.task import QueuePriority, TaskStatus
 
 if TYPE_CHECKING:
@@ -112,5 +113,20 @@ class TaskFunction(Generic[P, R]):
 
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit this call; every keyword belongs to the function. Raises what `submit_task` raises."""
-        info = await self._manager.submit_call(self, self._options, args, kwargs)
+        options = self._options
+        queue = options.queue or self.queue
+        if queue is None:
+            raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
+        call = Call(
+            task_id=options.task_id or self._manager.new_task_id(self.task_type),
+            task_type=self.task_type,
+            function=self.function,
+            args=args,
+            kwargs=kwargs,
+            priority=options.priority,
+            defer_until=options.defer_until,
+            defer_by=options.defer_by,
+            token=options.token,
+        )
+        info = await self._manager.submit_call(queue, call)
         return TaskHandle(self._manager, info, returns_of(self.function))

@@ -25,7 +25,7 @@ from kew.bootstrap import Parts, Served, connect, serve
 from kew.domain.config import QueueConfig
 from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError
 from kew.domain.task import QueuePriority, Task
-from kew.handles import SubmitOptions, TaskFunction
+from kew.handles import TaskFunction
 from kew.queues import CircuitBreaker, Queue
 
 logger = logging.getLogger("kew")
@@ -115,6 +115,8 @@ class TaskQueueManager:
             await self._parts.store.close()
             raise
         self._process, self._loop = process, asyncio.get_running_loop()
+        if self._max_loop_lag is not None:
+            self._parts.watchdog.start()
         self._submissions = Submissions(process, self._served, self._patience)
         if self._cleanup_on_start:
             await self.cleanup()
@@ -136,6 +138,8 @@ class TaskQueueManager:
             logger.warning("submits were still unanswered after %g s", timeout)
         await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
         process.admission.close()
+        if self._max_loop_lag is not None:
+            self._parts.watchdog.close()
         await process.reporter.drain(timeout)
         await self._parts.wakeup.close()
         await self._parts.store.close()
@@ -312,30 +316,13 @@ class TaskQueueManager:
         submit = self.submit_task(*args, **kwargs)
         return asyncio.run_coroutine_threadsafe(submit, self._loop).result(wait_seconds)
 
-    async def submit_call(
-        self,
-        function: TaskFunction[Any, Any],
-        options: SubmitOptions,
-        args: Sequence[object],
-        kwargs: Mapping[str, object],
-    ) -> TaskInfo:
-        """What `TaskFunction.submit` calls; a task id is made where none is given."""
-        queue = options.queue or function.queue
-        if queue is None:
-            raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
-        task_id = options.task_id or f"{function.task_type}-{self._parts.entropy.identity()}"
-        call = Call(
-            task_id=task_id,
-            task_type=function.task_type,
-            function=function.function,
-            args=args,
-            kwargs=kwargs,
-            priority=options.priority,
-            defer_until=options.defer_until,
-            defer_by=options.defer_by,
-            token=options.token,
-        )
+    async def submit_call(self, queue: str, call: Call) -> TaskInfo:
+        """Store a prepared call; for `TaskFunction.submit`."""
         return await self._submitting().one(queue, call)
+
+    def new_task_id(self, task_type: str) -> str:
+        """An id that nobody has used."""
+        return f"{task_type}-{self._parts.entropy.identity()}"
 
     def _submitting(self) -> Submissions:
         self._ready()

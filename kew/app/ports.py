@@ -321,3 +321,13 @@ class Threads(Protocol):
     def run(self, call: Callable[[], object]) -> Awaitable[object]:
         """Run it off the event loop; cancelling the awaitable doesn't stop it. Contextvars are the caller's."""
         ...
+
+
+class Watchdog(Protocol):
+    """Tells who blocks the event loop."""
+
+    def start(self) -> None:
+        """Watch the running loop from now on."""
+
+    def close(self) -> None:
+        """Watch no more."""
