@@ -106,21 +106,12 @@ def found_in(module: types.ModuleType, qualname: str) -> object:
     return found
 
 
-def imported(name: str) -> Function:
-    """The plain function of a trusted `module:qualname`; importing runs its module. Else `UnknownFunctionError`.
-
-    It must be defined there: what the module merely imported (`from subprocess import run`) is none of its own.
-    """
+def imported(name: str) -> types.ModuleType:
+    """The module of a trusted `module:qualname`; importing runs it. Else `UnknownFunctionError`."""
     parts = IMPORTABLE.fullmatch(name)
     if parts is None:
         raise UnknownFunctionError(f"{name!r} is not of the form module:qualname")
-    found = found_in(_module(name, parts["module"]), parts["qualname"])
-    if not isinstance(found, types.FunctionType) or natural_name(found) != name:
-        raise UnknownFunctionError(f"there is no function {name!r} (any more)")
-    return found
-
-
-def _module(name: str, module: str) -> types.ModuleType:
+    module = parts["module"]
     if module == main_name():
         return sys.modules["__main__"]
     if module.rpartition(".")[2] == "__main__":
@@ -129,10 +120,21 @@ def _module(name: str, module: str) -> types.ModuleType:
         )
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a module's code may do anything
         raise UnknownFunctionError(
             f"{name!r}: importing its module failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def function_in(module: types.ModuleType, name: str) -> Function:
+    """The plain function of that name, defined in the module. Else `UnknownFunctionError`.
+
+    What the module merely imported (`from subprocess import run`) is none of its own.
+    """
+    found = found_in(module, name.partition(":")[2])
+    if not isinstance(found, types.FunctionType) or natural_name(found) != name:
+        raise UnknownFunctionError(f"there is no function {name!r} (any more)")
+    return found
 
 
 def is_coroutine_function(function: Function) -> bool:

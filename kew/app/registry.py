@@ -16,10 +16,12 @@ from typing import Any, TypedDict, Unpack
 import attrs
 
 from kew.app.naming import (
+    MAX_NAME_CHARACTERS,
     PICKLED,
     Function,
     Key,
     check_function_name,
+    function_in,
     imported,
     is_coroutine_function,
     is_where_it_says,
@@ -193,9 +195,9 @@ class Registry:
             return known
         if not self._is_trusted(name):
             raise UnknownFunctionError(_unknown(name))
-        function = imported(name)
+        module = imported(name)
         if name not in self._by_name:  # the import may have registered it, with its options
-            self._keep(_registered(name, function))
+            self._keep(_registered(name, function_in(module, name)))
         return self._by_name[name]
 
     @property
@@ -236,8 +238,7 @@ class Registry:
                 "submit one module-level function with arguments instead",
                 number,
             )
-        suffix = f"{number}:{qualname_of(function)}"
-        return pinned_name(self._incarnation, "_".join(suffix.split()))
+        return pinned_name(self._incarnation, f"{number}:{_visible(qualname_of(function))}")
 
     def _replace(self, name: str, function: Function) -> None:
         """A second function of one `module:qualname` is a redefinition, unless the first was given this name."""
@@ -292,6 +293,12 @@ def _registered(name: str, function: Function) -> RegisteredFunction:
     return RegisteredFunction(
         name=name, function=function, is_coroutine=is_coroutine_function(function)
     )
+
+
+def _visible(text: str) -> str:
+    """The text as a name may have it: no whitespace, no control characters, not too long."""
+    shown = (each if each.isprintable() and each != " " else "_" for each in text)
+    return "".join(shown)[:MAX_NAME_CHARACTERS]
 
 
 def _checked_trust(trust: Sequence[str]) -> tuple[str, ...]:

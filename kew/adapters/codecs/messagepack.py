@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, NoReturn
 
 import msgspec
@@ -37,13 +38,17 @@ ADVICE = (
 
 
 def _plainer(value: object) -> object:
-    """What msgspec doesn't know: subclasses of the plain scalars go as plain scalars, whatever they override."""
+    """What msgspec doesn't know: subclasses of scalars and of dates go as what they derive from."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, float):
         return float.__float__(value)
     if isinstance(value, int):
         return int.__int__(value)
+    if isinstance(value, datetime):
+        return datetime.combine(datetime.date(value), datetime.timetz(value))
+    if isinstance(value, date):
+        return date.fromordinal(date.toordinal(value))
     raise TypeError(f"a {type(value).__qualname__} is no data; {ADVICE}")
 
 
