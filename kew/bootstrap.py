@@ -9,7 +9,8 @@ import attrs
 from kew.adapters.clocks import SystemClock, SystemEntropy
 from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
-from kew.adapters.memory.store import MemoryStore, Namespace
+from kew.adapters.memory.namespace import Namespace
+from kew.adapters.memory.store import MemoryStore
 from kew.adapters.threads import DaemonThreads
 from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.executor import Executor

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import attrs
 
 from kew.adapters.memory.book import Book
-from kew.adapters.memory.hub import Hub
+from kew.adapters.memory.namespace import LANES_KEPT_MS, MemoryQueue, Namespace
 from kew.app.ports import (
     Clock,
     Command,
@@ -39,42 +38,6 @@ from kew.domain.requests import (
     holder_of,
 )
 from kew.domain.task import Task, is_absent
-
-logger = logging.getLogger("kew")
-CLAMPED_STEP_MS = 1000
-LANES_KEPT_MS = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
-
-
-class MemoryQueue:
-    """A book with the processes that serve it."""
-
-    def __init__(self, book: Book) -> None:
-        self.book = book
-        self.presence: dict[str, int] = {}
-        self.idle: dict[str, None] = {}
-
-    def present(self, now: int) -> list[str]:
-        """The incarnations whose presence lasts."""
-        return [who for who, end in self.presence.items() if end > now]
-
-    def forget(self, incarnation: str) -> None:
-        """Drop the lanes and the functions of a process that has gone."""
-        del self.presence[incarnation]
-        self.book.functions.pop(incarnation, None)
-        prefix = f"{incarnation}."
-        for key in [key for key in self.book.lanes if key.startswith(prefix)]:
-            del self.book.lanes[key]
-
-
-class Namespace:
-    """One independent set of queues: what `memory://name` names."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, Task] = {}
-        self.queues: dict[str, MemoryQueue] = {}
-        self.hub = Hub()
-        self.last_ms = 0
-        self.steps_back = 0
 
 
 class MemoryStore(TaskStore):
@@ -372,18 +335,7 @@ class MemoryStore(TaskStore):
     # --- inside
 
     def _now(self) -> int:
-        """The clock, read once an operation.
-
-        A step back under a second is clamped, a larger one followed and counted.
-        """
-        now, namespace = self._clock.now_ms(), self.namespace
-        if now < namespace.last_ms:
-            if namespace.last_ms - now < CLAMPED_STEP_MS:
-                return namespace.last_ms
-            namespace.steps_back += 1
-            logger.warning("the clock stepped back by %s ms", namespace.last_ms - now)
-        namespace.last_ms = now
-        return now
+        return self.namespace.instant(self._clock.now_ms())
 
     def _apply(self, known: MemoryQueue, change: Change, now: int) -> None:
         known.book.apply(change, now)
