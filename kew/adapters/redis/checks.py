@@ -1,0 +1,81 @@
+"""What a Redis has to be before anything is stored in it: read from INFO, as CONFIG is often forbidden."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from kew.adapters.redis.connection import Lines, packed
+from kew.app.ports import StoreError
+from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
+
+logger = logging.getLogger("kew")
+OLDEST: Final = (7, 0)
+
+
+async def check(lines: Lines, where: str) -> None:
+    """Connect and look; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
+    try:
+        reply = await lines.call(packed("INFO"))
+    except StoreError as error:
+        raise _advised(error, where) from error.__cause__
+    facts = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+    _check_version(facts, where)
+    _check_role(facts, where)
+    _check_eviction(facts, where)
+
+
+def _advised(error: StoreError, where: str) -> TaskQueueError:
+    cause = error.__cause__
+    if isinstance(cause, AuthenticationError):
+        return StoreUnsuitableError(
+            f"Redis at {where} refused the user or password; put them into the URL "
+            "(redis://user:password@host, special characters as %XX) and check the server's ACL"
+        )
+    if isinstance(cause, NoPermissionError):
+        return StoreUnsuitableError(
+            f"Redis at {where} doesn't allow this user the command INFO; "
+            "docs/redis.md has the ACL line with the rights that kew needs"
+        )
+    return StoreUnavailableError(
+        f"Redis at {where} can't be used: {error}. "
+        "Check that it runs, that host and port are right and that nothing blocks the way"
+    )
+
+
+def _check_version(facts: Mapping[str, str], where: str) -> None:
+    text = facts.get("redis_version", "0")
+    if tuple(int(part) for part in text.split(".")[:2] if part.isdecimal()) < OLDEST:
+        raise StoreUnsuitableError(f"Redis at {where} is version {text}; kew needs 7.0 or newer")
+    if facts.get("redis_mode") == "cluster":
+        raise StoreUnsuitableError(
+            f"Redis at {where} is a node of a Cluster, which kew can't use yet; give it one of its own"
+        )
+
+
+def _check_role(facts: Mapping[str, str], where: str) -> None:
+    if facts.get("role") == "slave":
+        raise StoreUnsuitableError(
+            f"Redis at {where} is a replica; use its primary, "
+            f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
+        )
+
+
+def _check_eviction(facts: Mapping[str, str], where: str) -> None:
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if facts.get("maxmemory", "0") == "0" or policy == "noeviction":
+        return
+    if policy.startswith("allkeys-"):
+        raise StoreUnsuitableError(
+            f"Redis at {where} evicts keys when its memory is full (maxmemory-policy {policy}), "
+            "so it would lose tasks; set maxmemory-policy noeviction, or use another Redis"
+        )
+    logger.warning(
+        "Redis at %s evicts keys with a TTL when its memory is full (maxmemory-policy %s); kew's keys have none, but "
+        "a Redis that is full refuses new tasks: noeviction is the honest setting",
+        where,
+        policy,
+    )

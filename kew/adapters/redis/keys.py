@@ -1,0 +1,56 @@
+"""Every Redis key and channel that kew uses is made here, and nowhere else.
+
+All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Two keys belong
+to the whole namespace: `tasks`, the records of every queue, and `queues`, the names of those declared. On one
+node, `tasks` is also the directory that keeps ids unique; scripts are given its name and never build it.
+docs/redis.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from kew.domain.config import check_name
+
+OF_NAMESPACE = frozenset({"tasks", "queues"})
+OF_QUEUE = frozenset(
+    {
+        "state",
+        "waiting1",
+        "waiting2",
+        "waiting3",
+        "leases",
+        "ended",
+        "parked",
+        "idle",
+        "workers",
+        "functions",
+        "lanes",
+    }
+)
+
+
+class Keys:
+    """The names of one namespace's keys. A namespace or queue that can't be one raises `InvalidConfigError`."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = check_name(namespace, "namespace")
+        self.channels = f"{namespace}:to:"
+        self.named = lru_cache(maxsize=4096)(self._named)
+
+    def key(self, part: str, queue: str = "") -> str:
+        """The key of a part of the namespace or, where it is one of a queue's, of `queue`."""
+        if part in OF_NAMESPACE:
+            return f"{self.namespace}:{part}"
+        if part not in OF_QUEUE:
+            raise ValueError(f"no key is called {part!r}")
+        return f"{self.namespace}:{{{check_name(queue)}}}:{part}"
+
+    def channel(self, incarnation: str) -> str:
+        """Where a process is told things."""
+        return self.channels + incarnation
+
+    def _named(self, parts: tuple[str, ...], queue: str) -> Sequence[bytes]:
+        """The keys of these names, encoded; cached as `named`."""
+        return tuple(self.key(part, queue).encode() for part in parts)

@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- End the presence of a process; sweep forgets what it leaves, an hour later.
+-- KEYS: workers idle
+-- ARGV: incarnation
+-- Reply: now
+-- include: now
+local now = clock_ms()
+redis.call('ZADD', WORKERS, 'XX', now, incarnation)
+redis.call('ZREM', IDLE, incarnation)
+return now

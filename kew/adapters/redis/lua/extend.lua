@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- Prolong live leases to `lease_ms` from now; never revive an ended one.
+-- KEYS: tasks state leases
+-- ARGV: queue lease_ms:int refs*
+--   refs: per lease: id; lease
+-- Reply: {now, word, ...}: done, cancel (live, and the task is to stop) or stale
+-- include: state
+-- include: record
+local words, ends = {now}, {}
+
+local function extend(t, lease)
+  if not t or t.lease ~= lease or t.queue ~= queue then return 'stale' end
+  local lease_until = redis.call('ZSCORE', LEASES, member_of(t))
+  if not lease_until or tonumber(lease_until) <= now then return 'stale' end
+  ends[#ends + 1], ends[#ends + 2] = now + lease_ms, member_of(t)
+  return t.cancel == '1' and 'cancel' or 'done'
+end
+
+local ids = {}
+for n = refs_from, #ARGV, 2 do ids[#ids + 1] = ARGV[n] end
+for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1]) end
+if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
+send('ZADD', LEASES, ends)
+return words

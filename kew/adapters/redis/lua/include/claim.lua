@@ -1,0 +1,109 @@
+-- The ordinary claim: kew.domain.queue.claim, after recovering a bounded number of ended leases. Nothing is claimed where
+-- `incarnation` is ''. The answer: {word, wait_ms (-1: only a notification), version, {id, lease_until, record, ...}}.
+-- Needs incarnation, lane, sequence, want, lease_ms, recover_limit, park_limit; LANES, IDLE.
+-- include: recover
+-- include: ready
+local PARKED_RETRY_MS = 5000
+
+-- A repeat gets those of its leases that are still live, in order of their tokens.
+local function granted_before(last)
+  local found = {}
+  if sequence == last then
+    local prefix = incarnation .. '.' .. lane .. '.' .. sequence .. '.'
+    local held = redis.call('ZRANGEBYSCORE', LEASES, '(' .. now, '+inf', 'WITHSCORES')
+    local ids = {}
+    for n = 1, #held, 2 do ids[#ids + 1] = id_of(held[n]) end
+    for n, t in ipairs(fetch(ids)) do
+      if t and string.sub(t.lease, 1, #prefix) == prefix then found[#found + 1] = {t, held[2 * n]} end
+    end
+    table.sort(found, function(a, b) return tonumber(a[1].token) < tonumber(b[1].token) end)
+  end
+  local leases = {}
+  for _, pair in ipairs(found) do
+    leases[#leases + 1] = pair[1].id
+    leases[#leases + 1] = pair[2]
+    leases[#leases + 1] = packed(pair[1])
+  end
+  return {'same', 0, s.version, leases}, 0, true
+end
+
+-- Put taken tasks under leases of this claim.
+local function grant(taken)
+  local lease_until, epoch, leases = now + lease_ms, s.breaker.epoch, {}
+  local prefix = incarnation .. '.' .. lane .. '.' .. sequence .. '.'
+  local fields, ends = {}, {}
+  for n, t in ipairs(taken) do
+    t.status, t.attempt, t.lease, t.started_at = 'p', t.attempt + 1, prefix .. n, now
+    t.token, t.epoch = s.token + n, epoch
+    local record = packed(t)
+    fields[2 * n - 1], fields[2 * n] = t.id, record
+    ends[2 * n - 1], ends[2 * n] = lease_until, member_of(t)
+    leases[3 * n - 2], leases[3 * n - 1], leases[3 * n] = t.id, lease_until, record
+  end
+  send('HSET', TASKS, fields)
+  send('ZADD', LEASES, ends)
+  s.token = s.token + #taken
+  if #taken > 0 then wake(lease_until) end
+  if s.breaker.state == 'half_open' then s.breaker.probes = s.breaker.probes + #taken end
+  return leases
+end
+
+-- How long until time alone may bring more, and when anybody may need a worker.
+local function wait_ms(held, shelves)
+  local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
+  local at = first and tonumber(first) or NEVER
+  if s.breaker.state == 'open' then at = math.min(at, reopens_at(s.breaker)) end
+  s.wake_at = at
+  if free_leases(held) > 0 then
+    local runnable, any = next_due(shelves)
+    s.wake_at = math.min(at, any)
+    if s.parked > 0 then s.wake_at = math.min(s.wake_at, now + PARKED_RETRY_MS) end
+    at = math.min(at, runnable)
+  end
+  return at == NEVER and -1 or math.max(0, at - now)
+end
+
+-- Others may be able to run what this process can't: tell them when it is parked, and again every now and then.
+local function offer_shelves(is_time)
+  for fn in pairs(newly_parked) do offer_parked(fn) end
+  if is_time and s.parked > 0 then
+    for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 5)) do
+      if not newly_parked[fn] and not can_run(fn) then offer_parked(fn) end
+    end
+  end
+end
+
+local function claim_anew(lanes)
+  s.breaker = judged()
+  local held = redis.call('ZCARD', LEASES)
+  local room = math.min(want, free_leases(held))
+  local taken, shelves, cut = {}, nil, false
+  if room > 0 then taken, shelves, cut = take_ready(room, park_limit) end
+  local leases = grant(taken)
+  redis.call('HSET', lanes, lane, sequence)
+  local wait, short = 0, #taken < want
+  if short then
+    local is_time = s.wake_at <= now
+    if not cut then wait = wait_ms(held + #taken, shelves or known_shelves()) end
+    redis.call('ZADD', IDLE, now, incarnation)
+    if free_leases(held + #taken) > 0 then offer_shelves(is_time) end
+  else
+    redis.call('ZREM', IDLE, incarnation)
+  end
+  return {'done', wait, s.version, leases}, #taken, short
+end
+
+-- The answer, how many leases were granted, and whether fewer than wanted. The caller writes the state.
+local function claim()
+  if incarnation == '' then return false, 0, false end
+  local present_until = redis.call('ZSCORE', WORKERS, incarnation)
+  if not present_until or tonumber(present_until) <= now then return {'no_worker', 0, s.version, {}}, 0, false end
+  local recovered = recover(recover_limit)
+  local lanes = LANES .. ':' .. incarnation
+  local last = tonumber(redis.call('HGET', lanes, lane) or 0)
+  if sequence <= last then return granted_before(last) end
+  if sequence > 1 and last == 0 then return {'no_lane', 0, s.version, {}}, 0, false end
+  local answer, taken, short = claim_anew(lanes)
+  if not short then offer_waiting(recovered - taken, incarnation) end
+  return answer, taken, short
+end

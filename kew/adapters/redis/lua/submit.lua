@@ -1,0 +1,89 @@
+#!lua
+-- Store groups of tasks in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
+-- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int recover_limit:int park_limit:int groups*
+--   groups: per group the number of its tasks, then per task: id; due ('+delay_ms' or an instant);
+--   the record's end, from the priority on
+-- Reply: {now, {word, id, ... per group}, the claim's answer or false}
+-- include: claim
+if not s then return {now, false, false} end
+
+local TAIL = '^(%d)a? (%S+) (%S+)'
+local waiting, stored, nonces = count_waiting(), {}, {}
+local outcomes, due_count, wake_before = {}, 0, s.wake_at
+
+-- The nonces of the ids in use, of all groups at once.
+local function look_up()
+  local ids, at = {}, groups_from
+  while at <= #ARGV do
+    for n = 1, tonumber(ARGV[at]) do ids[#ids + 1] = ARGV[at + 3 * n - 2] end
+    at = at + 1 + 3 * tonumber(ARGV[at])
+  end
+  for n, t in ipairs(fetch(ids)) do
+    if t and not is_absent(t) then nonces[ids[n]] = t.nonce end
+  end
+end
+
+-- The word for the group whose tasks begin at ARGV[at], and the id that was used before.
+local function judge_group(at, count)
+  local seen, repeated = {}, 0
+  for n = at, at + 3 * count - 1, 3 do
+    local id, nonce = ARGV[n], nil
+    if nonces[id] then nonce = select(2, string.match(ARGV[n + 2], TAIL)) end
+    if seen[id] or nonces[id] ~= nonce then return 'duplicate', id end
+    seen[id] = true
+    if nonce then repeated = repeated + 1 end
+  end
+  if repeated > 0 then return 'same', '' end
+  if waiting + count > setting('max_size') then return 'full', '' end
+  return 'done', ''
+end
+
+local function store(id, due, tail)
+  local priority, nonce, fn = string.match(tail, TAIL)
+  local ready_at = string.byte(due) == 43 and now + string.sub(due, 2) or tonumber(due)
+  ready_at = math.max(ready_at, now)
+  s.ticket = s.ticket + 1
+  stored[#stored + 1] = id
+  stored[#stored + 1] = 'q ' .. queue .. ' ' .. s.ticket .. ' ' .. now .. ' ' .. int(ready_at - now) .. ' - ' .. tail
+  nonces[id] = nonce
+  enqueue({id = id, ticket = s.ticket, priority = priority, fn = fn, ready_at = ready_at})
+  if string.byte(fn) ~= 64 then
+    if ready_at <= now then due_count = due_count + 1 end
+  else
+    newly_parked[fn] = true
+  end
+end
+
+look_up()
+local at = groups_from
+while at <= #ARGV do
+  local count = tonumber(ARGV[at])
+  local word, id = judge_group(at + 1, count)
+  outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, id
+  if word == 'done' then
+    waiting = waiting + count
+    for n = at + 1, at + 3 * count, 3 do store(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+  end
+  at = at + 1 + 3 * count
+end
+send('HSET', TASKS, stored)
+flush()
+
+local pinned = newly_parked
+newly_parked = {}
+local is_earlier = s.wake_at < wake_before
+local answer, taken, short = claim()
+for fn in pairs(pinned) do
+  local process = string.match(fn, '^@([^/]*)')
+  if process ~= incarnation then tell(process, 'w ' .. queue) end
+end
+if not short then
+  if due_count > taken then
+    offer_waiting(due_count - taken, incarnation)
+  elseif is_earlier and taken == 0 then
+    offer(1, incarnation) -- somebody has to set a timer
+  end
+end
+write_state()
+return {now, outcomes, answer}

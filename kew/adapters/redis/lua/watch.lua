@@ -1,0 +1,28 @@
+#!lua
+-- The records of ids of this queue; `incarnation` will be told of the end of those that have not ended ('': nobody).
+-- KEYS: tasks state leases
+-- ARGV: queue incarnation ids*
+-- Reply: {now, lease_until or 0, record or false, ...}
+-- include: state
+-- include: record
+local ids = {}
+for n = ids_from, #ARGV do ids[#ids + 1] = ARGV[n] end
+
+local function is_watched(t)
+  return string.find(';' .. t.watchers .. ';', ';' .. incarnation .. ';', 1, true)
+end
+
+local reply = {now}
+for _, t in ipairs(fetch(ids)) do
+  if not t or is_absent(t) or t.queue ~= queue then
+    reply[#reply + 1], reply[#reply + 2] = 0, false
+  else
+    if incarnation ~= '' and t.expires_at == 0 and not is_watched(t) then
+      t.watchers = t.watchers == '-' and incarnation or t.watchers .. ';' .. incarnation
+      redis.call('HSET', TASKS, t.id, packed(t))
+    end
+    local held = t.status == 'p' and redis.call('ZSCORE', LEASES, member_of(t))
+    reply[#reply + 1], reply[#reply + 2] = held or 0, packed(t)
+  end
+end
+return reply

@@ -1,0 +1,216 @@
+"""Records between Python and Redis: what `lua/include/record.lua` rewrites, and the parts only Python knows.
+
+A record is one line of plain fields and three parts:
+
+    status queue ticket queued_at ready_at-queued_at history priority[a] nonce function label_bytes payload_bytes
+    label payload outcome
+
+`history` is `-` until something has happened to the task, then, with commas: attempt, failures, losses,
+cancel, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers. `a` marks at_most_once. The
+label is MessagePack (the task's type, and its options as far as any was given), the outcome a result
+(COMPLETED, which needs no payload any more) or the last error. `lease_until` is the score of the queue's
+`leases`, and stands nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import attrs
+import msgspec
+
+from kew.adapters.redis.scripts import Argument
+from kew.domain.config import Settings
+from kew.domain.task import Submission, Task, TaskStatus
+
+STATUS: Final = {
+    "q": TaskStatus.QUEUED,
+    "p": TaskStatus.PROCESSING,
+    "c": TaskStatus.COMPLETED,
+    "f": TaskStatus.FAILED,
+    "r": TaskStatus.RETRY,
+    "x": TaskStatus.CANCELLED,
+}
+NOT_PLAIN = re.compile(r"[\x00-\x20%]")
+INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Label = tuple[str, int | None, int, int | None, int | None, int | None]
+NO_OPTIONS = (None, 0, None, None, None)
+_decode_label = msgspec.msgpack.Decoder(tuple[str | int | None, ...]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def checked_incarnation(incarnation: str) -> str:
+    """The incarnation itself; `ValueError` for one that would be torn apart inside records and leases."""
+    if not INCARNATION.fullmatch(incarnation):
+        raise ValueError(
+            f"an incarnation is 1 to 64 letters, digits, '_', '-', not {incarnation!r}"
+        )
+    return incarnation
+
+
+@lru_cache(maxsize=4096)
+def to_field(name: str) -> str:
+    """A name as one field: blanks, control characters and percent signs are written as %XX."""
+    if not name:
+        return "%"
+    return NOT_PLAIN.sub(lambda found: f"%{ord(found[0]):02X}", name)
+
+
+@lru_cache(maxsize=4096)
+def from_field(field: str) -> str:
+    """The name that `to_field` wrote."""
+    if "%" not in field or field == "%":
+        return field.replace("%", "")
+    return re.sub(r"%(..)", lambda found: chr(int(found[1], 16)), field)
+
+
+def due_of(call: Submission) -> str:
+    """When it is due: `+delay_ms`, or an instant."""
+    return f"+{call.delay_ms}" if call.due_at is None else str(call.due_at)
+
+
+def end_of(call: Submission) -> bytes:
+    """The end of a new record, from the priority on; the script adds what only it knows."""
+    label = _label(call)
+    nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
+    once = "a" if call.at_most_once else ""
+    head = f"{call.priority:d}{once} {nonce} {to_field(call.function)} {len(label)} {len(call.payload)}\n"
+    return head.encode() + label + call.payload
+
+
+def _label(call: Submission) -> bytes:
+    options = (
+        call.due_at,
+        call.delay_ms,
+        call.max_retries,
+        call.retry_delay_ms,
+        call.timeout_ms,
+    )
+    if options == NO_OPTIONS:
+        return _encode((call.task_type,))
+    return _encode((call.task_type, *options))
+
+
+@lru_cache(maxsize=4096)
+def _read_label(label: bytes) -> Label:
+    task_type, *options = _decode_label(label)
+    return (task_type, *(options or NO_OPTIONS))
+
+
+def read(task_id: str, raw: bytes, lease_until: int) -> Task:
+    """The task of a record."""
+    head, _, body = raw.partition(b"\n")
+    fields = head.decode().split(" ")
+    status, queue, ticket, queued, offset, history, priority, nonce, function, label, payload = (
+        fields
+    )
+    label_end = int(label)
+    payload_end = label_end + int(payload)
+    queued_at = int(queued)
+    outcome = body[payload_end:]
+    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
+        body[:label_end]
+    )
+    call = Submission(
+        id=task_id,
+        nonce=from_field(nonce) if "%" in nonce else nonce,
+        task_type=task_type,
+        function=from_field(function) if "%" in function else function,
+        payload=body[label_end:payload_end],
+        priority=int(priority[0]),
+        due_at=due_at,
+        delay_ms=delay_ms,
+        at_most_once=len(priority) > 1,
+        max_retries=max_retries,
+        retry_delay_ms=retry_delay_ms,
+        timeout_ms=timeout_ms,
+    )
+    is_result = status == "c"
+    changed = {
+        "call": call,
+        "queue": queue,
+        "status": STATUS[status],
+        "ready_at": queued_at + int(offset),
+        "ticket": int(ticket),
+        "queued_at": queued_at,
+        "lease_until": lease_until,
+        "result": outcome if is_result else b"",
+        "error": "" if is_result else outcome.decode(),
+    }
+    if history != "-":
+        changed.update(_read_history(history))
+    return UNTOUCHED.moved(**changed)
+
+
+def _read_history(history: str) -> dict[str, object]:
+    (
+        attempt,
+        failures,
+        losses,
+        cancel,
+        token,
+        epoch,
+        started,
+        lease,
+        settled,
+        ended,
+        expires,
+        who,
+    ) = history.split(",")
+    return {
+        "attempt": int(attempt),
+        "failures": int(failures),
+        "losses": int(losses),
+        "cancel_requested": cancel == "1",
+        "token": int(token),
+        "epoch": int(epoch),
+        "started_at": int(started),
+        "lease": "" if lease == "-" else lease,
+        "settled": "" if settled == "-" else settled,
+        "ended_at": int(ended),
+        "expires_at": int(expires),
+        "watchers": () if who == "-" else tuple(who.split(";")),
+    }
+
+
+UNTOUCHED: Final = Task(
+    call=Submission(id="none", nonce="", task_type="", function="", payload=b"", priority=2),
+    queue="",
+    status=TaskStatus.QUEUED,
+    ready_at=0,
+    ticket=0,
+    queued_at=0,
+)  # what a record doesn't say
+
+
+def is_running(raw: bytes) -> bool:
+    """Whether it is under a lease, whose end stands elsewhere."""
+    return raw.startswith(b"p ")
+
+
+def queue_of(raw: bytes) -> str:
+    """The queue that a record belongs to."""
+    return raw.split(b" ", 2)[1].decode()
+
+
+# --- settings
+
+
+def write_settings(settings: Settings) -> str:
+    """`name=value` for each setting, in the order of the class."""
+    return " ".join(f"{name}={value:d}" for name, value in attrs.asdict(settings).items())
+
+
+def read_settings(text: str) -> Settings:
+    """The settings; names that this version doesn't know are ignored, those that it misses are as by default."""
+    pairs = (pair.partition("=") for pair in text.split())
+    known = attrs.fields_dict(Settings)
+    return Settings(**{name: int(value) for name, _, value in pairs if name in known})
+
+
+def flattened(parts: Sequence[Sequence[Argument]]) -> list[Argument]:
+    """One list of all the arguments."""
+    return [argument for part in parts for argument in part]

@@ -1,0 +1,342 @@
+"""The Redis store: each operation is one Lua script, one round trip; this file packs arguments and reads replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kew.adapters.redis import records
+from kew.adapters.redis.checks import check
+from kew.adapters.redis.connection import Address, Lines, ScriptMissing, packed
+from kew.adapters.redis.keys import Keys
+from kew.adapters.redis.records import checked_incarnation
+from kew.adapters.redis.replies import read_grant, read_status, read_tasks, statuses, word
+from kew.adapters.redis.scripts import Argument, Scripts
+from kew.app.ports import Command, Declared, QueueStatus, Settled, Submitted, Swept, TaskStore
+from kew.compat import override
+from kew.domain.config import Settings
+from kew.domain.events import Failed, Released, Succeeded
+from kew.domain.lifecycle import ORPHANED
+from kew.domain.queue import RECOVER_AT_ONCE, outcome_word
+from kew.domain.requests import (
+    ClaimRequest,
+    Grant,
+    Group,
+    GroupOutcome,
+    LeaseRef,
+    Settlement,
+    SettleOutcome,
+    Word,
+)
+from kew.domain.task import Task
+
+PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
+LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
+PURGE_AT_ONCE: Final = 2_000
+FUNCTIONS_AT_ONCE: Final = 1_000
+COMMAND_LINES, HEARTBEAT_LINES = 8, 1
+
+
+class RedisStore(TaskStore):
+    """A namespace of queues in one Redis. Heartbeats have a connection of their own, so that no load starves them."""
+
+    def __init__(
+        self, address: Address, namespace: str = "kew", *, scripts: Scripts | None = None
+    ) -> None:
+        self._address = address
+        self._keys = Keys(namespace)
+        self._scripts = scripts or Scripts()
+        self._lines = Lines(address, COMMAND_LINES)
+        self._heartbeats = Lines(address, HEARTBEAT_LINES)
+        self._announced: dict[tuple[str, str], set[str]] = {}
+        self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._address.where!r}, namespace={self._keys.namespace!r})"
+
+    @override
+    async def open(self) -> None:
+        await check(self._lines, self._address.where)
+
+    @override
+    async def close(self) -> None:
+        await self._lines.close()
+        await self._heartbeats.close()
+
+    # --- queues and workers
+
+    @override
+    async def declare(self, queue: str, settings: Settings) -> Declared:
+        version, replaced = await self._run(
+            "declare", queue, {"settings": records.write_settings(settings)}
+        )
+        return Declared(version, records.read_settings(replaced.decode()) if replaced else None)
+
+    @override
+    async def settings(self, queue: str) -> tuple[Settings, int] | None:
+        key = self._keys.key("state", queue)
+        text, version = await self._lines.call(packed("HMGET", key, "settings", "version"))
+        return (records.read_settings(text.decode()), int(version)) if text else None
+
+    @override
+    async def announce(
+        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+    ) -> Word:
+        said = self._announced.setdefault((queue, checked_incarnation(incarnation)), set())
+        answer, is_new = await self._announce(
+            queue, incarnation, [name for name in functions if name not in said], ttl_ms
+        )
+        if is_new and said:  # the store has forgotten this process: say all of it again
+            answer, _ = await self._announce(queue, incarnation, sorted(said), ttl_ms)
+        if answer is Word.DONE:
+            said.update(functions)
+        return answer
+
+    async def _announce(
+        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+    ) -> tuple[Word, bool]:
+        names = [records.to_field(name) for name in functions]
+        was_new = False
+        while True:
+            piece, names = names[:FUNCTIONS_AT_ONCE], names[FUNCTIONS_AT_ONCE:]
+            answer, is_new, now = await self._run(
+                "announce", queue, {"incarnation": incarnation, "ttl_ms": ttl_ms}, piece
+            )
+            self._saw(now)
+            was_new = was_new or bool(is_new)
+            if not names:
+                return word(answer), was_new
+
+    @override
+    async def depart(self, queue: str, incarnation: str) -> None:
+        await self._run("depart", queue, {"incarnation": checked_incarnation(incarnation)})
+
+    # --- what tasks go through
+
+    @override
+    async def submit(
+        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+    ) -> Submitted:
+        rest: list[Argument] = []
+        for group in groups:
+            rest.append(len(group.submissions))
+            for call in group.submissions:
+                rest += (call.id, records.due_of(call), records.end_of(call))
+        now, outcomes, answer = await self._run("submit", queue, _claim_arguments(claim), rest)
+        self._saw(now)
+        if outcomes is None:
+            missing = [GroupOutcome(Word.NO_QUEUE)] * len(groups)
+            return Submitted(outcomes=missing, now_ms=now, grant=_no_queue(claim))
+        pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
+        return Submitted(
+            outcomes=[GroupOutcome(word(answer), task_id.decode()) for answer, task_id in pairs],
+            now_ms=now,
+            grant=read_grant(answer),
+        )
+
+    @override
+    async def claim(self, queue: str, request: ClaimRequest) -> Grant:
+        now, answer = await self._run("claim", queue, _claim_arguments(request))
+        self._saw(now)
+        return read_grant(answer) or Grant(word=Word.NO_QUEUE)
+
+    @override
+    async def settle(
+        self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None = None
+    ) -> Settled:
+        rest: list[Argument] = []
+        for settlement in settlements:
+            rest += _settle_arguments(settlement)
+        now, outcomes, answer = await self._run("settle", queue, _claim_arguments(claim), rest)
+        self._saw(now)
+        if outcomes is None:
+            stale = [SettleOutcome(Word.STALE)] * len(settlements)
+            return Settled(outcomes=stale, now_ms=now, grant=_no_queue(claim))
+        return Settled(outcomes=statuses(outcomes), now_ms=now, grant=read_grant(answer))
+
+    @override
+    async def extend(self, queue: str, refs: Sequence[LeaseRef], lease_ms: int) -> Sequence[Word]:
+        rest: list[Argument] = []
+        for ref in refs:
+            rest += (ref.task_id, ref.lease)
+        _, *words = await self._run(
+            "extend", queue, {"lease_ms": lease_ms}, rest, lines=self._heartbeats
+        )
+        return [word(answer) for answer in words]
+
+    # --- maintenance
+
+    @override
+    async def sweep(self, queue: str, limit: int) -> Swept:
+        *counts, more, now = await self._run(
+            "sweep", queue, {"limit": limit, "kept_ms": LANES_KEPT_MS, "orphaned": ORPHANED}
+        )
+        self._saw(now)
+        recovered, removed, orphaned, departed = counts
+        return Swept(
+            recovered=recovered,
+            removed=removed,
+            orphaned=orphaned,
+            departed=departed,
+            more=bool(more),
+        )
+
+    @override
+    async def peek(self, queue: str) -> int | None:
+        """The store's clock is estimated from the last reply that told it: this is a hint, and one command."""
+        wake_at = await self._lines.call(packed("HGET", self._keys.key("state", queue), "wake_at"))
+        if not wake_at:
+            return None
+        return max(0, int(wake_at) - round(_loop_ms() + self._clock_ahead_ms))
+
+    # --- what people ask
+
+    @override
+    async def find(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
+        if not task_ids:
+            return []
+        now, *raws = await self._run("find", "", {}, list(task_ids))
+        self._saw(now)
+        found: list[Task | None] = []
+        running: dict[str, list[int]] = {}
+        for n, (task_id, raw) in enumerate(zip(task_ids, raws, strict=True)):
+            if raw is not None and records.is_running(raw):
+                running.setdefault(records.queue_of(raw), []).append(n)
+            task = records.read(task_id, raw, 0) if raw is not None else None
+            found.append(None if task is None or 0 < task.expires_at <= now else task)
+        for queue, places in running.items():  # the ends of their leases stand in the queue
+            tasks = await self.watch(queue, [task_ids[n] for n in places], "")
+            for n, task in zip(places, tasks, strict=True):
+                found[n] = task
+        return found
+
+    @override
+    async def running(self, queue: str) -> Sequence[Task]:
+        return read_tasks(await self._run("running", queue, {}))
+
+    @override
+    async def watch(
+        self, queue: str, task_ids: Sequence[str], incarnation: str
+    ) -> Sequence[Task | None]:
+        who = checked_incarnation(incarnation) if incarnation else ""
+        now, *pairs = await self._run("watch", queue, {"incarnation": who}, list(task_ids))
+        self._saw(now)
+        ends, raws = pairs[::2], pairs[1::2]
+        return [
+            None if raw is None else records.read(task_id, raw, int(end))
+            for task_id, end, raw in zip(task_ids, ends, raws, strict=True)
+        ]
+
+    @override
+    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
+        answer, now = await self._run("cancel", queue, _named(task_id, ticket))
+        self._saw(now)
+        return word(answer)
+
+    @override
+    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
+        answer, now = await self._run("replay", queue, _named(task_id, ticket))
+        self._saw(now)
+        return word(answer)
+
+    @override
+    async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:
+        answer, now = await self._run(
+            "control",
+            queue,
+            {
+                "incarnation": checked_incarnation(incarnation),
+                "command": command.value,
+                "sequence": sequence,
+            },
+        )
+        self._saw(now)
+        return word(answer)
+
+    @override
+    async def status(self, queue: str) -> QueueStatus | None:
+        return read_status(queue, await self._run("status", queue, {}))
+
+    @override
+    async def queues(self) -> Sequence[str]:
+        names = await self._lines.call(packed("SMEMBERS", self._keys.key("queues")))
+        return sorted(name.decode() for name in names)
+
+    @override
+    async def purge(self, queue: str) -> None:
+        """The queue goes at once, its tasks in bounded steps: repeat a purge that was interrupted."""
+        is_first, is_left = 1, 1
+        while is_left:
+            is_left = await self._run(
+                "purge", queue, {"limit": PURGE_AT_ONCE, "is_first": is_first}
+            )
+            is_first = 0
+
+    # --- inside
+
+    async def _run(
+        self,
+        name: str,
+        queue: str,
+        named: dict[str, Argument],
+        rest: Sequence[Argument] = (),
+        *,
+        lines: Lines | None = None,
+    ) -> Any:
+        """A script's reply; a server that lost the script is given it again."""
+        script = self._scripts[name]
+        if "channel" in script.arguments:
+            named["channel"] = self._keys.channels
+        if "queue" in script.arguments:
+            named["queue"] = queue
+        arguments = script.bind(rest, named)
+        keys = self._keys.named(script.keys, queue)
+        lines = lines or self._lines
+        try:
+            return await lines.call(packed("EVALSHA", script.sha, len(keys), *keys, *arguments))
+        except ScriptMissing:
+            return await lines.call(packed("EVAL", script.text, len(keys), *keys, *arguments))
+
+    def _saw(self, now_ms: int) -> None:
+        self._clock_ahead_ms = now_ms - _loop_ms()
+
+
+def _loop_ms() -> float:
+    return asyncio.get_running_loop().time() * 1000
+
+
+def _named(task_id: str, ticket: int | None) -> dict[str, Argument]:
+    return {"id": task_id, "ticket": "" if ticket is None else str(ticket)}
+
+
+def _no_queue(claim: ClaimRequest | None) -> Grant | None:
+    return Grant(word=Word.NO_QUEUE) if claim else None
+
+
+def _claim_arguments(claim: ClaimRequest | None) -> dict[str, Argument]:
+    """The arguments of a claim, or of none."""
+    return {
+        "incarnation": checked_incarnation(claim.incarnation) if claim else "",
+        "lane": str(claim.lane) if claim else "",
+        "sequence": claim.sequence if claim else 0,
+        "want": claim.want if claim else 0,
+        "lease_ms": claim.lease_ms if claim else 0,
+        "recover_limit": RECOVER_AT_ONCE,
+        "park_limit": PARK_AT_ONCE,
+    }
+
+
+def _settle_arguments(settlement: Settlement) -> tuple[Argument, ...]:
+    event = settlement.event
+    outcome: tuple[Argument, Argument]
+    match event:
+        case Succeeded(result):
+            outcome = ("", result)
+        case Failed():
+            outcome = (event.retry_after_ms or 0, event.error.encode("utf-8", "backslashreplace"))
+        case Released(started):
+            outcome = (int(started), "")
+        case _:
+            raise TypeError(f"{type(event).__name__} is no outcome of an attempt")
+    return (settlement.task_id, settlement.lease, outcome_word(settlement), *outcome)

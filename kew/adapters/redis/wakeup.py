@@ -1,0 +1,91 @@
+"""Notifications by pub/sub: one channel per process, on a connection of its own. Quick, and unreliable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+
+from kew.adapters.redis.connection import Address, WireConnection, packed
+from kew.adapters.redis.keys import Keys
+from kew.adapters.redis.records import checked_incarnation
+from kew.app.ports import Notice, Resumed, StopAsked, TaskEnded, Wakeup, Woken
+from kew.compat import override
+
+logger = logging.getLogger("kew")
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class RedisWakeup(Wakeup):
+    """Listens on one channel, and connects again whenever it has to."""
+
+    def __init__(self, address: Address, namespace: str = "kew") -> None:
+        self._address = address
+        self._keys = Keys(namespace)
+        self._listening: asyncio.Task[None] | None = None
+
+    @override
+    async def listen(self, incarnation: str, deliver: Callable[[Notice], None]) -> None:
+        """Returns once the subscription stands or its first attempt failed; further ones follow by themselves."""
+        if self._listening is not None:
+            raise RuntimeError("a RedisWakeup listens once")
+        channel = self._keys.channel(checked_incarnation(incarnation))
+        tried = asyncio.Event()
+        self._listening = asyncio.create_task(
+            self._keep_listening(channel, deliver, tried), name=f"kew wake-ups of {incarnation}"
+        )
+        await tried.wait()
+
+    @override
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+            self._listening = None
+
+    async def _keep_listening(
+        self, channel: str, deliver: Callable[[Notice], None], tried: asyncio.Event
+    ) -> None:
+        pause, is_first = FIRST_PAUSE, True
+        while True:
+            connection = self._address.connection()
+            try:
+                await self._subscribe(connection, channel)
+                if not is_first:
+                    deliver(Resumed())
+                is_first, pause = False, FIRST_PAUSE
+                tried.set()
+                while True:
+                    _deliver(await connection.read_response(), deliver)
+            except (RedisError, OSError) as error:
+                logger.debug("wake-ups from %s interrupted: %s", self._address.where, error)
+            finally:
+                is_first = False
+                tried.set()
+                with contextlib.suppress(RedisError, OSError):
+                    await connection.disconnect(nowait=True)
+            await asyncio.sleep(pause)  # an unreachable server is not asked in a tight loop
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _subscribe(self, connection: WireConnection, channel: str) -> None:
+        async with asyncio.timeout(self._address.timeout):
+            await connection.connect()
+            await connection.send_packed_command([packed("SUBSCRIBE", channel)], check_health=False)
+            await connection.read_response()
+
+
+def _deliver(message: object, deliver: Callable[[Notice], None]) -> None:
+    """Hand on one pub/sub message; whatever else arrives is none."""
+    if isinstance(message, list) and len(message) == 3 and message[0] == b"message":
+        kind, _, rest = message[2].decode().partition(" ")
+        if kind == "w":
+            deliver(Woken(rest))
+        elif kind == "c":
+            queue, _, task_id = rest.partition(" ")
+            deliver(StopAsked(queue, task_id))
+        elif kind == "e":
+            deliver(TaskEnded(rest))
