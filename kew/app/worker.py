@@ -24,6 +24,7 @@ from kew.app.repeat import until_answered
 from kew.app.reporter import Reporter
 from kew.app.runs import Run, Stop
 from kew.app.settler import Settler
+from kew.app.spawning import spawn
 from kew.domain.config import QueueConfig, to_ms
 from kew.domain.events import Event, Released
 from kew.domain.requests import Grant, Word
@@ -276,9 +277,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         run.timeout_at = loop.time() + self._executor.timeout_of(run.task)
         self._keeper.watch_one(run)
-        run.handle = loop.create_task(
-            self._attend(run), name=run.task.call.id, context=self._context.copy()
-        )
+        run.handle = spawn(self._attend(run), name=run.task.call.id, context=self._context.copy())
 
     async def _attend(self, run: Run) -> None:
         """One attempt from its first line to its outcome."""
