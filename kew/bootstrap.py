@@ -48,9 +48,9 @@ def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
         store = MemoryStore(SystemClock(), shared)
         return Parts(store=store, wakeup=MemoryWakeup(shared.hub), **more)
     if scheme in REDIS_SCHEMES:
-        from kew.adapters.redis import connect_redis  # redis is imported only where it is used
+        from kew.adapters import redis  # imported only where it is used
 
-        redis_store, redis_wakeup = connect_redis(url, namespace)
+        redis_store, redis_wakeup = redis.connect(url, namespace)
         return Parts(store=redis_store, wakeup=redis_wakeup, **more)
     raise InvalidConfigError(
         "the store's URL must begin with redis://, rediss://, unix:// or memory://"

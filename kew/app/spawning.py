@@ -1,4 +1,7 @@
-"""Starting an asyncio task at once, where Python can: its first step runs now, and one that never waits needs no turn."""
+"""Starting an asyncio task at once, where Python can.
+
+Its first step runs now, and one that never waits needs no turn.
+"""
 
 from __future__ import annotations
 
