@@ -1,0 +1,20 @@
+"""The list of commands. A new one is a file beside this one, and a line here."""
+
+from __future__ import annotations
+
+import click
+
+from kew import __version__
+from kew.adapters.cli.demo import demo
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 done, 2 could not begin or go on, 130 stopped by Ctrl-C.",
+)
+@click.version_option(__version__, prog_name="kew")
+def kew() -> None:
+    """A background task queue that lives inside your asyncio process."""
+
+
+kew.add_command(demo)
