@@ -70,6 +70,7 @@ def _namespace(name: str, namespace: str) -> Namespace:
 class Served:
     """The services of one queue that this process works on; a queue only submitted to has the outbox alone."""
 
+    config: QueueConfig
     outbox: Outbox
     maintainer: Maintainer | None = None
     worker: Worker | None = None
@@ -103,7 +104,6 @@ def serve(
         settings=config.settings(),
         store=parts.store,
         registry=process.registry,
-        use=executor.use,
         tick=tick,
     )
     worker = _worker(config, process, executor, maintainer) if work else None
@@ -114,7 +114,7 @@ def serve(
         worker=worker,
         redeclare=maintainer.introduce if work else maintainer.declare,
     )
-    return Served(outbox=outbox, maintainer=maintainer, worker=worker)
+    return Served(config=config, outbox=outbox, maintainer=maintainer, worker=worker)
 
 
 def _worker(

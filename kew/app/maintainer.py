@@ -37,7 +37,6 @@ class Maintainer:
         settings: Settings,
         store: TaskStore,
         registry: Registry,
-        use: Callable[[Settings], None],
         tick: float = TICK,
     ) -> None:
         self._queue = queue
@@ -45,7 +44,8 @@ class Maintainer:
         self._declared = settings
         self._store = store
         self._registry = registry
-        self._use = use
+        self._version = 0
+        self._use: Callable[[Settings], None] = lambda settings: None
         self._tick = tick
         self._announced = -1
         self._task: asyncio.Task[None] | None = None
@@ -56,6 +56,7 @@ class Maintainer:
     async def declare(self) -> None:
         """Make this process's configuration the queue's. Raises StoreError."""
         declared = await self._store.declare(self._queue, self._declared)
+        self._version = declared.version
         if declared.replaced is not None:
             logger.warning(
                 "queue %s: settings changed by this declaration, for all processes: %s",
@@ -84,7 +85,9 @@ class Maintainer:
         return self._announced == self._registry.version
 
     def refresh(self, version: int) -> None:
-        """The settings have another version: fetch them soon."""
+        """The settings in force have this version: fetch them soon if it is news."""
+        if version == self._version:
+            return
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
 
@@ -94,12 +97,12 @@ class Maintainer:
         )
         if found is None:
             return
-        settings, version = found
+        settings, self._version = found
         if settings != self._declared:
             logger.warning(
                 "queue %s: another process declared other settings (version %s), which hold: %s",
                 self._queue,
-                version,
+                self._version,
                 difference(self._declared, settings),
             )
         self._use(settings)
@@ -108,6 +111,7 @@ class Maintainer:
 
     def start(self, worker: Worker) -> None:
         """Begin the duties."""
+        self._use = worker.use
         self._task = asyncio.create_task(self._run(worker), name=f"kew-upkeep-{self._queue}")
 
     async def stop(self) -> None:

@@ -56,9 +56,7 @@ def check_function_name(name: object) -> str:
 
 
 def natural_name(function: Function) -> str | None:
-    """`module:qualname`, or None for what has no place in a module."""
-    if isinstance(function, types.MethodType) and not isinstance(function.__self__, type):
-        return None
+    """`module:qualname`, or None for what has no place in a module; whether it stands there is another question."""
     module, qualname = (
         getattr(function, "__module__", None),
         getattr(function, "__qualname__", None),

@@ -11,6 +11,7 @@ from kew.app.inspector import asked
 from kew.app.maintainer import Maintainer
 from kew.app.process import Process
 from kew.app.submitter import MOST_BYTES, MOST_TASKS, Answer, Outbox, Unanswered
+from kew.domain.config import QueueConfig
 from kew.domain.errors import (
     InvalidTaskError,
     QueueFullError,
@@ -29,6 +30,8 @@ KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", "_defer_until", "_def
 class Served(Protocol):
     """A queue's services, as far as submitting goes."""
 
+    @property
+    def config(self) -> QueueConfig: ...
     @property
     def outbox(self) -> Outbox: ...
     @property
@@ -49,9 +52,7 @@ class Submissions:
 
     async def one(self, queue: str, call: Call) -> TaskInfo:
         """Store one call."""
-        priority = self._priorities.get(queue)
-        if priority is None:
-            priority = await self._learn_priority(queue)
+        priority = await self._default_priority(queue)
         submission = self._process.caller.prepare(call, priority)
         now_ms = await self._store(queue, (submission,), ())
         return submitted_info(submission, queue, now_ms)
@@ -63,7 +64,7 @@ class Submissions:
         plain: Callable[[Any], Callable[..., object]],
     ) -> list[TaskInfo]:
         """Store many calls, in pieces that are all or nothing."""
-        priority = await self._learn_priority(queue)
+        priority = await self._default_priority(queue)
         submissions = [self._process.caller.prepare(_call(task, plain), priority) for task in tasks]
         _refuse_twins(submissions)
         infos: list[TaskInfo] = []
@@ -72,8 +73,10 @@ class Submissions:
             infos += [submitted_info(submission, queue, now_ms) for submission in piece]
         return infos
 
-    async def _learn_priority(self, queue: str) -> int:
-        """The queue's default priority, asked once: whoever declared it said it."""
+    async def _default_priority(self, queue: str) -> int:
+        """That of the queue's configuration; of a queue that another process declared it is asked once."""
+        if queue in self._served:
+            return int(self._served[queue].config.priority)
         known = self._priorities.get(queue)
         if known is None:
             found = await asked(lambda: self._process.parts.store.settings(queue))

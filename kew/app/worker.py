@@ -25,7 +25,7 @@ from kew.app.reporter import Reporter
 from kew.app.runs import Run, Stop
 from kew.app.settler import Settler
 from kew.app.spawning import spawn
-from kew.domain.config import QueueConfig, to_ms
+from kew.domain.config import QueueConfig, Settings, to_ms
 from kew.domain.events import Event, Released
 from kew.domain.requests import Grant, Word
 from kew.domain.task import Task
@@ -54,7 +54,6 @@ class Worker:
         self.config = config
         self.priority = int(config.priority)
         self.hunger = 0
-        self.version = 0
         self._lease_ms = to_ms(config.lease)
         self._store = store
         self._executor = executor
@@ -233,9 +232,7 @@ class Worker:
         self.wake()
 
     def _granted(self, claim: Claim, grant: Grant) -> None:
-        if grant.version != self.version:
-            self.version = grant.version
-            self._refresh(grant.version)
+        self._refresh(grant.version)
         if grant.tasks:
             self._admit(claim, grant)
         if len(grant.tasks) == claim.request.want:
@@ -303,6 +300,7 @@ class Worker:
                 run.task.attempt,
             )
             self.leave(run)
+            self.slots_freed()
         else:
             own = outcome.error if isinstance(outcome, Raised) and run.stop is None else None
             self._settler.add(run, event, own)
@@ -335,6 +333,13 @@ class Worker:
     def slots_freed(self) -> None:
         """Slots are free that no claim brought along fills."""
         self._capacity.freed()
+        self.wake()
+
+    def use(self, settings: Settings) -> None:
+        """Judge by these from now on: another process declared them."""
+        self._executor.use(settings)
+        share = self.config.max_workers_per_process or settings.max_workers
+        self._slots = min(settings.max_workers, share)
         self.wake()
 
     # --- being told
