@@ -100,7 +100,7 @@ class MessagePackCodec(Codec):
     def encode_result(self, value: object) -> bytes:
         try:
             result = self._write(value)
-        except Exception as error:
+        except Exception as error:  # reading a user's objects may raise anything
             raise _unwritable("result", error) from error
         refusals.check_size("result", result, self._max_result)
         if _may_be_deep(result):
@@ -147,7 +147,7 @@ class MessagePackCodec(Codec):
         for where, value in _named(plan, args, kwargs):
             try:
                 self._write(value)
-            except Exception as raised:
+            except Exception as raised:  # reading a user's objects may raise anything
                 raise _unwritable(where, raised) from raised
         raise _unwritable("arguments", error) from error
 
@@ -172,7 +172,7 @@ def _read(where: str, reader: Reader, written: bytes) -> Any:
         return reader(written)
     except RecursionError:
         raise refusals.too_deep(where) from None
-    except Exception as error:
+    except Exception as error:  # hostile bytes, and the checks of a user's classes
         raise CodecError(where, f"can't be decoded: {refusals.reason_of(error)}") from error
 
 

@@ -50,7 +50,7 @@ class PickleCodec(Codec):
     ) -> bytes:
         try:
             payload = self._signed(CALL, (tuple(args), dict(kwargs)))
-        except Exception as error:
+        except Exception as error:  # pickling runs the code of a user's objects
             raise self._blamed(_named(function, args, kwargs), error) from error
         return refusals.check_size("arguments", payload, self._max_payload)
 
@@ -63,7 +63,7 @@ class PickleCodec(Codec):
     def encode_result(self, value: object) -> bytes:
         try:
             result = self._signed(RESULT, value)
-        except Exception as error:
+        except Exception as error:  # pickling runs the code of a user's objects
             raise _unwritable("result", error) from error
         return refusals.check_size("result", result, self._max_result)
 
@@ -86,7 +86,7 @@ class PickleCodec(Codec):
             raise CodecError(where, "the signature is not of this secret, so it was not decoded")
         try:
             return pickle.loads(body)
-        except Exception as error:
+        except Exception as error:  # unpickling imports and runs a user's code
             raise CodecError(
                 where, f"can't be decoded: {type(error).__name__}: {refusals.reason_of(error)}"
             ) from error

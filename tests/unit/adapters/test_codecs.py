@@ -233,6 +233,7 @@ class Path2:
         Path2,
         list[Path2],
         Path2 | str,
+        Path2 | None,
         dt.datetime | Path2,
         uuid.UUID | str,
         "no type",
@@ -554,6 +555,11 @@ def test_hostile_bytes_are_a_codec_error(payload):
     for function in (unannotated, typed):
         with pytest.raises(CodecError):
             CODEC.decode_call(payload, function)
+
+
+def test_bytes_nested_beyond_all_bounds_are_said_to_be():
+    with pytest.raises(CodecError, match="nested deeper than 32"):
+        CODEC.decode_result(b"\x91" * 60_000)
 
 
 @given(st.binary(max_size=200))

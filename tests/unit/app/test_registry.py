@@ -358,7 +358,7 @@ def package(tmp_path, monkeypatch):
             def __getattr__(name): raise SystemExit("touched")
             """,
         "trusted/broken.py": "raise SystemExit('import me not')\n",
-        "trusted/__main__.py": "raise AssertionError('ran')\n",
+        "trusted/__main__.py": "def f(): ...\n",
         "trusted/registering.py": """
             import trusted
             def f(): ...
@@ -415,6 +415,7 @@ def test_a_name_below_a_trusted_package_is_found_by_import(package, name):
         "trusted.deep:trap.anything",
         "trusted.deep:f.__call__",
         "trusted.deep:C.__init__",
+        "trusted.deep:__name__.upper",
         "trusted.deep:gone",
         "trusted.gone:f",
         "trusted.broken:f",
