@@ -131,7 +131,8 @@ def _claimed(task: Task, event: Claimed, now: int) -> Task:
 
 def _failed(task: Task, event: Failed, now: int, settings: Settings) -> Step:
     if task.cancel_requested:
-        cancelled = _ended(task, CANCELLED, now, settings, word="fail")
+        word = "fail" if event.retry_after_ms is None else "retry"  # as a repeat will say it
+        cancelled = _ended(task, CANCELLED, now, settings, word=word)
         return cancelled.moved(error=event.error), Effect.RETURN_PROBE
     failures = task.failures + 1
     if event.retry_after_ms is None:
