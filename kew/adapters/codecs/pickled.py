@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from kew.adapters.codecs import refusals
-from kew.adapters.codecs.plans import compiled
+from kew.adapters.codecs.plans import names_alone
 from kew.app.ports import Arguments, Codec, CodecError
 from kew.compat import override
 from kew.domain.errors import InvalidConfigError
@@ -105,7 +105,7 @@ def _named(
     function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> list[tuple[str, object]]:
     """How each argument is called in an error; a function that travels is the first of its own arguments."""
-    plan = compiled(function)
+    plan = names_alone(function)
     carried, given = (args[:1], args[1:]) if args and args[0] is function else ((), args)
     return (
         [("function", value) for value in carried]

@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -74,13 +74,11 @@ class Plans:
 
 def compiled(function: Function) -> Plan:
     """The plan of a function; one without a signature takes plain data."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except Exception:  # noqa: BLE001 - a user's callable may do anything when asked for its signature
+    parameters = _parameters(function)
+    if not parameters:
         return Plan()
     scope = _globals(function)
-    readers = {p.name: (p, reader_of(_hint(p, scope))) for p in parameters}
-    found = [(p, reader) for p, reader in readers.values()]
+    found = [(p, reader_of(_hint(p, scope))) for p in parameters]
     return Plan(
         places=tuple((p.name, reader) for p, reader in found if p.kind in BY_PLACE),
         named={p.name: reader for p, reader in found if p.kind in BY_NAME},
@@ -88,6 +86,19 @@ def compiled(function: Function) -> Plan:
         others=_of_kind(found, inspect.Parameter.VAR_KEYWORD),
         converts=any(reader for _, reader in found),
     )
+
+
+def names_alone(function: Function) -> Plan:
+    """A plan for naming arguments: no annotation is looked at, so msgspec leaves nothing on a user's classes."""
+    places = (p.name for p in _parameters(function) if p.kind in BY_PLACE)
+    return Plan(places=tuple((name, None) for name in places))
+
+
+def _parameters(function: Function) -> Sequence[inspect.Parameter]:
+    try:
+        return tuple(inspect.signature(function).parameters.values())
+    except Exception:  # noqa: BLE001 - a user's callable may do anything when asked for its signature
+        return ()
 
 
 def _of_kind(found: list[tuple[inspect.Parameter, Reader | None]], kind: object) -> Reader | None:

@@ -313,6 +313,9 @@ def test_every_kind_of_callable_has_its_arguments_converted(function):
 
 
 def test_a_callable_without_a_signature_takes_plain_data():
+    endless = taking(Order)
+    endless.__wrapped__ = endless
+    assert arriving(endless, 1) == ([1], {})
     assert arriving(type, 1) == ([1], {})
     assert arriving(dt.datetime.fromtimestamp, 1.5) == ([1.5], {})
 
@@ -689,6 +692,18 @@ def test_what_cannot_be_pickled_or_unpickled_is_a_codec_error():
         codec.encode_result(each for each in "ab")
     with pytest.raises(CodecError, match="Unprintable"):
         codec.decode_result(codec.encode_result(Undecodable()))
+
+
+def test_a_refused_call_leaves_nothing_on_the_classes_of_its_function():
+    @dataclasses.dataclass
+    class Local:
+        value: int = 1
+
+    codec, function = PickleCodec(SECRET), taking(Local)
+    with pytest.raises(CodecError, match="argument 2"):
+        codec.encode_call(function, [Local(), (each for each in "ab")], {})
+    arrived, _ = codec.decode_call(codec.encode_call(function, [Local(5)], {}), function)
+    assert arrived[0].value == 5
 
 
 def test_a_function_that_travels_is_named_when_it_cannot():
