@@ -165,3 +165,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told: set[str] = terminalreporter.config.stash.get(TOLD, set())
     for line in sorted(told):
         terminalreporter.write_line(f"redis used: {line}")
+    for report in terminalreporter.stats.get("passed", []):
+        for name, figure in report.user_properties:
+            test = report.nodeid.rpartition("::")[2]
+            terminalreporter.write_line(f"measured: {name} = {figure} ({test})")

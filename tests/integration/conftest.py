@@ -2,7 +2,8 @@
 
 - `store_url`: a store of the test's own, in memory and then on Redis;
 - `managers(url, ...)`: initialized managers, shut down when the test ends;
-- `ledger`, `workers`: worker processes, and what their tasks really did.
+- `ledger`, `workers`: worker processes, and what their tasks really did;
+- `measured(name, figure)`: a figure that the run's summary shows.
 """
 
 import itertools
@@ -23,6 +24,20 @@ class Managers(Protocol):
     """Makes initialized managers."""
 
     async def __call__(self, url: str, **options: Any) -> TaskQueueManager: ...
+
+
+class Measured(Protocol):
+    """Takes a figure down."""
+
+    def __call__(self, name: str, figure: float) -> None: ...
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    def take_down(name: str, figure: float) -> None:
+        request.node.user_properties.append((name, round(figure, 3)))
+
+    return take_down
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -16,7 +16,7 @@ import pytest
 
 from kew import QueueConfig, TaskFailedError, TaskInfo, TaskQueueManager, TaskStatus
 from kew.handles import TaskHandle
-from tests.integration.conftest import Managers
+from tests.integration.conftest import Managers, Measured
 from tests.support import jobs
 from tests.support.asking import end_of, once, status_once, submit
 from tests.support.ledger import Ledger, until
@@ -46,7 +46,7 @@ async def test_after_a_sigkill_another_process_finishes_the_task_within_lease_an
     workers: Workers,
     ledger: Ledger,
     tmp_path: Path,
-    record_property: Any,
+    measured: Measured,
 ):
     end = tmp_path / "end"
     first = await workers.start(clean_redis_url, QUICK, **TICK, functions=["wait_for"])
@@ -57,7 +57,7 @@ async def test_after_a_sigkill_another_process_finishes_the_task_within_lease_an
     await first.kill()
     killed = time.monotonic()
     _, second = await ledger.until("start", count=2, seconds=10)
-    record_property("recovery_seconds", second.at - killed)
+    measured("recovery_seconds", second.at - killed)
     assert second.at - killed < 1.0 + 0.5 + SLACK
     assert second.pid != first.pid
     end.touch()
@@ -72,7 +72,7 @@ async def test_with_default_settings_a_killed_process_is_replaced_within_20_seco
     workers: Workers,
     ledger: Ledger,
     tmp_path: Path,
-    record_property: Any,
+    measured: Measured,
 ):
     end = tmp_path / "end"
     default: Any = {"name": "q"}
@@ -85,7 +85,7 @@ async def test_with_default_settings_a_killed_process_is_replaced_within_20_seco
     await first.kill()
     killed = time.monotonic()
     _, second = await ledger.until("start", count=2, seconds=30)
-    record_property("recovery_seconds", second.at - killed)
+    measured("recovery_seconds", second.at - killed)
     assert second.at - killed < 20
     end.touch()
     assert (await end_of(manager, "task")).status is TaskStatus.COMPLETED
@@ -96,7 +96,7 @@ async def test_killed_again_and_again_under_load_nothing_is_lost(
     clean_redis_url: str,
     workers: Workers,
     ledger: Ledger,
-    record_property: Any,
+    measured: Measured,
 ):
     """The effect ledger: every accepted task was really run to its end, and its record says so."""
     chance = random.Random(20)
@@ -129,7 +129,7 @@ async def test_killed_again_and_again_under_load_nothing_is_lost(
     ended = {entry.task for entry in ledger.entries("end")}
     assert ended == set(accepted)
     starts = ledger.entries("start")
-    record_property("runs_lost_to_kills", len(starts) - len(accepted))
+    measured("runs_lost_to_kills", len(starts) - len(accepted))
     assert len(starts) > len(accepted), "no kill hit a running task"
     assert len({entry.pid for entry in starts}) > 2
     assert len({(entry.task, entry.attempt) for entry in starts}) == len(starts)
@@ -420,7 +420,7 @@ async def test_a_result_crosses_processes_by_a_signal(
     workers: Workers,
     ledger: Ledger,
     tmp_path: Path,
-    record_property: Any,
+    measured: Measured,
 ):
     """The poll behind the signal comes every 5 s: each of three results is there far sooner."""
     await workers.start(clean_redis_url, QUICK, functions=["wait_for"])
@@ -434,7 +434,7 @@ async def test_a_result_crosses_processes_by_a_signal(
         end.touch()
         assert await waiting == start.token
         delays.append(time.monotonic() - ledger.entries("end", info.task_id)[0].at)
-    record_property("result_delay_seconds", max(delays))
+    measured("result_delay_seconds", max(delays))
     assert max(delays) < 1.5
 
 
