@@ -45,7 +45,11 @@ class Settler:
         """Report an outcome soon. The lease is kept until it is acknowledged."""
         run.is_settling = True
         self._outbox.append(Report(run, event, error))
-        if not self._is_scheduled and self._in_flight < IN_FLIGHT:
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Flush in the loop's next turn: what else ends in this one goes along."""
+        if self._outbox and not self._is_scheduled and self._in_flight < IN_FLIGHT:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -77,7 +81,7 @@ class Settler:
             self._worker.take(claim, settled.grant)
         else:
             self._worker.slots_freed()
-        self._flush()
+        self._schedule()
 
     def _acknowledged(self, batch: list[Report], settled: Settled) -> None:
         for report, outcome in zip(batch, settled.outcomes, strict=True):

@@ -14,7 +14,9 @@ from typing import Any
 IS_EAGER = sys.version_info >= (3, 12)
 
 
-def spawn(work: Coroutine[Any, Any, None], *, name: str, context: Context) -> asyncio.Task[None]:
+def spawn(
+    work: Coroutine[Any, Any, None], *, name: str | None = None, context: Context | None = None
+) -> asyncio.Task[None]:
     """A task of the running loop; eager from Python 3.12 on, unless the loop makes tasks of its own kind."""
     loop = asyncio.get_running_loop()
     if IS_EAGER and loop.get_task_factory() is None:

@@ -16,6 +16,7 @@ import attrs
 
 from kew.app.lanes import Claim
 from kew.app.ports import Ambiguous, StoreError, Submitted, TaskStore
+from kew.app.spawning import spawn
 from kew.app.worker import Worker
 from kew.domain.requests import Group, GroupOutcome, Word
 
@@ -74,10 +75,14 @@ class Outbox:
         future: asyncio.Future[Answer] = loop.create_future()
         size = sum(len(call.payload) + len(call.id) for call in group.submissions)
         self._pending.append((group, size, future))
-        if not self._is_scheduled and self._in_flight < IN_FLIGHT:
-            self._is_scheduled = True
-            loop.call_soon(self._flush)
+        self._schedule()
         return await future
+
+    def _schedule(self) -> None:
+        """Flush in the loop's next turn: what else is submitted in this one goes along."""
+        if self._pending and not self._is_scheduled and self._in_flight < IN_FLIGHT:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     async def drain(self) -> None:
         """Wait until nothing is on its way."""
@@ -89,7 +94,7 @@ class Outbox:
         while self._pending and self._in_flight < IN_FLIGHT:
             piece = self._next_piece()
             self._in_flight += 1
-            task = asyncio.create_task(self._deliver(piece))
+            task = spawn(self._deliver(piece))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -119,7 +124,7 @@ class Outbox:
                     future.set_result(Answer(outcome, submitted.now_ms))
         finally:
             self._in_flight -= 1
-        self._flush()
+        self._schedule()
 
     async def _answered(self, groups: Sequence[Group]) -> Submitted:
         submitted = await self._send(groups)

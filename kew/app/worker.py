@@ -350,7 +350,7 @@ class Worker:
             self._keeper.hasten()
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._disown)
 
