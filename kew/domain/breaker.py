@@ -38,7 +38,13 @@ class Breaker:
 
 
 def judged(breaker: Breaker, settings: Settings, now: int) -> Breaker:
-    """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed."""
+    """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed.
+
+    A queue that was told to have no breaker any more (`breaker_failures` 0) closes the one it had: a failing probe
+    could neither open it nor be given back.
+    """
+    if breaker.state is not BreakerState.CLOSED and not settings.breaker_failures:
+        return reset(breaker)
     if breaker.state is BreakerState.OPEN and now >= reopens_at(breaker, settings):
         return Breaker(state=BreakerState.HALF_OPEN, epoch=breaker.epoch + 1)
     return breaker
@@ -51,13 +57,11 @@ def reopens_at(breaker: Breaker, settings: Settings) -> int:
 
 def allowance(breaker: Breaker, settings: Settings) -> int | None:
     """How many more leases a judged breaker lets through; None: it sets no limit."""
-    match breaker.state:
-        case BreakerState.CLOSED:
-            return None
-        case BreakerState.OPEN:
-            return 0
-        case BreakerState.HALF_OPEN:
-            return max(0, settings.breaker_probes - breaker.probes)
+    if breaker.state is BreakerState.CLOSED:
+        return None
+    if breaker.state is BreakerState.OPEN:
+        return 0
+    return max(0, settings.breaker_probes - breaker.probes)
 
 
 def granted(breaker: Breaker, leases: int) -> Breaker:

@@ -268,17 +268,15 @@ def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, 
 
 
 def _carried_out(state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
-    """The queue's state after an effect of a lease granted in `epoch`."""
+    """The queue's state after the end of a lease granted in `epoch`: an outcome counts, else a probe is given back."""
     before = breakers.judged(state.breaker, state.settings, now)
     match effect:
         case Effect.COUNT_SUCCESS:
             after = breakers.succeeded(before, epoch=epoch)
         case Effect.COUNT_FAILURE:
             after = breakers.failed(before, state.settings, now, epoch=epoch)
-        case Effect.RETURN_PROBE:
-            after = breakers.returned(before, epoch=epoch)
         case _:
-            return state
+            after = breakers.returned(before, epoch=epoch)
     return state if after is state.breaker else attrs.evolve(state, breaker=after)
 
 

@@ -1,0 +1,148 @@
+"""What people ask of the pure queue: cancel, replay, pause, configure, and the breaker by hand."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from kew.domain import queue as rules
+from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.config import Settings
+from kew.domain.queue import NOTHING, QueueState
+from kew.domain.requests import Word
+from kew.domain.snapshot import Snapshot
+from kew.domain.task import Task, TaskStatus
+from tests.support.tasks import NOW, changed, ended, queue, running, task
+
+LATER = NOW + 500
+OPEN = Breaker(state=BreakerState.OPEN, opened_at=NOW, epoch=1)
+
+
+def elsewhere(one: Snapshot) -> Snapshot:
+    """The same records, looked at from another queue of the namespace."""
+    return attrs.evolve(one, name="other")
+
+
+def test_a_waiting_task_is_cancelled() -> None:
+    before = queue(task())
+    change, word = rules.cancel(before, "t", None, LATER)
+    assert word is Word.DONE
+    assert changed(before, change) == {
+        "status": TaskStatus.CANCELLED,
+        "ended_at": LATER,
+        "expires_at": LATER + 86_400_000,
+    }
+
+
+def test_a_running_task_is_asked_to_stop_however_often() -> None:
+    before = queue(running())
+    change, word = rules.cancel(before, "t", None, NOW)
+    assert word is Word.CANCEL
+    assert changed(before, change) == {"cancel_requested": True}
+    assert rules.cancel(before.after(change), "t", None, NOW) == (change, Word.CANCEL)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (TaskStatus.COMPLETED, Word.ENDED),
+        (TaskStatus.FAILED, Word.ENDED),
+        (TaskStatus.CANCELLED, Word.SAME),
+    ],
+)
+def test_an_ended_task_is_not_cancelled(status: TaskStatus, word: Word) -> None:
+    assert rules.cancel(queue(ended(status=status)), "t", None, NOW) == (NOTHING, word)
+
+
+@pytest.mark.parametrize("operation", [rules.cancel, rules.replay])
+@pytest.mark.parametrize(
+    ("found", "ticket"),
+    [
+        (queue(), None),
+        (queue(ended(status=TaskStatus.FAILED, expires_at=NOW)), None),
+        (elsewhere(queue(ended(status=TaskStatus.FAILED))), None),
+        (queue(ended(status=TaskStatus.FAILED)), 2),
+    ],
+)
+def test_a_task_that_is_not_here_is_missing(
+    operation: object, found: Snapshot, ticket: int | None
+) -> None:
+    answer = operation(found, "t", ticket, NOW)  # type: ignore[operator]
+    assert answer == (NOTHING, Word.MISSING)
+
+
+def test_the_ticket_names_the_tasks_incarnation() -> None:
+    assert rules.cancel(queue(task(ticket=3)), "t", 3, NOW)[1] is Word.DONE
+    assert (
+        rules.replay(queue(ended(status=TaskStatus.FAILED, ticket=3)), "t", 3, NOW)[1] is Word.DONE
+    )
+
+
+@pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED])
+def test_a_dead_letter_is_put_back_once(status: TaskStatus) -> None:
+    before = queue(ended(status=status, attempt=3, failures=2, losses=1))
+    change, word = rules.replay(before, "t", None, LATER)
+    assert word is Word.DONE
+    assert changed(before, change) == {
+        "status": TaskStatus.QUEUED,
+        "ready_at": LATER,
+        "failures": 0,
+        "losses": 0,
+        "ended_at": 0,
+        "expires_at": 0,
+    }
+    assert rules.replay(before.after(change), "t", None, LATER) == (NOTHING, Word.SAME)
+
+
+@pytest.mark.parametrize(
+    ("found", "word"), [(task(), Word.SAME), (running(), Word.SAME), (ended(), Word.ILLEGAL)]
+)
+def test_what_is_no_dead_letter_is_not_put_back(found: Task, word: Word) -> None:
+    assert rules.replay(queue(found), "t", None, NOW) == (NOTHING, word)
+
+
+def test_an_orphan_fails_for_good() -> None:
+    before = queue(task())
+    change = rules.orphan(before, before.tasks["t"], LATER)
+    assert change.tasks[0].status is TaskStatus.FAILED
+    assert change.tasks[0].ended_at == LATER
+    assert change.tasks[0].expires_at == LATER + 30 * 86_400_000
+    assert "has gone" in change.tasks[0].error
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_queue_is_paused_and_resumed(paused: bool) -> None:
+    before = queue(task(), paused=not paused)
+    change = rules.pause(before, paused=paused)
+    assert change.state == attrs.evolve(before.state, paused=paused)
+    assert change.tasks == ()
+
+
+def test_the_latest_declaration_wins_and_an_equal_one_changes_nothing() -> None:
+    before = queue(version=3)
+    change = rules.configure(before, Settings(max_workers=2))
+    assert change.state == attrs.evolve(before.state, settings=Settings(max_workers=2), version=4)
+    assert change.tasks == ()
+    assert rules.configure(before.after(change), Settings(max_workers=2)) is NOTHING
+
+
+def test_a_failure_that_a_person_saw_counts_like_any_other() -> None:
+    before = queue(settings=Settings(breaker_failures=2))
+    once = before.after(rules.record_failure(before, NOW))
+    assert once.state.breaker == Breaker(failures=1)
+    change = rules.record_failure(once, LATER)
+    assert change.tasks == ()
+    assert change.state is not None
+    assert change.state.breaker == Breaker(state=BreakerState.OPEN, opened_at=LATER, epoch=1)
+
+
+def test_a_failure_that_a_person_saw_in_half_open_opens_again() -> None:
+    before = queue(breaker=OPEN, settings=Settings(breaker_reset_ms=100))
+    after = before.after(rules.record_failure(before, NOW + 100))
+    assert after.state.breaker == Breaker(state=BreakerState.OPEN, opened_at=NOW + 100, epoch=3)
+
+
+def test_a_breaker_is_reset_by_a_person() -> None:
+    change = rules.reset_breaker(queue(breaker=OPEN, paused=True))
+    assert change.tasks == ()
+    assert change.state == QueueState(settings=Settings(), breaker=Breaker(epoch=2), paused=True)
