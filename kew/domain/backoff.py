@@ -6,15 +6,19 @@ seconds, at least 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
-from kew.domain.errors import InvalidConfigError
+from kew.domain.errors import InvalidConfigError, shown
 
 LONGEST_DELAY = 366 * 24 * 3600.0
+
+
+def bounded(seconds: float) -> float:
+    """A delay that can be: from 0 to a year. What is not a number is 0, since `max` keeps its first argument."""
+    return float(min(max(0.0, seconds), LONGEST_DELAY))
 
 
 class Backoff(Protocol):
@@ -25,21 +29,34 @@ class Backoff(Protocol):
         ...
 
 
-def _seconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if isinstance(value, bool) or not 0 <= value <= LONGEST_DELAY:
+def _is_within(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not _is_within(value, 0, LONGEST_DELAY):
         raise InvalidConfigError(
-            f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds, not {value!r}"
+            f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds, not {shown(value)}"
         )
 
 
-def _factor(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 1 <= value <= 1000:
-        raise InvalidConfigError(f"factor must be from 1 to 1000, not {value!r}")
+def _factor(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not _is_within(value, 1, 1000):
+        raise InvalidConfigError(f"factor must be from 1 to 1000, not {shown(value)}")
 
 
-def _share(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value <= 1:
-        raise InvalidConfigError(f"jitter is a share from 0 to 1 of the delay, not {value!r}")
+def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not _is_within(value, 0, 1):
+        raise InvalidConfigError(f"jitter is a share from 0 to 1 of the delay, not {shown(value)}")
+
+
+def _function(
+    instance: object, attribute: attrs.Attribute[Callable[[int], float]], value: object
+) -> None:
+    if not callable(value):
+        raise InvalidConfigError(
+            f"a custom backoff is a function from the retry's number to seconds, not {shown(value)}"
+        )
 
 
 @attrs.frozen
@@ -57,7 +74,7 @@ class Exponential:
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before retry number `retry`."""
         try:
-            full = min(self.cap, self.base * self.factor ** (retry - 1))
+            full = min(self.cap, self.base * float(self.factor) ** (retry - 1))
         except OverflowError:
             full = self.cap if self.base else 0.0
         return full * (1 - self.jitter * draw)
@@ -91,9 +108,8 @@ class Linear:
 class Custom:
     """A user's own function from the retry's number to seconds; what it returns is bounded to [0, a year]."""
 
-    function: Callable[[int], float]
+    function: Callable[[int], float] = attrs.field(validator=_function)
 
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before retry number `retry`; whatever the function raises is raised."""
-        seconds = float(self.function(retry))
-        return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_DELAY)
+        return bounded(self.function(retry))

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential
-from kew.domain.errors import InvalidConfigError
+from kew.domain.errors import InvalidConfigError, shown
 from kew.domain.retry import ErrorTypes, RetryPolicy
 from kew.domain.task import QueuePriority
 
@@ -24,7 +24,7 @@ def check_name(name: object, what: str = "queue name") -> str:
     """The name itself if it matches `[A-Za-z0-9_.-]{1,64}`, else `InvalidConfigError`."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidConfigError(
-            f"{what} {name!r} is not usable: 1 to 64 letters, digits, and '_', '.', '-'"
+            f"{what} {shown(name)} is not usable: 1 to 64 letters, digits, and '_', '.', '-'"
         )
     return name
 
@@ -36,23 +36,21 @@ def _whole(least: int, most: int, *, optional: bool = False) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             or_none = " or None" if optional else ""
             raise InvalidConfigError(
-                f"{attribute.name} must be a whole number from {least} to {most}{or_none}, not {value!r}"
+                f"{attribute.name} must be a whole number from {least} to {most}{or_none}, not {shown(value)}"
             )
 
     return check
 
 
-def _seconds(least: float, most: float = LONGEST_DELAY, *, optional: bool = False) -> Any:
+def _seconds(least: float, most: float = LONGEST_DELAY) -> Any:
     def check(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-        if value is None and optional:
-            return
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
             or not least <= value <= most
         ):
             raise InvalidConfigError(
-                f"{attribute.name} must be from {least} to {most:.0f} seconds, not {value!r}"
+                f"{attribute.name} must be from {least} to {most:.0f} seconds, not {shown(value)}"
             )
 
     return check
@@ -63,12 +61,11 @@ def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> N
 
 
 def _priority(value: object) -> QueuePriority:
-    try:
-        return QueuePriority(value)  # type: ignore[arg-type]  # refused below if it is none
-    except ValueError:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in list(QueuePriority):
         raise InvalidConfigError(
-            f"priority must be HIGH (1), MEDIUM (2) or LOW (3), not {value!r}"
-        ) from None
+            f"priority must be HIGH (1), MEDIUM (2) or LOW (3), not {shown(value)}"
+        )
+    return QueuePriority(value)
 
 
 def check_priority(value: object) -> QueuePriority:
@@ -80,15 +77,16 @@ def _errors(instance: object, attribute: attrs.Attribute[ErrorTypes], value: obj
     kinds = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise InvalidConfigError(
-            f"{attribute.name} must be a tuple of exception classes, not {value!r}"
+            f"{attribute.name} must be a tuple of exception classes, not {shown(value)}"
         )
 
 
 def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not callable(getattr(value, "delay", None)):
+    usable = callable(getattr(value, "delay", None)) and not isinstance(value, type)
+    if value is not None and not usable:
         raise InvalidConfigError(
             "backoff must be Exponential, Fixed, Linear, Custom or an object with delay(retry, draw), "
-            f"not {value!r}"
+            f"not {shown(value)}"
         )
 
 

@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST_SHOWN = 100
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: short, and without failing where the value has no text to give."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a stranger's __repr__, or a number too long to print: its type is told
+        return f"a value of type {type(value).__name__} that can't be shown"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
 
 class TaskQueueError(Exception):
     """Base of every error that kew raises for a caller."""

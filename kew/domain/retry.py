@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential
+from kew.domain.backoff import Backoff, Exponential, bounded
 from kew.domain.errors import GiveUp, Retry
 
 ErrorTypes = tuple[type[BaseException], ...]
@@ -23,18 +23,15 @@ class RetryPolicy:
 def retry_after_ms(
     policy: RetryPolicy, *, failures: int, error: BaseException, draw: float
 ) -> int | None:
-    """Milliseconds until the next attempt, or None: this failure is final.
+    """Milliseconds until the next attempt, from 0 to a year, or None: this failure is final.
 
     `failures` counts the failed attempts before this one. A `Retry` sets its own delay but needs a
     retry left like any other.
     """
     if failures >= policy.max_retries or not _is_retryable(policy, error):
         return None
-    if isinstance(error, Retry):
-        seconds = min(max(float(error.after), 0.0), LONGEST_DELAY)
-    else:
-        seconds = policy.backoff.delay(failures + 1, draw)
-    return round(seconds * 1000)
+    asked = error.after if isinstance(error, Retry) else policy.backoff.delay(failures + 1, draw)
+    return round(bounded(asked) * 1000)
 
 
 def _is_retryable(policy: RetryPolicy, error: BaseException) -> bool:

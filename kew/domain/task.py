@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from kew.domain.errors import InvalidTaskError
+from kew.domain.errors import InvalidTaskError, shown
 
 MAX_ID_BYTES = 256
 PINNED = "@"
@@ -47,7 +47,7 @@ def pinned_name(incarnation: str, name: str) -> str:
 def check_task_id(task_id: object) -> str:
     """The id itself if it can be one (text, 1 to 256 bytes of UTF-8), else `InvalidTaskError`."""
     if not isinstance(task_id, str):
-        raise InvalidTaskError(repr(task_id), f"a task id is text, not {type(task_id).__name__}")
+        raise InvalidTaskError(shown(task_id), f"a task id is text, not {type(task_id).__name__}")
     try:
         size = len(task_id.encode())
     except UnicodeEncodeError as error:

@@ -1,0 +1,150 @@
+"""The tree of errors: each carries what a program needs and says what a person may do next."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from kew.domain import errors
+from kew.domain.errors import (
+    GiveUp,
+    IllegalTransition,
+    InvalidConfigError,
+    InvalidTaskError,
+    QueueFullError,
+    QueueNotFoundError,
+    QueueProcessorError,
+    Retry,
+    StoreUnavailableError,
+    StoreUnsuitableError,
+    SubmitUncertainError,
+    TaskAlreadyExistsError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskQueueError,
+    UnknownFunctionError,
+    shown,
+)
+
+INFO = object()
+CASES: list[tuple[TaskQueueError, str, dict[str, object]]] = [
+    (
+        InvalidTaskError("t1", "too big"),
+        "task 't1' was not submitted: too big",
+        {"task_id": "t1", "reason": "too big"},
+    ),
+    (
+        TaskAlreadyExistsError("t1", ["t0"]),
+        "task id 't1' is already used; choose another one, or wait until its record has expired",
+        {"task_id": "t1", "accepted": ("t0",)},
+    ),
+    (
+        TaskNotFoundError("t1"),
+        "no task 't1': never submitted here, or its record has expired",
+        {"task_id": "t1"},
+    ),
+    (
+        QueueNotFoundError("q"),
+        "no queue 'q'; declare it first: await manager.create_queue(...)",
+        {"queue": "q"},
+    ),
+    (
+        QueueFullError("q", 5, ["t0"]),
+        "queue 'q' is full (max_size=5); try again later",
+        {"queue": "q", "max_size": 5, "accepted": ("t0",)},
+    ),
+    (
+        SubmitUncertainError("t1", "n1", ["t0"]),
+        "the store did not answer whether task 't1' was stored; resume with "
+        "submit_task(..., _token=error.token), which can't make a duplicate",
+        {"task_id": "t1", "token": "n1", "accepted": ("t0",)},
+    ),
+    (
+        TaskFailedError("t1", "E: x", INFO),
+        "task 't1' failed: E: x",
+        {"task_id": "t1", "error": "E: x", "info": INFO},
+    ),
+    (
+        TaskCancelledError("t1", INFO),
+        "task 't1' was cancelled",
+        {"task_id": "t1", "info": INFO},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "attributes"), CASES, ids=lambda value: type(value).__name__
+)
+def test_an_error_says_what_to_do_and_carries_what_a_program_needs(
+    error: TaskQueueError, message: str, attributes: dict[str, object]
+) -> None:
+    assert str(error) == message
+    assert vars(error) == attributes
+
+
+def test_nothing_is_accepted_unless_it_is_said() -> None:
+    for error in (
+        TaskAlreadyExistsError("t"),
+        QueueFullError("q", 1),
+        SubmitUncertainError("t", "n"),
+    ):
+        assert error.accepted == ()
+
+
+def test_whatever_kew_raises_for_a_caller_is_one_tree() -> None:
+    inside = {GiveUp, Retry, IllegalTransition}
+    for kind in vars(errors).values():
+        if inspect.isclass(kind) and issubclass(kind, Exception):
+            assert issubclass(kind, TaskQueueError) != (kind in inside)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [
+        (InvalidConfigError, ValueError),
+        (InvalidTaskError, ValueError),
+        (QueueFullError, QueueProcessorError),
+        (SubmitUncertainError, QueueProcessorError),
+        (StoreUnavailableError, QueueProcessorError),
+        (StoreUnsuitableError, TaskQueueError),
+        (UnknownFunctionError, TaskQueueError),
+        (IllegalTransition, AssertionError),
+    ],
+)
+def test_an_error_can_be_caught_as_what_it_is(kind: type[Exception], base: type[Exception]) -> None:
+    assert issubclass(kind, base)
+
+
+def test_retry_says_when() -> None:
+    assert (Retry(2.5).after, str(Retry(2.5))) == (2.5, "retry asked for in 2.5 s")
+    assert str(Retry(2.5, "busy")) == "busy"
+
+
+def test_plain_errors_survive_a_pickle() -> None:
+    for kind in (InvalidConfigError, StoreUnavailableError, StoreUnsuitableError):
+        again = pickle.loads(pickle.dumps(kind("why")))
+        assert (type(again), str(again)) == (kind, "why")
+
+
+class Shy:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        ("x" * 98, "'" + "x" * 98 + "'"),
+        ("x" * 99, "'" + "x" * 96 + "..."),
+        (10**5000, "a value of type int that can't be shown"),
+        (Shy(), "a value of type Shy that can't be shown"),
+    ],
+    ids=["short", "just short enough", "long", "huge", "shy"],
+)
+def test_a_message_quotes_any_value(value: object, text: str) -> None:
+    assert shown(value) == text
+    assert len(shown(value)) <= 100

@@ -1,0 +1,104 @@
+"""Task ids, pinned functions, and the task as a value."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kew.domain.errors import InvalidTaskError
+from kew.domain.task import (
+    TERMINAL,
+    WAITING,
+    QueuePriority,
+    TaskStatus,
+    check_task_id,
+    is_absent,
+    pinned_name,
+)
+from tests.support.tasks import NOW, call, ended, task
+
+any_text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64)
+
+
+@pytest.mark.parametrize(
+    "task_id", ["a", "x" * 256, "ä" * 128, "{brace}", "a b\n", "\0", "\U0001f600" * 64]
+)
+def test_any_text_of_up_to_256_bytes_is_an_id(task_id: str) -> None:
+    assert check_task_id(task_id) == task_id
+
+
+@given(any_text)
+def test_an_id_is_checked_and_left_alone(task_id: str) -> None:
+    assert check_task_id(task_id) is task_id
+
+
+@pytest.mark.parametrize(
+    ("task_id", "shown", "reason"),
+    [
+        ("", "", "a task id has 1 to 256 bytes, this one 0"),
+        ("x" * 257, "x" * 40, "a task id has 1 to 256 bytes, this one 257"),
+        ("ä" * 129, "ä" * 40, "a task id has 1 to 256 bytes, this one 258"),
+        ("\udc80", "'\\udc80'", "its id is not valid Unicode"),
+        (b"a", "b'a'", "a task id is text, not bytes"),
+        (None, "None", "a task id is text, not NoneType"),
+        (7, "7", "a task id is text, not int"),
+    ],
+)
+def test_what_is_not_an_id_is_refused(task_id: object, shown: str, reason: str) -> None:
+    with pytest.raises(InvalidTaskError) as raised:
+        check_task_id(task_id)
+    assert (raised.value.task_id, raised.value.reason) == (shown, reason)
+
+
+@given(st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True), any_text)
+def test_a_pinned_function_names_its_process(incarnation: str, name: str) -> None:
+    assert call(function=pinned_name(incarnation, name)).pinned_to == incarnation
+
+
+def test_a_pinned_name_is_told_by_its_first_letter() -> None:
+    assert pinned_name("a1", "shop:send.<lambda>") == "@a1/shop:send.<lambda>"
+
+
+def test_a_module_level_function_is_pinned_to_nobody() -> None:
+    assert call(function="shop:a/b").pinned_to == ""
+
+
+def test_every_status_waits_runs_or_has_ended() -> None:
+    assert WAITING | TERMINAL | {TaskStatus.PROCESSING} == set(TaskStatus)
+    for status in TaskStatus:
+        one = task(status=status)
+        assert one.is_waiting == (status in WAITING)
+        assert one.is_terminal == (status in TERMINAL)
+        assert one.is_waiting + one.is_terminal + (status is TaskStatus.PROCESSING) == 1
+
+
+def test_the_names_that_users_see() -> None:
+    assert [status.value for status in TaskStatus] == [
+        *("queued", "processing", "completed", "failed", "retry", "cancelled")
+    ]
+    assert [(p.name, p.value) for p in QueuePriority] == [("HIGH", 1), ("MEDIUM", 2), ("LOW", 3)]
+
+
+@given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))
+def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: TaskStatus) -> None:
+    before = ended()
+    copy = attrs.evolve(before)
+    moved = before.moved(failures=failures, result=result, status=status)
+    assert moved == attrs.evolve(before, failures=failures, result=result, status=status)
+    assert before == copy
+    assert before.moved() == before
+
+
+@pytest.mark.parametrize(("now", "absent"), [(NOW, False), (NOW + 9, False), (NOW + 10, True)])
+def test_an_ended_record_is_absent_from_its_expiry_on(now: int, absent: bool) -> None:
+    assert is_absent(ended(expires_at=NOW + 10), now) == absent
+
+
+def test_a_record_that_has_not_ended_is_never_absent() -> None:
+    assert not is_absent(task(), NOW * 1000)
+
+
+def test_a_record_may_expire_at_the_very_first_instant() -> None:
+    assert is_absent(ended(expires_at=1), 1)
