@@ -35,7 +35,7 @@ def _of_task(queue: Snapshot, task: Task) -> Iterator[str]:
         yield f"{task.failures} failures and {task.losses} losses in {task.attempt} attempts"
     if task.status is TaskStatus.COMPLETED and not task.attempt:
         yield "completed without an attempt"
-    if task.status is TaskStatus.QUEUED and task.cancel_requested:
+    if task.is_waiting and task.cancel_requested:
         yield "waiting although a cancel was asked for"
     if task.call.at_most_once and task.is_waiting and task.losses:
         yield "at_most_once, lost, and waiting to run again"
