@@ -1,0 +1,230 @@
+"""The circuit breaker: shared by all processes, it holds tasks back and loses none."""
+
+from kew.app.ports import Command
+from kew.domain.breaker import Breaker, BreakerState
+from tests.support.scene import START_MS, Scene, Worker, failure, success
+
+CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
+
+
+async def breaker(scene: Scene) -> Breaker:
+    return (await scene.status()).state.breaker
+
+
+async def open_breaker(scene: Scene, **settings: int) -> Worker:
+    """A queue whose breaker has just opened (reset after 1 s), with ten tasks waiting."""
+    await scene.declare(breaker_failures=1, breaker_reset_ms=1_000, **settings)
+    await scene.submit("bad", *(f"t{n}" for n in range(10)))
+    worker = await scene.worker()
+    await worker.fail(await worker.claim_one())
+    assert (await breaker(scene)).state is OPEN
+    return worker
+
+
+async def half_open_breaker(scene: Scene, **settings: int) -> Worker:
+    worker = await open_breaker(scene, **settings)
+    await scene.advance(1_000)
+    return worker
+
+
+async def test_it_opens_after_as_many_failures_in_a_row_as_configured(scene: Scene):
+    await scene.declare(breaker_failures=3)
+    await scene.submit("a", "b", "c", "d")
+    worker = await scene.worker()
+    for failures in (1, 2):
+        await worker.fail(await worker.claim_one())
+        assert (await breaker(scene)) == Breaker(failures=failures)
+    await worker.fail(await worker.claim_one())
+    assert (await breaker(scene)) == Breaker(state=OPEN, opened_at=START_MS, epoch=1)
+
+
+async def test_a_success_begins_the_count_again(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a", "b", "c")
+    worker = await scene.worker()
+    await worker.fail(await worker.claim_one())
+    await worker.succeed(await worker.claim_one())
+    await worker.fail(await worker.claim_one())
+    assert (await breaker(scene)).state is CLOSED
+
+
+async def test_a_failure_that_will_be_retried_counts_too(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a")
+    worker = await scene.worker()
+    for _ in range(2):
+        await worker.fail(await worker.claim_one(), retry_after_ms=0)
+    assert (await breaker(scene)).state is OPEN
+
+
+async def test_releases_losses_and_cancelled_runs_do_not_count(scene: Scene):
+    await scene.declare(breaker_failures=1)
+    await scene.submit("a", "b", "c")
+    worker = await scene.worker()
+    a, b, _ = await worker.claim(3, lease_ms=1_000)
+    await worker.release(a)
+    await scene.cancel("b")
+    await worker.fail(b)
+    await scene.advance(1_000)
+    assert (await scene.sweep()).recovered == 1
+    assert await breaker(scene) == Breaker()
+
+
+async def test_without_a_threshold_it_never_opens(scene: Scene):
+    await scene.declare(breaker_failures=0)
+    await scene.submit(*(f"t{n}" for n in range(10)))
+    worker = await scene.worker()
+    await worker.settle(*(failure(task) for task in await worker.claim(10)))
+    assert await breaker(scene) == Breaker()
+
+
+async def test_while_it_is_open_ready_tasks_wait_and_none_is_lost(scene: Scene):
+    worker = await open_breaker(scene)
+    assert await worker.claim(10) == []
+    assert await scene.waiting() == 10
+
+
+async def test_after_its_reset_time_exactly_one_probe_passes(scene: Scene):
+    worker = await open_breaker(scene)
+    await scene.advance(999)
+    assert await worker.claim(10) == []
+    await scene.advance(1)
+    assert await worker.claim_ids() == ["t0"]
+    assert await (await scene.worker("w2")).claim_ids() == []
+    assert (await breaker(scene)).probes == 1
+
+
+async def test_as_many_probes_pass_as_configured(scene: Scene):
+    worker = await half_open_breaker(scene, breaker_probes=3)
+    assert await worker.claim_ids(2) == ["t0", "t1"]
+    assert await worker.claim_ids() == ["t2"]
+
+
+async def test_a_probe_that_succeeds_closes_it(scene: Scene):
+    worker = await half_open_breaker(scene)
+    await worker.succeed(await worker.claim_one())
+    assert (await breaker(scene)).state is CLOSED
+    assert len(await worker.claim_ids()) == 9
+
+
+async def test_a_probe_that_fails_opens_it_again_for_the_whole_reset_time(scene: Scene):
+    worker = await half_open_breaker(scene)
+    probe = await worker.claim_one()
+    await scene.advance(500)
+    await worker.fail(probe)
+    assert (await breaker(scene)) == Breaker(state=OPEN, opened_at=START_MS + 1_500, epoch=3)
+    await scene.advance(999)
+    assert await worker.claim() == []
+    await scene.advance(1)
+    assert len(await worker.claim_ids()) == 1
+
+
+async def test_a_probe_handed_back_is_free_again(scene: Scene):
+    worker = await half_open_breaker(scene)
+    await worker.release(await worker.claim_one())
+    assert await worker.claim_ids() == ["t0"]
+
+
+async def test_a_probe_whose_worker_was_lost_is_free_again(scene: Scene):
+    worker = await half_open_breaker(scene)
+    await worker.claim_one(lease_ms=5_000)
+    await scene.advance(5_000)
+    assert await (await scene.worker("w2")).claim_ids() == ["t0"]
+
+
+async def test_a_probe_that_ends_cancelled_is_free_again(scene: Scene):
+    worker = await half_open_breaker(scene)
+    probe = await worker.claim_one()
+    await scene.cancel(probe.id)
+    assert await worker.claim_ids() == []
+    await worker.fail(probe)
+    assert await worker.claim_ids() == ["t1"]
+
+
+async def test_a_straggler_from_before_the_break_neither_closes_nor_opens_it(scene: Scene):
+    await scene.declare(breaker_failures=1, breaker_reset_ms=1_000)
+    await scene.submit("bad", "slow", "slower", "next")
+    worker = await scene.worker()
+    bad, slow, slower = await worker.claim(3)
+    await worker.fail(bad)
+    await worker.succeed(slow)
+    assert (await breaker(scene)).state is OPEN
+    await scene.advance(1_000)
+    probe = await worker.claim_one()
+    assert probe.id == "next"
+    await worker.fail(slower)
+    assert (await breaker(scene)).state is HALF_OPEN
+    await worker.succeed(probe)
+    assert (await breaker(scene)).state is CLOSED
+
+
+async def test_a_straggler_handed_back_frees_no_probe(scene: Scene):
+    await scene.declare(breaker_failures=1, breaker_reset_ms=1_000)
+    await scene.submit("bad", "slow", "next")
+    worker = await scene.worker()
+    bad, slow = await worker.claim(2)
+    await worker.fail(bad)
+    await scene.advance(1_000)
+    await worker.claim_one()
+    await worker.release(slow)
+    assert (await breaker(scene)).probes == 1
+    assert await worker.claim_ids() == []
+
+
+async def test_failures_settled_in_one_call_open_it_for_the_claim_sent_along(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a", "b", "c")
+    worker = await scene.worker()
+    tasks = await worker.claim(2)
+    settled = await worker.settle(*(failure(one) for one in tasks), claim=worker.request())
+    assert settled.grant is not None
+    assert settled.grant.tasks == ()
+
+
+async def test_outcomes_of_one_call_count_in_order(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a", "b", "c")
+    worker = await scene.worker()
+    a, b, c = await worker.claim(3)
+    await worker.settle(failure(a), success(b), failure(c))
+    assert await breaker(scene) == Breaker(failures=1)
+
+
+async def test_its_status_is_judged_at_the_time_of_the_look(scene: Scene):
+    await open_breaker(scene)
+    await scene.advance(999)
+    assert (await breaker(scene)).state is OPEN
+    await scene.advance(1)
+    assert (await breaker(scene)).state is HALF_OPEN
+
+
+async def test_a_person_may_count_a_failure(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.control(Command.RECORD_FAILURE)
+    assert (await breaker(scene)).failures == 1
+    await scene.control(Command.RECORD_FAILURE)
+    assert (await breaker(scene)).state is OPEN
+
+
+async def test_a_person_may_close_it(scene: Scene):
+    worker = await open_breaker(scene)
+    await scene.control(Command.RESET_BREAKER)
+    assert (await breaker(scene)).state is CLOSED
+    assert len(await worker.claim_ids()) == 10
+
+
+async def test_after_a_reset_by_hand_outcomes_from_before_it_count_for_nothing(scene: Scene):
+    await scene.declare(breaker_failures=1)
+    await scene.submit("a")
+    worker = await scene.worker()
+    task = await worker.claim_one()
+    await scene.control(Command.RESET_BREAKER)
+    await worker.fail(task)
+    assert (await breaker(scene)).state is CLOSED
+
+
+async def test_a_breaker_of_one_queue_holds_back_no_other(scene: Scene):
+    await open_breaker(scene)
+    await scene.declare("mails")
+    await scene.submit("m", queue="mails")
+    assert await (await scene.worker(queue="mails")).claim_ids() == ["m"]

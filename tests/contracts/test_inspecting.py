@@ -1,0 +1,135 @@
+"""Looking: what is told is the state of one moment, and looking changes nothing."""
+
+from kew.domain.task import TaskStatus
+from tests.support.scene import HIGH, LOW, START_MS, Scene
+
+
+async def test_records_are_found_in_the_order_asked_for(scene: Scene):
+    await scene.declare("orders")
+    await scene.declare("mails")
+    await scene.submit("a", queue="orders")
+    await scene.submit("b", queue="mails")
+    found = await scene.store.find(["b", "nobody", "a", "b"])
+    assert [task and (task.id, task.queue) for task in found] == [
+        ("b", "mails"),
+        None,
+        ("a", "orders"),
+        ("b", "mails"),
+    ]
+
+
+async def test_finding_nothing_at_all_is_an_empty_answer(scene: Scene):
+    assert list(await scene.store.find([])) == []
+
+
+async def test_running_tasks_are_those_under_a_current_lease_of_any_process(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b", "c", "d")
+    a = (await (await scene.worker("w1")).claim(2))[0]
+    w2 = await scene.worker("w2")
+    await w2.claim()
+    await w2.succeed(a)
+    running = await scene.store.running("orders")
+    assert {task.id for task in running} == {"b", "c"}
+    assert all(task.status is TaskStatus.PROCESSING for task in running)
+
+
+async def test_a_lease_that_has_ended_still_runs_until_it_is_taken_back(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    await (await scene.worker()).claim_one(lease_ms=1_000)
+    await scene.advance(5_000)
+    assert [task.id for task in await scene.store.running("orders")] == ["a"]
+    assert (await scene.task("a")).status is TaskStatus.PROCESSING
+
+
+async def test_an_undeclared_queue_has_no_status_and_runs_nothing(scene: Scene):
+    assert await scene.store.status("nowhere") is None
+    assert list(await scene.store.running("nowhere")) == []
+    assert await scene.store.peek("nowhere") is None
+
+
+async def test_the_status_counts_waiting_tasks_by_priority_due_or_not(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b", priority=HIGH)
+    await scene.submit("c", priority=LOW, delay_ms=60_000)
+    status = await scene.status()
+    assert dict(status.waiting) == {1: 2, 2: 0, 3: 1}
+    assert (status.name, status.held, status.now_ms) == ("orders", 0, START_MS)
+
+
+async def test_the_status_counts_current_leases_and_retries_that_wait(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    a, _ = await worker.claim(2)
+    await worker.fail(a, retry_after_ms=60_000)
+    status = await scene.status()
+    assert (status.held, dict(status.waiting)) == (1, {1: 0, 2: 1, 3: 0})
+
+
+async def test_looking_twice_tells_the_same(scene: Scene):
+    await scene.declare(breaker_failures=1, breaker_reset_ms=100)
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    await worker.fail(await worker.claim_one())
+    await scene.advance(200)
+    assert await scene.status() == await scene.status()
+    assert await scene.task("b") == await scene.task("b")
+
+
+async def test_a_peek_never_tells_longer_than_until_a_task_is_due(scene: Scene):
+    await scene.declare()
+    await scene.worker()
+    await scene.submit("a", delay_ms=700)
+    wait = await scene.store.peek("orders")
+    assert wait is not None
+    assert wait <= 700
+
+
+async def test_a_peek_never_tells_longer_than_until_a_lease_ends(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    await (await scene.worker()).claim_one(lease_ms=900)
+    wait = await scene.store.peek("orders")
+    assert wait is not None
+    assert wait <= 900
+
+
+async def test_a_peek_at_a_task_that_is_due_tells_now(scene: Scene):
+    await scene.declare()
+    await scene.worker()
+    await scene.submit("a")
+    assert await scene.store.peek("orders") == 0
+
+
+async def test_a_peek_at_an_empty_queue_knows_of_nothing(scene: Scene):
+    await scene.declare()
+    await scene.worker()
+    assert await scene.store.peek("orders") is None
+
+
+async def test_a_peek_sees_a_deferred_task_once_the_lease_that_hid_it_is_settled(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("running")
+    await scene.submit("deferred", delay_ms=3_000)
+    worker = await scene.worker()
+    task = await worker.claim_one(lease_ms=60_000)
+    await (await scene.worker("w2")).claim()  # at the limit: it waits for the lease to end
+    await worker.succeed(task)
+    wait = await scene.store.peek("orders")
+    assert wait is not None
+    assert wait <= 3_000
+
+
+async def test_a_peek_sees_a_deferred_task_once_a_raised_limit_makes_room_for_it(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("running")
+    await scene.submit("deferred", delay_ms=3_000)
+    worker = await scene.worker()
+    await worker.claim_one(lease_ms=60_000)
+    await worker.claim()
+    await scene.declare(max_workers=2)
+    wait = await scene.store.peek("orders")
+    assert wait is not None
+    assert wait <= 3_000

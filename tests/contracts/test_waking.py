@@ -1,0 +1,214 @@
+"""Waking: an idle process is told once of each new task, and no more processes than there is work for."""
+
+import attrs
+
+from kew.app.ports import Command, Notice, StopAsked, TaskEnded, Woken
+from tests.support.scene import Listener, Scene, Worker, group
+
+WOKEN = Woken("orders")
+
+
+@attrs.frozen
+class Idle:
+    """Processes that found nothing, and what each is told."""
+
+    scene: Scene
+    workers: list[Worker]
+    listeners: list[Listener]
+
+    async def told(self) -> list[list[Notice]]:
+        """What each was told so far: all of it, since a later notice has arrived on the same way."""
+        fence = f"fence {self.scene.now}"
+        await self.scene.advance(1)
+        await self.scene.declare("fences")
+        await self.scene.submit(fence, queue="fences")
+        for worker in self.workers:
+            await self.scene.store.watch("fences", [fence], worker.incarnation)
+        await self.scene.cancel(fence, queue="fences")
+        return [await self._before(listener, fence) for listener in self.listeners]
+
+    async def _before(self, listener: Listener, fence: str) -> list[Notice]:
+        notices: list[Notice] = []
+        while (notice := await listener.next()) != TaskEnded(fence):
+            notices.append(notice)
+        return notices
+
+    async def woken(self) -> int:
+        """How many notices that there is work were delivered, to anybody."""
+        return sum(notices.count(WOKEN) for notices in await self.told())
+
+
+async def idle(scene: Scene, processes: int, **settings: int) -> Idle:
+    await scene.declare(**settings)
+    names = [f"w{n}" for n in range(processes)]
+    listeners = [await scene.listen(name) for name in names]
+    workers = [await scene.worker(name) for name in names]
+    for worker in workers:
+        assert await worker.claim(1) == []
+    return Idle(scene, workers, listeners)
+
+
+async def test_an_idle_process_is_told_of_a_new_task(scene: Scene):
+    processes = await idle(scene, 1)
+    await scene.submit("a")
+    assert await processes.told() == [[WOKEN]]
+
+
+async def test_one_new_task_wakes_one_of_many_idle_processes(scene: Scene):
+    processes = await idle(scene, 5)
+    await scene.submit("a")
+    assert await processes.woken() == 1
+
+
+async def test_a_batch_wakes_no_more_processes_than_it_has_tasks(scene: Scene):
+    processes = await idle(scene, 5)
+    await scene.try_submit(group("a", "b", "c"))
+    assert await processes.woken() == 3
+
+
+async def test_a_process_is_told_once_until_it_has_asked_again(scene: Scene):
+    processes = await idle(scene, 1)
+    await scene.submit("a", "b")
+    await scene.submit("c")
+    assert await processes.told() == [[WOKEN]]
+    await processes.workers[0].claim(5)
+    await scene.submit("d")
+    assert await processes.told() == [[WOKEN]]
+
+
+async def test_a_process_that_works_at_full_is_not_told(scene: Scene):
+    processes = await idle(scene, 1)
+    await scene.submit("a")
+    assert await processes.woken() == 1
+    await processes.workers[0].claim(1)
+    await scene.submit("b")
+    assert await processes.woken() == 0
+
+
+async def test_a_refused_submit_wakes_nobody(scene: Scene):
+    processes = await idle(scene, 1, max_size=1)
+    await scene.try_submit(group("a", "b"))
+    assert await processes.woken() == 0
+
+
+async def test_a_paused_queue_wakes_nobody_until_it_is_resumed(scene: Scene):
+    processes = await idle(scene, 1)
+    await scene.control(Command.PAUSE)
+    await scene.submit("a")
+    assert await processes.woken() == 0
+    await scene.control(Command.RESUME)
+    assert await processes.woken() == 1
+
+
+async def test_a_settled_task_wakes_a_process_that_met_the_limit(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("a", "b")
+    worker = await scene.worker("runner")
+    task = await worker.claim_one()
+    processes = await idle(scene, 2, max_workers=1)
+    await worker.succeed(task)
+    assert await processes.woken() == 1
+
+
+async def test_a_task_handed_back_wakes_an_idle_process(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    worker = await scene.worker("runner")
+    task = await worker.claim_one()
+    processes = await idle(scene, 2)
+    await worker.release(task)
+    assert await processes.woken() == 1
+
+
+async def test_a_recovered_task_wakes_an_idle_process(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    await (await scene.worker("runner")).claim_one(lease_ms=1_000)
+    processes = await idle(scene, 2)
+    await scene.advance(1_000)
+    await scene.sweep()
+    assert await processes.woken() == 1
+
+
+async def test_a_replayed_task_wakes_an_idle_process(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    await scene.cancel("a")
+    processes = await idle(scene, 2)
+    await scene.replay("a")
+    assert await processes.woken() == 1
+
+
+async def test_a_raised_limit_wakes_processes_that_met_it(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("a", "b")
+    await (await scene.worker("runner")).claim_one()
+    processes = await idle(scene, 1, max_workers=1)
+    await scene.declare(max_workers=2)
+    assert await processes.woken() == 1
+
+
+async def test_a_submit_that_takes_its_own_task_along_wakes_nobody(scene: Scene):
+    processes = await idle(scene, 1)
+    submitter = await scene.worker("submitter")
+    await scene.submit_and_claim([group("a")], submitter.request())
+    assert await processes.woken() == 0
+
+
+async def test_a_probe_that_closes_the_breaker_wakes_those_who_waited_for_it(scene: Scene):
+    settings = {"breaker_failures": 1, "breaker_reset_ms": 1_000}
+    await scene.declare(**settings)
+    await scene.submit("bad", "probe", "a", "b")
+    worker = await scene.worker("runner")
+    await worker.fail(await worker.claim_one())
+    await scene.advance(1_000)
+    probe = await worker.claim_one()
+    processes = await idle(scene, 2, **settings)
+    await worker.succeed(probe)
+    assert await processes.woken() == 2
+
+
+async def test_the_holder_of_a_cancelled_task_is_told_to_stop(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    listener = await scene.listen("w1")
+    await (await scene.worker("w1")).claim_one()
+    await scene.cancel("a")
+    assert await listener.next() == StopAsked("orders", "a")
+
+
+async def test_only_the_holder_is_told_to_stop(scene: Scene):
+    processes = await idle(scene, 2)
+    await scene.submit("a")
+    worker = processes.workers[1]
+    await worker.claim_one()
+    await scene.cancel("a")
+    bystander, holder = await processes.told()
+    assert StopAsked("orders", "a") in holder
+    assert StopAsked("orders", "a") not in bystander
+
+
+async def test_a_process_that_departed_is_not_told_and_takes_no_turn(scene: Scene):
+    processes = await idle(scene, 2)
+    await processes.workers[0].depart()
+    await scene.submit("a")
+    first, second = await processes.told()
+    assert (first, second) == ([], [WOKEN])
+
+
+async def test_room_for_a_task_that_is_due_soon_wakes_a_process_that_met_the_limit(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("running")
+    await scene.submit("deferred", delay_ms=3_000)
+    worker = await scene.worker("runner")
+    task = await worker.claim_one(lease_ms=60_000)
+    processes = await idle(scene, 1, max_workers=1)  # it sleeps until the lease ends
+    await worker.succeed(task)
+    assert await processes.woken() == 1  # else nobody sets a timer for the deferred task
+
+
+async def test_a_process_whose_subscription_has_ended_takes_no_turn(scene: Scene):
+    processes = await idle(scene, 2)
+    await processes.listeners[0].wakeup.close()
+    await scene.submit("a")
+    assert await processes.listeners[1].next() == WOKEN

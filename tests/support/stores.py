@@ -1,0 +1,65 @@
+"""Every store that the contracts are held against, with its clock in the test's hand.
+
+The Redis store's clock is one Lua include; here it is replaced by one that reads a key, which the test writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis import asyncio as aredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from kew.adapters.memory.hub import MemoryWakeup
+from kew.adapters.memory.store import MemoryStore
+from kew.adapters.redis import RedisStore, RedisWakeup, address
+from kew.adapters.redis.scripts import Scripts
+from tests.support.scene import START_MS, Scene, SteppedClock
+
+CLOCK_KEY = "test:clock"
+CLOCK_FROM_A_KEY = f"""
+local function clock_ms()
+  return tonumber(redis.call('GET', '{CLOCK_KEY}'))
+end
+"""
+
+
+def raw_client(url: str) -> Any:
+    """A client of the test's own, which reads and writes keys as they are. `Any`: its stubs promise text, not bytes."""
+    return aredis.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+
+
+def memory_scene() -> Scene:
+    """The memory store."""
+    clock = SteppedClock()
+    store = MemoryStore(clock)
+
+    async def set_clock(now: int) -> None:
+        clock.now = now
+
+    return Scene(
+        store=store, set_clock=set_clock, new_wakeup=lambda: MemoryWakeup(store.namespace.hub)
+    )
+
+
+@contextlib.asynccontextmanager
+async def redis_scene(url: str) -> AsyncIterator[Scene]:
+    """The Redis store on a server, its clock read from a key."""
+    client = raw_client(url)
+    where = address(url)
+
+    async def set_clock(now: int) -> None:
+        await client.set(CLOCK_KEY, now)
+
+    await set_clock(START_MS)
+    try:
+        yield Scene(
+            store=RedisStore(where, scripts=Scripts({"now": CLOCK_FROM_A_KEY})),
+            set_clock=set_clock,
+            new_wakeup=lambda: RedisWakeup(where),
+        )
+    finally:
+        await client.aclose()
