@@ -43,6 +43,7 @@ class Line:
 
     def due(self, now: int) -> Iterator[Entry]:
         """The due entries in order. Don't change the line while iterating."""
+        self._put_off(now)
         while self._later and self._later[0][0] <= now:
             self._insert(heapq.heappop(self._later))
         while self._due and not self._is_current(self._due[0]):
@@ -51,6 +52,7 @@ class Line:
 
     def next_later(self, now: int) -> int | None:
         """The earliest due time after `now`."""
+        self._put_off(now)
         while self._later and not (self._later[0][0] > now and self._is_current(self._later[0])):
             entry = heapq.heappop(self._later)
             if self._is_current(entry):
@@ -59,4 +61,9 @@ class Line:
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in no order."""
-        yield from (entry for entry in (*self._due, *self._later) if self._is_current(entry))
+        yield from (entry for entry in {*self._due, *self._later} if self._is_current(entry))
+
+    def _put_off(self, now: int) -> None:
+        """What was due is due later, where the clock has stepped back."""
+        while self._due and self._due[-1][0] > now:
+            heapq.heappush(self._later, self._due.pop())

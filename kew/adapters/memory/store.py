@@ -243,13 +243,17 @@ class MemoryStore(TaskStore):
     async def watch(
         self, queue: str, task_ids: Sequence[str], incarnation: str
     ) -> Sequence[Task | None]:
-        now, found = self._now(), []
+        now = self._now()
+        found: list[Task | None] = []
         known = self.namespace.queues.get(queue)
         for task_id in task_ids:
             task = self._present(task_id, now)
-            if known and task and not task.is_terminal and incarnation not in task.watchers:
+            if known is None or task is None or task.queue != queue:
+                found.append(None)
+                continue
+            if not task.is_terminal and incarnation not in task.watchers:
                 task = task.moved(watchers=(*task.watchers, incarnation))
-                self.namespace.queues[task.queue].book.apply(Change((task,)), now)
+                known.book.apply(Change((task,)), now)
             found.append(task)
         return found
 
@@ -288,6 +292,7 @@ class MemoryStore(TaskStore):
         now = self._now()
         self._apply(known, self._commanded(known.book, command, now), now)
         known.book.lanes[lane] = sequence
+        known.presence.setdefault(incarnation, now)  # so that maintenance will forget this lane
         self._tell(known, known.book.waiting())
         return Word.DONE
 
