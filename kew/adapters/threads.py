@@ -70,7 +70,7 @@ def _deliver(future: asyncio.Future[object], value: object, error: BaseException
         return
     if error is None:
         future.set_result(value)
-    elif isinstance(error, StopIteration):  # a future refuses it
-        future.set_exception(RuntimeError("the task raised StopIteration"))
+    elif isinstance(error, StopIteration | GeneratorExit):  # thrown into a coroutine, these end it
+        future.set_exception(RuntimeError(f"the task raised {type(error).__name__}"))
     else:
         future.set_exception(error)

@@ -15,7 +15,7 @@ import attrs
 from kew.app import context
 from kew.app.ports import Codec, CodecError, Entropy, Threads
 from kew.app.registry import RegisteredFunction, Registry
-from kew.app.runs import Run, Stop
+from kew.app.runs import Run, Stop, is_from_outside
 from kew.domain.backoff import Exponential
 from kew.domain.config import QueueConfig, Settings
 from kew.domain.errors import GiveUp, UnknownFunctionError
@@ -93,9 +93,9 @@ class Executor:
                 value = await function.function(*args, **kwargs)
             else:
                 value = await self._in_thread(run, partial(function.function, *args, **kwargs))
-        except GeneratorExit:
-            raise  # the loop is gone: nobody is left to tell
-        except BaseException as error:  # noqa: BLE001 - user code: every way of ending it is an outcome
+        except BaseException as error:  # user code: every way of ending it by itself is an outcome
+            if run.stop is None and is_from_outside(error):
+                raise
             return Raised(error)
         try:
             return Returned(self._codec.encode_result(value))

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from kew.app.info import TaskInfo
+from kew.app.runs import is_from_outside
 
 logger = logging.getLogger("kew")
 TaskHook = Callable[[TaskInfo], Awaitable[Any] | Any]
@@ -48,5 +49,7 @@ async def _call(hook: Callable[..., Any] | None, info: TaskInfo, *more: object) 
         outcome = hook(info, *more)
         if inspect.isawaitable(outcome):
             await outcome
-    except Exception:  # a user's code: whatever it raises must not touch the task
+    except BaseException as error:  # a user's code: whatever it raises must not touch the task
+        if isinstance(error, KeyboardInterrupt) or is_from_outside(error):
+            raise
         logger.exception("task %s: the hook %r failed", info.task_id, hook)

@@ -25,6 +25,7 @@ class Run:
     __slots__ = (
         "fence_at",
         "handle",
+        "is_attended",
         "is_settling",
         "is_thread",
         "ref",
@@ -41,6 +42,7 @@ class Run:
         self.timeout_at = float("inf")
         self.handle: asyncio.Task[None] | None = None
         self.stop: Stop | None = None
+        self.is_attended = False
         self.started = False
         self.is_thread = False
         self.is_settling = False
@@ -50,5 +52,24 @@ class Run:
         if self.stop is not None or self.is_settling:
             return
         self.stop = reason
-        if self.started and not self.is_thread and self.handle is not None:
+        if self.is_attended and not self.is_thread and self.handle is not None:
             self.handle.cancel()
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether this came out of user code because somebody ended the asyncio task it runs in.
+
+    False: user code raised it itself, which is a failure like any other.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit) and not _is_loop_running()
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

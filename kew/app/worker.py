@@ -278,15 +278,40 @@ class Worker:
 
     async def _attend(self, run: Run) -> None:
         """One attempt from its first line to its outcome."""
-        outcome: Outcome | None = None
-        if self._reporter.tells_starts:
-            await self._reporter.started(run.task)
-        if run.stop is None:
-            run.started = True
-            outcome = await self._executor.run(run)
+        run.is_attended = True
+        try:
+            outcome = await self._outcome_of(run)
+        except GeneratorExit:
+            raise  # the event loop is gone: nobody is left to tell
+        except BaseException:
+            self._abandon(run)
+            raise
         self.finished(run, outcome)
         if isinstance(outcome, Raised) and isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
+
+    async def _outcome_of(self, run: Run) -> Outcome | None:
+        """How its code ended; None: it was told to stop before its code began."""
+        if self._reporter.tells_starts:
+            try:
+                await self._reporter.started(run.task)
+            except asyncio.CancelledError:
+                if run.stop is None:
+                    raise
+        if run.stop is not None:
+            return None
+        run.started = True
+        return await self._executor.run(run)
+
+    def _abandon(self, run: Run) -> None:
+        """Somebody else cancelled this run (a loop that ends cancels everything): as if the process was killed."""
+        logger.warning(
+            "task %s: attempt %s was cancelled from outside; its lease is left to lapse",
+            run.task.id,
+            run.task.attempt,
+        )
+        self.leave(run)
+        self.slots_freed()
 
     def finished(self, run: Run, outcome: Outcome | None) -> None:
         """An attempt is over: report it, or drop it where its lease is lost."""
@@ -308,6 +333,8 @@ class Worker:
     def _event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
         if outcome is not None:
             return self._executor.event_of(run, outcome)
+        if run.stop is Stop.TIMEOUT:  # spent by the start hook
+            return self._executor.event_of(run, Raised(TimeoutError()))
         return None if run.stop is Stop.LOST else Released(started=run.started)
 
     def _hand_back(self, run: Run) -> None:
