@@ -17,6 +17,9 @@ OF_NAMESPACE = frozenset({"tasks", "queues"})
 OF_QUEUE = frozenset(
     {
         "state",
+        "line1",
+        "line2",
+        "line3",
         "waiting1",
         "waiting2",
         "waiting3",

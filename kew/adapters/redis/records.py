@@ -27,7 +27,8 @@ from kew.domain.config import Settings
 from kew.domain.task import Submission, Task, TaskStatus
 
 STATUS: Final = {
-    "q": TaskStatus.QUEUED,
+    "q": TaskStatus.QUEUED,  # in a line
+    "w": TaskStatus.QUEUED,  # in a sorted set
     "p": TaskStatus.PROCESSING,
     "c": TaskStatus.COMPLETED,
     "f": TaskStatus.FAILED,

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
--- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle
 -- ARGV: channel queue id ticket
 -- Reply: {word, now}
 -- include: moves
 local function cancel(t)
   if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
-  if t.expires_at > 0 then return t.status == 'x' and 'same' or 'ended' end
+  if has_ended(t) then return t.status == 'x' and 'same' or 'ended' end
   if t.status == 'p' then
     t.cancel = '1'
     put(t)

@@ -1,13 +1,13 @@
 #!lua
 -- Create a queue or make these its settings; the latest declaration wins, an equal one changes nothing.
--- KEYS: queues state waiting1 waiting2 waiting3 leases idle tasks ended parked
+-- KEYS: queues state line1 line2 line3 waiting1 waiting2 waiting3 leases idle tasks ended parked
 -- ARGV: channel queue settings
 -- Reply: {version, the settings replaced or ''}
 -- include: moves
 if not s then
   redis.call('SADD', QUEUES, queue)
   redis.call('HSET', STATE, 'settings', settings, 'version', 1, 'paused', 0, 'breaker', 'closed 0 0 0 0',
-    'ticket', 0, 'token', 0, 'clock', now, 'wake_at', '', 'parked', 0)
+    'ticket', 0, 'token', 0, 'clock', now, 'wake_at', '', 'parked', 0, 'waiting', '0 0 0', 'line_at', 0)
   return {1, ''}
 end
 if s.settings == settings then return {s.version, ''} end

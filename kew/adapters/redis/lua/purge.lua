@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Remove a queue and nothing else, a bounded number of tasks per call. The first call takes the queue itself away, so that
 -- nothing is added or granted any more; the caller repeats until nothing is left.
--- KEYS: queues tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
 -- ARGV: queue limit:int is_first:int
 -- Reply: 1 if something is left
 -- include: batch
@@ -15,9 +15,9 @@ if is_first == 1 then
 end
 
 -- Only records that say they are this queue's: an id of the index of ends may have been used again elsewhere.
-local function remove(key, skip)
-  local popped, ids, gone = redis.call('ZPOPMIN', key, limit), {}, {}
-  for n = 1, #popped, 2 do ids[#ids + 1] = string.sub(popped[n], skip + 1) end
+local function remove(pop, key, skip)
+  local popped, ids, gone = redis.call(pop, key, limit) or {}, {}, {}
+  for n = 1, #popped, pop == 'LPOP' and 1 or 2 do ids[#ids + 1] = string.sub(popped[n], skip + 1) end
   local raws = #ids > 0 and redis.call('HMGET', TASKS, unpack(ids)) or {}
   for n, raw in ipairs(raws) do
     if raw and string.match(raw, '^%a (%S+)') == queue then gone[#gone + 1] = ids[n] end
@@ -26,14 +26,17 @@ local function remove(key, skip)
   limit = limit - #ids
 end
 
+for _, key in ipairs({LINE1, LINE2, LINE3}) do
+  if limit > 0 then remove('LPOP', key, 12) end
+end
 for _, key in ipairs({WAITING1, WAITING2, WAITING3, LEASES}) do
-  if limit > 0 then remove(key, 12) end
+  if limit > 0 then remove('ZPOPMIN', key, 12) end
 end
 for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 100)) do
   for priority = 1, 3 do
-    if limit > 0 then remove(PARKED .. ':' .. priority .. ':' .. fn, 12) end
+    if limit > 0 then remove('ZPOPMIN', PARKED .. ':' .. priority .. ':' .. fn, 12) end
   end
   if limit > 0 then redis.call('SREM', PARKED, fn) end
 end
-if limit > 0 then remove(ENDED, 0) end
+if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
 return (limit == 0 or redis.call('EXISTS', PARKED) == 1) and 1 or 0

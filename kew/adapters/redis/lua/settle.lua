@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Apply outcomes in order, each under its lease's identity; then the ordinary claim.
--- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
 -- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int recover_limit:int park_limit:int settlements*
 --   settlements: per outcome: id; lease; succeed, fail, retry or release; the delay of a retry or 1 for a started
 --   release; result or error
@@ -27,7 +27,7 @@ local function release(t, started)
     set_outcome(t, 'attempt ' .. t.attempt .. ' was interrupted, and at_most_once forbids another')
     return finish(t, 'f')
   end
-  wait_again(t, 'q', t.ready_at)
+  wait_again(t, 'w', ready_at(t))
 end
 
 -- {word, status} of one settlement.
@@ -51,6 +51,16 @@ local function settle(t, lease, word, number, text)
   return 'done', t.status
 end
 
+-- While the queue was at its limit nobody set a timer for what is due later; now there is room.
+local function is_later_task_next()
+  local before = s.wake_at
+  for priority = 1, 3 do
+    local first = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')[2]
+    if first then wake(tonumber(first)) end
+  end
+  return s.wake_at < before
+end
+
 local ids, tasks, outcomes, freed = {}, {}, {}, 0
 for n = settlements_from, #ARGV, 5 do ids[#ids + 1] = ARGV[n] end
 for n, t in ipairs(fetch(ids)) do tasks[ids[n]] = tasks[ids[n]] or t end
@@ -68,8 +78,8 @@ local due = freed > taken and not short and count_due(freed - taken) or 0
 if due > 0 then
   wake(now)
   offer_waiting(due, incarnation)
-elseif is_earlier and not short then
-  offer(1, incarnation) -- somebody has to set a timer for the retry
+elseif not short and (freed > taken and is_later_task_next() or is_earlier) then
+  offer(1, incarnation) -- somebody has to set a timer
 end
 write_state()
 return {now, outcomes, answer}

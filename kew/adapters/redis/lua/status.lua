@@ -1,13 +1,12 @@
 #!lua flags=no-writes
 -- The queue at this moment.
--- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions
 -- ARGV: channel queue
 -- Reply: {now, settings, version, paused, breaker (judged), ticket, token, held, {waiting by priority},
 --   {processes that serve it}, {function, count, ... that wait and that none of these knows}}
 -- include: moves
 if not s then return {now, false} end
 local processes = redis.call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')
-local waiting = {redis.call('ZCARD', WAITING1), redis.call('ZCARD', WAITING2), redis.call('ZCARD', WAITING3)}
 local stuck = {}
 
 local function is_known(fn)
@@ -18,14 +17,11 @@ local function is_known(fn)
 end
 
 for _, fn in ipairs(redis.call('SMEMBERS', PARKED)) do
-  local count = 0
-  for priority = 1, 3 do
-    local here = redis.call('ZCARD', shelf(priority, fn))
-    waiting[priority], count = waiting[priority] + here, count + here
-  end
-  if count > 0 and not is_known(fn) then
-    stuck[#stuck + 1], stuck[#stuck + 2] = fn, count
+  local tasks = 0
+  for priority = 1, 3 do tasks = tasks + redis.call('ZCARD', shelf(priority, fn)) end
+  if tasks > 0 and not is_known(fn) then
+    stuck[#stuck + 1], stuck[#stuck + 2] = fn, tasks
   end
 end
 return {now, s.settings, s.version, s.paused and 1 or 0, breaker_text(judged()), s.ticket, s.token,
-  redis.call('ZCARD', LEASES), waiting, processes, stuck}
+  redis.call('ZCARD', LEASES), s.waiting, processes, stuck}

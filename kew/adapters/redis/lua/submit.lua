@@ -1,6 +1,6 @@
 #!lua
 -- Store groups of tasks in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
--- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
 -- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int recover_limit:int park_limit:int groups*
 --   groups: per group the number of its tasks, then per task: id; due ('+delay_ms' or an instant);
 --   the record's end, from the priority on
@@ -9,7 +9,7 @@
 if not s then return {now, false, false} end
 
 local TAIL = '^(%d)a? (%S+) (%S+)'
-local waiting, stored, nonces = count_waiting(), {}, {}
+local stored, lines, nonces = {}, {{}, {}, {}}, {}
 local outcomes, due_count, wake_before = {}, 0, s.wake_at
 
 -- The nonces of the ids in use, of all groups at once.
@@ -25,9 +25,9 @@ local function look_up()
 end
 
 -- The word for the group whose tasks begin at ARGV[at], and the id that was used before.
-local function judge_group(at, count)
+local function judge_group(at, size)
   local seen, repeated = {}, 0
-  for n = at, at + 3 * count - 1, 3 do
+  for n = at, at + 3 * size - 1, 3 do
     local id, nonce = ARGV[n], nil
     if nonces[id] then nonce = select(2, string.match(ARGV[n + 2], TAIL)) end
     if seen[id] or nonces[id] ~= nonce then return 'duplicate', id end
@@ -35,39 +35,46 @@ local function judge_group(at, count)
     if nonce then repeated = repeated + 1 end
   end
   if repeated > 0 then return 'same', '' end
-  if waiting + count > setting('max_size') then return 'full', '' end
+  if count_waiting() + size > setting('max_size') then return 'full', '' end
   return 'done', ''
 end
 
 local function store(id, due, tail)
   local priority, nonce, fn = string.match(tail, TAIL)
-  local ready_at = string.byte(due) == 43 and now + string.sub(due, 2) or tonumber(due)
-  ready_at = math.max(ready_at, now)
+  local at = now
+  if due ~= '+0' then at = string.byte(due) == 43 and now + string.sub(due, 2) or tonumber(due) end
+  local is_due = at <= now
   s.ticket = s.ticket + 1
-  stored[#stored + 1] = id
-  stored[#stored + 1] = 'q ' .. queue .. ' ' .. s.ticket .. ' ' .. now .. ' ' .. int(ready_at - now) .. ' - ' .. tail
-  nonces[id] = nonce
-  enqueue({id = id, ticket = s.ticket, priority = priority, fn = fn, ready_at = ready_at})
-  if string.byte(fn) ~= 64 then
-    if ready_at <= now then due_count = due_count + 1 end
+  local t = {id = id, ticket = int(s.ticket), priority = priority, fn = fn}
+  local in_line = is_due and not is_pinned(fn) and now >= s.line_at -- after a step back of the clock, not at the end
+  if in_line then
+    append(lines, tonumber(priority), member_of(t))
+    count(priority, 1)
+    wake(at)
+    s.line_at = now
   else
-    newly_parked[fn] = true
+    enqueue(t, math.max(at, now))
   end
+  if is_pinned(fn) then newly_parked[fn] = true elseif is_due then due_count = due_count + 1 end
+  nonces[id] = nonce
+  stored[#stored + 1] = id
+  stored[#stored + 1] = (in_line and 'q ' or 'w ') .. queue .. ' ' .. t.ticket .. ' ' .. NOW
+    .. (is_due and ' 0 - ' or ' ' .. int(at - now) .. ' - ') .. tail
 end
 
 look_up()
 local at = groups_from
 while at <= #ARGV do
-  local count = tonumber(ARGV[at])
-  local word, id = judge_group(at + 1, count)
+  local size = tonumber(ARGV[at])
+  local word, id = judge_group(at + 1, size)
   outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, id
   if word == 'done' then
-    waiting = waiting + count
-    for n = at + 1, at + 3 * count, 3 do store(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+    for n = at + 1, at + 3 * size, 3 do store(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
   end
-  at = at + 1 + 3 * count
+  at = at + 1 + 3 * size
 end
 send('HSET', TASKS, stored)
+for priority = 1, 3 do send('RPUSH', LINE[priority], lines[priority]) end
 flush()
 
 local pinned = newly_parked

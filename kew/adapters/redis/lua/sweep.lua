@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Bounded maintenance: recover ended leases, remove expired records, fail pinned tasks of processes that have gone, and
 -- forget those processes an hour later.
--- KEYS: tasks state waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
 -- ARGV: channel queue limit:int kept_ms:int orphaned
 -- Reply: {recovered, removed, orphaned, departed, 1 if a limit was reached, now}
 -- include: recover
@@ -35,23 +35,24 @@ local function orphan(priority, fn, room)
     end
   end
   s.parked = s.parked - #members
+  count(priority, -#members)
   return #members
 end
 
 local function fail_orphans()
-  local count = 0
+  local failed = 0
   local names = s.parked > 0 and redis.call('SMEMBERS', PARKED) or {}
   for _, fn in ipairs(names) do
     local process = string.match(fn, '^@([^/]*)')
     if process and is_gone(process) then
       for priority = 1, 3 do
-        if count < limit then count = count + orphan(priority, fn, limit - count) end
+        if failed < limit then failed = failed + orphan(priority, fn, limit - failed) end
       end
       flush()
       forget_empty_shelf(fn)
     end
   end
-  return count
+  return failed
 end
 
 local function forget_departed()

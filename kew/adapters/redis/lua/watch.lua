@@ -17,7 +17,7 @@ for _, t in ipairs(fetch(ids)) do
   if not t or is_absent(t) or t.queue ~= queue then
     reply[#reply + 1], reply[#reply + 2] = 0, false
   else
-    if incarnation ~= '' and t.expires_at == 0 and not is_watched(t) then
+    if incarnation ~= '' and not has_ended(t) and not is_watched(t) then
       t.watchers = t.watchers == '-' and incarnation or t.watchers .. ';' .. incarnation
       redis.call('HSET', TASKS, t.id, packed(t))
     end

@@ -10,6 +10,7 @@ end
 
 local function judged()
   local b = s.breaker
+  if b.state ~= 'closed' and setting('breaker_failures') == 0 then return new_breaker('closed', b.epoch + 1) end
   if b.state == 'open' and now >= reopens_at(b) then return new_breaker('half_open', b.epoch + 1) end
   return b
 end

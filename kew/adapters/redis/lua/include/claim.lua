@@ -29,15 +29,15 @@ end
 
 -- Put taken tasks under leases of this claim.
 local function grant(taken)
-  local lease_until, epoch, leases = now + lease_ms, s.breaker.epoch, {}
+  local lease_until, epoch, leases = now + lease_ms, int(s.breaker.epoch), {}
   local prefix = incarnation .. '.' .. lane .. '.' .. sequence .. '.'
-  local fields, ends = {}, {}
+  local fields, ends, ends_at = {}, {}, int(lease_until)
   for n, t in ipairs(taken) do
-    t.status, t.attempt, t.lease, t.started_at = 'p', t.attempt + 1, prefix .. n, now
-    t.token, t.epoch = s.token + n, epoch
+    t.status, t.attempt, t.lease, t.started_at = 'p', t.attempt + 1, prefix .. n, NOW
+    t.token, t.epoch = int(s.token + n), epoch
     local record = packed(t)
     fields[2 * n - 1], fields[2 * n] = t.id, record
-    ends[2 * n - 1], ends[2 * n] = lease_until, member_of(t)
+    ends[2 * n - 1], ends[2 * n] = ends_at, member_of(t)
     leases[3 * n - 2], leases[3 * n - 1], leases[3 * n] = t.id, lease_until, record
   end
   send('HSET', TASKS, fields)

@@ -1,9 +1,14 @@
--- Moving tasks: changes are collected over a whole batch and written by `flush`, a few variadic commands for all of them.
--- Needs TASKS, WAITING1..3, LEASES, ENDED, PARKED.
+-- Moving tasks between the indexes. Changes are collected over a whole batch and written by `flush`, in a few variadic
+-- commands for all of them. A waiting task is in one of three places:
+--   a line (a list, in order of submit): ready when it was submitted;   status q
+--   a sorted set by due time: deferred, retried, handed back, replayed; status w or r
+--   a shelf (a sorted set per function): what the workers seen so far can't run, and what is pinned to a process ('@')
+-- Cancelling a task leaves its entry in the line, which counts for nothing: an entry means what its record says.
+-- Needs TASKS, LINE1..3, WAITING1..3, LEASES, ENDED, PARKED.
 -- include: breaker
 -- include: record
 -- include: tell
-local WAITING = {WAITING1, WAITING2, WAITING3}
+local LINE, WAITING = {LINE1, LINE2, LINE3}, {WAITING1, WAITING2, WAITING3}
 local changed, is_changed = {}, {}
 local added, removed = {}, {}
 
@@ -43,7 +48,16 @@ local function flush()
   changed, is_changed, added, removed = {}, {}, {}, {}
 end
 
--- Where tasks of a function wait that the workers seen so far can't run; a pinned task ('@') waits there from the start.
+local function count(priority, change)
+  priority = tonumber(priority)
+  s.waiting[priority] = s.waiting[priority] + change
+  return s.waiting[priority]
+end
+
+local function is_pinned(fn)
+  return string.byte(fn) == 64
+end
+
 local function shelf(priority, fn)
   return PARKED .. ':' .. priority .. ':' .. fn
 end
@@ -58,33 +72,37 @@ local function forget_empty_shelf(fn)
   if redis.call('EXISTS', shelf(1, fn), shelf(2, fn), shelf(3, fn)) == 0 then redis.call('SREM', PARKED, fn) end
 end
 
--- Add a waiting task to its index.
-local function enqueue(t)
-  if string.byte(t.fn) == 64 then
-    park(t.priority, t.fn, t.ready_at, member_of(t))
+-- Add a task that waits from now on, but not in a line.
+local function enqueue(t, at)
+  if is_pinned(t.fn) then
+    park(t.priority, t.fn, at, member_of(t))
   else
-    index(WAITING[tonumber(t.priority)], t.ready_at, member_of(t))
+    index(WAITING[tonumber(t.priority)], at, member_of(t))
   end
-  wake(t.ready_at)
+  count(t.priority, 1)
+  wake(at)
 end
 
--- Take a waiting task out of its index at once.
+-- A task waits no more: take it out of its index at once.
 local function dequeue(t)
+  local left = count(t.priority, -1)
+  if t.status == 'q' then
+    if left == 0 then redis.call('DEL', LINE[tonumber(t.priority)]) end -- nothing but entries that mean nothing
+    return
+  end
   local member = member_of(t)
   if redis.call('ZREM', WAITING[tonumber(t.priority)], member) == 1 then return end
   s.parked = s.parked - redis.call('ZREM', shelf(t.priority, t.fn), member)
   forget_empty_shelf(t.fn)
 end
 
-local function count_waiting()
-  return redis.call('ZCARD', WAITING1) + redis.call('ZCARD', WAITING2) + redis.call('ZCARD', WAITING3) + s.parked
-end
-
--- Waiting tasks that are due, counted up to `limit`.
+-- Waiting tasks that are due, counted up to `limit`; entries that mean nothing may be among them.
 local function count_due(limit)
   local due = 0
   for priority = 1, 3 do
-    if due < limit then due = due + redis.call('ZCOUNT', WAITING[priority], '-inf', now) end
+    if due < limit and s.waiting[priority] > 0 then
+      due = due + redis.call('LLEN', LINE[priority]) + redis.call('ZCOUNT', WAITING[priority], '-inf', now)
+    end
   end
   return math.min(due, limit)
 end
@@ -95,17 +113,25 @@ local function give_up_lease(t)
   t.lease = '-'
 end
 
-local function wait_again(t, status, ready_at)
+local function wait_again(t, status, at)
   give_up_lease(t)
-  t.status, t.ready_at = status, ready_at
-  enqueue(t)
+  t.status, t.offset = status, int(at - t.queued_at)
+  enqueue(t, at)
   put(t)
+end
+
+local instants = {}
+
+-- The instant that lies the setting's time ahead, as text.
+local function after(name)
+  if not instants[name] then instants[name] = int(now + setting(name)) end
+  return instants[name]
 end
 
 local function finish(t, status)
   if t.lease ~= '-' then give_up_lease(t) end
-  t.status, t.ended_at = status, now
-  t.expires_at = now + setting(status == 'f' and 'dead_letter_ttl_ms' or 'task_ttl_ms')
+  t.status, t.ended_at = status, NOW
+  t.expires_at = after(status == 'f' and 'dead_letter_ttl_ms' or 'task_ttl_ms')
   index(ENDED, t.expires_at, t.id)
   put(t)
   if t.watchers ~= '-' then
@@ -113,9 +139,9 @@ local function finish(t, status)
   end
 end
 
--- Wake idle processes for what waits, at most `count` of them and no more than may be granted a lease.
-local function offer_waiting(count, claimer)
-  if count <= 0 or redis.call('ZCARD', IDLE) == 0 then return end
-  count = math.min(count, free_leases(redis.call('ZCARD', LEASES)))
-  if count > 0 then offer(count_due(count), claimer) end
+-- Wake idle processes for what waits, at most `limit` of them and no more than may be granted a lease.
+local function offer_waiting(limit, claimer)
+  if limit <= 0 or redis.call('ZCARD', IDLE) == 0 then return end
+  limit = math.min(limit, free_leases(redis.call('ZCARD', LEASES)))
+  if limit > 0 then offer(count_due(limit), claimer) end
 end

@@ -1,8 +1,8 @@
--- Which waiting tasks a process can run, in order. Main indexes hold tasks of any function; one that the process can't
--- run is moved to the shelf of its function, and processes that know the function read that shelf too.
+-- Which waiting tasks a process can run, in order. Lines and sorted sets hold tasks of any function; one that the process
+-- can't run is moved to the shelf of its function, and processes that know the function read that shelf too.
 -- Needs incarnation, FUNCTIONS, WORKERS.
 -- include: moves
-local LOOK_AHEAD = 20
+local LOOK_AHEAD, MANY = 20, 100
 local known, newly_parked = {}, {}
 
 local function can_run(fn)
@@ -18,69 +18,101 @@ local function known_shelves()
 end
 
 local function in_order(a, b)
-  if a.score ~= b.score then return a.score < b.score end
+  local first, second = ready_at(a.t), ready_at(b.t)
+  if first ~= second then return first < second end
   return a.member < b.member
 end
 
--- At most `limit` due entries of one priority, over the main index and the shelves.
-local function due_entries(priority, shelves, limit)
-  local entries = {}
-  local function read(key, fn)
-    local found = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
-    for n = 1, #found, 2 do
-      entries[#entries + 1] = {member = found[n], score = tonumber(found[n + 1]), key = key, fn = fn}
-    end
+-- The first entries of a priority's line, at most `limit`; those that mean nothing are marked void.
+local function read_line(priority, limit)
+  local members, ids, entries = redis.call('LRANGE', LINE[priority], 0, limit - 1), {}, {}
+  for n, member in ipairs(members) do ids[n] = id_of(member) end
+  for n, t in ipairs(fetch(ids)) do
+    local holds = t and t.status == 'q' and t.queue == queue and member_of(t) == members[n]
+    entries[n] = holds and {member = members[n], t = t} or {void = true}
   end
-  read(WAITING[priority])
-  if #shelves > 0 then
-    for _, fn in ipairs(shelves) do read(shelf(priority, fn), fn) end
-    table.sort(entries, in_order)
-  end
-  for n = #entries, limit + 1, -1 do entries[n] = nil end
   return entries
 end
 
-local function take(entry)
-  unindex(entry.key, entry.member)
-  if entry.fn then s.parked = s.parked - 1 end
-end
-
--- The first `room` due tasks that the process can run, out of their indexes; true if parking stopped at its bound.
-local function take_ready(room, park_limit)
-  local taken, shelves = {}, known_shelves()
-  local priority = 1
-  while priority <= 3 and #taken < room do
-    local entries, ids, parked = due_entries(priority, shelves, room - #taken), {}, 0
-    for n, entry in ipairs(entries) do ids[n] = id_of(entry.member) end
+-- The first due entries of a priority's sorted set and of the shelves that the process knows, in order.
+local function read_sets(priority, shelves, limit)
+  local entries = {}
+  local function read(key, is_shelf)
+    local members, ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit), {}
+    for n, member in ipairs(members) do ids[n] = id_of(member) end
     for n, t in ipairs(fetch(ids)) do
-      local entry = entries[n]
-      if not t then
-        take(entry)
-      elseif entry.fn or can_run(t.fn) then
-        take(entry)
-        taken[#taken + 1] = t
+      if t then
+        entries[#entries + 1] = {member = members[n], key = key, is_shelf = is_shelf, t = t}
       else
-        take(entry)
-        park(priority, t.fn, entry.score, entry.member)
-        newly_parked[t.fn] = true
-        parked = parked + 1
+        unindex(key, members[n]) -- somebody else removed the record
+        count(priority, -1)
+        if is_shelf then s.parked = s.parked - 1 end
       end
     end
-    flush()
-    park_limit = park_limit - parked
-    if park_limit <= 0 then return taken, shelves, true end
-    if parked == 0 then priority = priority + 1 end
+  end
+  read(WAITING[priority], false)
+  for _, fn in ipairs(shelves) do read(shelf(priority, fn), true) end
+  if #shelves > 0 then table.sort(entries, in_order) end
+  return entries
+end
+
+-- Take from one priority until `room` are taken or the entries read are used up. Answers how many of those used were not
+-- for this process (void entries weigh a tenth: they cost nothing but looking).
+local function take_from(priority, shelves, room, limit, taken)
+  local line, sets = read_line(priority, limit), read_sets(priority, shelves, limit)
+  local i, j, others = 1, 1, 0
+  while #taken < room do
+    while line[i] and line[i].void do i, others = i + 1, others + 0.1 end
+    local entry, other = line[i], sets[j]
+    if entry and s.line_at > now and ready_at(entry.t) > now then entry = nil end -- the clock stepped back
+    local from_line = entry and (not other or in_order(entry, other))
+    entry = from_line and entry or other
+    if not entry then break end
+    if from_line then i = i + 1 else j = j + 1 end
+    local t = entry.t
+    if not from_line then unindex(entry.key, entry.member) end
+    if entry.is_shelf then s.parked = s.parked - 1 end
+    if entry.is_shelf or can_run(t.fn) then
+      count(priority, -1)
+      taken[#taken + 1] = t
+    else
+      park(priority, t.fn, int(ready_at(t)), entry.member)
+      if t.status == 'q' then
+        t.status = 'w'
+        put(t)
+      end
+      newly_parked[t.fn] = true
+      others = others + 1
+    end
+  end
+  if i > 1 then redis.call('LTRIM', LINE[priority], i - 1, -1) end
+  flush()
+  return others
+end
+
+-- The first `room` due tasks that the process can run, out of their indexes; true if moving others stopped at its bound.
+local function take_ready(room, others_limit)
+  local taken, shelves, priority, limit = {}, known_shelves(), 1, nil
+  while priority <= 3 and #taken < room do
+    local others = 0
+    if s.waiting[priority] > 0 then
+      others = take_from(priority, shelves, room, limit or room - #taken, taken)
+    end
+    others_limit = others_limit - others
+    if others_limit <= 0 then return taken, shelves, true end
+    if others == 0 then priority, limit = priority + 1, nil else limit = math.max(room - #taken, MANY) end
   end
   for _, fn in ipairs(shelves) do forget_empty_shelf(fn) end
   return taken, shelves, false
 end
 
--- The earliest later due time: of what the process can run, and of anything in the main indexes.
+-- The earliest later due time: of what the process can run, and of anything in the sorted sets.
 local function next_due(shelves)
-  local runnable, any = NEVER, NEVER
+  local runnable, any = s.line_at > now and s.line_at or NEVER, NEVER
   local after = '(' .. now
   for priority = 1, 3 do
-    local found = redis.call('ZRANGEBYSCORE', WAITING[priority], after, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
+    local found = s.waiting[priority] == 0 and {}
+      or redis.call('ZRANGEBYSCORE', WAITING[priority], after, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
     for n = 1, #found, 2 do
       local at = tonumber(found[n + 1])
       any = math.min(any, at)

@@ -13,7 +13,7 @@ local function lose(t)
       .. ' times (max_deliveries), so it is not given to another')
     return finish(t, 'f')
   end
-  wait_again(t, 'q', t.ready_at)
+  wait_again(t, 'w', ready_at(t))
 end
 
 local function recover(limit)

@@ -1,7 +1,10 @@
 -- What a queue remembers besides its tasks: read once (`now`, `s`; `s` is nil where nobody declared the queue), written
 -- once, by `write_state`, and only what changed. Needs STATE.
+--   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
+--   first instant at which anything may need a worker; parked: how many tasks are on shelves
 -- include: now
-local FIELDS = {'settings', 'version', 'paused', 'breaker', 'ticket', 'token', 'clock', 'wake_at', 'parked'}
+local FIELDS = {'settings', 'version', 'paused', 'breaker', 'ticket', 'token', 'wake_at', 'parked', 'waiting', 'line_at',
+  'clock'}
 local NEVER = math.huge
 
 local function breaker_text(b)
@@ -17,11 +20,13 @@ end
 local function read_state()
   local stored = redis.call('HMGET', STATE, unpack(FIELDS))
   if not stored[1] then return nil end
+  local high, medium, low = string.match(stored[9], '^(%d+) (%d+) (%d+)$')
   return {
-    settings = stored[1], version = tonumber(stored[2]), paused = stored[3] == '1',
+    stored = stored, settings = stored[1], version = tonumber(stored[2]), paused = stored[3] == '1',
     breaker = read_breaker(stored[4]), ticket = tonumber(stored[5]), token = tonumber(stored[6]),
-    clock = tonumber(stored[7]), wake_at = tonumber(stored[8]) or NEVER, parked = tonumber(stored[9]),
-    stored = stored,
+    wake_at = tonumber(stored[7]) or NEVER, parked = tonumber(stored[8]),
+    waiting = {tonumber(high), tonumber(medium), tonumber(low)}, line_at = tonumber(stored[10]),
+    clock = tonumber(stored[11]),
   }
 end
 
@@ -32,8 +37,15 @@ if s and now < s.clock then
   if s.clock - now < 1000 then now = s.clock else s.stepped_back = true end
 end
 
+local settings_read = {}
+
 local function setting(name)
-  return tonumber(string.match(s.settings, name .. '=(%d+)'))
+  local value = settings_read[name]
+  if not value then
+    value = tonumber(string.match(s.settings, name .. '=(%d+)'))
+    settings_read[name] = value
+  end
+  return value
 end
 
 -- Something may need a worker at `at`: what peek answers from.
@@ -41,24 +53,23 @@ local function wake(at)
   if at < s.wake_at then s.wake_at = at end
 end
 
+local function count_waiting()
+  return s.waiting[1] + s.waiting[2] + s.waiting[3]
+end
+
 local function write_state()
   local wake_at = s.wake_at == NEVER and '' or string.format('%.0f', s.wake_at)
-  local paused = s.paused and '1' or '0'
+  local texts = {
+    s.settings, tostring(s.version), s.paused and '1' or '0', breaker_text(s.breaker), tostring(s.ticket),
+    tostring(s.token), wake_at, tostring(s.parked), table.concat(s.waiting, ' '), tostring(s.line_at),
+  }
   local changed = {}
-  local function keep(index, text)
-    if s.stored[index] ~= text then
-      changed[#changed + 1] = FIELDS[index]
+  for n, text in ipairs(texts) do
+    if s.stored[n] ~= text then
+      changed[#changed + 1] = FIELDS[n]
       changed[#changed + 1] = text
     end
   end
-  keep(1, s.settings)
-  keep(2, tostring(s.version))
-  keep(3, paused)
-  keep(4, breaker_text(s.breaker))
-  keep(5, tostring(s.ticket))
-  keep(6, tostring(s.token))
-  keep(8, wake_at)
-  keep(9, tostring(s.parked))
   if #changed == 0 then return end
   redis.call('HSET', STATE, 'clock', now, unpack(changed))
   if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
