@@ -29,24 +29,25 @@ class Backoff(Protocol):
         ...
 
 
-def _is_within(value: object, least: float, most: float) -> bool:
+def is_within(value: object, least: float, most: float) -> bool:
+    """A number between these, ends included; True and False are no numbers here."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not _is_within(value, 0, LONGEST_DELAY):
+    if not is_within(value, 0, LONGEST_DELAY):
         raise InvalidConfigError(
             f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds, not {shown(value)}"
         )
 
 
 def _factor(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not _is_within(value, 1, 1000):
+    if not is_within(value, 1, 1000):
         raise InvalidConfigError(f"factor must be from 1 to 1000, not {shown(value)}")
 
 
 def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if not _is_within(value, 0, 1):
+    if not is_within(value, 0, 1):
         raise InvalidConfigError(f"jitter is a share from 0 to 1 of the delay, not {shown(value)}")
 
 

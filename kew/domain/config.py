@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential
+from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential, is_within
 from kew.domain.errors import InvalidConfigError, shown
 from kew.domain.retry import ErrorTypes, RetryPolicy
 from kew.domain.task import QueuePriority
@@ -29,31 +29,37 @@ def check_name(name: object, what: str = "queue name") -> str:
     return name
 
 
-def _whole(least: int, most: int, *, optional: bool = False) -> Any:
-    def check(instance: object, attribute: attrs.Attribute[int], value: object) -> None:
-        if value is None and optional:
+@attrs.frozen
+class _Whole:
+    """A validator: a whole number within bounds, or None where that is legal."""
+
+    least: int
+    most: int
+    optional: bool = attrs.field(default=False, kw_only=True)
+
+    def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        is_whole = isinstance(value, int) and is_within(value, self.least, self.most)
+        if is_whole or (value is None and self.optional):
             return
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            or_none = " or None" if optional else ""
+        or_none = " or None" if self.optional else ""
+        raise InvalidConfigError(
+            f"{attribute.name} must be a whole number from {self.least} to {self.most}{or_none}, "
+            f"not {shown(value)}"
+        )
+
+
+@attrs.frozen
+class _Seconds:
+    """A validator: a duration within bounds."""
+
+    least: float
+    most: float = LONGEST_DELAY
+
+    def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not is_within(value, self.least, self.most):
             raise InvalidConfigError(
-                f"{attribute.name} must be a whole number from {least} to {most}{or_none}, not {shown(value)}"
+                f"{attribute.name} must be from {self.least} to {self.most:.0f} seconds, not {shown(value)}"
             )
-
-    return check
-
-
-def _seconds(least: float, most: float = LONGEST_DELAY) -> Any:
-    def check(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not least <= value <= most
-        ):
-            raise InvalidConfigError(
-                f"{attribute.name} must be from {least} to {most:.0f} seconds, not {shown(value)}"
-            )
-
-    return check
 
 
 def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
@@ -128,30 +134,30 @@ class QueueConfig:
     """
 
     name: str = attrs.field(validator=_name)
-    max_workers: int = attrs.field(default=10, validator=_whole(1, MOST_WORKERS))
+    max_workers: int = attrs.field(default=10, validator=_Whole(1, MOST_WORKERS))
     priority: QueuePriority = attrs.field(default=QueuePriority.MEDIUM, converter=_priority)
-    max_size: int = attrs.field(default=1000, validator=_whole(1, MOST_TASKS))
-    task_timeout: float = attrs.field(default=3600, validator=_seconds(0.001))
+    max_size: int = attrs.field(default=1000, validator=_Whole(1, MOST_TASKS))
+    task_timeout: float = attrs.field(default=3600, validator=_Seconds(0.001))
     max_circuit_breaker_failures: int | None = attrs.field(
-        default=3, validator=_whole(1, MOST_TASKS, optional=True)
+        default=3, validator=_Whole(1, MOST_TASKS, optional=True)
     )
-    circuit_breaker_reset_timeout: float = attrs.field(default=60, validator=_seconds(0.001))
-    max_retries: int = attrs.field(default=0, validator=_whole(0, MOST_TASKS))
-    retry_delay: float = attrs.field(default=1.0, validator=_seconds(0))
+    circuit_breaker_reset_timeout: float = attrs.field(default=60, validator=_Seconds(0.001))
+    max_retries: int = attrs.field(default=0, validator=_Whole(0, MOST_TASKS))
+    retry_delay: float = attrs.field(default=1.0, validator=_Seconds(0))
     backoff: Backoff | None = attrs.field(default=None, validator=_backoff, kw_only=True)
     retry_on: ErrorTypes = attrs.field(default=(BaseException,), validator=_errors, kw_only=True)
     give_up_on: ErrorTypes = attrs.field(default=(), validator=_errors, kw_only=True)
-    lease: float = attrs.field(default=15.0, validator=_seconds(SHORTEST_LEASE, DAY), kw_only=True)
+    lease: float = attrs.field(default=15.0, validator=_Seconds(SHORTEST_LEASE, DAY), kw_only=True)
     max_workers_per_process: int | None = attrs.field(
-        default=None, validator=_whole(1, MOST_WORKERS, optional=True), kw_only=True
+        default=None, validator=_Whole(1, MOST_WORKERS, optional=True), kw_only=True
     )
-    max_deliveries: int = attrs.field(default=5, validator=_whole(0, MOST_TASKS), kw_only=True)
-    task_ttl: float = attrs.field(default=DAY, validator=_seconds(SHORTEST_TTL), kw_only=True)
+    max_deliveries: int = attrs.field(default=5, validator=_Whole(0, MOST_TASKS), kw_only=True)
+    task_ttl: float = attrs.field(default=DAY, validator=_Seconds(SHORTEST_TTL), kw_only=True)
     dead_letter_ttl: float = attrs.field(
-        default=30 * DAY, validator=_seconds(SHORTEST_TTL), kw_only=True
+        default=30 * DAY, validator=_Seconds(SHORTEST_TTL), kw_only=True
     )
     circuit_breaker_probes: int = attrs.field(
-        default=1, validator=_whole(1, MOST_WORKERS), kw_only=True
+        default=1, validator=_Whole(1, MOST_WORKERS), kw_only=True
     )
 
     @property

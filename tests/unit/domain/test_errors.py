@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -30,45 +31,45 @@ from kew.domain.errors import (
 )
 
 INFO = object()
-CASES: list[tuple[TaskQueueError, str, dict[str, object]]] = [
+CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
     (
-        InvalidTaskError("t1", "too big"),
+        lambda: InvalidTaskError("t1", "too big"),
         "task 't1' was not submitted: too big",
         {"task_id": "t1", "reason": "too big"},
     ),
     (
-        TaskAlreadyExistsError("t1", ["t0"]),
+        lambda: TaskAlreadyExistsError("t1", ["t0"]),
         "task id 't1' is already used; choose another one, or wait until its record has expired",
         {"task_id": "t1", "accepted": ("t0",)},
     ),
     (
-        TaskNotFoundError("t1"),
+        lambda: TaskNotFoundError("t1"),
         "no task 't1': never submitted here, or its record has expired",
         {"task_id": "t1"},
     ),
     (
-        QueueNotFoundError("q"),
+        lambda: QueueNotFoundError("q"),
         "no queue 'q'; declare it first: await manager.create_queue(...)",
         {"queue": "q"},
     ),
     (
-        QueueFullError("q", 5, ["t0"]),
+        lambda: QueueFullError("q", 5, ["t0"]),
         "queue 'q' is full (max_size=5); try again later",
         {"queue": "q", "max_size": 5, "accepted": ("t0",)},
     ),
     (
-        SubmitUncertainError("t1", "n1", ["t0"]),
+        lambda: SubmitUncertainError("t1", "n1", ["t0"]),
         "the store did not answer whether task 't1' was stored; resume with "
         "submit_task(..., _token=error.token), which can't make a duplicate",
         {"task_id": "t1", "token": "n1", "accepted": ("t0",)},
     ),
     (
-        TaskFailedError("t1", "E: x", INFO),
+        lambda: TaskFailedError("t1", "E: x", INFO),
         "task 't1' failed: E: x",
         {"task_id": "t1", "error": "E: x", "info": INFO},
     ),
     (
-        TaskCancelledError("t1", INFO),
+        lambda: TaskCancelledError("t1", INFO),
         "task 't1' was cancelled",
         {"task_id": "t1", "info": INFO},
     ),
@@ -76,11 +77,12 @@ CASES: list[tuple[TaskQueueError, str, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "attributes"), CASES, ids=lambda value: type(value).__name__
+    ("build", "message", "attributes"), CASES, ids=[type(case[0]()).__name__ for case in CASES]
 )
 def test_an_error_says_what_to_do_and_carries_what_a_program_needs(
-    error: TaskQueueError, message: str, attributes: dict[str, object]
+    build: Callable[[], TaskQueueError], message: str, attributes: dict[str, object]
 ) -> None:
+    error = build()
     assert str(error) == message
     assert vars(error) == attributes
 
