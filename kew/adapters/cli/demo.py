@@ -123,7 +123,8 @@ def _obey(order: Order, console: Console) -> None:
         _stopped(order, tally, console)
         raise SystemExit(screen.TERMINATED) from None
     except QueueProcessorError as error:
-        screen.refuse(f"{error}. To go on: {order.again()}")
+        advice = f". To go on: {order.again()}" if tally.ended else ""
+        screen.refuse(f"{str(error).rstrip('.')}{advice}")
     except TaskQueueError as error:
         screen.refuse(error)
     took = time.monotonic() - begun

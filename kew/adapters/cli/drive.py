@@ -134,7 +134,7 @@ class Drive:
 
     async def _look_around(self) -> None:
         """A few of the open ones, each time others."""
-        files = list(self.tally.open.values())[: 5 * ASKED_AT_ONCE]
+        files = list(self.tally.open.values())[: 20 * ASKED_AT_ONCE]
         for piece in _pieces(files, ASKED_AT_ONCE):
             for file, info in await self._ask(piece):
                 if info is None:

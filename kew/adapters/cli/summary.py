@@ -138,11 +138,12 @@ def _dead(name: str, error: str) -> Text:
 
 def _queue(report: Report) -> Table:
     tally, status, table = report.tally, report.status, _pairs()
-    table.add_row("queue", f"{status['name']} [dim]in[/] {report.store}")
+    table.add_row("queue", Text(status["name"]))
+    table.add_row("store", Text(report.store))
     table.add_row(
         "workers",
         f"at most {status['max_workers']} at once over all processes "
-        f"({plural(len(status['processes']), 'process', 'es')} now)",
+        f"({plural(len(status['processes']), 'process', 'es')} in the last minute)",
     )
     if tally.now:
         table.add_row("order", "  ".join(_waits(tally.now)))
