@@ -14,6 +14,7 @@ from kew.adapters.memory.store import MemoryStore
 from kew.adapters.threads import DaemonThreads
 from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.executor import Executor
+from kew.app.lanes import Lanes
 from kew.app.maintainer import TICK, Maintainer
 from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup, Watchdog
 from kew.app.process import Process
@@ -125,7 +126,7 @@ def _worker(
 ) -> Worker:
     return Worker(
         config,
-        incarnation=process.incarnation,
+        lanes=Lanes(process.incarnation, process.lane_numbers),
         store=process.parts.store,
         executor=executor,
         reporter=process.reporter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 
 from kew.domain.requests import ClaimRequest
 
@@ -32,11 +32,14 @@ class Claim:
 
 
 class Lanes:
-    """The lanes of one worker."""
+    """The lanes of one worker.
 
-    def __init__(self, incarnation: str) -> None:
+    `numbers` are the process's: no two lanes of its queues have the same, or two leases would.
+    """
+
+    def __init__(self, incarnation: str, numbers: Iterator[int]) -> None:
         self._incarnation = incarnation
-        self._numbers = itertools.count(1)
+        self._numbers = numbers
         self._free = [Lane(next(self._numbers)) for _ in range(LANES)]
 
     @property

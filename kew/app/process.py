@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Protocol
 
@@ -58,6 +59,7 @@ class Process:
     ) -> None:
         self.parts = parts
         self.incarnation = parts.entropy.identity()
+        self.lane_numbers = itertools.count(1)
         self.registry = registry
         self.registry.begin(self.incarnation)
         self.caller = Caller(self.registry, parts.codec, self.incarnation)

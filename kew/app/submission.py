@@ -95,7 +95,11 @@ class Submissions:
             if error.is_ambiguous:
                 raise SubmitUncertainError(first.id, first.nonce, accepted) from error
             raise StoreUnavailableError(f"task {first.id!r} was not stored: {error}") from error
-        if answer.outcome.word not in (Word.DONE, Word.SAME):
+        word = answer.outcome.word
+        if word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
+            # An earlier sending may yet arrive, when there is room or a queue again.
+            raise SubmitUncertainError(first.id, first.nonce, accepted)
+        if word not in (Word.DONE, Word.SAME):
             await self._refuse(queue, answer, accepted)
         return answer.now_ms
 

@@ -30,10 +30,14 @@ LONGEST_PAUSE = 1.0
 
 @attrs.frozen
 class Answer:
-    """What the store said of a group, and when by its clock."""
+    """What the store said of a group, and when by its clock.
+
+    `is_certain`: no earlier sending of it is without an answer, which may yet arrive and do what this one did not.
+    """
 
     outcome: GroupOutcome
     now_ms: int
+    is_certain: bool = True
 
 
 class Unanswered(Exception):
@@ -113,7 +117,7 @@ class Outbox:
     async def _deliver(self, piece: list[Pending]) -> None:
         groups = [group for group, _, _ in piece]
         try:
-            submitted = await self._answered(groups)
+            submitted, is_certain = await self._answered(groups)
         except Unanswered as error:
             for _, _, future in piece:
                 if not future.done():
@@ -121,39 +125,42 @@ class Outbox:
         else:
             for (_, _, future), outcome in zip(piece, submitted.outcomes, strict=True):
                 if not future.done():
-                    future.set_result(Answer(outcome, submitted.now_ms))
+                    future.set_result(Answer(outcome, submitted.now_ms, is_certain))
         finally:
             self._in_flight -= 1
         self._schedule()
 
-    async def _answered(self, groups: Sequence[Group]) -> Submitted:
-        submitted = await self._send(groups)
+    async def _answered(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
+        """The store's answer, and whether it is certain."""
+        submitted, is_certain = await self._send(groups)
         forgotten = all(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes)
         if forgotten and self._redeclare is not None:
             await self._redeclare()  # this process declared the queue, and the store lost it
-            submitted = await self._send(groups)
-        return submitted
+            submitted, is_certain = await self._send(groups)
+        return submitted, is_certain
 
-    async def _send(self, groups: Sequence[Group]) -> Submitted:
+    async def _send(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
         most = sum(len(group.submissions) for group in groups)
         claim = self._worker.reserve(most=most) if self._worker else None
         try:
-            submitted = await self._repeated(groups, claim)
+            submitted, is_certain = await self._repeated(groups, claim)
         except BaseException:
             if claim is not None and self._worker is not None:
                 self._worker.pursue(claim)
             raise
         if claim is not None and self._worker is not None and submitted.grant is not None:
             self._worker.take(claim, submitted.grant)
-        return submitted
+        return submitted, is_certain
 
-    async def _repeated(self, groups: Sequence[Group], claim: Claim | None) -> Submitted:
+    async def _repeated(
+        self, groups: Sequence[Group], claim: Claim | None
+    ) -> tuple[Submitted, bool]:
         request = claim.request if claim else None
         loop = asyncio.get_running_loop()
         give_up_at, pause, is_ambiguous = loop.time() + self._patience, FIRST_PAUSE, False
         while True:
             try:
-                return await self._store.submit(self._queue, groups, request)
+                return await self._store.submit(self._queue, groups, request), not is_ambiguous
             except StoreError as error:
                 is_ambiguous |= isinstance(error, Ambiguous)
                 if loop.time() + pause > give_up_at:

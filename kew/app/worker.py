@@ -42,7 +42,7 @@ class Worker:
         self,
         config: QueueConfig,
         *,
-        incarnation: str,
+        lanes: Lanes,
         store: TaskStore,
         executor: Executor,
         reporter: Reporter,
@@ -63,7 +63,7 @@ class Worker:
         self._context = contextvars.copy_context()
         self._introduce = introduce
         self._refresh = refresh
-        self._lanes = Lanes(incarnation)
+        self._lanes = lanes
         self._slots = config.slots
         self._reserved = 0
         self._runs: dict[str, Run] = {}
@@ -298,6 +298,8 @@ class Worker:
             except asyncio.CancelledError:
                 if run.stop is None:
                     raise
+        if asyncio.get_running_loop().time() >= run.fence_at:
+            run.ask_to_stop(Stop.FENCED)  # this process stood still since the grant
         if run.stop is not None:
             return None
         run.started = True
