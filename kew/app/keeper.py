@@ -31,6 +31,7 @@ class Keeper:
         self._queue = config.name
         self._lease = config.lease
         self._hasty = asyncio.Event()
+        self._occupied = asyncio.Event()
         self._guard: asyncio.TimerHandle | None = None
         self._guard_at = FOREVER
 
@@ -41,9 +42,12 @@ class Keeper:
         self._hasty.set()
 
     async def extend_regularly(self) -> None:
-        """Extend every third of a lease; sooner after a failure, or when hastened."""
+        """Extend every third of a lease while something runs; sooner after a failure, or when hastened."""
         pause = self._lease / EXTENSIONS_PER_LEASE
         while True:
+            if not self._runs:
+                self._occupied.clear()
+            await self._occupied.wait()
             try:
                 async with asyncio.timeout(pause):
                     await self._hasty.wait()
@@ -75,7 +79,8 @@ class Keeper:
     # --- guarding
 
     def watch(self, runs: Iterable[Run]) -> None:
-        """Guard these from now on."""
+        """Guard these from now on, and extend their leases."""
+        self._occupied.set()
         earliest = min((_limit(run) for run in runs), default=FOREVER)
         if earliest < self._guard_at:
             self._set_guard(earliest)
