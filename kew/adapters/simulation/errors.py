@@ -28,3 +28,12 @@ class SimulationDeadlock(SimulationError):
 
 class SimulationLivelock(SimulationError):
     """The run took `max_steps` steps; probably something spins and never lets time pass."""
+
+
+class Violation(AssertionError):
+    """A promise was broken. `oracle` names the promise, which is the kind of failure that a shrinker keeps."""
+
+    def __init__(self, oracle: str, text: str) -> None:
+        super().__init__(f"{oracle}: {text}")
+        self.oracle = oracle
+        self.text = text

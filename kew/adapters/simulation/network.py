@@ -1,0 +1,190 @@
+"""What lies between a process and its store: here requests and replies are lost, late, repeated and refused.
+
+An answer that did not come is `Ambiguous` for the caller, and `Refused` only where nothing can have been done; that is
+all a real adapter can tell too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Final
+
+from kew.adapters.simulation.faults import ON_CALLS, Fault, Tally
+from kew.adapters.simulation.hosts import Host
+from kew.adapters.simulation.plan import Plan
+from kew.adapters.simulation.server import Server
+from kew.app.ports import Ambiguous, Refused
+
+PATIENCE: Final = 3.0  # seconds that a caller waits for a reply
+TRIP: Final = (0.0002, 0.003)  # seconds one way
+LATEST: Final = 25.0  # what is late arrives so much after the caller gave up, at most
+SLOWEST: Final = 2.0
+LONG_TRIP: Final = 0.5  # of a call during which its process is killed, stopped or stalled
+
+ODDS: Final = 0.004  # of each kind of fault, per call, at rate 1
+OFTEN_CALLED: Final = {
+    "peek": 0.25,
+    "announce": 1.0,
+    "submit": 1.0,
+    "claim": 1.0,
+    "settle": 1.0,
+    "extend": 2.0,
+}
+SELDOM: Final = 5.0  # times the odds, so that seldom calls meet every kind of fault too
+
+
+class Call:
+    """One request on its way. `there` and `back` are seconds, None: it never arrives."""
+
+    __slots__ = (
+        "answer",
+        "args",
+        "back",
+        "host",
+        "is_executed",
+        "operation",
+        "patience",
+        "sent_at",
+        "there",
+    )
+
+    def __init__(
+        self, host: Host, operation: str, args: tuple[Any, ...], answer: asyncio.Future[Any]
+    ) -> None:
+        self.host = host
+        self.operation = operation
+        self.args = args
+        self.answer = answer
+        self.sent_at = 0.0
+        self.there: float | None = 0.0
+        self.back: float | None = 0.0
+        self.patience = PATIENCE
+        self.is_executed = False
+
+
+class Network:
+    """Carries calls. `meddle` does to a process what a fault asks for: kill, stop or stall it."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        server: Server,
+        plan: Plan,
+        tally: Tally,
+        meddle: Callable[[Host, Fault], None],
+    ) -> None:
+        self.down_until = -1.0
+        self.is_healed = False
+        self._loop = loop
+        self._server = server
+        self._tally = tally
+        self._meddle = meddle
+        self._random = plan.random("network")
+        self._kinds = tuple(fault for fault in ON_CALLS if fault in plan.faults)
+        self._odds = ODDS * plan.rate * len(self._kinds)
+        self._context = Context()
+
+    async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
+        """The store's reply. Raises `Ambiguous` or `Refused`."""
+        random, loop = self._random, self._loop
+        call = Call(host, operation, args, loop.create_future())
+        call.sent_at = loop.time()
+        call.there, call.back = random.uniform(*TRIP), random.uniform(*TRIP)
+        odds = 0.0 if self.is_healed else self._odds * OFTEN_CALLED.get(operation, SELDOM)
+        if odds and random.random() < odds:
+            self._spoil(call, random.choice(self._kinds))
+        self._send(call)
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            self._tally.add(Fault.CANCELLED, operation)
+            raise
+
+    def _send(self, call: Call) -> None:
+        there, back = call.there, call.back
+        if there is not None:
+            self._loop.call_later(there, self._arrive, call, context=self._context)
+        if there is None or back is None or there + back >= call.patience:
+            self._give_up_in_time(call)
+
+    # --- faults
+
+    def _spoil(self, call: Call, fault: Fault) -> None:
+        random = self._random
+        assert call.there is not None
+        self._tally.add(fault, call.operation)
+        match fault:
+            case Fault.SLOW:
+                call.there += random.choice((0.01, SLOWEST)) * random.random()
+                call.back = random.choice((0.01, SLOWEST)) * random.random()
+            case Fault.LOST_REQUEST:
+                call.there = None
+            case Fault.LOST_REPLY:
+                call.back = None
+            case Fault.LATE:
+                call.there = call.patience + LATEST * random.random()
+            case Fault.REPEATED:
+                again = call.there + random.choice((0.01, LATEST)) * random.random()
+                self._loop.call_later(again, self._arrive_again, call, context=self._context)
+            case Fault.REFUSED:
+                call.there, call.back = None, None
+                self._loop.call_later(
+                    TRIP[1], _fail, call, Refused("refused"), context=self._context
+                )
+            case Fault.HASTY:
+                call.patience = TRIP[1] * random.random()
+                call.back = None
+            case _:
+                call.there *= random.choice((1, LONG_TRIP / TRIP[1]))
+                call.back = LONG_TRIP * random.random()
+                when = (call.there + call.back) * random.random()
+                self._loop.call_later(when, self._meddle_with, call, fault, context=self._context)
+
+    def _meddle_with(self, call: Call, fault: Fault) -> None:
+        if not self.is_healed:
+            self._meddle(call.host, fault)
+
+    # --- the way of a call
+
+    def _arrive(self, call: Call) -> None:
+        if self._is_cut(call.host):
+            self._tally.add(self._what_cuts(call.host), call.operation)
+            if call.host.resets:
+                self._loop.call_later(TRIP[0], _fail, call, Refused("reset"), context=self._context)
+            elif call.back is not None:
+                self._give_up_in_time(call)
+            return
+        reply = self._server.execute(call.operation, call.args, str(call.host))
+        call.is_executed = True
+        if call.back is not None:
+            self._loop.call_later(call.back, self._reply, call, reply, context=self._context)
+
+    def _arrive_again(self, call: Call) -> None:
+        if not self._is_cut(call.host):
+            self._server.execute(call.operation, call.args, str(call.host))
+
+    def _reply(self, call: Call, reply: object) -> None:
+        if self._is_cut(call.host):
+            self._tally.add(self._what_cuts(call.host), call.operation)
+            self._give_up_in_time(call)
+        elif not call.answer.done():
+            call.answer.set_result(reply)
+
+    def _give_up_in_time(self, call: Call) -> None:
+        self._loop.call_at(
+            call.sent_at + call.patience, _fail, call, Ambiguous("no reply"), context=self._context
+        )
+
+    def _is_cut(self, host: Host) -> bool:
+        now = self._loop.time()
+        return now < self.down_until or now < host.partitioned_until
+
+    def _what_cuts(self, host: Host) -> Fault:
+        return Fault.RESTART if self._loop.time() < self.down_until else Fault.PARTITION
+
+
+def _fail(call: Call, error: Exception) -> None:
+    if not call.answer.done():
+        call.answer.set_exception(error)

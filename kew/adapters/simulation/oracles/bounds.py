@@ -1,0 +1,54 @@
+"""Attempts are bounded, and the bounds are the queue's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from kew.adapters.simulation.facts import Facts
+from kew.adapters.simulation.oracle import Alteration, Oracle, Step
+from kew.compat import override
+from kew.domain.task import TaskStatus
+
+
+class Bounds(Oracle):
+    """Failures up to the retries, losses up to `max_deliveries`, each loss counted."""
+
+    name = "bounds"
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._most: dict[str, int] = defaultdict(int)
+
+    @override
+    def judge(self, step: Step) -> Iterator[str]:
+        if step.after is None:
+            return
+        settings = step.after.settings
+        most = self._most[step.queue] = max(self._most[step.queue], settings.max_retries)
+        for one in step.alterations:
+            if one.new is None or one.old is None:
+                continue
+            asked = self.facts.asked.get(one.id)
+            retries = most if asked is None or asked.max_retries is None else asked.max_retries
+            if one.new.failures > retries + 1:
+                yield f"{one.id} failed {one.new.failures} times with {retries} retries"
+            yield from self._lost(step, one, settings.max_deliveries)
+
+    def _lost(self, step: Step, one: Alteration, most: int) -> Iterator[str]:
+        old, new = one.old, one.new
+        assert old is not None
+        assert new is not None
+        if new.losses > most + 1:
+            yield f"{one.id} was lost {new.losses} times, of {most}"
+        is_lost = bool(one.ended_lease) and (old.id, old.lease) not in step.settled
+        if not is_lost or one.is_created:
+            return
+        if new.is_waiting or new.status is TaskStatus.PROCESSING:
+            if new.losses != old.losses + 1:
+                yield f"{one.id} was lost, and its losses went from {old.losses} to {new.losses}"
+            if old.call.at_most_once:
+                yield f"{one.id} may run once at most, was lost, and may run again"
+
+
+ORACLE = Bounds

@@ -1,0 +1,153 @@
+"""A process's end of the network: the store port and the notifications, as the services see them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from kew.adapters.simulation.hosts import Host
+from kew.adapters.simulation.network import Network
+from kew.adapters.simulation.notices import FaultyHub
+from kew.app.ports import (
+    Command,
+    Declared,
+    Notice,
+    QueueStatus,
+    Settled,
+    Submitted,
+    Swept,
+    TaskStore,
+    Wakeup,
+)
+from kew.compat import override
+from kew.domain.config import Settings
+from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
+from kew.domain.task import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FaultyStore(TaskStore):
+    """The store, seen through the network."""
+
+    def __init__(self, host: Host, network: Network) -> None:
+        self._host = host
+        self._network = network
+
+    async def _ask(
+        self,
+        operation: Callable[Concatenate[TaskStore, P], Awaitable[R]],
+        *args: P.args,
+        **_none: P.kwargs,
+    ) -> R:
+        return cast("R", await self._network.call(self._host, operation.__name__, args))
+
+    @override
+    async def open(self) -> None:
+        """The first operation tells whether the store can be reached."""
+
+    @override
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    @override
+    async def declare(self, queue: str, settings: Settings) -> Declared:
+        return await self._ask(TaskStore.declare, queue, settings)
+
+    @override
+    async def settings(self, queue: str) -> tuple[Settings, int] | None:
+        return await self._ask(TaskStore.settings, queue)
+
+    @override
+    async def announce(
+        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+    ) -> Word:
+        return await self._ask(TaskStore.announce, queue, incarnation, functions, ttl_ms)
+
+    @override
+    async def depart(self, queue: str, incarnation: str) -> None:
+        await self._ask(TaskStore.depart, queue, incarnation)
+
+    @override
+    async def submit(
+        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+    ) -> Submitted:
+        return await self._ask(TaskStore.submit, queue, groups, claim)
+
+    @override
+    async def claim(self, queue: str, request: ClaimRequest) -> Grant:
+        return await self._ask(TaskStore.claim, queue, request)
+
+    @override
+    async def settle(
+        self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None = None
+    ) -> Settled:
+        return await self._ask(TaskStore.settle, queue, settlements, claim)
+
+    @override
+    async def extend(self, queue: str, refs: Sequence[LeaseRef], lease_ms: int) -> Sequence[Word]:
+        return await self._ask(TaskStore.extend, queue, refs, lease_ms)
+
+    @override
+    async def sweep(self, queue: str, limit: int) -> Swept:
+        return await self._ask(TaskStore.sweep, queue, limit)
+
+    @override
+    async def peek(self, queue: str) -> int | None:
+        return await self._ask(TaskStore.peek, queue)
+
+    @override
+    async def find(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
+        return await self._ask(TaskStore.find, task_ids)
+
+    @override
+    async def running(self, queue: str) -> Sequence[Task]:
+        return await self._ask(TaskStore.running, queue)
+
+    @override
+    async def watch(
+        self, queue: str, task_ids: Sequence[str], incarnation: str
+    ) -> Sequence[Task | None]:
+        return await self._ask(TaskStore.watch, queue, task_ids, incarnation)
+
+    @override
+    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
+        return await self._ask(TaskStore.cancel, queue, task_id, ticket)
+
+    @override
+    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
+        return await self._ask(TaskStore.replay, queue, task_id, ticket)
+
+    @override
+    async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:
+        return await self._ask(TaskStore.control, queue, command, incarnation, sequence)
+
+    @override
+    async def status(self, queue: str) -> QueueStatus | None:
+        return await self._ask(TaskStore.status, queue)
+
+    @override
+    async def queues(self) -> Sequence[str]:
+        return await self._ask(TaskStore.queues)
+
+    @override
+    async def purge(self, queue: str) -> None:
+        await self._ask(TaskStore.purge, queue)
+
+
+class FaultyWakeup(Wakeup):
+    """A process's subscription."""
+
+    def __init__(self, host: Host, hub: FaultyHub) -> None:
+        self._host = host
+        self._hub = hub
+
+    @override
+    async def listen(self, incarnation: str, deliver: Callable[[Notice], None]) -> None:
+        self._host.incarnation = incarnation
+        self._hub.subscribe(self._host, incarnation, deliver)
+
+    @override
+    async def close(self) -> None:
+        self._hub.remove(self._host.incarnation)

@@ -1,0 +1,242 @@
+"""The simulated world: hosts with processes, one store behind a faulty network, users, and chaos."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from random import Random
+from typing import Any, Final
+
+from kew.adapters.memory.namespace import Namespace
+from kew.adapters.simulation.facts import Facts
+from kew.adapters.simulation.faults import Fault, Tally
+from kew.adapters.simulation.feature import User, Workload, usual_queues
+from kew.adapters.simulation.features import workloads
+from kew.adapters.simulation.handlers import RUNS
+from kew.adapters.simulation.hosts import Host
+from kew.adapters.simulation.loop import SimulationLoop
+from kew.adapters.simulation.network import Network
+from kew.adapters.simulation.notices import FaultyHub
+from kew.adapters.simulation.plan import Plan
+from kew.adapters.simulation.processes import Process
+from kew.adapters.simulation.program import run_program
+from kew.adapters.simulation.runs import Runs
+from kew.adapters.simulation.server import Server
+from kew.adapters.simulation.witness import Witness
+from kew.domain.errors import TaskQueueError
+
+ERRANDS_UNTIL: Final = 0.85  # of the horizon
+RESTART_AFTER: Final = (0.1, 15.0)
+SKEWS: Final = (0.0, 0.0, -3600.0, 7.0, 86_400.0)
+SETTLING: Final = 900.0  # seconds that everything has to end after the last fault
+LOOK_EVERY: Final = 2.0
+CANCEL_ODDS: Final = 0.06
+
+
+class World:
+    """Everything of one run but the loop."""
+
+    def __init__(self, loop: SimulationLoop, plan: Plan) -> None:
+        self.loop, self.plan = loop, plan
+        self.tally = Tally()
+        self.facts = Facts(plan=plan, loop=loop)
+        self.hub = FaultyHub(loop, plan, self.tally)
+        namespace = Namespace()
+        namespace.hub = self.hub
+        self.server = Server(loop.time, namespace)
+        self.witness = Witness(self.facts, namespace)
+        self.server.watch = self.witness.watch
+        self.network = Network(loop, self.server, plan, self.tally, self.meddle)
+        self.workload: Workload = workloads()[plan.workload]
+        self.queues = (self.workload.queues or usual_queues)(plan.random("queues"))
+        self.hosts = {host.name: host for host in _hosts(plan)}
+        self.runs = Runs(self.facts, self.hosts)
+        self.is_healed = False
+        self._random = plan.random("world")
+        self._users = plan.random("users")
+
+    # --- processes
+
+    def start(self, host: Host) -> None:
+        """Begin a process on a host."""
+        process = Process(
+            self.loop,
+            host.name,
+            host.starts,
+            skew_s=host.skew_s,
+            monotonic_offset_s=self._random.random(),
+        )
+        host.starts += 1
+        host.begin(process)
+        process.context.run(RUNS.set, self.runs)
+        self.loop.note(process, "begins")
+        process.spawn(run_program(self, host), name="main")
+
+    def meddle(self, host: Host, fault: Fault) -> None:
+        """Do to a process what a fault asks for."""
+        match fault:
+            case Fault.KILL:
+                self.kill(host)
+            case Fault.STOP:
+                self.ask_to_stop(host)
+            case Fault.STALL:
+                self.stall(host, self._random.choice((0.5, 4.0, 20.0)) * self._random.random())
+            case _:
+                raise AssertionError(f"nothing to do to a process: {fault}")
+
+    def kill(self, host: Host) -> None:
+        """As SIGKILL; a supervisor starts another process before long."""
+        process = host.process
+        if process is None or not process.is_alive:
+            return
+        self.loop.note(process, "is killed")
+        process.kill()
+        self._later(20.0 * self._random.random(), self.hub.remove, host.incarnation)
+        self.ended(host)
+
+    def ended(self, host: Host) -> None:
+        """The process on a host is no more; another begins before long."""
+        host.is_ready = False
+        process = host.process
+        self._later(self._random.uniform(*RESTART_AFTER), self._restart, host, process)
+
+    def _restart(self, host: Host, former: Process | None) -> None:
+        if host.process is former and not host.is_alive:
+            self.start(host)
+
+    def stall(self, host: Host, seconds: float) -> None:
+        """As SIGSTOP and SIGCONT."""
+        if host.process is not None and host.is_alive:
+            self.loop.note(host.process, f"stalls for {seconds:.3f} s")
+            host.process.stall(seconds)
+            host.stalled_until = max(host.stalled_until, self.loop.time() + seconds)
+
+    def ask_to_stop(self, host: Host) -> None:
+        """As SIGTERM: shut down, and be killed if that takes too long."""
+        process, manager = host.process, host.manager
+        if process is None or manager is None or not host.is_alive or host.is_stopping:
+            return
+        self.loop.note(process, "is asked to stop")
+        host.is_stopping, host.is_ready = True, False
+        timeout = self._random.choice((0.0, 1.0, 5.0))
+        process.spawn(self._shut_down(host, timeout), name="stop")
+        self._later(60.0, self._kill_if, host, process)
+
+    async def _shut_down(self, host: Host, timeout: float) -> None:
+        assert host.manager is not None
+        await host.manager.shutdown(wait=self._random.random() < 0.8, timeout=timeout)
+        self._later(0.0, self._kill_if, host, host.process)
+
+    def _kill_if(self, host: Host, process: Process | None) -> None:
+        if host.process is process:
+            self.kill(host)
+
+    def _later(self, seconds: float, act: Callable[..., object], *args: object) -> None:
+        self.loop.call_later(seconds, act, *args, context=Context())
+
+    # --- users
+
+    async def users(self) -> None:
+        """Send users on errands until the faults stop."""
+        random, features = self._users, self.workload.features
+        weights = [feature.weight for feature in features]
+        pace = self.plan.errands / (self.plan.horizon * ERRANDS_UNTIL)
+        for number in range(self.plan.errands):
+            await asyncio.sleep(random.expovariate(pace))
+            if self.loop.time() > self.plan.horizon:
+                return
+            feature = random.choices(features, weights)[0]
+            host = random.choice(list(self.hosts.values()))
+            if host.is_ready and host.is_alive:
+                self._send(host, number, feature.name, feature.errand)
+
+    def _send(
+        self, host: Host, number: int, name: str, errand: Callable[[User], Awaitable[None]]
+    ) -> None:
+        assert host.manager is not None
+        assert host.process is not None
+        self.facts.count(name)
+        user = User(
+            manager=host.manager,
+            host=host,
+            random=Random(f"errand:{self.plan.seed}:{number}"),
+            facts=self.facts,
+            runs=self.runs,
+            number=number,
+        )
+        task = host.process.spawn(_on_errand(user, errand), name=f"{name}-{number}")
+        host.errands.add(task)
+        task.add_done_callback(host.errands.discard)
+        if Fault.CANCELLED in self.plan.faults and self._random.random() < CANCEL_ODDS * 4:
+            wait = self._random.choice((0.003, 0.01, 5.0)) * self._random.random()
+            self._later(wait, task.cancel)
+
+    # --- from the first process to the last look
+
+    async def run(self, chaos: Callable[[World], Awaitable[None]]) -> None:
+        """Live through the plan: faults and errands, then healing, then everything has to end."""
+        for host in self.hosts.values():
+            self.start(host)
+        trouble = asyncio.ensure_future(chaos(self))
+        errands = asyncio.ensure_future(self.users())
+        await asyncio.sleep(self.plan.horizon)
+        trouble.cancel()
+        await errands
+        self.heal()
+        await self._until_quiet()
+        self.witness.at_end()
+
+    def heal(self) -> None:
+        """No more faults: everything that was broken works again."""
+        self.loop.note("the faults stop")
+        self.is_healed = self.network.is_healed = self.hub.is_healed = True
+        self.network.down_until = -1.0
+        for host in self.hosts.values():
+            host.partitioned_until = host.stalled_until = -1.0
+            if host.process is not None and host.is_alive:
+                host.process.thaw()
+                if host.is_ready and host.manager is not None:
+                    host.process.spawn(_resume_all(host, self.queues), name="resume")
+
+    async def _until_quiet(self) -> None:
+        give_up_at = self.loop.time() + SETTLING
+        while self.loop.time() < give_up_at:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._is_quiet():
+                return
+
+    def _is_quiet(self) -> bool:
+        records = self.server.namespace.records.values()
+        busy = any(host.errands or not host.is_ready for host in self.hosts.values())
+        return not busy and all(task.is_terminal for task in records)
+
+
+def _hosts(plan: Plan) -> list[Host]:
+    """The first host's processes run every function; the last ones only submit."""
+    random = plan.random("hosts")
+    hosts = [
+        Host(f"p{n}", works=True, knows_all=n == 0 or random.random() < 0.7)
+        for n in range(plan.processes)
+    ]
+    hosts += [Host(f"s{n}", works=False, knows_all=False) for n in range(plan.submitters)]
+    if Fault.CLOCK in plan.faults:
+        for host in hosts:
+            host.skew_s = random.choice(SKEWS)
+    return hosts
+
+
+async def _on_errand(user: User, errand: Callable[[User], Awaitable[None]]) -> None:
+    """What is raised for users, they expect; anything else is a bug, and ends the run."""
+    try:
+        await errand(user)
+    except (TaskQueueError, TimeoutError) as error:
+        user.facts.loop.note(f"errand {user.number}:", type(error).__name__)
+
+
+async def _resume_all(host: Host, queues: Any) -> None:
+    for config in queues:
+        try:
+            await host.manager.resume_queue(config.name)  # type: ignore[union-attr]
+        except TaskQueueError:
+            return
