@@ -343,9 +343,13 @@ def test_an_eager_task_takes_its_first_step_at_once_and_hashes_by_its_ordinal():
 def test_the_eager_task_factory_of_asyncio_makes_the_loops_own_tasks():
     factory = getattr(asyncio, "eager_task_factory", None)
 
+    async def return_at_once(value: str) -> str:
+        return value
+
     async def main(loop: SimulationLoop) -> None:
         loop.set_task_factory(factory)
-        task = asyncio.create_task(sleep_and_return("x", 0))
+        task = asyncio.create_task(return_at_once("x"))
+        assert task.done()
         assert isinstance(task, SimulatedTask)
         assert loop.get_task_factory() is factory
         async with asyncio.TaskGroup() as group:

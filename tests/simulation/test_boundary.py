@@ -40,7 +40,6 @@ AWAITABLES: dict[str, Callable[[], object]] = {
 }
 
 PLAIN_CALLS: dict[str, Callable[[], object]] = {
-    "thread": lambda: threading.Thread(target=nothing).start(),
     "socket": socket.socket,
     "name": lambda: socket.getaddrinfo("localhost", 80),
     "subprocess": lambda: subprocess.run(["true"], check=True),
@@ -89,6 +88,12 @@ def test_what_asyncio_would_do_outside_is_refused(attempt):
 @pytest.mark.parametrize("attempt", PLAIN_CALLS.values(), ids=PLAIN_CALLS)
 def test_plain_calls_that_lead_out_are_refused(attempt):
     assert_refused(attempt)
+
+
+def test_a_thread_is_refused_before_it_starts():
+    thread = threading.Thread(target=nothing)
+    assert_refused(thread.start)
+    assert thread.ident is None
 
 
 def test_every_method_of_a_loop_either_works_or_is_refused():
@@ -177,7 +182,9 @@ def test_a_process_runs_one_simulation_at_a_time():
         with SimulationLoop() as loop:
             loop.run_forever()
 
-    assert isinstance(in_another_thread(simulate), SimulationError)
+    error = in_another_thread(simulate)
+    assert isinstance(error, SimulationError)
+    assert "another thread runs a simulation" in str(error)
 
 
 def test_another_thread_cannot_call_into_a_simulation():

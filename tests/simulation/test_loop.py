@@ -93,6 +93,27 @@ def test_what_the_process_ran_before_leaves_no_mark_on_the_trace():
     assert crowded == fresh
 
 
+def test_the_set_of_all_tasks_has_one_order_whatever_else_is_alive():
+    def order_of_all_tasks(crowd: int) -> list[int]:
+        async def main(loop: SimulationLoop) -> list[int]:
+            tasks = []
+            for _ in range(40):
+                tasks.append(loop.create_task(asyncio.sleep(1)))
+                for _ in range(63):
+                    loop.create_future()  # so that the hashes of the tasks collide in a set
+            return [hash(task) for task in asyncio.all_tasks()]
+
+        with SimulationLoop() as other, SimulationLoop() as loop:
+            others = [other.create_task(asyncio.sleep(1)) for _ in range(crowd)]
+            order = loop.run(main(loop))
+            assert len(others) == crowd
+            return order
+
+    orders = [order_of_all_tasks(crowd) for crowd in (0, 7, 50, 400, 3000)]
+    assert len(orders[0]) == 41
+    assert all(order == orders[0] for order in orders)
+
+
 @every_policy
 def test_other_seeds_give_other_traces(policy):
     hashes = {busy_hash(seed, policy) for seed in range(5)}
@@ -104,6 +125,8 @@ def test_tasks_and_futures_hash_by_the_order_of_their_creation():
         made = [loop.create_future(), asyncio.create_task(asyncio.sleep(0)), loop.create_future()]
         assert [hash(one) - hash(made[0]) for one in made] == [0, 1, 2]
         assert len({*made, *made}) == 3
+        unnamed = asyncio.create_task(asyncio.sleep(0))
+        assert unnamed.get_name() == f"task-{hash(unnamed)}"
 
     run(main)
 
@@ -153,6 +176,24 @@ def test_pct_starves_a_ready_task_for_longer_than_uniform_does():
         orders = {policy: order_of_steps(policy, seed, rounds=400) for policy in POLICIES}
         waits = {policy: longest_wait(order) for policy, order in orders.items()}
         assert waits["fifo"] < waits["uniform"] < waits["pct"]
+
+
+def test_pct_lets_callbacks_wait_for_steps_and_steps_for_callbacks():
+    def steps_before_the_callback(seed: int) -> int:
+        order: list[str] = []
+
+        async def main(loop: SimulationLoop) -> None:
+            loop.call_soon(order.append, "callback")
+            for _ in range(100):
+                order.append("step")
+                await asyncio.sleep(0)
+
+        run(main, policy="pct", seed=seed)
+        return [*order, "callback"].index("callback")
+
+    waits = [steps_before_the_callback(seed) for seed in range(20)]
+    assert min(waits) <= 2
+    assert max(waits) > 50
 
 
 def test_uniform_gives_each_ready_task_an_equal_share():
@@ -237,16 +278,18 @@ def test_timers_fire_when_due_and_those_of_one_instant_in_the_order_in_which_the
     assert fired == [(1.0, "b"), (1.0, "d"), (2.0, "a"), (2.0, "c"), (2.0, "e")]
 
 
-def test_a_cancelled_timer_never_fires_and_does_not_hold_time_up():
+def test_a_cancelled_call_never_comes_and_does_not_hold_time_up():
     async def main(loop: SimulationLoop) -> None:
-        loop.call_later(1, pytest.fail).cancel()
+        loop.call_soon(print).cancel()
+        due = loop.call_later(5, print)
+        loop.call_later(4, due.cancel)
         await asyncio.sleep(5)
-        late = loop.call_later(1, pytest.fail)
-        await asyncio.sleep(0.5)
-        late.cancel()
+        loop.call_later(1, print).cancel()
+        await loop.create_future()
 
-    loop = run(main)
-    assert loop.time() == 5.5
+    with SimulationLoop() as loop, pytest.raises(SimulationDeadlock, match=r"t=5\.000000"):
+        loop.run(main(loop))
+    assert loop.unhandled == []
 
 
 def test_cancelled_timers_are_dropped_long_before_they_are_due():
@@ -345,8 +388,10 @@ def test_a_failure_that_the_code_swallows_ends_the_run_all_the_same():
     with SimulationLoop() as loop:
         with pytest.raises(Violation, match="first"):
             loop.run(main(loop))
+        steps = loop.steps
         with pytest.raises(Violation, match="first"):
             loop.run(asyncio.sleep(0))
+        assert loop.steps == steps
 
 
 def test_an_error_in_a_callback_that_is_not_fatal_is_kept_and_the_run_goes_on():
@@ -413,10 +458,13 @@ def test_what_main_raises_comes_out_of_run():
 # --- The trace -----------------------------------------------------------------------------------
 
 
-def trace_hash_of(*, word="same", name="same", delay=1.0, extra_step=False) -> str:
+def trace_hash_of(*, word="same", name="same", rename=False, delay=1.0, extra_step=False) -> str:
     async def main(loop: SimulationLoop) -> None:
         loop.note(word)
-        await asyncio.create_task(asyncio.sleep(delay), name=name)
+        task = asyncio.create_task(asyncio.sleep(delay), name=name)
+        if rename:
+            task.set_name("renamed")
+        await task
         if extra_step:
             await asyncio.sleep(0)
 
@@ -428,10 +476,11 @@ def test_the_hash_covers_notes_names_times_and_steps():
     others = [
         trace_hash_of(word="other"),
         trace_hash_of(name="other"),
+        trace_hash_of(rename=True),
         trace_hash_of(delay=1.000001),
         trace_hash_of(extra_step=True),
     ]
-    assert len({trace_hash_of(), *others}) == 5
+    assert len({trace_hash_of(), *others}) == 6
 
 
 def test_looking_at_the_hash_during_a_run_does_not_change_it():
@@ -486,6 +535,26 @@ def test_a_loop_that_is_stopped_early_says_so():
         run(main)
 
 
+def test_what_never_ended_stays_as_it_was_until_the_loop_is_closed():
+    exits = []
+
+    async def wait(reply: asyncio.Future[None]) -> None:
+        try:
+            await reply
+        finally:
+            exits.append("finally")
+
+    async def main(loop: SimulationLoop) -> None:
+        loop.create_task(wait(loop.create_future()))
+        await asyncio.sleep(1)
+
+    with SimulationLoop() as loop:
+        loop.run(main(loop))
+        gc.collect()
+        assert exits == []
+    assert exits == ["finally"]
+
+
 def test_a_closed_loop_takes_no_more_calls():
     loop = run(lambda _loop: asyncio.sleep(0))
     loop.close()
@@ -511,7 +580,8 @@ def test_a_running_loop_can_neither_be_run_nor_closed_from_within():
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_after_a_run_the_interpreter_is_as_it_was(error):
-    before = gc.isenabled(), sys.get_asyncgen_hooks(), asyncio.all_tasks
+    gc.enable()
+    before = sys.get_asyncgen_hooks(), asyncio.all_tasks
 
     async def main(_loop: SimulationLoop) -> None:
         assert not gc.isenabled()
@@ -523,5 +593,6 @@ def test_after_a_run_the_interpreter_is_as_it_was(error):
     else:
         with pytest.raises(error):
             run(main)
-    assert (gc.isenabled(), sys.get_asyncgen_hooks(), asyncio.all_tasks) == before
+    assert (sys.get_asyncgen_hooks(), asyncio.all_tasks) == before
+    assert gc.isenabled()
     assert asyncio._get_running_loop() is None

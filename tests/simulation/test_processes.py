@@ -1,6 +1,7 @@
 """Simulated processes: killed, stalled, with clocks that are wrong."""
 
 import asyncio
+import contextlib
 import gc
 import math
 import sys
@@ -108,6 +109,30 @@ def test_dropping_what_a_killed_process_held_finalises_nothing_during_the_run():
     loop.close()
 
 
+def test_what_a_timer_of_a_killed_process_holds_is_finalised_after_the_run():
+    finalised: list[str] = []
+
+    class Resource:
+        def __del__(self) -> None:
+            finalised.append("resource")
+
+        def use(self) -> None: ...
+
+    async def set_timer(loop: SimulationLoop) -> None:
+        loop.call_later(5, Resource().use)
+
+    async def main(loop: SimulationLoop) -> None:
+        process = Process(loop, "p")
+        await process.spawn(set_timer(loop), name="set timer")
+        process.kill()
+        await asyncio.sleep(10)
+
+    loop = run(main)
+    assert finalised == []
+    loop.close()
+    assert finalised == ["resource"]
+
+
 def test_a_process_can_crash_from_within():
     done = []
 
@@ -183,11 +208,9 @@ def test_closing_is_silent_whatever_the_abandoned_code_does(capsys, monkeypatch)
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
 
     async def stubborn() -> None:
-        for _ in range(5):
-            try:
-                await asyncio.sleep(1000)
-            except GeneratorExit:
-                continue
+        for delay_s in (1000, 0, 0, 0):
+            with contextlib.suppress(GeneratorExit):
+                await asyncio.sleep(delay_s)
 
     async def starts_more(loop: SimulationLoop) -> None:
         try:
@@ -215,6 +238,8 @@ def test_closing_is_silent_whatever_the_abandoned_code_does(capsys, monkeypatch)
     loop.close()
     assert loop.trace_hash() == before
     assert loop.trace == []
+    gc.collect()
+    assert loop.unhandled == []
     del loop
     gc.collect()
     assert unraisable == []
@@ -265,14 +290,26 @@ def test_overlapping_stalls_last_until_the_latest_end():
         process = Process(loop, "p")
         process.spawn(tick_every_second(ticks), name="tick")
         await asyncio.sleep(0.5)
-        process.stall(8)
         process.stall(2)
-        await asyncio.sleep(3)
-        process.stall(1)
-        await asyncio.sleep(6.5)
+        process.stall(8)
+        process.stall(3)
+        await asyncio.sleep(9.5)
 
     run(main).close()
     assert ticks == [0, 8.5, 9.5]
+
+
+def test_a_process_that_stalls_itself_thaws_too():
+    async def pause(loop: SimulationLoop, process: Process) -> float:
+        process.stall(5)
+        await asyncio.sleep(1)
+        return loop.time()
+
+    async def main(loop: SimulationLoop) -> None:
+        process = Process(loop, "p")
+        assert await process.spawn(pause(loop, process), name="pause") == 5
+
+    run(main).close()
 
 
 def test_a_stall_without_end_lasts_until_someone_thaws_the_process():
@@ -298,9 +335,14 @@ def test_a_stall_without_end_lasts_until_someone_thaws_the_process():
 def test_a_process_killed_in_a_stall_does_not_come_back():
     ticks: list[float] = []
 
+    async def note(reply: "asyncio.Future[float]") -> None:
+        ticks.append(await reply)
+
     async def main(loop: SimulationLoop) -> None:
         process = Process(loop, "p")
+        reply = loop.create_future()
         process.spawn(tick_every_second(ticks), name="tick")
+        process.spawn(note(reply), name="note")
         await asyncio.sleep(0.5)
         process.stall(5)
         await asyncio.sleep(2)
@@ -308,6 +350,8 @@ def test_a_process_killed_in_a_stall_does_not_come_back():
         process.thaw()
         process.stall(1)
         await asyncio.sleep(100)
+        reply.set_result(100)
+        await asyncio.sleep(1)
 
     run(main).close()
     assert ticks == [0]

@@ -296,7 +296,6 @@ class SimulationLoop(Scheduler):
 
 def _close_coroutine(task: asyncio.Task[Any]) -> None:
     """Close the task's coroutine, also one that awaits again while it is being closed."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # typeshed leaves it out
     coro = task.get_coro()
     for _ in range(_CLOSE_ATTEMPTS):
         with contextlib.suppress(BaseException):

@@ -73,15 +73,14 @@ class Uniform:
 
 
 class Pct:
-    """Strict random priorities, with a demotion now and then: some tasks starve for long stretches.
+    """Strict random priorities: some tasks starve while others run.
 
+    Whoever would run next is demoted below everyone else now and then, so nobody starves for ever.
     It finds bugs that need a few steps in an unlikely order, which even choices seldom produce
     ("A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", Burckhardt and others,
-    2010). All plain callbacks together have one priority. One pick in fifty is an even choice, so
-    that a task that spins cannot starve the others for ever.
+    2010). All plain callbacks together have one priority.
     """
 
-    EVEN_CHOICE: Final = 0.02
     MAX_STEPS_TO_DEMOTION: Final = 500
 
     def __init__(self, random: Random) -> None:
@@ -106,24 +105,9 @@ class Pct:
         self._until_demotion -= 1
         if self._until_demotion <= 0:
             self._demote_first()
-        if self._random.random() < self.EVEN_CHOICE:
-            return self._pick_evenly()
-        return self._pick_first()
-
-    def _pick_first(self) -> Call | None:
         if self._callbacks_are_first():
             return self._callbacks.popleft()
         return heapq.heappop(self._steps)[2] if self._steps else None
-
-    def _pick_evenly(self) -> Call | None:
-        steps = self._steps
-        chosen = int(self._random.random() * (len(steps) + len(self._callbacks)))
-        if chosen >= len(steps):
-            return self._callbacks.popleft() if self._callbacks else None
-        steps[chosen], steps[-1] = steps[-1], steps[chosen]
-        call = steps.pop()[2]
-        heapq.heapify(steps)
-        return call
 
     def _demote_first(self) -> None:
         """Whoever would run next now runs after everyone else."""
