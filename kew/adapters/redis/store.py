@@ -110,7 +110,8 @@ class RedisStore(TaskStore):
 
     @override
     async def depart(self, queue: str, incarnation: str) -> None:
-        await self._run("depart", queue, {"incarnation": checked_incarnation(incarnation)})
+        who = checked_incarnation(incarnation)
+        self._saw(await self._run("depart", queue, {"incarnation": who}))
 
     # --- what tasks go through
 
@@ -160,9 +161,10 @@ class RedisStore(TaskStore):
         rest: list[Argument] = []
         for ref in refs:
             rest += (ref.task_id, ref.lease)
-        _, *words = await self._run(
+        now, *words = await self._run(
             "extend", queue, {"lease_ms": lease_ms}, rest, lines=self._heartbeats
         )
+        self._saw(now)
         return [word(answer) for answer in words]
 
     # --- maintenance
@@ -256,7 +258,9 @@ class RedisStore(TaskStore):
 
     @override
     async def status(self, queue: str) -> QueueStatus | None:
-        return read_status(queue, await self._run("status", queue, {}))
+        reply = await self._run("status", queue, {})
+        self._saw(reply[0])
+        return read_status(queue, reply)
 
     @override
     async def queues(self) -> Sequence[str]:
@@ -266,6 +270,8 @@ class RedisStore(TaskStore):
     @override
     async def purge(self, queue: str) -> None:
         """The queue goes at once, its tasks in bounded steps: repeat a purge that was interrupted."""
+        for key in [key for key in self._announced if key[0] == queue]:
+            del self._announced[key]
         is_first, is_left = 1, 1
         while is_left:
             is_left = await self._run(

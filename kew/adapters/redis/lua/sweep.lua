@@ -42,6 +42,7 @@ end
 local function fail_orphans()
   local failed = 0
   local names = s.parked > 0 and redis.call('SMEMBERS', PARKED) or {}
+  table.sort(names)
   for _, fn in ipairs(names) do
     local process = string.match(fn, '^@([^/]*)')
     if process and is_gone(process) then

@@ -53,17 +53,20 @@ local function read_sets(priority, shelves, limit)
   read(WAITING[priority], false)
   for _, fn in ipairs(shelves) do read(shelf(priority, fn), true) end
   if #shelves > 0 then table.sort(entries, in_order) end
+  for n = #entries, limit + 1, -1 do entries[n] = nil end -- beyond `limit`, one that was not read may come before
   return entries
 end
 
--- Take from one priority until `room` are taken or the entries read are used up. Answers how many of those used were not
--- for this process (void entries weigh a tenth: they cost nothing but looking).
+-- Take from one priority until `room` are taken or the entries read from one of both places are used up, since the next
+-- one there may come before all others. Answers how many of those used were not for this process (void entries weigh a
+-- tenth: they cost nothing but looking).
 local function take_from(priority, shelves, room, limit, taken)
   local line, sets = read_line(priority, limit), read_sets(priority, shelves, limit)
   local i, j, others = 1, 1, 0
   while #taken < room do
     while line[i] and line[i].void do i, others = i + 1, others + 0.1 end
     local entry, other = line[i], sets[j]
+    if (not entry and #line == limit) or (not other and #sets == limit) then break end
     if entry and s.line_at > now and ready_at(entry.t) > now then entry = nil end -- the clock stepped back
     local from_line = entry and (not other or in_order(entry, other))
     entry = from_line and entry or other
@@ -108,9 +111,14 @@ end
 
 -- The earliest later due time: of what the process can run, and of anything in the sorted sets.
 local function next_due(shelves)
-  local runnable, any = s.line_at > now and s.line_at or NEVER, NEVER
+  local runnable, any = NEVER, NEVER
   local after = '(' .. now
   for priority = 1, 3 do
+    for _, entry in ipairs(s.line_at > now and read_line(priority, LOOK_AHEAD) or {}) do -- the clock stepped back
+      local at = not entry.void and ready_at(entry.t) or 0
+      if at > now and can_run(entry.t.fn) then runnable = math.min(runnable, at) end
+      if at > now then any = math.min(any, at) end
+    end
     local found = s.waiting[priority] == 0 and {}
       or redis.call('ZRANGEBYSCORE', WAITING[priority], after, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
     for n = 1, #found, 2 do
