@@ -133,3 +133,15 @@ async def test_a_peek_sees_a_deferred_task_once_a_raised_limit_makes_room_for_it
     wait = await scene.store.peek("orders")
     assert wait is not None
     assert wait <= 3_000
+
+
+async def test_a_peek_sees_the_end_of_a_lease_that_was_extended_by_less(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    worker = await scene.worker()
+    task = await worker.claim_one(lease_ms=60_000)
+    await worker.claim()
+    await worker.extend(task, lease_ms=1_000)
+    wait = await scene.store.peek("orders")
+    assert wait is not None
+    assert wait <= 1_000

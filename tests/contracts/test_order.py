@@ -106,3 +106,36 @@ async def test_tasks_of_several_functions_come_in_one_order(scene: Scene):
     worker = await scene.worker("w1", *names)
     assert await worker.claim_ids(4) == ["t0", "t1", "t2", "t3"]
     assert await worker.claim_ids() == ["t4", "t5", "t6", "t7", "t8"]
+
+
+async def test_a_cancelled_task_lets_nobody_overtake(scene: Scene):
+    await scene.declare()
+    await scene.submit("cancelled", "second")
+    await scene.submit("third", delay_ms=100)
+    await scene.cancel("cancelled")
+    await scene.advance(200)
+    worker = await scene.worker()
+    assert await worker.claim_ids(1) == ["second"]
+    assert await worker.claim_ids(1) == ["third"]
+
+
+async def test_a_task_that_its_claimer_cannot_run_lets_nobody_overtake(scene: Scene):
+    await scene.declare()
+    await scene.submit("unknown", function="g")
+    await scene.submit("second")
+    await scene.submit("third", delay_ms=100)
+    await scene.advance(200)
+    worker = await scene.worker()
+    assert await worker.claim_ids(1) == ["second"]
+    assert await worker.claim_ids(1) == ["third"]
+
+
+async def test_a_deferred_task_that_its_claimer_cannot_run_lets_nobody_overtake(scene: Scene):
+    await scene.declare()
+    await scene.submit("unknown", function="g", delay_ms=1)
+    await scene.submit("second", delay_ms=2)
+    await scene.advance(3)
+    await scene.submit("third")
+    worker = await scene.worker()
+    assert await worker.claim_ids(1) == ["second"]
+    assert await worker.claim_ids(1) == ["third"]

@@ -1,0 +1,316 @@
+"""The memory store and the Redis store side by side: every operation goes to both, and what they answer must be equal.
+
+Where two right stores may differ, this is the place that says so, and nowhere else:
+
+- `payload` of a COMPLETED task: Redis has dropped it, since nobody needs it again.
+- `wait_ms` of a grant: Redis looks at the next 20 later tasks of a priority, so with more it may tell a shorter wait.
+- `peek`: any lower bound is right, so each is held against the exact answer. Redis's may be up to 5 s later where
+  tasks are parked, and counts from the last reply that told its time.
+- `stuck` of a status: Redis counts those that some claim has met, memory all.
+- Orders that the port leaves open: of the workers in a status, of the running tasks.
+- Who is woken when: only what must be told (an end to its watchers, a stop to the holder) is compared here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+from kew.adapters.memory.store import MemoryStore, judged
+from kew.app.ports import Notice, QueueStatus, Settled, StopAsked, Submitted, Swept, TaskEnded
+from kew.domain.breaker import BreakerState, reopens_at
+from kew.domain.invariants import between, violations
+from kew.domain.queue import free_leases
+from kew.domain.requests import Grant, SettleOutcome, Word
+from kew.domain.snapshot import Snapshot
+from kew.domain.task import Task, TaskStatus
+from tests.support.operations import WORKERS, Operation, Operations, brief
+from tests.support.raw_redis import RawNamespace, read_namespace
+from tests.support.scene import Scene, SteppedClock
+
+LOOKED_AT = 20
+PARKED_RETRY_MS = 5_000
+CLAMPED_MS = 1_000
+SHOWN = 25
+CHANNEL = "kew:to:"
+LISTENERS = (*WORKERS, "person")
+
+
+class Different(AssertionError):
+    """The stores are not one behaviour; the message tells how to see it again."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Twins:
+    """Both stores under one clock. `client` reads the Redis store's raw keys and hears what it publishes."""
+
+    memory: MemoryStore
+    clock: SteppedClock
+    redis: Scene
+    client: Any
+    label: str
+    operations: Operations
+    steps: int = 0
+    high_water: int = 0
+    counts: Counter[str] = attrs.field(factory=Counter)
+    history: deque[str] = attrs.field(factory=lambda: deque(maxlen=SHOWN))
+    snapshots: dict[str, Snapshot] = attrs.field(factory=dict)
+    raw: Mapping[str, Snapshot] = attrs.field(factory=dict)
+    told: Counter[tuple[str, Notice]] = attrs.field(factory=Counter)
+    published: Any = None
+
+    # --- one step
+
+    async def step(self, operation: Operation) -> None:
+        """Do it on both and compare the answers and, on the memory side, what must always hold."""
+        self.steps += 1
+        self.counts[operation.kind] += 1
+        self.history.append(f"{self.steps}: {operation}")
+        if operation.kind == "advance":
+            await self.move_clock(operation.arguments[0])
+            return
+        if operation.kind == "peek":
+            await self._peek(operation.queue)
+            return
+        ours = await getattr(self.memory, operation.kind)(*operation.arguments)
+        theirs = await getattr(self.redis.store, operation.kind)(*operation.arguments)
+        faults = self._differences(operation, ours, theirs)
+        if faults:
+            self.fail("different answers", *faults)
+        self._count(operation.kind, ours)
+        self._judge(operation)
+
+    async def move_clock(self, ms: int) -> None:
+        """Move both clocks, but never to where a step back would be clamped.
+
+        Clamping is judged by when the clock was last seen: by any operation in memory, by one that wrote the queue's
+        state in Redis. Both are right, and they differ; tests/contracts/test_time.py has what they share.
+        """
+        now = self.clock.now + ms
+        if now < self.high_water:
+            seen = [self.memory.namespace.last_ms, *await self._clocks()]
+            while any(0 < at - now < CLAMPED_MS for at in seen):
+                now = max(at for at in seen if 0 < at - now < CLAMPED_MS)
+        self.high_water = max(self.high_water, now)
+        self.clock.now = now
+        await self.redis.set_clock(now)
+
+    async def _clocks(self) -> list[int]:
+        async with self.client.pipeline(transaction=False) as pipe:
+            for queue in self.memory.namespace.queues:
+                pipe.hget(f"kew:{{{queue}}}:state", "clock")
+            return [int(clock) for clock in await pipe.execute()]
+
+    def _judge(self, operation: Operation) -> None:
+        """The invariants of the queue that was touched, in the memory store's books."""
+        known = self.memory.namespace.queues.get(operation.queue)
+        if known is None:
+            self.snapshots.pop(operation.queue, None)
+            return
+        after = known.book.snapshot()
+        before = self.snapshots.get(operation.queue)
+        self.snapshots[operation.queue] = after
+        faults = violations(after) + (between(before, after) if before else [])
+        if faults:
+            self.fail("a queue in memory is not sound", *faults)
+
+    # --- comparing answers
+
+    def _differences(self, operation: Operation, ours: Any, theirs: Any) -> list[str]:
+        match ours, theirs:
+            case ((Submitted() | Settled()), (Submitted() | Settled())):
+                faults = _unequal("outcomes", list(ours.outcomes), list(theirs.outcomes))
+                faults += _unequal("now_ms", ours.now_ms, theirs.now_ms)
+                return faults + self._grants(operation, ours.grant, theirs.grant)
+            case Grant(), Grant():
+                return self._grants(operation, ours, theirs)
+            case QueueStatus(), QueueStatus():
+                return _unequal_status(ours, theirs)
+            case _ if operation.kind == "running":
+                return _unequal("tasks", _by_id(ours), _by_id(theirs))
+            case _:
+                return _unequal("answer", _seen(ours), _seen(theirs))
+
+    def _grants(self, operation: Operation, ours: Grant | None, theirs: Grant | None) -> list[str]:
+        if ours is None or theirs is None:
+            return _unequal("grant", ours, theirs)
+        self.operations.saw(operation.queue, ours.tasks)
+        faults = _unequal("tasks", _seen(ours.tasks), _seen(theirs.tasks))
+        faults += _unequal("words", (ours.word, ours.version), (theirs.word, theirs.version))
+        known = self.memory.namespace.queues.get(operation.queue)
+        if known is not None and known.book.waiting() >= LOOKED_AT:
+            if _is_longer(theirs.wait_ms, ours.wait_ms):
+                faults.append(f"wait_ms: at most {ours.wait_ms}, not {theirs.wait_ms}")
+            return faults
+        return faults + _unequal("wait_ms", ours.wait_ms, theirs.wait_ms)
+
+    async def _peek(self, queue: str) -> None:
+        parked = int(await self.client.hget(f"kew:{{{queue}}}:state", "parked") or 0)
+        await self.redis.store.status(queue)  # so that it knows the store's time
+        ours, theirs = await self.memory.peek(queue), await self.redis.store.peek(queue)
+        exact = need_in(self.memory, queue)
+        late = exact if exact is None or not parked else max(exact, PARKED_RETRY_MS)
+        if _is_longer(ours, exact) or _is_longer(theirs, late):
+            self.fail(f"a peek that is too long: exact {exact}, memory {ours}, Redis {theirs}")
+        self._count("peek", ours)
+
+    # --- comparing all of it
+
+    async def compare_everything(self, *, every_step: bool = False) -> None:
+        """The memory store's books against the raw keys; `every_step`: and what one step may not do."""
+        raw = await read_namespace(self.client)
+        faults = [*raw.faults, *(fault for queue in raw.queues.values() for fault in queue.faults)]
+        faults += _unequal("queues", sorted(self.memory.namespace.queues), sorted(raw.declared))
+        for name, queue in raw.queues.items():
+            faults += [f"raw {name}: {fault}" for fault in violations(queue.snapshot)]
+            if every_step and name in self.raw:
+                faults += [f"raw {name}: {f}" for f in between(self.raw[name], queue.snapshot)]
+        faults += self._state_differences(raw)
+        if faults:
+            self.fail("different states", *faults)
+        self.raw = {name: queue.snapshot for name, queue in raw.queues.items()}
+        await self._compare_notices()
+
+    def _state_differences(self, raw: RawNamespace) -> list[str]:
+        faults = []
+        for name, ours in self.memory.namespace.queues.items():
+            if name not in raw.queues:
+                continue
+            book, theirs = ours.book.snapshot(), raw.queues[name].snapshot
+            functions = {who: known for who, known in book.known.items() if known}
+            faults += _unequal(f"{name}: state", book.state, theirs.state)
+            faults += _unequal(f"{name}: lanes", dict(book.lanes), dict(theirs.lanes))
+            faults += _unequal(f"{name}: functions", functions, dict(theirs.known))
+            faults += _unequal(f"{name}: presence", ours.presence, raw.queues[name].presence)
+            for task_id in sorted(book.tasks.keys() | theirs.tasks.keys()):
+                pair = _seen(book.tasks.get(task_id)), _seen(theirs.tasks.get(task_id))
+                faults += _unequal(f"{name}: {task_id}", *pair)
+        return faults
+
+    # --- what was told
+
+    async def listen(self) -> None:
+        """Hear what both stores tell, from now on."""
+        for who in LISTENERS:
+            self.memory.namespace.hub.add(who, partial(self._was_told, who))
+        self.published = self.client.pubsub()
+        await self.published.psubscribe(f"{CHANNEL}*")
+        await self.published.get_message(timeout=5)
+
+    def _was_told(self, who: str, notice: Notice) -> None:
+        if isinstance(notice, TaskEnded | StopAsked):
+            self.told[who, notice] += 1
+
+    async def _compare_notices(self) -> None:
+        await asyncio.sleep(0)  # the memory store delivers soon, not at once
+        theirs: Counter[tuple[str, Notice]] = Counter()
+        await self.client.publish(f"{CHANNEL}fence", "fence")
+        while (message := await self.published.get_message(timeout=5)) is not None:
+            who = message["channel"].decode().removeprefix(CHANNEL)
+            if who == "fence":
+                break
+            kind, _, rest = message["data"].decode().partition(" ")
+            if kind == "e":
+                theirs[who, TaskEnded(rest)] += 1
+            elif kind == "c":
+                theirs[who, StopAsked(*rest.split(" ", 1))] += 1
+        faults = [f"only memory told {one}" for one in (self.told - theirs).elements()]
+        faults += [f"only Redis told {one}" for one in (theirs - self.told).elements()]
+        if faults:
+            self.fail("different notices", *faults)
+        self.counts["told"] += theirs.total()
+        self.told.clear()
+
+    # --- counting and telling
+
+    def _count(self, kind: str, answer: Any) -> None:
+        self.counts.update(f"{kind}: {what}" for what in _words(answer))
+
+    def fail(self, what: str, *faults: str) -> None:
+        """Raise with everything that is needed to see it again."""
+        shown = [fault if len(fault) < 4_000 else f"{fault[:4_000]}..." for fault in faults]
+        where = f"{what} after step {self.steps} of {self.label}"
+        raise Different("\n".join([where, *shown, "the last operations:", *self.history]))
+
+
+def _words(answer: Any) -> Iterator[str]:
+    """What an answer says, for counting."""
+    match answer:
+        case Submitted() | Settled():
+            yield from (word for outcome in answer.outcomes for word in _words(outcome))
+            if answer.grant is not None:
+                yield f"grant {answer.grant.word}"
+        case SettleOutcome(word=word, status=status):
+            yield str(word)
+            if word is Word.DONE:
+                yield f"to {status}"
+        case Grant():
+            yield str(answer.word)
+            yield "some" if answer.tasks else "none"
+        case Swept():
+            counts = attrs.asdict(answer)
+            yield from (name for name, count in counts.items() if count)
+        case Word():
+            yield str(answer)
+        case [*several]:
+            yield from (word for one in several for word in _words(one))
+        case _ if hasattr(answer, "word"):
+            yield str(answer.word)
+        case None:
+            yield "nothing"
+
+
+def _seen(answer: Any) -> Any:
+    """An answer as both stores must give it."""
+    if isinstance(answer, Task):
+        if answer.status is TaskStatus.COMPLETED:
+            return answer.moved(call=attrs.evolve(answer.call, payload=b""))
+        return answer
+    if isinstance(answer, Sequence) and not isinstance(answer, str):
+        return [_seen(one) for one in answer]
+    return answer
+
+
+def need_in(memory: MemoryStore, queue: str) -> int | None:
+    """How long until a process that is present may be granted something, or a lease can be taken back (ms)."""
+    known, now = memory.namespace.queues.get(queue), memory.namespace.last_ms
+    if known is None:
+        return None
+    book, state = known.book, judged(known.book.state, now)
+    instants = [book.next_lease_end()]
+    if book.waiting() and state.breaker.state is BreakerState.OPEN:
+        instants.append(reopens_at(state.breaker, state.settings))
+    for who in known.present(now) if free_leases(state, book.held()) else ():
+        instants.append(now if book.ready(who, now, 1) else book.next_due(who, now))
+    found = [instant for instant in instants if instant is not None]
+    return max(0, min(found) - now) if found else None
+
+
+def _by_id(tasks: Sequence[Task]) -> list[Any]:
+    return sorted((_seen(task) for task in tasks), key=lambda task: str(task.id))
+
+
+def _is_longer(theirs: int | None, ours: int | None) -> bool:
+    return ours is not None and (theirs is None or theirs > ours)
+
+
+def _unequal(what: str, ours: Any, theirs: Any) -> list[str]:
+    if ours == theirs:
+        return []
+    return [f"{what}:\n  memory: {brief(ours)}\n  redis:  {brief(theirs)}"]
+
+
+def _unequal_status(ours: QueueStatus, theirs: QueueStatus) -> list[str]:
+    faults = _unequal("workers", sorted(ours.workers), sorted(theirs.workers))
+    more = {name for name, count in theirs.stuck.items() if count > ours.stuck.get(name, 0)}
+    faults += [f"stuck: at most {ours.stuck}, not {theirs.stuck}"] if more else []
+    return faults + _unequal(
+        "status",
+        attrs.evolve(ours, workers=(), stuck={}),
+        attrs.evolve(theirs, workers=(), stuck={}),
+    )
