@@ -21,4 +21,8 @@ for n = refs_from, #ARGV, 2 do ids[#ids + 1] = ARGV[n] end
 for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1]) end
 if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
 send('ZADD', LEASES, ends)
+if #ends > 0 and now + lease_ms < s.wake_at then -- a lease was shortened
+  wake(now + lease_ms)
+  write_state()
+end
 return words
