@@ -114,11 +114,13 @@ async def as_completed_yields_all() -> object:
 
 
 async def shield_survives_its_caller() -> object:
-    inner = asyncio.create_task(sleep_and_return("survived", SOON_S * 5))
+    release = asyncio.Event()
+    inner = asyncio.create_task(release.wait())
     outer = asyncio.create_task(asyncio.wait_for(asyncio.shield(inner), LATE_S))
     await asyncio.sleep(SOON_S)
     outer.cancel()
     await asyncio.wait([outer])
+    release.set()
     return outer.cancelled(), await inner
 
 

@@ -92,7 +92,7 @@ def test_plain_calls_that_lead_out_are_refused(attempt):
 
 def test_a_thread_is_refused_before_it_starts():
     thread = threading.Thread(target=nothing)
-    assert assert_refused(thread.start).what == "Thread.start"
+    assert assert_refused(lambda: thread.start()).what == "Thread.start"  # looked up in the run
 
 
 def test_every_method_of_a_loop_either_works_or_is_refused():
