@@ -59,6 +59,12 @@ class Reporter:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:
-        """Wait for hooks that still run, at most `timeout` seconds."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+        """Wait for hooks that still run, at most `timeout` seconds, then cancel them."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        for task in late:
+            logger.warning("a hook still ran after %g s and was cancelled", timeout)
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=timeout)
