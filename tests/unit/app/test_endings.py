@@ -191,6 +191,14 @@ async def test_a_result_that_cannot_be_stored_is_final(manager):
     assert "the result can't be stored" in info.error
 
 
+async def test_a_result_that_is_too_large_is_final(manager):
+    async def large() -> bytes:
+        return bytes(65 * 1024)
+
+    info = await end_of(manager, large, max_retries=5)
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 1)
+
+
 async def test_a_task_that_awaits_a_cancelled_future_fails(manager):
     async def unlucky() -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -204,40 +212,37 @@ async def test_a_task_that_awaits_a_cancelled_future_fails(manager):
     )
 
 
-async def test_a_keyboard_interrupt_hands_the_task_back(manager):
+def interrupted() -> None:
+    if TaskContext.current().attempt == 1:
+        raise KeyboardInterrupt
+
+
+async def interrupted_program() -> None:
+    async with TaskQueueManager("memory://interrupted") as manager:
+        await queue(manager)
+        await submit(manager, interrupted)
+        await until(manager)
+
+
+async def test_a_keyboard_interrupt_hands_the_task_back_and_goes_on_to_the_program():
     """Ctrl-C that lands inside of a task is the program's, not the task's: it isn't a failure."""
-    attempts = []
-
-    def interrupted() -> str:
-        attempts.append(1)
-        if len(attempts) == 1:
-            raise KeyboardInterrupt
-        return "second"
-
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-    await queue(manager)
-    with pytest.raises(KeyboardInterrupt):
-        await _interrupts(manager, interrupted)
-
-
-async def _interrupts(manager: TaskQueueManager, function: Callable[[], object]) -> None:
-    """KeyboardInterrupt leaves a loop that runs in a thread of its own."""
     raised: list[BaseException] = []
 
-    async def program() -> None:
-        async with TaskQueueManager("memory://") as inner:
-            await queue(inner)
-            await submit(inner, function)
-            await until(inner)
-
-    def run() -> None:
+    def program() -> None:
         try:
-            asyncio.run(program())
+            asyncio.run(interrupted_program())
         except BaseException as error:  # noqa: BLE001 - handed to the test
             raised.append(error)
 
-    await asyncio.to_thread(run)
-    raise raised[0]
+    await asyncio.to_thread(program)
+    assert isinstance(raised[0], KeyboardInterrupt)
+    async with TaskQueueManager("memory://interrupted") as later:
+        info = await later.get_task_status("t")
+    assert info.status in (
+        TaskStatus.QUEUED,
+        TaskStatus.COMPLETED,
+    )  # the worker may be quicker than the end
+    assert (info.retry_count, info.error) == (0, None)
 
 
 # --- time
@@ -406,6 +411,17 @@ async def test_a_start_hook_that_never_ends_costs_the_attempt_its_time_and_no_sl
     assert (info.status, info.error) == (TaskStatus.FAILED, "TimeoutError: timed out after 0.1 s")
 
 
+async def test_an_end_hook_that_never_ends_holds_no_slot_and_no_shutdown():
+    async def forever(info: TaskInfo) -> None:
+        await asyncio.sleep(60)
+
+    manager = TaskQueueManager("memory://", on_task_complete=forever)
+    await manager.initialize()
+    assert (await end_of(manager, fine)).result == "fine"
+    async with asyncio.timeout(2):
+        await manager.shutdown(timeout=0.05)
+
+
 # --- people
 
 
@@ -459,6 +475,21 @@ async def test_a_cancelled_task_that_then_fails_is_cancelled_with_its_error(mana
 
     info = await cancel_when_running(manager, stumbles)
     assert (info.status, info.error) == (TaskStatus.CANCELLED, "ValueError: while tidying up")
+
+
+async def test_a_replayed_task_begins_anew(manager):
+    outcomes = [ValueError("x"), None]
+
+    async def second_time_lucky() -> str:
+        if error := outcomes.pop(0):
+            raise error
+        return "replayed"
+
+    assert (await end_of(manager, second_time_lucky)).status is TaskStatus.FAILED
+    assert await manager.replay_task("t") is True
+    info = await until(manager, TaskStatus.COMPLETED)
+    assert (info.result, info.retry_count, info.attempt) == ("replayed", 0, 2)
+    assert await manager.replay_task("t") is False
 
 
 # --- the store
@@ -585,6 +616,37 @@ async def test_shutdown_hands_back_what_still_runs_and_it_is_no_failure():
         await goes_on(second)
 
 
+async def test_a_task_that_returns_when_shutdown_cancels_it_is_completed():
+    async def finishes() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "tidied up"
+        return "never"
+
+    async with TaskQueueManager("memory://returns") as first:
+        await queue(first)
+        await submit(first, finishes)
+        await until(first, TaskStatus.PROCESSING)
+        await first.shutdown(timeout=0.01)
+    async with TaskQueueManager("memory://returns") as second:
+        assert (await second.get_task_status("t")).result == "tidied up"
+
+
+async def test_shutdown_fails_what_must_not_begin_twice():
+    async with TaskQueueManager("memory://once-only") as first:
+        pay = first.task(name="pay", at_most_once=True)(module_level)
+        await queue(first)
+        await submit(first, pay, "paid")
+        await until(first, TaskStatus.PROCESSING)
+        await first.shutdown(timeout=0.01)
+    async with TaskQueueManager("memory://once-only") as second:
+        info = await second.get_task_status("t")
+    assert info.status is TaskStatus.FAILED
+    assert info.error is not None
+    assert "at_most_once forbids another" in info.error
+
+
 async def crash(manager: TaskQueueManager) -> None:
     """End the manager's work without a word to the store, as SIGKILL does."""
     for served in manager._served.values():
@@ -682,7 +744,30 @@ async def test_kew_installs_no_signal_handlers(manager):
         assert [signal.getsignal(number) for number in watched] == before
 
 
-# --- waiting for a result
+async def test_a_function_that_nobody_knows_waits_visibly():
+    async with TaskQueueManager("memory://unknown") as submitting:
+        await submitting.create_queue(QueueConfig("q", lease=LEASE), work=False)
+        await submit(submitting, module_level, "whenever")
+        async with TaskQueueManager("memory://unknown") as working:
+            await queue(working)
+            await goes_on(working)
+            status = await working.get_queue_status("q")
+            assert status["queued_tasks"] == 1
+            assert list(status["stuck_functions"].values()) == [1]
+
+
+# --- submitting and waiting
+
+
+async def test_a_submit_whose_caller_is_cancelled_goes_on(manager):
+    await queue(manager)
+    await goes_on(manager)
+    calling = asyncio.create_task(submit(manager, fine))
+    await asyncio.sleep(0)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert (await until(manager)).result == "fine"
 
 
 async def test_a_result_that_is_waited_for_raises_what_became_of_the_task(manager):
