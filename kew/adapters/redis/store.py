@@ -33,6 +33,7 @@ from kew.domain.task import Task
 
 PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
+STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that scripts follow
 PURGE_AT_ONCE: Final = 2_000
 FUNCTIONS_AT_ONCE: Final = 1_000
 COMMAND_LINES, HEARTBEAT_LINES = 8, 1
@@ -187,10 +188,14 @@ class RedisStore(TaskStore):
     @override
     async def peek(self, queue: str) -> int | None:
         """The store's clock is estimated from the last reply that told it: this is a hint, and one command."""
-        wake_at = await self._lines.call(packed("HGET", self._keys.key("state", queue), "wake_at"))
+        key = self._keys.key("state", queue)
+        wake_at, clock = await self._lines.call(packed("HMGET", key, "wake_at", "clock"))
         if not wake_at:
             return None
-        return max(0, int(wake_at) - round(_loop_ms() + self._clock_ahead_ms))
+        now = round(_loop_ms() + self._clock_ahead_ms)
+        if now <= int(clock) - STEP_BACK_MS:  # what was due lies ahead again: look
+            return 0
+        return max(0, int(wake_at) - now)
 
     # --- what people ask
 

@@ -34,7 +34,11 @@ local now, s = clock_ms(), read_state()
 
 -- A step back under a second is clamped; a larger one is followed, and counted when the state is next written.
 if s and now < s.clock then
-  if s.clock - now < 1000 then now = s.clock else s.stepped_back = true end
+  if s.clock - now < 1000 then
+    now = s.clock
+  else
+    s.stepped_back, s.wake_at = true, math.min(s.wake_at, now) -- what was due lies ahead again
+  end
 end
 
 local settings_read = {}
