@@ -13,6 +13,7 @@ from kew import (
     Exponential,
     QueueConfig,
     QueueNotFoundError,
+    StoreUnavailableError,
     TaskAlreadyExistsError,
     TaskInfo,
     TaskNotFoundError,
@@ -129,8 +130,15 @@ class Drive:
                 async with asyncio.timeout(POLL):
                     await self._told.wait()
             except TimeoutError:
-                await self._look_around()
+                await self._look_patiently()
             self._told.clear()
+
+    async def _look_patiently(self) -> None:
+        """A store that is away for a while is waited for: kew goes on by itself when it is back."""
+        try:
+            await self._look_around()
+        except StoreUnavailableError:
+            self._stage("waiting for the store")
 
     async def _look_around(self) -> None:
         """A few of the open ones, each time others."""
@@ -145,7 +153,7 @@ class Drive:
                     self.tally.open[file.task_id] = self.tally.open.pop(file.task_id)
         runs = await self._manager.get_ongoing_tasks()
         held = sum(info.task_id in self.tally.open for info in runs)
-        self._stage(f"waiting for {held} leases" if held else "waiting")
+        self._stage(f"waiting for {held} running" if held else "waiting")
 
 
 def _task(file: File) -> dict[str, Any]:

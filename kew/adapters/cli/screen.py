@@ -78,15 +78,17 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 class Complaints(logging.Handler):
     """Shows what kew warns of (a store that doesn't answer, ...) as dim lines; tasks' own failures are left out.
 
-    A command tells of those itself.
+    A command tells of those itself. The same words are shown once.
     """
 
     def __init__(self, target: Console) -> None:
         super().__init__(logging.WARNING)
         self._console = target
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
         message = record.getMessage()
-        if not message.startswith("task "):
+        if not message.startswith("task ") and message not in self._shown:
+            self._shown.add(message)
             self._console.print(Text(f"kew: {printable(message)}", style="dim"), soft_wrap=True)

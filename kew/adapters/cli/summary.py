@@ -20,7 +20,7 @@ from kew.adapters.cli.tally import Digested, Tally, average_wait
 TOP = 3
 DEAD_SHOWN = 8
 WIDTH = 80
-NAME_WIDTH = 50
+BESIDE_NAMES = 30  # columns of a line that a file's name doesn't get
 
 
 @attrs.frozen(kw_only=True)
@@ -35,16 +35,17 @@ class Report:
 
 def show(report: Report, console: Console) -> None:
     """Print the summary."""
+    width = min(WIDTH, console.width)
+    room = max(10, width - BESIDE_NAMES)
     parts: list[RenderableType] = [_headline(report), Text(), _totals(report)]
     tally = report.tally
     if tally.all_digested:
-        parts += [Text(), _notable(tally)]
+        parts += [Text(), _notable(tally, room)]
     if tally.retried or tally.dead:
-        parts += [Text(), _trouble(tally)]
+        parts += [Text(), _trouble(tally, room)]
     parts += [Text(), _queue(report)]
     body = Group(*parts)
     if console.is_terminal:
-        width = min(WIDTH, console.width)
         console.print(Panel(body, border_style="green", width=width, padding=(1, 2)))
     else:
         console.print(body)
@@ -92,33 +93,33 @@ def _went_on(tally: Tally) -> str:
     return ", ".join(parts)
 
 
-def _notable(tally: Tally) -> Table:
+def _notable(tally: Tally, room: int) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", width=11)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    table.add_column(justify="right", no_wrap=True, width=8)
+    table.add_column(no_wrap=True)
     everything = tally.all_digested
     largest = sorted(everything, key=lambda one: one.size, reverse=True)[:TOP]
     slowest = sorted(everything, key=lambda one: one.seconds, reverse=True)[:TOP]
-    _rows(table, "largest", [(volume(one.size), one) for one in largest])
-    _rows(table, "slowest", [(seconds(one.seconds), one) for one in slowest])
+    _rows(table, "largest", [(volume(one.size), tail(one.file.name, room)) for one in largest])
+    _rows(table, "slowest", [(seconds(one.seconds), tail(one.file.name, room)) for one in slowest])
     return table
 
 
-def _rows(table: Table, label: str, rows: Iterable[tuple[str, Digested]]) -> None:
-    for figure, one in rows:
-        table.add_row(label, figure, Text(tail(one.file.name)))
+def _rows(table: Table, label: str, rows: Iterable[tuple[str, str]]) -> None:
+    for figure, name in rows:
+        table.add_row(label, figure, Text(name))
         label = ""
 
 
-def _trouble(tally: Tally) -> RenderableType:
+def _trouble(tally: Tally, room: int) -> RenderableType:
     retried = [task_id for task_id in tally.retried if task_id not in tally.dead]
     parts: list[RenderableType] = []
     if retried:
         parts.append(Text(f"{files(len(retried))} succeeded after a retry", "yellow"))
     if tally.dead:
         parts.append(Text(f"dead after {RETRIES + 1} attempts:", "red"))
-        parts += [_dead(name, error) for name, error in _first_dead(tally)]
+        parts += [_dead(name, error, room) for name, error in _first_dead(tally)]
         more = len(tally.dead) - DEAD_SHOWN
         if more > 0:
             parts.append(Text(f"  and {more:,} more", "dim"))
@@ -130,10 +131,10 @@ def _first_dead(tally: Tally) -> Sequence[tuple[str, str]]:
     return found[:DEAD_SHOWN]
 
 
-def _dead(name: str, error: str) -> Text:
-    """The file on one line, and why on the next."""
-    reason = printable(error.splitlines()[0] if error else "")
-    return Text.assemble(f"  {tail(name)}\n", (f"    {tail(reason.split(': b')[0], 70)}", "dim"))
+def _dead(name: str, error: str, room: int) -> Text:
+    """The file on one line, and why on the next, without the path that the error repeats."""
+    reason = printable(error.splitlines()[0] if error else "").split(": b")[0]
+    return Text.assemble(f"  {tail(name, room)}\n", (f"    {reason[: room + 20]}", "dim"))
 
 
 def _queue(report: Report) -> Table:
@@ -211,6 +212,6 @@ def volume(count: float) -> str:
     return f"{count / 1024:,.1f} TiB"
 
 
-def tail(name: str, most: int = NAME_WIDTH) -> str:
+def tail(name: str, most: int) -> str:
     """The end of a long name, which tells files apart."""
     return name if len(name) <= most else "…" + name[1 - most :]

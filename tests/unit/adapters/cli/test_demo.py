@@ -208,4 +208,5 @@ def test_only_complaints_about_more_than_one_task_are_shown(capsys):
     logger.addHandler(screen.Complaints(screen.console()))
     logger.warning("task x: attempt 1 failed")
     logger.warning("queue q: no answer")
+    logger.warning("queue q: no answer")
     assert capsys.readouterr().out == "kew: queue q: no answer\n"
