@@ -27,14 +27,14 @@ from kew.app.ports import Command
 from kew.domain.config import Settings
 from kew.domain.events import Failed, Released, Succeeded
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
-from kew.domain.task import Submission, Task, pinned_name
+from kew.domain.task import Submission, Task, is_absent, pinned_name
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
 WORKERS = ("w0", "w1", "w2", "w3")
 LANES = 2
 FUNCTIONS = ("f", "g", "h {odd}%", *(pinned_name(who, "closure") for who in WORKERS[:2]))
-IDS = (*(f"t{n}" for n in range(28)), "{t}:1", "t 28\n")
+IDS = (*(f"t{n}" for n in range(48)), "{t}:1", "t 28\n")
 SWEEP_LIMIT = 10_000
 REMEMBERED = 30
 TTL_MS = 70_000
@@ -88,8 +88,9 @@ class Operations:
     random: Random
     namespace: Namespace
     now: Callable[[], int]
-    sequences: dict[tuple[str, str, int], int] = attrs.field(factory=dict)
-    controls: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    requests: deque[tuple[str, ClaimRequest]] = attrs.field(
+        factory=lambda: deque(maxlen=REMEMBERED)
+    )
     announced: dict[tuple[str, str], tuple[str, ...]] = attrs.field(factory=dict)
     submitted: deque[Group] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
     settled: deque[tuple[str, Settlement]] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
@@ -122,9 +123,10 @@ class Operations:
         return choices[self.random.randrange(len(choices))]
 
     def _queue(self) -> str:
-        if self._chance(2):
+        if self._chance(4):
             return NOWHERE
-        return str(self._pick("a", "a", "a", "b", "b", "c"))
+        queue = str(self._pick("a", "a", "a", "b", "b", "c"))
+        return queue if queue in self.namespace.queues or self._chance(20) else "a"
 
     def _id(self) -> str:
         return str(self._pick(*IDS))
@@ -134,6 +136,12 @@ class Operations:
 
     def _existing(self, queue: str) -> list[Task]:
         return [task for task in self.namespace.records.values() if task.queue == queue]
+
+    def _unused_id(self) -> str:
+        """One of an expired or missing record, mostly."""
+        records, now = self.namespace.records, self.now()
+        free = [one for one in IDS if one not in records or is_absent(records[one], now)]
+        return str(self._pick(*free)) if free and self._chance(85) else self._id()
 
     def _lease_ms(self) -> int:
         return int(self._pick(300, 2_000, 2_000, 15_000, 60_000))
@@ -161,7 +169,7 @@ class Operations:
             due_at = self.now() + self._pick(-5_000, -1, 0, 500, 10_000)
         at_most_once = self._chance(15)
         return Submission(
-            id=self._id(),
+            id=self._unused_id(),
             nonce=f"n{self.nonces}",
             task_type=self._pick("sell", "é|type"),
             function=self._pick(*FUNCTIONS, "f", "f", "f", "g", "g"),
@@ -183,23 +191,28 @@ class Operations:
         return self._request(queue) if self._chance(35) else None
 
     def _request(self, queue: str) -> ClaimRequest:
-        who, lane = self._pick(*WORKERS), self.random.randrange(LANES)
-        last = self.sequences.get((queue, who, lane), 0)
-        sequence = last + 1
-        if self._chance(12):
-            sequence = max(1, last - self._pick(0, 0, 0, 1, 5))
-        elif self._chance(3):
-            sequence = self._pick(1, last + 7)
-        if self._chance(5) or last > 40:
-            sequence = 1  # as a process does that was told to begin a new lane
-        self.sequences[queue, who, lane] = max(sequence, 0 if sequence == 1 else last)
-        return ClaimRequest(
+        """The next of some lane, mostly; or an earlier one again, or one that no lane can be at."""
+        earlier = [request for where, request in self.requests if where == queue]
+        if earlier and self._chance(12):
+            again: ClaimRequest = self._pick(*earlier[-3:], *earlier)
+            return again
+        known = self.namespace.queues.get(queue)
+        present = known.present(self.now()) if known else []
+        workers = [who for who in WORKERS if who in present]
+        who = self._pick(*workers) if workers and self._chance(93) else self._pick(*WORKERS)
+        lane = self.random.randrange(LANES)
+        last = known.book.lane(f"{who}.{lane}") if known else 0
+        request = ClaimRequest(
             incarnation=who,
             lane=lane,
-            sequence=sequence,
+            sequence=self._pick(1, last + 7, last + 7)
+            if self._chance(4 if last else 40)
+            else last + 1,
             want=self._pick(1, 1, 2, 3, 8),
             lease_ms=self._lease_ms(),
         )
+        self.requests.append((queue, request))
+        return request
 
     def _settle(self) -> Operation:
         queue = self._queue()
@@ -231,7 +244,9 @@ class Operations:
 
     def _ref(self, queue: str) -> LeaseRef | None:
         """A current lease, mostly; else one that was granted some time."""
-        current = [LeaseRef(task.id, task.lease) for task in self._existing(queue) if task.lease]
+        leased = [task for task in self._existing(queue) if task.lease]
+        leased += [task for task in leased if task.cancel_requested] * 5
+        current = [LeaseRef(task.id, task.lease) for task in leased]
         if current and self._chance(85):
             return current[self.random.randrange(len(current))]
         past = [ref for where, ref in self.granted if where == queue or self._chance(2)]
@@ -251,7 +266,7 @@ class Operations:
         known = tuple(dict.fromkeys((*known, self._pick(*own))))
         self.announced[queue, who] = known
         return Operation(
-            "announce", (queue, who, known, self._pick(1_000, 60_000, 60_000, HOUR_MS))
+            "announce", (queue, who, known, self._pick(1_000, 60_000, HOUR_MS, HOUR_MS))
         )
 
     def _depart(self) -> Operation:
@@ -268,45 +283,45 @@ class Operations:
     def _named(self) -> tuple[str, str, int | None]:
         queue, task_id = self._queue(), self._id()
         existing = self._existing(queue)
-        if existing and self._chance(80):
-            task_id = existing[self.random.randrange(len(existing))].id
+        leased = [task for task in existing if task.lease]
+        if leased and self._chance(30):
+            task_id = self._pick(*leased).id
+        elif existing and self._chance(85):
+            task_id = self._pick(*existing).id
         known = self.namespace.records.get(task_id)
         ticket = known.ticket if known is not None else 1
         return queue, task_id, self._pick(None, None, ticket, ticket, ticket - 1)
 
     def _control(self) -> Operation:
         queue, who = self._queue(), self._pick("person", "w0", "w1")
-        sequence = self.controls.get((queue, who), 0) + 1
-        if self._chance(15):
+        known = self.namespace.queues.get(queue)
+        sequence = (known.book.lane(f"{who}.control") if known else 0) + 1
+        if self._chance(20):
             sequence = max(1, sequence - self._pick(1, 2))
-        self.controls[queue, who] = max(sequence, self.controls.get((queue, who), 0))
         resume = Command.RESUME
-        command = self._pick(Command.PAUSE, resume, resume, resume, *Command)
+        reset = Command.RESET_BREAKER
+        command = self._pick(Command.PAUSE, resume, resume, resume, reset, reset, *Command)
         return Operation("control", (queue, command, who, sequence))
 
     def _declare(self) -> Operation:
         settings = Settings(
-            max_workers=self._pick(1, 2, 5, 20),
-            max_size=self._pick(3, 12, 40),
-            breaker_failures=self._pick(0, 1, 3, 3),
+            max_workers=self._pick(1, 3, 6, 20),
+            max_size=self._pick(4, 12, 40, 40),
+            breaker_failures=self._pick(0, 0, 1, 3, 3),
             breaker_reset_ms=self._pick(500, 5_000),
             breaker_probes=self._pick(1, 1, 2),
             max_deliveries=self._pick(0, 1, 5),
-            task_ttl_ms=self._pick(5_000, TTL_MS),
-            dead_letter_ttl_ms=self._pick(8_000, 2 * TTL_MS),
+            task_ttl_ms=self._pick(5_000, 20_000),
+            dead_letter_ttl_ms=self._pick(8_000, TTL_MS),
         )
-        return Operation("declare", (self._pick(*QUEUES), settings))
+        missing = [queue for queue in QUEUES if queue not in self.namespace.queues]
+        return Operation("declare", (self._pick(*missing or QUEUES), settings))
 
     def _sweep(self) -> Operation:
         return Operation("sweep", (self._queue(), SWEEP_LIMIT))
 
     def _purge(self) -> Operation:
-        queue = self._pick("c", "c", "c", "c", NOWHERE, *QUEUES)
-        for key in [key for key in self.sequences if key[0] == queue]:
-            del self.sequences[key]
-        for known in [key for key in (*self.controls,) if key[0] == queue]:
-            del self.controls[known]
-        return Operation("purge", (queue,))
+        return Operation("purge", (self._pick("c", "c", "c", "c", NOWHERE, *QUEUES),))
 
     def _watch(self) -> Operation:
         return Operation("watch", (self._queue(), self._ids(), self._pick(*WORKERS)))
@@ -334,11 +349,12 @@ class Operations:
     # --- the world
 
     def _advance(self) -> Operation:
-        steps = (1, 100, 300, 1_000, 2_000, 5_000)
-        ms = self._pick(*steps, *steps, *steps, *steps, 15_000, 30_000)
-        if self._chance(2):
-            ms = self._pick(TTL_MS, 2 * TTL_MS, HOUR_MS + 60_000)
-        elif self._chance(4):
+        ms = self._pick(1, 1, 10, 50, 100, 100, 300, 300, 1_000, 2_000)
+        if self._chance(6):
+            ms = self._pick(5_000, 15_000, 15_000, TTL_MS)
+        elif self._chance(3):
+            ms = self._pick(2 * TTL_MS, HOUR_MS + 60_000, 2 * HOUR_MS)
+        elif self._chance(3):
             ms = -self._pick(1_000, 4_000, 20_000)
         return Operation("advance", (ms,))
 
@@ -351,23 +367,23 @@ WEIGHT_OF = {
     "claim": 20,
     "settle": 20,
     "advance": 10,
-    "extend": 5,
-    "sweep": 4,
+    "extend": 7,
+    "sweep": 5,
     "announce": 5,
-    "cancel": 4,
-    "replay": 4,
+    "cancel": 7,
+    "replay": 6,
     "repeat": 3,
-    "control": 2,
+    "control": 4,
     "declare": 2,
     "watch": 2,
     "find": 1,
     "running": 1,
     "status": 1,
     "peek": 1,
-    "settings": 0.5,
-    "queues": 0.5,
+    "settings": 0.6,
+    "queues": 0.6,
     "depart": 0.7,
-    "purge": 0.7,
+    "purge": 0.6,
 }
 KINDS = tuple(WEIGHT_OF)
 WEIGHTS = tuple(WEIGHT_OF.values())

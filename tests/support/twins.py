@@ -23,7 +23,7 @@ import attrs
 
 from kew.adapters.memory.store import MemoryStore, judged
 from kew.app.ports import Notice, QueueStatus, Settled, StopAsked, Submitted, Swept, TaskEnded
-from kew.domain.breaker import BreakerState, reopens_at
+from kew.domain.breaker import Breaker, BreakerState, reopens_at
 from kew.domain.invariants import between, violations
 from kew.domain.queue import free_leases
 from kew.domain.requests import Grant, SettleOutcome, Word
@@ -153,7 +153,7 @@ class Twins:
         parked = int(await self.client.hget(f"kew:{{{queue}}}:state", "parked") or 0)
         await self.redis.store.status(queue)  # so that it knows the store's time
         ours, theirs = await self.memory.peek(queue), await self.redis.store.peek(queue)
-        exact = need_in(self.memory, queue)
+        exact = need_in(self.memory, queue, present_at=self.high_water)
         late = exact if exact is None or not parked else max(exact, PARKED_RETRY_MS)
         if _is_longer(ours, exact) or _is_longer(theirs, late):
             self.fail(f"a peek that is too long: exact {exact}, memory {ours}, Redis {theirs}")
@@ -276,17 +276,23 @@ def _seen(answer: Any) -> Any:
     return answer
 
 
-def need_in(memory: MemoryStore, queue: str) -> int | None:
-    """How long until a process that is present may be granted something, or a lease can be taken back (ms)."""
+def need_in(memory: MemoryStore, queue: str, *, present_at: int) -> int | None:
+    """How long until a process that is present may be granted something, or a lease can be taken back (ms).
+
+    `present_at`: a process whose presence has ended is nobody's business, even where the clock has stepped back since.
+    """
     known, now = memory.namespace.queues.get(queue), memory.namespace.last_ms
     if known is None:
         return None
     book, state = known.book, judged(known.book.state, now)
+    opens_at = now
+    if state.breaker.state is BreakerState.OPEN:
+        opens_at = reopens_at(state.breaker, state.settings)
+        state = attrs.evolve(state, breaker=Breaker(state=BreakerState.HALF_OPEN))
     instants = [book.next_lease_end()]
-    if book.waiting() and state.breaker.state is BreakerState.OPEN:
-        instants.append(reopens_at(state.breaker, state.settings))
-    for who in known.present(now) if free_leases(state, book.held()) else ():
-        instants.append(now if book.ready(who, now, 1) else book.next_due(who, now))
+    for who in known.present(present_at) if free_leases(state, book.held()) else ():
+        due = now if book.ready(who, now, 1) else book.next_due(who, now)
+        instants.append(None if due is None else max(due, opens_at))
     found = [instant for instant in instants if instant is not None]
     return max(0, min(found) - now) if found else None
 
