@@ -96,9 +96,9 @@ local function dequeue(t)
   forget_empty_shelf(t.fn)
 end
 
--- Waiting tasks that are due, counted up to `limit`; entries that mean nothing may be among them.
+-- Waiting tasks that may be due, counted up to `limit`: whoever can't run what is on the shelves hands the word on.
 local function count_due(limit)
-  local due = 0
+  local due = s.parked
   for priority = 1, 3 do
     if due < limit and s.waiting[priority] > 0 then
       due = due + redis.call('LLEN', LINE[priority]) + redis.call('ZCOUNT', WAITING[priority], '-inf', now)
