@@ -9,6 +9,7 @@ import attrs
 
 from kew.adapters.simulation.errors import Violation
 from kew.adapters.simulation.plan import Plan
+from kew.app.info import TaskInfo
 from kew.domain.task import Task
 
 if TYPE_CHECKING:
@@ -74,8 +75,11 @@ class Facts:
     incarnations: dict[str, str] = attrs.field(factory=dict)
     slots: dict[str, int] = attrs.field(factory=dict)
     forgotten_at: float = -1.0
-    purged: set[str] = attrs.field(factory=set)
+    gone: set[str] = attrs.field(factory=set)  # records removed rightly
     happenings: dict[str, int] = attrs.field(factory=dict)
+    records: Mapping[str, Task] = attrs.field(factory=dict)  # the store's own
+    board: list[TaskInfo] = attrs.field(factory=list)  # submitted tasks that everybody may await
+    hooked: set[str] = attrs.field(factory=set)
 
     @property
     def has_forgotten(self) -> bool:
@@ -113,7 +117,7 @@ class Facts:
         """The store went back to `since`. What was accepted after that may be gone; what came before may not."""
         self.forgotten_at = self.loop.time()
         for asked in self.asked.values():
-            if asked.is_accepted and asked.id not in records and asked.id not in self.purged:
+            if asked.is_accepted and asked.id not in records and asked.id not in self.gone:
                 if asked.accepted_at < since:
                     self.fail("keeping", f"{asked.id} was accepted before what the store forgot")
-                self.purged.add(asked.id)
+                self.gone.add(asked.id)

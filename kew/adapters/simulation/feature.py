@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 
 from kew.adapters.simulation.facts import Asked, Facts
 from kew.adapters.simulation.handlers import Script, perform, perform_patiently
 from kew.adapters.simulation.hosts import Host
+from kew.adapters.simulation.processes import EPOCH_S
 from kew.adapters.simulation.runs import Runs
 from kew.domain.config import QueueConfig
 from kew.domain.errors import (
     QueueFullError,
+    QueueNotFoundError,
     StoreUnavailableError,
     SubmitUncertainError,
+    TaskAlreadyExistsError,
 )
 from kew.domain.task import QueuePriority
 from kew.handles import TaskHandle
 from kew.manager import TaskQueueManager
+from kew.queues import CircuitBreaker
 
 TRIES: Final = 4
 PRIORITIES: Final = (*QueuePriority, None)
@@ -35,11 +40,15 @@ COMPLETED_OR_CANCELLED: Final = frozenset({"completed", "cancelled"})
 
 @attrs.frozen
 class Feature:
-    """One thing that users do: `errand` does it once. `weight` is its share of the mix."""
+    """One thing that users do: `errand` does it once. `weight` is its share of the mix.
+
+    `is_calm` False: it is trouble in itself, so calm runs have none of it.
+    """
 
     name: str
     errand: Callable[[User], Awaitable[None]]
     weight: float = 1.0
+    is_calm: bool = True
 
 
 @attrs.frozen
@@ -88,6 +97,8 @@ class User:
     ) -> TaskHandle[Any] | None:
         """Submit it, again and again while that isn't certain; None: it was refused, or nobody knows."""
         priority = options.pop("priority", self.random.choice(PRIORITIES))
+        if options.get("_defer_by"):
+            asked.delay_ms = math.ceil(options["_defer_by"] * 1000)
         token = None
         for _ in range(TRIES):
             try:
@@ -107,6 +118,8 @@ class User:
                 if token is None:
                     self.facts.refused(asked.id)
                 return None
+            except TaskAlreadyExistsError:
+                self.fail(f"{asked.id} is said to exist, and was submitted once")
             else:
                 self.facts.accepted(asked.id)
                 return TaskHandle(self.manager, info)
@@ -117,13 +130,37 @@ class User:
         assert self.host.process is not None
         return datetime.fromtimestamp(self.host.process.wall_time() + seconds, tz=UTC)
 
+    def store_time(self) -> float:
+        """What the store's clock began with, seconds since 1970."""
+        return EPOCH_S
+
     # --- waiting and asking
+
+    def breaker(self, queue: str) -> CircuitBreaker:
+        """The queue's breaker, unless the manager has been shut down meanwhile."""
+        if queue not in self.manager.queues:
+            raise QueueNotFoundError(queue)
+        return self.manager.queues[queue].circuit_breaker
 
     async def pause(self, *seconds: float) -> None:
         """Wait for about one of these times."""
         await asyncio.sleep(self.random.choice(seconds) * self.random.random())
 
-    def fail(self, text: str) -> None:
+    def has_finished(self, task_id: str, value: object) -> bool:
+        """An attempt of the task really returned this."""
+        return any(
+            attempt.has_finished and attempt.value == value
+            for (known, _), attempt in self.facts.attempts.items()
+            if known == task_id
+        )
+
+    def check_gone(self, task_id: str) -> None:
+        """The user was told that there is no such record; there was one, so its time must be over."""
+        task = self.facts.records.get(task_id)
+        if task is not None and not task.is_terminal:
+            self.fail(f"{task_id} is said to be missing, and is {task.status.value}")
+
+    def fail(self, text: str) -> NoReturn:
         """What the user was told is wrong."""
         self.facts.fail("answers", f"{self.host}: {text}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kew.adapters.simulation.processes import Process
@@ -29,6 +30,7 @@ class Host:
         self.partitioned_until = -1.0
         self.resets = False  # a partition that answers with a reset instead of silence
         self.errands: set[asyncio.Task[Any]] = set()
+        self.in_flight: Counter[str] = Counter()  # calls to the store, by operation
 
     @property
     def is_alive(self) -> bool:
@@ -43,6 +45,7 @@ class Host:
         self.is_ready = self.is_stopping = False
         self.stalled_until = -1.0
         self.errands = set()
+        self.in_flight = Counter()
 
     def __str__(self) -> str:
         return str(self.process or self.name)

@@ -42,6 +42,7 @@ class Call:
         "answer",
         "args",
         "back",
+        "caller",
         "host",
         "is_executed",
         "operation",
@@ -54,6 +55,7 @@ class Call:
         self, host: Host, operation: str, args: tuple[Any, ...], answer: asyncio.Future[Any]
     ) -> None:
         self.host = host
+        self.caller = str(host)
         self.operation = operation
         self.args = args
         self.answer = answer
@@ -96,11 +98,14 @@ class Network:
         if odds and random.random() < odds:
             self._spoil(call, random.choice(self._kinds))
         self._send(call)
+        host.in_flight[operation] += 1
         try:
             return await call.answer
         except asyncio.CancelledError:
             self._tally.add(Fault.CANCELLED, operation)
             raise
+        finally:
+            host.in_flight[operation] -= 1
 
     def _send(self, call: Call) -> None:
         there, back = call.there, call.back
@@ -156,14 +161,14 @@ class Network:
             elif call.back is not None:
                 self._give_up_in_time(call)
             return
-        reply = self._server.execute(call.operation, call.args, str(call.host))
+        reply = self._server.execute(call.operation, call.args, call.caller)
         call.is_executed = True
         if call.back is not None:
             self._loop.call_later(call.back, self._reply, call, reply, context=self._context)
 
     def _arrive_again(self, call: Call) -> None:
         if not self._is_cut(call.host):
-            self._server.execute(call.operation, call.args, str(call.host))
+            self._server.execute(call.operation, call.args, call.caller)
 
     def _reply(self, call: Call, reply: object) -> None:
         if self._is_cut(call.host):

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from kew.adapters.memory.book import Book
+from kew.adapters.memory.namespace import MemoryQueue
 from kew.adapters.simulation.facts import Facts
 from kew.domain.queue import QueueState
 from kew.domain.requests import ClaimRequest, Grant, Settlement, SettleOutcome, Word
@@ -77,6 +78,12 @@ class Oracle:
 
     def judge(self, step: Step) -> Iterator[str]:
         """Whether the step kept the promise."""
+        yield from ()
+
+    def look(
+        self, queue: MemoryQueue, waiting: Mapping[str, Task], now: int, *, is_busy: bool
+    ) -> Iterator[str]:
+        """Called every second, between operations. `is_busy`: something runs, somewhere."""
         yield from ()
 
     def forgot(self) -> None:

@@ -6,10 +6,14 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from kew.adapters.simulation.chance import InlineThreads, NoWatchdog, SeededEntropy
+from kew.adapters.simulation.facts import Facts
 from kew.adapters.simulation.feature import prepare
 from kew.adapters.simulation.hosts import Host
 from kew.adapters.simulation.port import FaultyStore, FaultyWakeup
+from kew.app.info import TaskInfo
 from kew.bootstrap import Parts
 from kew.domain.config import QueueConfig
 from kew.domain.errors import StoreUnavailableError
@@ -31,7 +35,7 @@ async def run_program(world: World, host: Host) -> None:
     await manager.initialize()
     world.facts.incarnations[str(host.process)] = host.incarnation
     for config in world.queues:
-        await _create(world, host, manager, config)
+        await _create(world, host, manager, _variant(config, random))
     host.manager = manager
     host.is_ready = True
     world.loop.note(host.process, "is ready")
@@ -49,13 +53,68 @@ def make_manager(world: World, host: Host, random: Random) -> TaskQueueManager:
     bound = random.choice((None, None, 3, 6))
     if bound is not None:
         world.facts.slots[str(host.process)] = bound
+    hooks = Hooks(world.facts, random)
+    tells = random.random() < 0.5
     return TaskQueueManager(
-        parts=parts, patience=PATIENCE, tick=world.plan.tick, max_concurrency=bound
+        parts=parts,
+        patience=PATIENCE,
+        tick=world.plan.tick,
+        max_concurrency=bound,
+        on_task_start=hooks.started if tells and random.random() < 0.5 else None,
+        on_task_complete=hooks.completed if tells else None,
+        on_task_fail=hooks.failed if tells else None,
     )
 
 
+def _variant(config: QueueConfig, random: Random) -> QueueConfig:
+    """Now and then a process declares a queue otherwise than the others: the latest declaration wins."""
+    if random.random() < 0.8:
+        return config
+    return attrs.evolve(
+        config,
+        max_workers=max(1, config.max_workers + random.choice((-1, 1))),
+        max_retries=config.max_retries + random.choice((0, 1)),
+    )
+
+
+class Hooks:
+    """A process's hooks: they check what they are told, are slow at times, and fail at times."""
+
+    def __init__(self, facts: Facts, random: Random) -> None:
+        self._facts = facts
+        self._random = random
+
+    async def completed(self, told: TaskInfo) -> None:
+        """Once per task, after the store accepted it."""
+        task = self._facts.records.get(told.task_id)
+        if told.task_id in self._facts.hooked and not self._facts.has_forgotten:
+            self._facts.fail("hooks", f"{told.task_id} was told twice as completed")
+        if task is not None and task.status.value != "completed" and not self._facts.has_forgotten:
+            self._facts.fail("hooks", f"{told.task_id} is told as completed, and is {task.status}")
+        self._facts.hooked.add(told.task_id)
+        await self._dawdle()
+
+    async def failed(self, told: TaskInfo, error: BaseException) -> None:
+        """Once per failed attempt, after the store accepted it."""
+        if told.status.value not in ("failed", "retry"):
+            self._facts.fail("hooks", f"{told.task_id} is told as failed: {told.status} {error!r}")
+        await self._dawdle()
+
+    async def started(self, told: TaskInfo) -> None:
+        """Before each attempt."""
+        await self._dawdle()
+
+    async def _dawdle(self) -> None:
+        chance = self._random.random()
+        if chance < 0.1:
+            await asyncio.sleep(30 * chance)
+        if chance > 0.9:
+            raise ValueError("a hook that fails")
+
+
 async def _create(world: World, host: Host, manager: TaskQueueManager, config: QueueConfig) -> None:
-    world.facts.slots[f"{host.process}/{config.name}"] = config.slots
+    if config.max_workers_per_process is not None:
+        world.facts.slots[f"{host.process}/{config.name}"] = config.max_workers_per_process
     while True:
         try:
             await manager.create_queue(config, work=host.works)

@@ -53,6 +53,15 @@ class Witness:
                     f"and has {held} and {waiting}",
                 )
 
+    def look_around(self) -> None:
+        """Now and then, between operations: whether anything waits for nothing."""
+        now = self._namespace.last_ms
+        for name, queue in self._namespace.queues.items():
+            leased = any(self._leased.values())
+            for oracle in self.oracles:
+                for text in oracle.look(queue, self._waiting[name], now, is_busy=leased):
+                    self.facts.fail(oracle.name, f"{name}: {text}")
+
     def forgot(self) -> None:
         """The store lost its last writes: begin anew with what is left."""
         self._records, self._states = {}, {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.simulation.facts import Facts
@@ -25,13 +26,15 @@ from kew.adapters.simulation.runs import Runs
 from kew.adapters.simulation.server import Server
 from kew.adapters.simulation.witness import Witness
 from kew.domain.errors import TaskQueueError
+from kew.manager import TaskQueueManager
 
 ERRANDS_UNTIL: Final = 0.85  # of the horizon
 RESTART_AFTER: Final = (0.1, 15.0)
 SKEWS: Final = (0.0, 0.0, -3600.0, 7.0, 86_400.0)
 SETTLING: Final = 900.0  # seconds that everything has to end after the last fault
 LOOK_EVERY: Final = 2.0
-CANCEL_ODDS: Final = 0.06
+CANCEL_ODDS: Final = 0.15
+CARRIED: Final = ("submit", "watch")  # for several callers at once
 
 
 class World:
@@ -40,10 +43,10 @@ class World:
     def __init__(self, loop: SimulationLoop, plan: Plan) -> None:
         self.loop, self.plan = loop, plan
         self.tally = Tally()
-        self.facts = Facts(plan=plan, loop=loop)
         self.hub = FaultyHub(loop, plan, self.tally)
         namespace = Namespace()
         namespace.hub = self.hub
+        self.facts = Facts(plan=plan, loop=loop, records=namespace.records)
         self.server = Server(loop.time, namespace)
         self.witness = Witness(self.facts, namespace)
         self.server.watch = self.witness.watch
@@ -53,6 +56,7 @@ class World:
         self.hosts = {host.name: host for host in _hosts(plan)}
         self.runs = Runs(self.facts, self.hosts)
         self.is_healed = False
+        self._ended: set[Process] = set()
         self._random = plan.random("world")
         self._users = plan.random("users")
 
@@ -99,6 +103,8 @@ class World:
         """The process on a host is no more; another begins before long."""
         host.is_ready = False
         process = host.process
+        if process is not None:
+            self._ended.add(process)
         self._later(self._random.uniform(*RESTART_AFTER), self._restart, host, process)
 
     def _restart(self, host: Host, former: Process | None) -> None:
@@ -139,7 +145,8 @@ class World:
 
     async def users(self) -> None:
         """Send users on errands until the faults stop."""
-        random, features = self._users, self.workload.features
+        random = self._users
+        features = [one for one in self.workload.features if one.is_calm or not self.plan.is_calm]
         weights = [feature.weight for feature in features]
         pace = self.plan.errands / (self.plan.horizon * ERRANDS_UNTIL)
         for number in range(self.plan.errands):
@@ -168,9 +175,18 @@ class World:
         task = host.process.spawn(_on_errand(user, errand), name=f"{name}-{number}")
         host.errands.add(task)
         task.add_done_callback(host.errands.discard)
-        if Fault.CANCELLED in self.plan.faults and self._random.random() < CANCEL_ODDS * 4:
+        if Fault.CANCELLED in self.plan.faults and self._random.random() < CANCEL_ODDS:
             wait = self._random.choice((0.003, 0.01, 5.0)) * self._random.random()
-            self._later(wait, task.cancel)
+            self._later(wait, self._cancel, host, task)
+
+    def _cancel(self, host: Host, errand: asyncio.Task[None]) -> None:
+        """Cancel a user's code; what it waits for is often on its way in a task of kew's own."""
+        if errand.done():
+            return
+        for operation in CARRIED:
+            if host.in_flight[operation]:
+                self.tally.add(Fault.CANCELLED, operation)
+        errand.cancel()
 
     # --- from the first process to the last look
 
@@ -178,6 +194,7 @@ class World:
         """Live through the plan: faults and errands, then healing, then everything has to end."""
         for host in self.hosts.values():
             self.start(host)
+        supervisor = asyncio.ensure_future(self._supervise())
         trouble = asyncio.ensure_future(chaos(self))
         errands = asyncio.ensure_future(self.users())
         await asyncio.sleep(self.plan.horizon)
@@ -185,7 +202,19 @@ class World:
         await errands
         self.heal()
         await self._until_quiet()
+        supervisor.cancel()
         self.witness.at_end()
+
+    async def _supervise(self) -> None:
+        """Restart what crashed by itself, and look for tasks that wait for nothing."""
+        while True:
+            await asyncio.sleep(1.0)
+            for host in self.hosts.values():
+                process = host.process
+                if process is not None and not process.is_alive and process not in self._ended:
+                    self._ended.add(process)
+                    self.ended(host)
+            self.witness.look_around()
 
     def heal(self) -> None:
         """No more faults: everything that was broken works again."""
@@ -196,15 +225,26 @@ class World:
             host.partitioned_until = host.stalled_until = -1.0
             if host.process is not None and host.is_alive:
                 host.process.thaw()
-                if host.is_ready and host.manager is not None:
-                    host.process.spawn(_resume_all(host, self.queues), name="resume")
 
     async def _until_quiet(self) -> None:
         give_up_at = self.loop.time() + SETTLING
         while self.loop.time() < give_up_at:
             await asyncio.sleep(LOOK_EVERY)
+            self._resume()
             if self._is_quiet():
                 return
+
+    def _resume(self) -> None:
+        """Somebody paused a queue, and its process ended before it could resume it."""
+        for name, queue in self.server.namespace.queues.items():
+            ready = [host for host in self.hosts.values() if host.is_ready and not host.errands]
+            if queue.book.state.paused and ready:
+                host = ready[0]
+                assert host.process is not None
+                assert host.manager is not None
+                task = host.process.spawn(_resume_queue(host.manager, name), name="resume")
+                host.errands.add(task)
+                task.add_done_callback(host.errands.discard)
 
     def _is_quiet(self) -> bool:
         records = self.server.namespace.records.values()
@@ -234,9 +274,6 @@ async def _on_errand(user: User, errand: Callable[[User], Awaitable[None]]) -> N
         user.facts.loop.note(f"errand {user.number}:", type(error).__name__)
 
 
-async def _resume_all(host: Host, queues: Any) -> None:
-    for config in queues:
-        try:
-            await host.manager.resume_queue(config.name)  # type: ignore[union-attr]
-        except TaskQueueError:
-            return
+async def _resume_queue(manager: TaskQueueManager, queue: str) -> None:
+    with contextlib.suppress(TaskQueueError):
+        await manager.resume_queue(queue)

@@ -24,6 +24,7 @@ class BreakerOracle(Oracle):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._streak: dict[str, int] = defaultdict(int)
+        self._is_sure = True
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
@@ -31,7 +32,7 @@ class BreakerOracle(Oracle):
             return
         was, now = step.before.breaker, step.after.breaker
         failures, successes = self._count(step, was)
-        if was is now:
+        if was is now or not self._is_sure:
             return
         limit, streak = step.before.settings.breaker_failures, self._streak[step.queue]
         match was.state, now.state:
@@ -63,12 +64,15 @@ class BreakerOracle(Oracle):
 
     def _count(self, step: Step, was: Breaker) -> tuple[int, int]:
         """Failures and successes of this step, as far as they count in the breaker's present epoch."""
+        assert step.before is not None
         failures = successes = 0
         olds = {one.id: one.old for one in step.alterations if one.old is not None}
         for (task_id, _), (settlement, outcome) in step.settled.items():
             old = olds.get(task_id)
             if outcome.word is not Word.DONE or old is None or old.epoch < was.epoch:
                 continue
+            if 0 < step.before.settings.breaker_failures <= self._streak[step.queue]:
+                break  # open by now: what follows counts for nothing
             if isinstance(settlement.event, Succeeded):
                 successes += 1
                 self._streak[step.queue] = 0
@@ -82,7 +86,7 @@ class BreakerOracle(Oracle):
 
     @override
     def forgot(self) -> None:
-        self._streak = defaultdict(lambda: 1_000_000)  # what was counted may be gone
+        self._is_sure = False  # what was counted may be gone
 
 
 def _is_command(step: Step, command: Command) -> bool:

@@ -19,7 +19,6 @@ class Keeping(Oracle):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._nonces: set[str] = set()
-        self._gone: set[str] = set()  # after their time
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
@@ -36,13 +35,13 @@ class Keeping(Oracle):
         old = one.old
         assert old is not None
         if step.operation == "purge":
-            self.facts.purged.add(old.id)
+            self.facts.gone.add(old.id)
         elif not old.is_terminal:
             yield f"{old.id} vanished while {old.status.value}"
         elif old.expires_at > step.now:
             yield f"{old.id} was removed {old.expires_at - step.now} ms before its time"
         else:
-            self._gone.add(old.id)
+            self.facts.gone.add(old.id)
 
     def _submitted(self, step: Step, created: Mapping[str, Alteration]) -> Iterator[str]:
         unexplained = set(created)
@@ -88,11 +87,8 @@ class Keeping(Oracle):
     @override
     def at_end(self, records: Mapping[str, Task]) -> Iterator[str]:
         for asked in self.facts.asked.values():
-            if asked.is_accepted and asked.id not in records and not self._is_excused(asked.id):
+            if asked.is_accepted and asked.id not in records and asked.id not in self.facts.gone:
                 yield f"{asked.id} was accepted, and there is no record of it"
-
-    def _is_excused(self, task_id: str) -> bool:
-        return task_id in self.facts.purged or task_id in self._gone
 
 
 def _is_of(one: Alteration | None, call: Submission) -> bool:

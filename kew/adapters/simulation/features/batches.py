@@ -1,0 +1,65 @@
+"""Many tasks in one call: all of them or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kew.adapters.simulation.facts import Asked
+from kew.adapters.simulation.feature import MAIN, TIGHT, Feature, User, Workload
+from kew.adapters.simulation.handlers import perform
+from kew.domain.errors import QueueFullError, StoreUnavailableError, TaskAlreadyExistsError
+
+
+def _entry(user: User, asked: Asked) -> dict[str, Any]:
+    return {
+        "task_id": asked.id,
+        "task_type": "simulated",
+        "task_func": perform,
+        "priority": user.random.choice((1, 2, 3)),
+        "args": (user.script(),),
+    }
+
+
+async def submit_batch(user: User) -> None:
+    """Fresh ids: in whole, or refused whole."""
+    queue = user.random.choice((MAIN, MAIN, TIGHT))
+    batch = [user.expect(queue) for _ in range(user.random.randrange(2, 7))]
+    await _submit(user, queue, batch, [_entry(user, asked) for asked in batch])
+
+
+async def submit_batch_with_a_twin(user: User) -> None:
+    """One id is in use: nothing of it may be stored."""
+    taken = user.expect(MAIN)
+    if await user.submit(taken, user.script(pauses=[5.0])) is None:
+        return
+    batch = [user.expect(MAIN) for _ in range(3)]
+    entries = [_entry(user, asked) for asked in [batch[0], taken, *batch[1:]]]
+    try:
+        await user.manager.submit_tasks(MAIN, entries)
+    except TaskAlreadyExistsError:
+        for asked in batch:
+            user.facts.refused(asked.id)
+    else:
+        user.fail(f"a batch with {taken.id}, which is in use, was accepted")
+
+
+async def _submit(
+    user: User, queue: str, batch: list[Asked], entries: list[dict[str, Any]]
+) -> None:
+    try:
+        await user.manager.submit_tasks(queue, entries)
+    except TaskAlreadyExistsError as error:
+        user.fail(f"{error.task_id} is said to exist, and was submitted once")
+    except (QueueFullError, StoreUnavailableError):
+        for asked in batch:
+            user.facts.refused(asked.id)
+    else:
+        for asked in batch:
+            user.facts.accepted(asked.id)
+
+
+FEATURES = (
+    Feature("batches", submit_batch),
+    Feature("batch with a twin", submit_batch_with_a_twin, 0.3),
+)
+WORKLOADS = (Workload("batches", FEATURES),)

@@ -1,0 +1,24 @@
+"""Closures: no other process can run them, so they fail when theirs has gone."""
+
+from __future__ import annotations
+
+from kew.adapters.simulation.feature import ANY_END, COMPLETED, MAIN, TIGHT, Feature, User, Workload
+from kew.adapters.simulation.handlers import Script, perform
+
+
+async def submit_closure(user: User) -> None:
+    """A function made on the spot."""
+    if not user.host.works:
+        return
+
+    async def closure(script: Script) -> str:
+        return await perform(script)
+
+    queue = user.random.choice((MAIN, TIGHT))
+    ends = COMPLETED if user.facts.plan.is_calm else ANY_END
+    asked = user.expect(queue, ends, is_pinned=True)
+    await user.submit(asked, user.script(), function=closure)
+
+
+FEATURES = (Feature("closures", submit_closure),)
+WORKLOADS = (Workload("closures", FEATURES),)
