@@ -287,7 +287,8 @@ class Operations:
         if leased and self._chance(30):
             task_id = self._pick(*leased).id
         elif existing and self._chance(85):
-            task_id = self._pick(*existing).id
+            ended = [task for task in existing if task.is_terminal]
+            task_id = self._pick(*existing, *ended, *ended).id
         known = self.namespace.records.get(task_id)
         ticket = known.ticket if known is not None else 1
         return queue, task_id, self._pick(None, None, ticket, ticket, ticket - 1)
