@@ -114,7 +114,7 @@ NOTHING = Change()
 
 def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     """Store a group or refuse it whole."""
-    repeated = 0
+    repeated = False
     seen: set[str] = set()
     for call in group.submissions:
         known = view.find(call.id)
@@ -122,7 +122,7 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
         if call.id in seen or (known is not None and not is_absent(known, now) and not same):
             return NOTHING, GroupOutcome(Word.DUPLICATE, call.id)
         seen.add(call.id)
-        repeated += same
+        repeated |= same
     if repeated:  # a group is stored whole or not at all, so one of its own means all of them
         return NOTHING, GroupOutcome(Word.SAME)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:

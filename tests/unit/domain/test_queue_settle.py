@@ -190,6 +190,23 @@ def test_recovering_twice_is_recovering_once() -> None:
     assert rules.recover(after, LATER) is NOTHING
 
 
+def test_a_run_that_is_not_taken_back_ends_when_it_is_found_lost() -> None:
+    before = queue(running(at_most_once=True, lease_until=NOW))
+    (lost,) = rules.recover(before, LATER).tasks
+    assert (lost.status, lost.ended_at) == (TaskStatus.FAILED, LATER)
+
+
+@pytest.mark.parametrize(("now", "state"), [(NOW + 99, "open"), (NOW + 100, "half_open")])
+def test_whatever_ends_a_lease_judges_the_breaker_at_that_instant(now: int, state: str) -> None:
+    broken = Breaker(state=BreakerState.OPEN, opened_at=NOW, epoch=1)
+    before = queue(
+        running(lease_until=NOW), breaker=broken, settings=Settings(breaker_reset_ms=100)
+    )
+    recovered = before.after(rules.recover(before, now))
+    settled = before.after(rules.settle(before, settlement(SUCCESS), now)[0])
+    assert recovered.state.breaker.state == settled.state.breaker.state == state
+
+
 def test_a_lost_probe_is_free_again() -> None:
     before = queue(running(epoch=2, lease_until=NOW), breaker=PROBING)
     after = before.after(rules.recover(before, NOW))
