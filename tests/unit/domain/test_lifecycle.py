@@ -50,7 +50,7 @@ PLAIN = {
     TaskStatus.QUEUED: task(),
     TaskStatus.RETRY: task(status=TaskStatus.RETRY, attempt=1, failures=1, settled="z.0.1.1:retry"),
     TaskStatus.PROCESSING: running(),
-    **{status: ended(status=status) for status in TERMINAL},
+    **{status: ended(status=status) for status in sorted(TERMINAL)},
 }
 TIRED: dict[str, object] = {"losses": 2, "attempt": 9}
 STOPPING: dict[str, object] = {"cancel_requested": True}
