@@ -249,6 +249,8 @@ class RedisStore(TaskStore):
 
     @override
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:
+        # A command makes a process known that sweep had forgotten: it has to say its functions again.
+        self._announced.pop((queue, incarnation), None)
         answer, now = await self._run(
             "control",
             queue,

@@ -65,7 +65,7 @@ local function forget_departed()
   return #processes
 end
 
-local recovered = recover(limit)
+local recovered = s.wake_at <= now and recover(limit) or 0 -- no lease ends before `wake_at`
 local removed, removed_limit = remove_expired()
 local failed = fail_orphans()
 local departed = forget_departed()
