@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
 
@@ -130,3 +130,12 @@ class TaskFunction(Generic[P, R]):
         )
         info = await self._manager.submit_call(queue, call)
         return TaskHandle(self._manager, info, returns_of(self.function))
+
+
+class TaskDecorator(Protocol):
+    """What `manager.task(...)` returns: it keeps the function's parameters and the type of its result."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
