@@ -38,7 +38,7 @@ def test_the_longest_delay_is_a_leap_year() -> None:
         (Linear(base=5, step=2, cap=8), [5, 7, 8, 8]),
         (Custom(lambda retry: retry * 0.5), [0.5, 1, 1.5, 2]),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_the_delays_before_the_first_four_retries(backoff: Backoff, delays: list[float]) -> None:
     assert [backoff.delay(retry, 0.0) for retry in (1, 2, 3, 4)] == delays
