@@ -43,7 +43,7 @@ def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
     """The parts for a store's URL; nothing is connected yet. Raises `InvalidConfigError`."""
     check_name(namespace, "namespace")
     more: dict[str, Any] = {} if codec is None else {"codec": codec}
-    scheme = url.partition("://")[0] if "://" in str(url) else ""
+    scheme = _scheme(url)
     if scheme == "memory":
         shared = _namespace(url.removeprefix("memory://"), namespace)
         store = MemoryStore(SystemClock(), shared)
@@ -57,6 +57,11 @@ def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
         "the store's URL must begin with redis://, rediss://, unix:// or memory://"
         + (f", not {scheme}://" if scheme else "")
     )
+
+
+def _scheme(url: object) -> str:
+    """What stands before "://"; "" for what is no URL."""
+    return url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
 
 
 def _namespace(name: str, namespace: str) -> Namespace:

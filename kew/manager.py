@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from kew.app.admission import Admission
 from kew.app.caller import Call
@@ -22,19 +22,15 @@ from kew.app.process import Process
 from kew.app.registry import Options, Registry
 from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served, connect, serve
-from kew.domain.config import QueueConfig
+from kew.domain.config import ManagerConfig, QueueConfig
 from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError
 from kew.domain.task import QueuePriority, Task
-from kew.handles import TaskFunction
+from kew.handles import TaskDecorator, TaskFunction
 from kew.queues import CircuitBreaker, Queue
 
 logger = logging.getLogger("kew")
-P = ParamSpec("P")
 DEFAULT_URL = "redis://localhost:6379"
 PATIENCE = 30.0
-LONGEST_PATIENCE = (
-    60.0  # a record outlives it (`task_ttl`), so a repeated submit always meets its own
-)
 
 
 class TaskQueueManager:
@@ -66,12 +62,12 @@ class TaskQueueManager:
         parts: Parts | None = None,
         tick: float = TICK,
     ) -> None:
-        if max_concurrency is not None and max_concurrency < 1:
-            raise InvalidConfigError(f"max_concurrency must be at least 1, not {max_concurrency!r}")
-        if max_loop_lag is not None and not 0 < max_loop_lag <= 1:
-            raise InvalidConfigError(f"max_loop_lag is from 0 to 1 s or None, not {max_loop_lag!r}")
-        if not 0 <= patience <= LONGEST_PATIENCE:
-            raise InvalidConfigError(f"patience must be from 0 to {LONGEST_PATIENCE:g} seconds")
+        self._config = ManagerConfig(
+            max_concurrency=max_concurrency,
+            max_loop_lag=max_loop_lag,
+            patience=patience,
+            tick=tick,
+        )
         self._parts = parts or connect(redis_url, namespace, codec=codec)
         self._cleanup_on_start = cleanup_on_start
         self._hooks = Hooks(
@@ -79,10 +75,6 @@ class TaskQueueManager:
             on_task_complete=on_task_complete,
             on_task_fail=on_task_fail,
         )
-        self._patience = patience
-        self._tick = tick
-        self._max_concurrency = max_concurrency
-        self._max_loop_lag = max_loop_lag
         self._registry = Registry(
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
@@ -101,23 +93,23 @@ class TaskQueueManager:
         """
         if self._process is not None:
             return
-        await self._parts.store.open()
         process = Process(
             self._parts,
             self._hooks,
             self._registry,
-            capacity=Capacity(self._max_concurrency),
-            admission=Admission(self._max_loop_lag),
+            capacity=Capacity(self._config.max_concurrency),
+            admission=Admission(self._config.max_loop_lag),
         )
         try:
+            await self._parts.store.open()
             await process.listen()
         except BaseException:
             await self._parts.store.close()
             raise
         self._process, self._loop = process, asyncio.get_running_loop()
-        if self._max_loop_lag is not None:
+        if self._config.max_loop_lag is not None:
             self._parts.watchdog.start()
-        self._submissions = Submissions(process, self._served, self._patience)
+        self._submissions = Submissions(process, self._served, self._config.patience)
         if self._cleanup_on_start:
             await self.cleanup()
 
@@ -138,7 +130,7 @@ class TaskQueueManager:
             logger.warning("submits were still unanswered after %g s", timeout)
         await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
         process.admission.close()
-        if self._max_loop_lag is not None:
+        if self._config.max_loop_lag is not None:
             self._parts.watchdog.close()
         await process.reporter.drain(timeout)
         await self._parts.wakeup.close()
@@ -206,8 +198,8 @@ class TaskQueueManager:
         served = serve(
             config,
             process,
-            patience=self._patience,
-            tick=self._tick,
+            patience=self._config.patience,
+            tick=self._config.tick,
             work=work,
         )
         self._served[config.name] = served
@@ -241,19 +233,19 @@ class TaskQueueManager:
         name: str | None = None,
         task_type: str | None = None,
         **options: Unpack[Options],
-    ) -> Callable[[Callable[P, Any]], TaskFunction[P, Any]]:
+    ) -> TaskDecorator:
         """Decorate a function: registered here, and its calls can be submitted (`await f.submit(...)`).
 
         `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on,
         timeout, at_most_once. None of them: the queue's own.
         """
 
-        def decorate(function: Callable[P, Any]) -> TaskFunction[P, Any]:
+        def decorate(function: Callable[..., Any], /) -> TaskFunction[..., Any]:
             self._registry.register(function, name=name, **options)
             label = str(task_type or getattr(function, "__name__", "task"))
             return TaskFunction(self, function, queue=options.get("queue"), task_type=label)
 
-        return decorate
+        return cast("TaskDecorator", decorate)
 
     # --- submitting
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from kew.domain.errors import InvalidTaskError
 from kew.domain.task import Submission, TaskStatus, check_task_id
 
 MAX_TYPE_BYTES = 256
+TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
 FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
 
 
@@ -54,7 +56,7 @@ class Caller:
         due_at, delay_ms = _due(call)
         return Submission(
             id=task_id,
-            nonce=call.token or next(self._tokens),
+            nonce=next(self._tokens) if call.token is None else _check_token(call),
             task_type=_check_type(call),
             function=name,
             payload=self._encoded(call, name),
@@ -90,6 +92,12 @@ def _check_type(call: Call) -> str:
             call.task_id, f"task_type is printable text of at most {MAX_TYPE_BYTES} bytes"
         )
     return label
+
+
+def _check_token(call: Call) -> str:
+    if not isinstance(call.token, str) or not TOKEN.fullmatch(call.token):
+        raise InvalidTaskError(call.task_id, "_token takes the token of a SubmitUncertainError")
+    return call.token
 
 
 def _due(call: Call) -> tuple[int | None, int]:

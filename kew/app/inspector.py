@@ -11,9 +11,16 @@ from typing import Any
 from kew.app.info import TaskInfo, info_of
 from kew.app.ports import Ambiguous, Codec, Command, QueueStatus, StoreError, TaskStore
 from kew.domain.breaker import BreakerState
-from kew.domain.errors import QueueNotFoundError, StoreUnavailableError, TaskNotFoundError
+from kew.domain.config import check_name
+from kew.domain.errors import (
+    InvalidConfigError,
+    InvalidTaskError,
+    QueueNotFoundError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+)
 from kew.domain.requests import Word
-from kew.domain.task import Task
+from kew.domain.task import Task, check_task_id
 
 TRIES = 3
 
@@ -35,6 +42,22 @@ async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
                 ) from error
 
 
+def known_queue(queue: object) -> str:
+    """The name, if there can be a queue of that name, else `QueueNotFoundError`."""
+    try:
+        return check_name(queue)
+    except InvalidConfigError:
+        raise QueueNotFoundError(str(queue)) from None
+
+
+def _is_id(task_id: object) -> bool:
+    try:
+        check_task_id(task_id)
+    except InvalidTaskError:
+        return False
+    return True
+
+
 class Inspector:
     """Reads the store for people, and carries their requests to it."""
 
@@ -47,7 +70,7 @@ class Inspector:
 
     async def find(self, task_id: str) -> Task:
         """The record. Raises `TaskNotFoundError`."""
-        (task,) = await asked(lambda: self._store.find([task_id]))
+        (task,) = await asked(lambda: self._store.find([task_id])) if _is_id(task_id) else (None,)
         if task is None:
             raise TaskNotFoundError(task_id)
         return task  # type: ignore[no-any-return]  # `asked` carries any answer
@@ -66,6 +89,7 @@ class Inspector:
 
     async def status(self, queue: str) -> QueueStatus:
         """The queue now. Raises `QueueNotFoundError`."""
+        known_queue(queue)
         status: QueueStatus | None = await asked(lambda: self._store.status(queue))
         if status is None:
             raise QueueNotFoundError(queue)
@@ -77,6 +101,7 @@ class Inspector:
 
     async def control(self, queue: str, command: Command) -> None:
         """Carry a command out exactly once, as long as the store answers. Raises `QueueNotFoundError`."""
+        known_queue(queue)
         async with self._one_command:  # sequences must reach the store in order
             number = next(self._sequence)
             word = await asked(

@@ -301,11 +301,11 @@ def _visible(text: str) -> str:
     return "".join(shown)[:MAX_NAME_CHARACTERS]
 
 
-def _checked_trust(trust: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(trust, str):
-        raise InvalidConfigError(f"trust must be a sequence of packages: ({trust!r},)")
+def _checked_trust(trust: object) -> tuple[str, ...]:
+    if isinstance(trust, str) or not isinstance(trust, Sequence):
+        raise InvalidConfigError(f"trust must be a sequence of packages, such as ({trust!r},)")
     for package in trust:
-        if not PACKAGE.fullmatch(package):
+        if not isinstance(package, str) or not PACKAGE.fullmatch(package):
             raise InvalidConfigError(f"trust names packages such as 'myapp', not {package!r}")
     return tuple(trust)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from kew.app.caller import Call, submitted_info
 from kew.app.info import TaskInfo
-from kew.app.inspector import asked
+from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
 from kew.app.process import Process
 from kew.app.submitter import MOST_BYTES, MOST_TASKS, Answer, Outbox, Unanswered
@@ -52,6 +52,7 @@ class Submissions:
 
     async def one(self, queue: str, call: Call) -> TaskInfo:
         """Store one call."""
+        known_queue(queue)
         priority = await self._default_priority(queue)
         submission = self._process.caller.prepare(call, priority)
         now_ms = await self._store(queue, (submission,), ())
@@ -64,6 +65,8 @@ class Submissions:
         plain: Callable[[Any], Callable[..., object]],
     ) -> list[TaskInfo]:
         """Store many calls, in pieces that are all or nothing."""
+        known_queue(queue)
+        _check_batch(tasks)
         priority = await self._default_priority(queue)
         submissions = [self._process.caller.prepare(_call(task, plain), priority) for task in tasks]
         _refuse_twins(submissions)
@@ -94,7 +97,8 @@ class Submissions:
         except Unanswered as error:
             if error.is_ambiguous:
                 raise SubmitUncertainError(first.id, first.nonce, accepted) from error
-            raise StoreUnavailableError(f"task {first.id!r} was not stored: {error}") from error
+            message = f"task {first.id!r} was not stored: {error}"
+            raise StoreUnavailableError(message, accepted) from error
         word = answer.outcome.word
         if word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
             # An earlier sending may yet arrive, when there is room or a queue again.
@@ -133,6 +137,16 @@ class Submissions:
                 redeclare=None,
             )
         return self._remote[queue]
+
+
+def _check_batch(tasks: object) -> None:
+    """A sequence of mappings, else `InvalidTaskError`."""
+    if not isinstance(tasks, Sequence) or isinstance(tasks, str | bytes):
+        raise InvalidTaskError("?", f"a batch is a list of mappings, not {type(tasks).__name__}")
+    for number, task in enumerate(tasks):
+        if not isinstance(task, Mapping):
+            reason = f"entry {number} of the batch is no mapping but {type(task).__name__}"
+            raise InvalidTaskError("?", reason)
 
 
 def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]) -> Call:

@@ -16,7 +16,11 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_WORKERS = 100_000
 MOST_TASKS = 1_000_000_000
 SHORTEST_LEASE = 0.2
-SHORTEST_TTL = 61.0  # longer than a submit is repeated, so that a repeat still meets its record
+SHORTEST_TTL = (
+    61.0  # longer than the longest patience, so that a repeated submit still meets its record
+)
+LONGEST_PATIENCE = 60.0  # seconds for which a submit may be repeated
+LONGEST_TICK = 10.0
 DAY = 24 * 3600.0
 
 
@@ -94,6 +98,23 @@ def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -
             "backoff must be Exponential, Fixed, Linear, Custom or an object with delay(retry, draw), "
             f"not {shown(value)}"
         )
+
+
+@attrs.frozen(kw_only=True)
+class ManagerConfig:
+    """What a manager is told, apart from where its store is. A value that can't be raises `InvalidConfigError`.
+
+    `tick` is well below the time for which a process's presence lasts, which is renewed every few ticks.
+    """
+
+    max_concurrency: int | None = attrs.field(
+        default=None, validator=_Whole(1, MOST_WORKERS, optional=True)
+    )
+    max_loop_lag: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_Seconds(0.001, 1))
+    )
+    patience: float = attrs.field(default=30.0, validator=_Seconds(0, LONGEST_PATIENCE))
+    tick: float = attrs.field(default=4.0, validator=_Seconds(0.001, LONGEST_TICK))
 
 
 @attrs.frozen(kw_only=True)

@@ -92,7 +92,11 @@ class SubmitUncertainError(QueueProcessorError):
 
 
 class StoreUnavailableError(QueueProcessorError):
-    """The store can't be reached, and what was asked was surely not done."""
+    """The store can't be reached, and what was asked was surely not done. `accepted`: ids that are in already."""
+
+    def __init__(self, message: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.accepted = tuple(accepted)
 
 
 class StoreUnsuitableError(TaskQueueError):
