@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from kew.adapters.simulation.faults import Fault
+from kew.adapters.simulation.faults import Fault, Tally
 from kew.adapters.simulation.hosts import Host
+from kew.adapters.simulation.loop import SimulationLoop
+from kew.adapters.simulation.network import Network
+from kew.adapters.simulation.notices import FaultyHub
+from kew.adapters.simulation.plan import Plan
+from kew.adapters.simulation.server import Server
 
 if TYPE_CHECKING:
     from kew.adapters.simulation.world import World
@@ -29,8 +34,39 @@ MEANS: Final = {
 }
 
 
+class Place(Protocol):
+    """Where trouble can be made: hosts with processes, and one store behind a network."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def loop(self) -> SimulationLoop: ...
+    @property
+    def tally(self) -> Tally: ...
+    @property
+    def hosts(self) -> dict[str, Host]: ...
+    @property
+    def server(self) -> Server: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def hub(self) -> FaultyHub: ...
+
+    def meddle(self, host: Host, fault: Fault) -> None:
+        """Kill, stop or stall the process on a host."""
+
+
 async def chaos(world: World) -> None:
     """Make trouble until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        make_trouble(world, group)
+        if Fault.FORGET in world.plan.faults:
+            _begin(world, group, Fault.FORGET, lambda trouble: _forget(world, trouble))
+            group.create_task(_write_down(world), name="chaos-writes")
+
+
+def make_trouble(place: Place, group: asyncio.TaskGroup) -> None:
+    """Begin the streams of everything that any place can suffer."""
     acts: dict[Fault, Callable[[Chaos], None]] = {
         Fault.KILL: lambda trouble: trouble.to_process(Fault.KILL),
         Fault.STOP: lambda trouble: trouble.to_process(Fault.STOP),
@@ -39,21 +75,23 @@ async def chaos(world: World) -> None:
         Fault.STORE_CLOCK: Chaos.jump_store_clock,
         Fault.PARTITION: Chaos.partition,
         Fault.RESTART: Chaos.restart,
-        Fault.FORGET: Chaos.forget,
     }
-    async with asyncio.TaskGroup() as group:
-        for fault, act in acts.items():
-            if fault in world.plan.faults:
-                group.create_task(_stream(world, fault, act), name=f"chaos-{fault}")
-        if Fault.FORGET in world.plan.faults:
-            group.create_task(_write_down(world), name="chaos-writes")
+    for fault, act in acts.items():
+        if fault in place.plan.faults:
+            _begin(place, group, fault, act)
 
 
-async def _stream(world: World, fault: Fault, act: Callable[[Chaos], None]) -> None:
-    random = world.plan.random(f"chaos:{fault}")
-    trouble = Chaos(world, random)
+def _begin(
+    place: Place, group: asyncio.TaskGroup, fault: Fault, act: Callable[[Chaos], None]
+) -> None:
+    group.create_task(_stream(place, fault, act), name=f"chaos-{fault}")
+
+
+async def _stream(place: Place, fault: Fault, act: Callable[[Chaos], None]) -> None:
+    random = place.plan.random(f"chaos:{fault}")
+    trouble = Chaos(place, random)
     while True:
-        await asyncio.sleep(random.expovariate(world.plan.rate / MEANS[fault]))
+        await asyncio.sleep(random.expovariate(place.plan.rate / MEANS[fault]))
         act(trouble)
 
 
@@ -66,57 +104,58 @@ async def _write_down(world: World) -> None:
 class Chaos:
     """What can happen of itself."""
 
-    def __init__(self, world: World, random: Random) -> None:
-        self._world = world
-        self._random = random
+    def __init__(self, place: Place, random: Random) -> None:
+        self._place = place
+        self.random = random
 
     def _host(self) -> Host:
-        return self._random.choice(list(self._world.hosts.values()))
+        return self.random.choice(list(self._place.hosts.values()))
 
     def to_process(self, fault: Fault) -> None:
         """Kill, stop or stall a process."""
-        self._world.tally.add(fault)
-        self._world.meddle(self._host(), fault)
+        self._place.tally.add(fault)
+        self._place.meddle(self._host(), fault)
 
     def jump_clock(self) -> None:
         """A process's wall clock goes wrong."""
         host = self._host()
-        host.skew_s += self._random.choice((-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0))
+        host.skew_s += self.random.choice((-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0))
         if host.process is not None:
             host.process.skew_s = host.skew_s
-        self._world.tally.add(Fault.CLOCK)
-        self._world.loop.note(host, f"has a clock {host.skew_s:g} s ahead")
+        self._place.tally.add(Fault.CLOCK)
+        self._place.loop.note(host, f"has a clock {host.skew_s:g} s ahead")
 
     def jump_store_clock(self) -> None:
         """The store's clock is put right: a little back, which it hides, or further, which it follows."""
-        jump = self._random.choice((-5.0, -0.5, -0.1, 0.3, 2.0))
-        self._world.server.clock.ahead_s += jump
-        self._world.tally.add(Fault.STORE_CLOCK)
-        self._world.loop.note(f"the store's clock jumps by {jump:g} s")
+        jump = self.random.choice((-5.0, -0.5, -0.1, 0.3, 2.0))
+        self._place.server.clock.ahead_s += jump
+        self._place.tally.add(Fault.STORE_CLOCK)
+        self._place.loop.note(f"the store's clock jumps by {jump:g} s")
 
     def partition(self) -> None:
         """A process and the store don't reach each other."""
-        host, seconds = self._host(), 25.0 * self._random.random()
-        host.partitioned_until = max(host.partitioned_until, self._world.loop.time() + seconds)
-        host.resets = self._random.random() < 0.3
-        self._world.loop.note(host, f"is cut off for {seconds:.3f} s")
+        host, seconds = self._host(), 25.0 * self.random.random()
+        host.partitioned_until = max(host.partitioned_until, self._place.loop.time() + seconds)
+        host.resets = self.random.random() < 0.3
+        self._place.loop.note(host, f"is cut off for {seconds:.3f} s")
 
     def restart(self) -> None:
         """The store restarts with all that it had written, and without subscribers."""
-        self._go_down(5.0 * self._random.random())
+        self.go_down(5.0 * self.random.random())
 
-    def forget(self) -> None:
-        """The store restarts without its last writes."""
-        world = self._world
-        since = world.server.forget(world.loop.time() - UNSYNCED * self._random.random())
-        if since is not None:
-            world.tally.add(Fault.FORGET)
-            world.facts.forgot(since, world.server.namespace.records)
-            world.witness.forgot()
-        self._go_down(1.0 + 4.0 * self._random.random())
+    def go_down(self, seconds: float) -> None:
+        """The store answers nobody for so long."""
+        place = self._place
+        place.network.down_until = place.loop.time() + seconds
+        place.hub.interrupt(place.network.down_until)
+        place.loop.note(f"the store is down for {seconds:.3f} s")
 
-    def _go_down(self, seconds: float) -> None:
-        world = self._world
-        world.network.down_until = world.loop.time() + seconds
-        world.hub.interrupt(world.network.down_until)
-        world.loop.note(f"the store is down for {seconds:.3f} s")
+
+def _forget(world: World, trouble: Chaos) -> None:
+    """The store restarts without its last writes."""
+    since = world.server.forget(world.loop.time() - UNSYNCED * trouble.random.random())
+    if since is not None:
+        world.tally.add(Fault.FORGET)
+        world.facts.forgot(since, world.server.namespace.records)
+        world.witness.forgot()
+    trouble.go_down(1.0 + 4.0 * trouble.random.random())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from kew.adapters.simulation.hosts import Host
-from kew.adapters.simulation.network import Network
 from kew.adapters.simulation.notices import FaultyHub
 from kew.app.ports import (
     Command,
@@ -28,10 +27,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Carrier(Protocol):
+    """What takes a call of the port to the store and brings the reply back: a `Network`, say."""
+
+    async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
+        """The store's reply. Raises `Ambiguous` or `Refused`."""
+
+
 class FaultyStore(TaskStore):
     """The store, seen through the network."""
 
-    def __init__(self, host: Host, network: Network) -> None:
+    def __init__(self, host: Host, network: Carrier) -> None:
         self._host = host
         self._network = network
 
