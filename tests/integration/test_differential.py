@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from kew.adapters.memory.store import MemoryStore
+from kew.domain.config import Settings
 from tests.conftest import VERSIONS
-from tests.support.operations import KINDS, Operations
+from tests.support.operations import HOUR_MS, KINDS, Operation, Operations
 from tests.support.redis_source import RedisPool
-from tests.support.scene import SteppedClock
+from tests.support.scene import SteppedClock, group
 from tests.support.stores import raw_client, redis_scene
 from tests.support.twins import Twins
 
@@ -101,6 +102,15 @@ def expected() -> list[str]:
     return kinds + [f"{kind}: {word}" for kind, words in ANSWERS.items() for word in words]
 
 
+OFTEN_DRAWN = (*KINDS, *("submit", "claim", "claim", "settle", "advance") * 4)
+BEGINNING = (
+    Operation("declare", ("a", Settings(max_workers=2, breaker_failures=2, breaker_reset_ms=500))),
+    Operation("announce", ("a", "w0", ("f", "g"), HOUR_MS)),
+    Operation("announce", ("a", "w1", ("f", "g"), HOUR_MS)),
+    Operation("submit", ("a", tuple(group(f"first {n}", f"second {n}") for n in range(3)), None)),
+)
+
+
 class Machine(RuleBasedStateMachine):
     """The same, one step at a time, with everything compared after each."""
 
@@ -117,10 +127,11 @@ class Machine(RuleBasedStateMachine):
         await client.flushdb()
         await client.aclose()
         made = await self.stack.enter_async_context(twins(self.url, Random(0), "this example"))
-        await made.step(made.operations.of("declare"))
+        for operation in BEGINNING:
+            await made.step(operation)
         return made
 
-    @rule(kind=st.sampled_from(KINDS), random=st.randoms(use_true_random=False))
+    @rule(kind=st.sampled_from(OFTEN_DRAWN), random=st.randoms(use_true_random=False))
     def operate(self, kind: str, random: Random) -> None:
         self.runner.run(self._operate(kind, random))
 
@@ -140,8 +151,8 @@ class Machine(RuleBasedStateMachine):
 def test_no_short_sequence_of_operations_tells_the_stores_apart(redis_url: str):
     Machine.url = redis_url
     rules: Any = settings(
-        max_examples=40,
-        stateful_step_count=30,
+        max_examples=60,
+        stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
