@@ -1,0 +1,377 @@
+"""What is Redis' own: scripts that vanish, full memory, rights, connections, other programs' keys, costs."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
+from kew.app.ports import Ambiguous, Notice, Refused, Resumed, StoreError, TaskEnded
+from kew.domain.config import Settings
+from kew.domain.errors import StoreUnsuitableError
+from kew.domain.events import Succeeded
+from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
+from kew.domain.task import Submission, TaskStatus
+from tests.conftest import PrivateRedis
+from tests.support.redis_process import connect as plain_client
+from tests.support.redis_process import free_port
+
+Q = "orders"
+SETTINGS = Settings(max_workers=100, max_size=1_000_000)
+
+
+def call(task_id: str, payload: bytes = b"", **options: Any) -> Submission:
+    return Submission(
+        id=task_id,
+        nonce=f"n{task_id}",
+        task_type="mail",
+        function="shop:send",
+        payload=payload,
+        priority=2,
+        **options,
+    )
+
+
+def group(*calls: Submission) -> list[Group]:
+    return [Group(submissions=calls)]
+
+
+def request(sequence: int, want: int = 1, incarnation: str = "w1") -> ClaimRequest:
+    return ClaimRequest(
+        incarnation=incarnation, lane=0, sequence=sequence, want=want, lease_ms=15_000
+    )
+
+
+def succeeded(grant: Grant | None) -> list[Settlement]:
+    assert grant is not None
+    return [
+        Settlement(task_id=task.id, lease=task.lease, event=Succeeded(b"ok"))
+        for task in grant.tasks
+    ]
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **options: Any) -> AsyncIterator[RedisStore]:
+    """A store with a queue and a process that serves it."""
+    store = RedisStore(address(url, **options))
+    try:
+        await store.open()
+        await store.declare(Q, SETTINGS)
+        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        yield store
+    finally:
+        await store.close()
+
+
+# --- scripts
+
+
+async def test_flushed_scripts_are_given_again(clean_redis_url: str):
+    async with opened(clean_redis_url) as store:
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            client.script_flush()
+            await store.submit(Q, group(call("a")))
+            client.script_flush()
+            grant = await store.claim(Q, request(1))
+            client.script_flush()
+            settled = await store.settle(Q, succeeded(grant))
+    assert [outcome.word for outcome in settled.outcomes] == [Word.DONE]
+
+
+async def test_a_restarted_redis_is_used_again(private_redis: PrivateRedis):
+    server = private_redis(appendonly="yes")
+    async with opened(server.url) as store:
+        await store.submit(Q, group(call("a")))
+        server.kill()
+        with pytest.raises(StoreError):
+            await store.claim(Q, request(1))
+        server.start()
+        grant = await store.claim(Q, request(1))
+    assert [task.id for task in grant.tasks] == ["a"]
+
+
+# --- memory
+
+
+async def test_a_full_redis_refuses_tasks_and_lets_the_queue_drain(private_redis: PrivateRedis):
+    server = private_redis(maxmemory="8mb", maxmemory_policy="noeviction")
+    async with opened(server.url) as store:
+        accepted = await fill(store)
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.config_set("maxmemory", "1mb")
+        with pytest.raises(Refused, match=r"maxmemory"):
+            await store.submit(Q, group(call("late")))
+        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        grant, sequence, done = await store.claim(Q, request(1, want=20)), 1, 0
+        while grant.tasks:
+            refs = [LeaseRef(task.id, task.lease) for task in grant.tasks]
+            assert set(await store.extend(Q, refs, 15_000)) == {Word.DONE}
+            done, sequence = done + len(grant.tasks), sequence + 1
+            settled = await store.settle(Q, succeeded(grant), request(sequence, want=20))
+            assert settled.grant is not None
+            grant = settled.grant
+        assert done == accepted
+        await store.sweep(Q, 100)
+        await store.depart(Q, "w1")
+
+
+async def fill(store: RedisStore) -> int:
+    for n in range(100):
+        await store.submit(Q, group(call(f"t{n}", b"x" * 10_000)))
+    return 100
+
+
+async def test_a_waiting_task_of_20_bytes_costs_less_than_300_bytes(private_redis: PrivateRedis):
+    server = private_redis()
+    tasks = 10_000
+    async with opened(server.url) as store:
+        with contextlib.closing(plain_client(server.url)) as client:
+            before = client.info("memory")["used_memory"]
+            for first in range(0, tasks, 1000):
+                calls = [call(f"task-{n:011d}", b"x" * 24) for n in range(first, first + 1000)]
+                await store.submit(Q, group(*calls))
+            await store.close()  # what connections buffer is no task's
+            after = client.info("memory")["used_memory"]
+    assert (after - before) / tasks < 300
+
+
+# --- rights
+
+
+async def test_the_documented_rights_are_enough_and_reach_nothing_else(
+    private_redis: PrivateRedis,
+):
+    page = Path(__file__).parents[2] / "docs" / "redis.md"
+    line = re.search(r"^ACL SETUSER kew on >PASSWORD (.*)$", page.read_text(), re.MULTILINE)
+    assert line is not None
+    server = private_redis()
+    with contextlib.closing(plain_client(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "kew", "on", ">s3cret", *line[1].split())
+        client.set("other:key", "mine")
+    url = server.url.replace("redis://", "redis://kew:s3cret@")
+    async with opened(url) as store:
+        await use_everything(store, url)
+    store = RedisStore(address(url), "other")
+    with pytest.raises(StoreError):
+        await store.declare(Q, SETTINGS)
+    await store.close()
+
+
+async def use_everything(store: RedisStore, url: str) -> None:
+    """Each operation once, and the paths of a shelf, a deferral and a wake-up."""
+    from kew.app.ports import Command
+
+    wakeup, told = RedisWakeup(address(url)), asyncio.Event()
+    await wakeup.listen("w1", lambda notice: told.set())
+    strange = call("strange")
+    strange = Submission(
+        **{
+            **{n: getattr(strange, n) for n in ("nonce", "task_type", "payload", "priority")},
+            "id": "strange",
+            "function": "nobody:knows",
+        }
+    )
+    await store.submit(Q, group(call("a"), call("b", delay_ms=60_000), strange, call("c")))
+    grant = await store.claim(Q, request(1, want=2))
+    assert [task.id for task in grant.tasks] == ["a", "c"]
+    assert await store.watch(Q, ["a"], "w1")
+    assert len(await store.running(Q)) == 2
+    await store.settle(Q, succeeded(grant), request(2))
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert await store.cancel(Q, "b", None) is Word.DONE
+    assert await store.cancel(Q, "strange", None) is Word.DONE
+    assert await store.replay(Q, "b", None) is Word.DONE
+    assert await store.control(Q, Command.PAUSE, "w1", 1) is Word.DONE
+    assert (await store.find(["a"]))[0] is not None
+    assert await store.status(Q) is not None
+    assert await store.settings(Q) == (SETTINGS, 1)
+    assert await store.queues() == [Q]
+    await store.peek(Q)
+    await store.sweep(Q, 10)
+    await store.depart(Q, "w1")
+    await store.purge(Q)
+    await wakeup.close()
+
+
+# --- other programs
+
+
+async def test_purging_leaves_no_key_of_kew_and_every_other(clean_redis_url: str):
+    with contextlib.closing(plain_client(clean_redis_url)) as client:
+        others = {"kewpie:tasks": "1", "kew:other": "2", "orders": "3", "{orders}:state": "4"}
+        client.mset(others)
+        async with opened(clean_redis_url) as store:
+            await store.submit(Q, group(*(call(f"t{n}") for n in range(500))))
+            await store.submit(Q, group(call("later", delay_ms=60_000)))
+            grant = await store.claim(Q, request(1, want=3))
+            await store.settle(Q, succeeded(grant), request(2, want=2))
+            await store.declare("second", SETTINGS)
+            await store.submit("second", group(call("kept")))
+            await store.purge(Q)
+            kept = await store.find(["t0", "t400", "later", "kept"])
+            await store.purge("second")
+        assert [task and task.id for task in kept] == [None, None, None, "kept"]
+        keys: Any = client.keys("*")
+        assert {key.decode() for key in keys} == set(others)
+
+
+async def test_namespaces_do_not_meet(clean_redis_url: str):
+    store, wakeup = connect(clean_redis_url, "other")
+    async with opened(clean_redis_url) as first:
+        await first.submit(Q, group(call("a")))
+        await store.open()
+        assert await store.queues() == []
+        assert await store.find(["a"]) == [None]
+    await store.close()
+    await wakeup.close()
+
+
+# --- connections
+
+
+async def test_an_unanswered_call_is_ambiguous_and_its_connection_is_not_used_again(
+    private_redis: PrivateRedis,
+):
+    server = private_redis()
+    async with opened(server.url, timeout=0.3) as store:
+        await store.submit(Q, group(call("a"), call("b")))
+        server.freeze()
+        with pytest.raises(Ambiguous, match="no answer"):
+            await store.claim(Q, request(1))
+        server.thaw()
+        assert [task.id for task in (await store.claim(Q, request(1))).tasks] == ["a"]
+        assert (await store.find(["a"]))[0] is not None
+
+
+async def test_a_cancelled_call_leaves_no_reply_for_the_next_one(clean_redis_url: str):
+    async with opened(clean_redis_url) as store:
+        for n in range(50):
+            doomed = asyncio.create_task(store.submit(Q, group(call(f"x{n}"))))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            doomed.cancel()
+            (found,) = await store.find([f"absent{n}"])
+            assert found is None
+            with contextlib.suppress(asyncio.CancelledError):
+                await doomed
+
+
+async def test_an_unreachable_redis_refuses(private_redis: PrivateRedis):
+    server = private_redis()
+    async with opened(server.url) as store:
+        server.kill()
+        await asyncio.sleep(0.1)
+        with pytest.raises(Refused):
+            await store.submit(Q, group(call("a")))
+
+
+async def test_heartbeats_have_a_connection_of_their_own(clean_redis_url: str):
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("a")))
+        (task,) = (await store.claim(Q, request(1))).tasks
+        crowd = [asyncio.create_task(store.find(["a"])) for _ in range(2_000)]
+        await asyncio.sleep(0)
+        words = await store.extend(Q, [LeaseRef(task.id, task.lease)], 15_000)
+        assert not all(one.done() for one in crowd)
+        await asyncio.gather(*crowd)
+    assert words == [Word.DONE]
+
+
+async def test_a_lost_subscription_stands_again_and_says_so(private_redis: PrivateRedis):
+    server = private_redis()
+    async with opened(server.url) as store:
+        wakeup, notices = RedisWakeup(address(server.url)), asyncio.Queue[Notice]()
+        await wakeup.listen("w1", notices.put_nowait)
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(5):
+            assert await notices.get() == Resumed()
+        await store.submit(Q, group(call("a")))
+        await store.watch(Q, ["a"], "w1")
+        await store.cancel(Q, "a", None)
+        async with asyncio.timeout(5):
+            assert await notices.get() == TaskEnded("a")
+        await wakeup.close()
+
+
+async def test_a_cluster_node_is_refused(private_redis: PrivateRedis):
+    server = private_redis(cluster_enabled="yes", cluster_port=free_port())
+    store = RedisStore(address(server.url))
+    with pytest.raises(StoreUnsuitableError, match="Cluster"):
+        await store.open()
+    await store.close()
+
+
+# --- what an operation costs
+
+
+Operation = Callable[[RedisStore], Awaitable[object]]
+COSTS: list[tuple[str, Operation, int]] = [
+    ("peek", lambda store: store.peek(Q), 1),
+    ("announce", lambda store: store.announce(Q, "w1", ["shop:send"], 600_000), 3),
+    ("sweep", lambda store: store.sweep(Q, 100), 6),
+    ("submit", lambda store: store.submit(Q, group(call("new"))), 8),
+    ("submit 100", lambda store: store.submit(Q, group(*hundred("n"))), 8),
+    ("claim 50", lambda store: store.claim(Q, request(2, want=50)), 18),
+    ("find", lambda store: store.find(["waiting9"]), 3),
+]
+
+
+def hundred(prefix: str) -> list[Submission]:
+    return [call(f"{prefix}{n}") for n in range(100)]
+
+
+@pytest.mark.parametrize(("name", "operate", "most"), COSTS, ids=[name for name, *_ in COSTS])
+async def test_an_operation_costs_few_commands_as_redis_counts_them(
+    private_redis: PrivateRedis, name: str, operate: Operation, most: int
+):
+    server = private_redis()
+    async with opened(server.url) as store:
+        await operate(store)  # the script is there
+        await store.purge(Q)
+        await store.declare(Q, SETTINGS)
+        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        await store.submit(Q, group(*hundred("waiting")))
+        await store.claim(Q, request(1))
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.config_resetstat()
+            await operate(store)
+            counted = commands(client)
+    assert sum(counted.values()) <= most, counted
+
+
+def commands(client: Any) -> dict[str, int]:
+    """How often each command ran since the counts were reset, in scripts and out of them."""
+    stats = client.info("commandstats").items()
+    return {key: of["calls"] for key, of in stats if key != "cmdstat_config|resetstat"}
+
+
+async def test_settling_fifty_and_claiming_fifty_costs_as_many_commands_as_one(
+    private_redis: PrivateRedis,
+):
+    server = private_redis()
+    async with opened(server.url) as store:
+        await store.submit(Q, group(*hundred("a")))
+        grant = await store.claim(Q, request(1, want=1))
+        counts = []
+        with contextlib.closing(plain_client(server.url)) as client:
+            for sequence, want in ((2, 45), (3, 45)):
+                client.config_resetstat()
+                settled = await store.settle(Q, succeeded(grant), request(sequence, want=want))
+                counts.append(sum(commands(client).values()))
+                assert settled.grant is not None
+                grant = settled.grant
+    assert len(grant.tasks) == 45
+    assert counts[1] <= counts[0] <= 24
+    (found,) = [task for task in await _found(server.url, "a0") if task]
+    assert found.status is TaskStatus.COMPLETED
+
+
+async def _found(url: str, task_id: str) -> Any:
+    async with opened(url) as store:
+        return await store.find([task_id])
