@@ -148,10 +148,11 @@ class Machine(RuleBasedStateMachine):
         self.runner.close()
 
 
+@pytest.mark.timeout(600)  # shrinking takes its time
 def test_no_short_sequence_of_operations_tells_the_stores_apart(redis_url: str):
     Machine.url = redis_url
     rules: Any = settings(
-        max_examples=60,
+        max_examples=40,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
