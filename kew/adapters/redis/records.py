@@ -35,6 +35,8 @@ STATUS: Final = {
     "r": TaskStatus.RETRY,
     "x": TaskStatus.CANCELLED,
 }
+PRIORITY: Final = {"1": 1, "2": 2, "3": 3}
+UNTOUCHED: Final = "0,0,0,0,0,0,0,-,-,0,0,-"  # the history that `-` stands for
 NOT_PLAIN = re.compile(r"[\x00-\x20%]")
 INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Label = tuple[str, int | None, int, int | None, int | None, int | None]
@@ -102,51 +104,12 @@ def _read_label(label: bytes) -> Label:
 
 
 def read(task_id: str, raw: bytes, lease_until: int) -> Task:
-    """The task of a record."""
+    """The task of a record. Every claimed task passes here: one dictionary, and nothing is checked a second time."""
     head, _, body = raw.partition(b"\n")
-    fields = head.decode().split(" ")
-    status, queue, ticket, queued, offset, history, priority, nonce, function, label, payload = (
-        fields
-    )
-    label_end = int(label)
-    payload_end = label_end + int(payload)
-    queued_at = int(queued)
-    outcome = body[payload_end:]
-    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
-        body[:label_end]
-    )
-    call = Submission(
-        id=task_id,
-        nonce=from_field(nonce) if "%" in nonce else nonce,
-        task_type=task_type,
-        function=from_field(function) if "%" in function else function,
-        payload=body[label_end:payload_end],
-        priority=int(priority[0]),
-        due_at=due_at,
-        delay_ms=delay_ms,
-        at_most_once=len(priority) > 1,
-        max_retries=max_retries,
-        retry_delay_ms=retry_delay_ms,
-        timeout_ms=timeout_ms,
-    )
-    is_result = status == "c"
-    changed = {
-        "call": call,
-        "queue": queue,
-        "status": STATUS[status],
-        "ready_at": queued_at + int(offset),
-        "ticket": int(ticket),
-        "queued_at": queued_at,
-        "lease_until": lease_until,
-        "result": outcome if is_result else b"",
-        "error": "" if is_result else outcome.decode(),
-    }
-    if history != "-":
-        changed.update(_read_history(history))
-    return UNTOUCHED.moved(**changed)
-
-
-def _read_history(history: str) -> dict[str, object]:
+    status, queue, ticket, queued, offset, history, *rest = head.decode().split(" ")
+    call, outcome = _read_call(task_id, body, *rest)
+    if history == "-":
+        history = UNTOUCHED
     (
         attempt,
         failures,
@@ -161,30 +124,58 @@ def _read_history(history: str) -> dict[str, object]:
         expires,
         who,
     ) = history.split(",")
-    return {
-        "attempt": int(attempt),
-        "failures": int(failures),
-        "losses": int(losses),
-        "cancel_requested": cancel == "1",
-        "token": int(token),
-        "epoch": int(epoch),
-        "started_at": int(started),
-        "lease": "" if lease == "-" else lease,
-        "settled": "" if settled == "-" else settled,
-        "ended_at": int(ended),
-        "expires_at": int(expires),
-        "watchers": () if who == "-" else tuple(who.split(";")),
-    }
+    queued_at = int(queued)
+    return Task.restored(
+        {
+            "call": call,
+            "queue": queue,
+            "status": STATUS[status],
+            "ready_at": queued_at + int(offset),
+            "ticket": int(ticket),
+            "queued_at": queued_at,
+            "attempt": int(attempt),
+            "failures": int(failures),
+            "losses": int(losses),
+            "lease": "" if lease == "-" else lease,
+            "lease_until": lease_until,
+            "token": int(token),
+            "epoch": int(epoch),
+            "started_at": int(started),
+            "cancel_requested": cancel == "1",
+            "settled": "" if settled == "-" else settled,
+            "ended_at": int(ended),
+            "expires_at": int(expires),
+            "result": outcome if status == "c" else b"",
+            "error": "" if status == "c" else outcome.decode(),
+            "watchers": () if who == "-" else tuple(who.split(";")),
+        }
+    )
 
 
-UNTOUCHED: Final = Task(
-    call=Submission(id="none", nonce="", task_type="", function="", payload=b"", priority=2),
-    queue="",
-    status=TaskStatus.QUEUED,
-    ready_at=0,
-    ticket=0,
-    queued_at=0,
-)  # what a record doesn't say
+def _read_call(
+    task_id: str, body: bytes, priority: str, nonce: str, function: str, label: str, payload: str
+) -> tuple[Submission, bytes]:
+    """What was submitted, and the outcome that follows it."""
+    label_end = int(label)
+    payload_end = label_end + int(payload)
+    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
+        body[:label_end]
+    )
+    call = Submission(
+        id=task_id,
+        nonce=from_field(nonce) if "%" in nonce else nonce,
+        task_type=task_type,
+        function=from_field(function) if "%" in function else function,
+        payload=body[label_end:payload_end],
+        priority=PRIORITY[priority[0]],
+        due_at=due_at,
+        delay_ms=delay_ms,
+        at_most_once=len(priority) > 1,
+        max_retries=max_retries,
+        retry_delay_ms=retry_delay_ms,
+        timeout_ms=timeout_ms,
+    )
+    return call, body[payload_end:]
 
 
 def is_running(raw: bytes) -> bool:
