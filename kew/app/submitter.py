@@ -135,7 +135,10 @@ class Outbox:
         submitted, is_certain = await self._send(groups)
         forgotten = all(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes)
         if forgotten and self._redeclare is not None:
-            await self._redeclare()  # this process declared the queue, and the store lost it
+            try:
+                await self._redeclare()  # this process declared the queue, and the store lost it
+            except StoreError as error:
+                raise Unanswered(error, is_ambiguous=not is_certain) from error
             submitted, is_certain = await self._send(groups)
         return submitted, is_certain
 
