@@ -1,0 +1,224 @@
+"""`SimulatedManager`: a `TaskQueueManager` on simulated time, with what only a test may ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypedDict, TypeVar, Unpack
+
+import attrs
+
+from kew.adapters.simulation.server import Server
+from kew.app.hooks import FailHook, TaskHook
+from kew.app.info import TaskInfo
+from kew.app.maintainer import TICK
+from kew.app.naming import natural_name, qualname_of
+from kew.app.ports import Threads
+from kew.app.registry import Options
+from kew.bootstrap import Parts
+from kew.compat import override
+from kew.domain.config import QueueConfig
+from kew.domain.task import PINNED
+from kew.handles import TaskDecorator, TaskFunction
+from kew.manager import TaskQueueManager
+from kew.queues import Queue
+from kew.testing.draining import Changes, drained
+
+T = TypeVar("T")
+App = Callable[["SimulatedManager"], object]
+"""What a program does at its start with its manager: create queues, register functions. Plain or async."""
+
+YEAR: Final = timedelta(days=366)
+INSTANT: Final = 1e-6  # simulated seconds, in which all that takes no time has happened
+LONGEST_HOOK: Final = 3600.0
+OPTIONS: Final = tuple(Options.__annotations__)
+
+CURRENT: ContextVar[SimulatedManager] = ContextVar("kew_simulated_manager")
+
+
+class ManagerOptions(TypedDict, total=False):
+    """What `TaskQueueManager` may be told beside its store."""
+
+    on_task_start: TaskHook
+    on_task_complete: TaskHook
+    on_task_fail: FailHook
+    max_concurrency: int
+    trust: Sequence[str]
+
+
+class SimulatedClock:
+    """The clock of the simulated world, which is the store's."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def now(self) -> datetime:
+        """Simulated wall-clock time, aware, in UTC, to the millisecond; for `_defer_until` and for comparing."""
+        return datetime.fromtimestamp(self._server.clock.now_ms() / 1000, UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """One failed attempt: the task as it was after it, and the very exception that it raised."""
+
+    task: TaskInfo
+    error: BaseException
+
+
+class InstantThreads(Threads):
+    """Plain functions run inline and take no time."""
+
+    @override
+    def run(self, call: Callable[[], object]) -> Awaitable[object]:
+        return _soon(call)
+
+
+async def _soon(call: Callable[[], object]) -> object:
+    return call()
+
+
+class SimulatedManager(TaskQueueManager):
+    """A manager whose time passes only when nothing else is left to do.
+
+    Beside all that a manager does: `drain()`, `advance()`, `clock`, `failures`, `tasks()`. A function
+    that is registered here has a name that is the same in every simulated process, also where it
+    stands inside another function, as tests' functions do.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        server: Server,
+        changes: Changes,
+        *,
+        works: bool = True,
+        tick: float = TICK,
+        options: ManagerOptions | None = None,
+    ) -> None:
+        given: ManagerOptions = options or {}
+        super().__init__(
+            parts=parts,
+            on_task_start=given.get("on_task_start"),
+            on_task_complete=given.get("on_task_complete"),
+            on_task_fail=self._failed,
+            max_concurrency=given.get("max_concurrency"),
+            trust=given.get("trust", ()),
+        )
+        with attrs.validators.disabled():  # idle days must cost nothing: longer than is wise else
+            self._config = attrs.evolve(self._config, tick=tick)
+        self._told = given.get("on_task_fail")
+        self._server = server
+        self._changes = changes
+        self._works = works
+        self._instant = -1.0
+        self._given: dict[str, object] = {}
+        self.clock = SimulatedClock(server)
+        self.failures: list[Failure] = []
+
+    # --- time
+
+    async def drain(self, within: float | timedelta = YEAR) -> None:
+        """Let simulated time pass until every task of the store has ended.
+
+        `within`: at most so much of it (seconds or a timedelta). Raises `NotDrainedError`, which says
+        what is left and why: at once where nothing can move by itself (a paused queue, a function that
+        no process knows, a due time that is too far away), else when the time is up.
+        """
+        await drained(self._server, self._changes, seconds_of(within))
+        await asyncio.sleep(INSTANT)
+        if self._process is not None:
+            await self._process.reporter.drain(LONGEST_HOOK)
+
+    async def advance(self, by: float | timedelta) -> None:
+        """Let so much simulated time pass (seconds or a timedelta), and all happen that is due by its end."""
+        seconds = seconds_of(by)
+        if not seconds >= 0:
+            raise ValueError(f"time goes forwards: advance by 0 or more, not {by!r}")
+        now = asyncio.get_running_loop().time()
+        is_on_time = self._instant <= now < self._instant + 2 * INSTANT
+        self._instant = (self._instant if is_on_time else now) + seconds
+        await asyncio.sleep(max(0.0, self._instant - now))
+        await asyncio.sleep(INSTANT)
+
+    # --- looking
+
+    def tasks(self) -> dict[str, TaskInfo]:
+        """Every task of the store by its id, in the order of submitting; no process is asked."""
+        records = sorted(self._server.namespace.records.values(), key=lambda task: task.ticket)
+        return {task.id: self.info_of(task) for task in records}
+
+    async def _failed(self, info: TaskInfo, error: BaseException) -> None:
+        self.failures.append(Failure(task=info, error=error))
+        if self._told is not None:
+            await maybe_await(self._told(info, error))
+
+    # --- what differs from a manager of the real world
+
+    @override
+    async def create_queue(
+        self,
+        config: QueueConfig,
+        *,
+        work: bool = True,
+        functions: Sequence[Callable[..., object]] = (),
+    ) -> Queue:
+        for function in functions:
+            self.register(function)
+        return await super().create_queue(config, work=work and self._works)
+
+    @override
+    def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
+        function = plain(function)
+        return super().register(function, name=name or self._durable_name(function))
+
+    @override
+    def task(
+        self, *, name: str | None = None, task_type: str | None = None, **options: Unpack[Options]
+    ) -> TaskDecorator:
+        known = super().task
+
+        def decorate(function: Callable[..., Any], /) -> Any:
+            durable = name or self._durable_name(function)
+            return known(name=durable, task_type=task_type, **options)(function)
+
+        return decorate
+
+    def adopt(self, manager: TaskQueueManager) -> None:
+        """Register what is registered in another manager, options and all."""
+        registry = manager._registry
+        for name in registry.names():
+            known = registry.resolve(name)
+            given = {option: getattr(known, option) for option in OPTIONS}
+            options: Any = {option: value for option, value in given.items() if value is not None}
+            own = self._durable_name(known.function) if name.startswith(PINNED) else name
+            self._registry.register(known.function, name=own, **options)
+
+    def _durable_name(self, function: Callable[..., object]) -> str | None:
+        """A name for a function that has none of its own; a second one of one place gets a number."""
+        if natural_name(function) is not None:
+            return None
+        text = f"{getattr(function, '__module__', None)}:{qualname_of(function)}"
+        base = "".join(one if one.isprintable() and one != " " else "_" for one in text)[-200:]
+        number, name = 1, base
+        while self._given.setdefault(name, function) is not function:
+            number += 1
+            name = f"{base}#{number}"
+        return name
+
+
+def plain(function: Any) -> Callable[..., Any]:
+    """The function itself where a decorated one was given."""
+    return function.function if isinstance(function, TaskFunction) else function
+
+
+def seconds_of(time: float | timedelta) -> float:
+    """Seconds, from either."""
+    return time.total_seconds() if isinstance(time, timedelta) else float(time)
+
+
+async def maybe_await(value: object) -> object:
+    """The value, awaited where it can be."""
+    return await value if inspect.isawaitable(value) else value
