@@ -55,10 +55,14 @@ class LoopLag:
 
 
 class Admission:
-    """Starts the runs of one process; `max_lag` None starts everything at once."""
+    """Starts the runs of one process; `max_lag` None starts everything at once.
+
+    `has_runs` tells whether any run goes on: the lag is measured as long.
+    """
 
     def __init__(self, max_lag: float | None = None) -> None:
         self.lag = LoopLag()
+        self.has_runs: Callable[[], bool] = lambda: False
         self._max_lag = max_lag
         self._waiting: deque[tuple[Callable[[Run], None], Run]] = deque()
         self._slice = 8
@@ -79,7 +83,7 @@ class Admission:
             self._pump(self._max_lag)
 
     def _is_busy(self) -> bool:
-        return self._is_pumping
+        return self._is_pumping or self.has_runs()
 
     def _pump(self, max_lag: float) -> None:
         loop = asyncio.get_running_loop()

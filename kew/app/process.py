@@ -69,6 +69,7 @@ class Process:
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}
+        self.admission.has_runs = self.has_runs
         self._pid = os.getpid()
 
     def check(self) -> None:
@@ -78,6 +79,10 @@ class Process:
                 "this manager was initialized in another process (fork); "
                 "create and initialize a TaskQueueManager in each process"
             )
+
+    def has_runs(self) -> bool:
+        """Something runs in this process, or is about to."""
+        return any(worker.load() for worker in self.workers.values())
 
     async def listen(self) -> None:
         """Begin to be told by the store."""

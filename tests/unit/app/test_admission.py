@@ -1,0 +1,115 @@
+"""The polite host: how many granted runs may start in one turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from kew.app.admission import LARGEST_SLICE, Admission, LoopLag
+from kew.app.runs import Run
+from kew.domain.task import Submission, Task, TaskStatus
+
+
+class WorkedLoop(asyncio.SelectorEventLoop):
+    """A loop whose time also passes by the work that the test says was done."""
+
+    worked = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.worked
+
+
+def some_run(number: int) -> Run:
+    call = Submission(
+        id=str(number), nonce="n", task_type="t", function="m:f", payload=b"", priority=2
+    )
+    task = Task(
+        call=call, queue="q", status=TaskStatus.PROCESSING, ready_at=0, ticket=number, queued_at=0
+    )
+    return Run(task, fence_at=1e12)
+
+
+def starts_per_turn(count: int, *, max_lag: float | None, work: float) -> list[int]:
+    """How many of `count` runs start in each turn, where each start takes `work` seconds."""
+    turns = [0]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WorkedLoop)
+        admission, left = Admission(max_lag), [count]
+        over = asyncio.Event()
+
+        def begin(run: Run) -> None:
+            loop.worked += work
+            turns[-1] += 1
+            left[0] -= 1
+            if not left[0]:
+                over.set()
+
+        turned: Callable[[], None]
+
+        def turned() -> None:
+            turns.append(0)
+            if not over.is_set():
+                loop.call_soon(turned)
+
+        loop.call_soon(turned)
+        admission.start(begin, [some_run(n) for n in range(count)])
+        await over.wait()
+        admission.close()
+
+    with asyncio.Runner(loop_factory=WorkedLoop) as runner:
+        runner.run(main())
+    return [turn for turn in turns if turn]
+
+
+def test_without_a_bound_everything_starts_at_once() -> None:
+    assert starts_per_turn(100, max_lag=None, work=0.01) == [100]
+
+
+def test_with_a_bound_runs_start_in_slices() -> None:
+    turns = starts_per_turn(100, max_lag=1.0, work=0.0)
+    assert sum(turns) == 100
+    assert len(turns) > 1
+    assert max(turns) <= LARGEST_SLICE
+
+
+def test_the_slice_grows_while_the_loop_keeps_up() -> None:
+    turns = starts_per_turn(200, max_lag=10.0, work=0.0)
+    assert turns[:4] == sorted(turns[:4])
+    assert turns[3] > turns[0]
+
+
+def test_the_slice_falls_to_one_where_every_start_is_late() -> None:
+    turns = starts_per_turn(40, max_lag=0.005, work=0.02)
+    assert turns[-5:] == [1, 1, 1, 1, 1]
+
+
+def test_starts_that_take_half_the_bound_are_not_throttled_to_one() -> None:
+    turns = starts_per_turn(60, max_lag=0.1, work=0.01)
+    assert max(turns[3:]) > 1
+
+
+async def test_the_lag_is_measured_only_while_something_runs() -> None:
+    lag, wanted = LoopLag(), [True]
+    lag.measure_while(lambda: wanted[0])
+    assert lag._timer is not None
+    wanted[0] = False
+    async with asyncio.timeout(10):
+        while lag._timer is not None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
+def test_the_lag_is_how_late_the_loop_was() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WorkedLoop)
+        lag = LoopLag()
+        lag.measure_while(lambda: False)
+        loop.worked += 3.0
+        while not lag.last:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+        return lag.recent_max
+
+    with asyncio.Runner(loop_factory=WorkedLoop) as runner:
+        assert 2.9 < runner.run(main()) < 60
