@@ -4,6 +4,8 @@
 #   make test          all tests; make unit, make integration, make simulation: one suite
 #   make check         what CI runs: format, lint, types, import contracts, all tests with coverage
 #   make format        format the code and mend what the linter can mend
+#   make bench         measure kew beside its peers (PEER=arq FIGURE=drain: only these; SAVE=1: into docs)
+#   make bench-self    measure two commits of kew, turn by turn: A=<commit> B=<commit>
 #   make clean         remove what the tools left; the environment in .venv stays
 #
 # The tests find a Redis by themselves: see tests/support/redis_source.py.
@@ -33,7 +35,7 @@ COVERAGE_MINIMUM := 90
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit contracts integration simulation check static format clean \
-	test-all-pythons
+	bench bench-self test-all-pythons
 
 help:
 	@sed -n '/^#   make/s/^#  //p' Makefile
@@ -84,6 +86,16 @@ format: $(READY)
 	@echo "== Formatting, and mending what the linter can mend"
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+# The peers and their environments live in .bench; `rm -rf .bench` removes them. BENCH_PYTHON: the Python of all.
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(if $(PEER),--peer '$(PEER)') $(if $(FIGURE),--figure '$(FIGURE)') \
+		$(if $(LOOP),--loop $(LOOP)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SCALE),--scale $(SCALE)) \
+		$(if $(SAVE),--save) $(if $(REPORT),--report)
+
+bench-self: $(READY)
+	@$(BIN)/python -m benchmarks.compare '$(A)' '$(B)' $(if $(FIGURE),--figure '$(FIGURE)') \
+		$(if $(LOOP),--loop $(LOOP)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SCALE),--scale $(SCALE))
 
 clean:
 	@echo "== Removing what the tools left"

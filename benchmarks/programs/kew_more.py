@@ -1,0 +1,125 @@
+"""What is measured of kew alone: long queues, shared queues, memory over time, and a web endpoint beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import time
+from typing import Any
+
+import tasks
+from peer import main, rss_bytes
+from tasks import tally
+from with_kew import QUEUE, Kew
+
+WAVE = 1000
+
+
+class KewAlone(Kew):
+    """More verbs."""
+
+    async def do_open_queue(self, url: str) -> dict[str, Any]:
+        """Connect, and nothing else."""
+        await self.open(url)
+        return {}
+
+    async def do_fill_backlog(
+        self, count: int, deferred: int = 0, task: str = "echo"
+    ) -> dict[str, Any]:
+        """Let `count` tasks wait, of which `deferred` are due in an hour, spread over the whole."""
+        function = getattr(tasks, task)
+        every = count // deferred if deferred else count + 1
+        for at in range(0, count, 10_000):
+            calls = [
+                self.call(n, function, deferred=n % every == every - 1)
+                for n in range(at, min(at + 10_000, count))
+            ]
+            await self.manager.submit_tasks(QUEUE.name, calls)
+        gc.collect()
+        return {}
+
+    def call(self, n: int, function: Any, *, deferred: bool) -> dict[str, Any]:
+        """One call for `submit_tasks`."""
+        call = {
+            "task_id": f"task-{next(self.ids)}",
+            "task_type": "bench",
+            "task_func": function,
+            "args": (n,),
+        }
+        return {**call, "_defer_by": 3600} if deferred else call
+
+    async def do_drain_piece(self, count: int) -> dict[str, Any]:
+        """Run `count` tasks, from the first start to the last start, and stop the worker again."""
+        tally.expect(count)
+        submitting = self.manager
+        await self.work()
+        await tally.reached()
+        seconds = tally.goal_at - tally.first_at
+        await self.manager.shutdown()
+        self.manager = submitting
+        return {"seconds": seconds}
+
+    async def do_clean(self) -> dict[str, Any]:
+        """Forget every task."""
+        await self.manager.cleanup()
+        return {}
+
+    async def do_fill_paused(self, count: int) -> dict[str, Any]:
+        """Let tasks wait that use the processor, in a queue that is paused."""
+        await self.manager.pause_queue(QUEUE.name)
+        return await self.do_fill_backlog(count, task="spin")
+
+    async def do_resume(self) -> dict[str, Any]:
+        """Let the workers begin."""
+        await self.manager.resume_queue(QUEUE.name)
+        return {}
+
+    async def do_start(self) -> dict[str, Any]:
+        """Start a worker, and return at once."""
+        tally.expect(-1)
+        await self.work()
+        return {}
+
+    async def do_share(self) -> dict[str, Any]:
+        """What this process has run so far; the instants are those of the machine's monotonic clock."""
+        return {"count": tally.count, "first_at": tally.first_at, "last_at": tally.last_at}
+
+    async def do_endure(self, waves: int) -> dict[str, Any]:
+        """Submit and run, wave after wave: the memory after a fifth, and at the end."""
+        warm_bytes = 0
+        for wave in range(waves):
+            await self.do_round_trip(WAVE)
+            if wave + 1 == max(1, waves // 5):
+                warm_bytes = rss_bytes()
+        return {"warm_bytes": warm_bytes, "end_bytes": rss_bytes()}
+
+    async def do_serve(self) -> dict[str, Any]:
+        """Serve HTTP in this process, on a free port."""
+        import uvicorn
+
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(answer, log_level="error", lifespan="off", access_log=False)
+        server = uvicorn.Server(config)
+        self.serving = asyncio.create_task(server.serve([listening]))
+        while not server.started:  # noqa: ASYNC110 - it has no event for it
+            await asyncio.sleep(0.01)
+        return {"port": listening.getsockname()[1]}
+
+    async def do_drain_politely(self, count: int, max_loop_lag: float | None) -> dict[str, Any]:
+        """Run everything that waits, while others want something of this process."""
+        tally.expect(count)
+        await self.work(max_loop_lag=max_loop_lag)
+        await tally.reached()
+        return {"seconds": time.perf_counter() - tally.first_at}
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """The endpoint, as an ASGI application."""
+    headers = [(b"content-length", b"5"), (b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+if __name__ == "__main__":
+    main(KewAlone())
