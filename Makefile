@@ -3,6 +3,7 @@
 #   make demo          push every file of a folder through a queue (FOLDER=..., default: Python's own)
 #   make test          all tests; make unit, make integration, make simulation: one suite
 #   make check         what CI runs: format, lint, types, import contracts, all tests with coverage
+#   make soak          the tests that kill, cut and feed nonsense, at ten times the length
 #   make format        format the code and mend what the linter can mend
 #   make bench         measure kew beside its peers (PEER=arq FIGURE=drain: only these; SAVE=1: into docs)
 #   make bench-self    measure two commits of kew, turn by turn: A=<commit> B=<commit>
@@ -24,6 +25,7 @@ CONTRACTS_SECONDS ?= 300
 INTEGRATION_SECONDS ?= 900
 SIMULATION_SECONDS ?= 900
 ALL_SECONDS ?= 2400
+SOAK_SECONDS ?= 7200
 
 # Tests run in this many processes, each with servers of its own.
 WORKERS ?= 2
@@ -34,7 +36,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 COVERAGE_MINIMUM := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contracts integration simulation check static format clean \
+.PHONY: help demo test unit contracts integration simulation soak check static format clean \
 	bench bench-self test-all-pythons
 
 help:
@@ -63,6 +65,12 @@ integration: $(READY)
 simulation: $(READY)
 	@echo "== Running the simulation tests (no Redis needed)"
 	@$(PYTEST) --session-timeout=$(SIMULATION_SECONDS) tests/simulation
+
+soak: $(READY)
+	@echo "== Running the long tests"
+	@KEW_KILLS=200 KEW_FAULTS=6000 KEW_INPUTS=7000 $(PYTEST) --session-timeout=$(SOAK_SECONDS) \
+		--timeout=$(SOAK_SECONDS) tests/integration/test_processes.py \
+		tests/integration/test_outages.py tests/integration/test_hostile_input.py
 
 # The tests come last, and a kept coverage gate prints nothing, so that a good run ends with
 # pytest's own summary.

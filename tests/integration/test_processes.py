@@ -177,6 +177,26 @@ async def test_a_task_that_takes_its_process_down_each_time_ends(
     assert "max_deliveries" in str(info.error)
 
 
+async def test_an_at_most_once_task_of_a_killed_process_fails_and_is_not_run_again(
+    manager: TaskQueueManager,
+    clean_redis_url: str,
+    workers: Workers,
+    ledger: Ledger,
+    tmp_path: Path,
+):
+    options: Any = {**TICK, "at_most_once": ["wait_for"]}
+    first = await workers.start(clean_redis_url, QUICK, **options)
+    path = str(tmp_path / "never")
+    await first.ask("submit", queue="q", task_id="once", function="wait_for", path=path)
+    await ledger.until("start")
+    await workers.start(clean_redis_url, QUICK, **options)
+    await first.kill()
+    info = await end_of(manager, "once")
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 1)
+    assert "at_most_once" in str(info.error)
+    assert len(ledger.entries("start")) == 1
+
+
 # --- a process that is stopped past its lease
 
 
@@ -216,6 +236,29 @@ def was_told_of_loss(worker: Worker, task_id: str) -> bool:
     """It logged that an attempt of the task counts for nothing."""
     lines = [line for line in worker.log.splitlines() if f"task {task_id}:" in line]
     return any("counts for nothing" in line for line in lines)
+
+
+async def test_a_task_that_holds_the_event_loop_past_its_lease_cannot_settle(
+    manager: TaskQueueManager,
+    clean_redis_url: str,
+    workers: Workers,
+    ledger: Ledger,
+    tmp_path: Path,
+):
+    end = tmp_path / "end"
+    options: Any = {**TICK, "functions": ["hold_the_loop"], "hooks": True}
+    pair = [await workers.start(clean_redis_url, QUICK, **options) for _ in range(2)]
+    await submit(manager, "task", jobs.hold_the_loop, path=str(end))
+    first, second = await ledger.until("start", count=2)
+    assert first.pid != second.pid
+    assert first.token < second.token
+    end.touch()
+    info = await end_of(manager, "task")
+    assert info.attempt >= 2
+    stale = next(worker for worker in pair if worker.pid == first.pid)
+    await until(partial(was_told_of_loss, stale, "task"), "the first one was told")
+    assert [len(worker.hooks("complete")) for worker in pair].count(1) <= 1
+    assert stale.hooks("complete") == [] or info.attempt > 2
 
 
 # --- a process that is told to end

@@ -14,6 +14,7 @@ import pytest
 import time_machine
 
 from kew import (
+    InvalidTaskError,
     QueueConfig,
     QueueFullError,
     QueuePriority,
@@ -226,6 +227,35 @@ async def test_of_concurrent_submits_of_one_id_exactly_one_is_accepted(
     assert sum(isinstance(each, TaskAlreadyExistsError) for each in answers) == 39
 
 
+async def test_cancelling_the_caller_of_a_submit_cancels_no_submit(
+    store_url: str, managers: Managers
+):
+    manager = await managers(store_url)
+    await manager.create_queue(QueueConfig("q"))
+    await submit(manager, "before", jobs.echo)  # the store knows the function now
+    for turns in range(6):  # the submit has come a little further each time
+        caller = asyncio.create_task(submit(manager, f"task-{turns}", jobs.echo, value=turns))
+        for _ in range(turns + 1):
+            await asyncio.sleep(0)
+        caller.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caller
+    begun = [n for n in range(6) if await is_known(manager, f"task-{n}")]
+    assert len(begun) >= 4, "hardly any submit was under way"
+    for number in begun:
+        assert (await end_of(manager, f"task-{number}")).result == number
+
+
+async def is_known(manager: TaskQueueManager, task_id: str) -> bool:
+    """It is there after a round trip that began later than its submit."""
+    with contextlib.suppress(TaskNotFoundError):
+        await manager.get_queue_status("q")
+        await asyncio.sleep(0.05)  # a submit on another connection may still be on its way
+        await manager.get_task_status(task_id)
+        return True
+    return False
+
+
 # --- errors end somewhere
 
 
@@ -243,6 +273,19 @@ async def test_a_task_that_returns_an_open_file_ends_failed_with_the_reason_and_
     assert (info.attempt, info.retry_count, info.result) == (1, 0, None)
     assert len(ledger.entries("start")) == 1
     assert (await manager.get_queue_status("q"))["current_workers"] == 0
+
+
+async def test_sizes_are_bounded_with_typed_errors(store_url: str, managers: Managers):
+    manager = await managers(store_url)
+    await manager.create_queue(QueueConfig("q", max_retries=3))
+    with pytest.raises(InvalidTaskError, match=r"bytes|KiB"):
+        await submit(manager, "large", jobs.echo, value=b"x" * (256 * 1024 + 1))
+    with pytest.raises(TaskNotFoundError):
+        await manager.get_task_status("large")
+    await submit(manager, "large result", jobs.echo, value=b"x" * (128 * 1024))
+    info = await end_of(manager, "large result")
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 1)
+    assert "the result can't be stored" in str(info.error)
 
 
 async def test_hooks_fire_once_per_attempt(store_url: str, managers: Managers, tmp_path: Path):

@@ -43,6 +43,14 @@ def wait_in_thread_for(path: str) -> int:
     return TaskContext.current().fencing_token
 
 
+async def hold_the_loop(path: str) -> None:
+    """Let nothing else of the process run until a file exists."""
+    note("start")
+    while not Path(path).exists():  # noqa: ASYNC240 - blocking is the point
+        time.sleep(0.02)  # noqa: ASYNC251 - blocking is the point
+    note("end")
+
+
 def never_end() -> None:
     """A plain function that doesn't return."""
     note("start")

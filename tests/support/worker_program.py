@@ -51,6 +51,7 @@ class Program:
         commands = asyncio.create_task(self.obey())
         await self.manager.initialize()
         known = [getattr(jobs, name) for name in self.config.get("functions", [])]
+        self.once_at_most(self.config.get("at_most_once", []))
         for options in self.config["queues"]:
             work = options.pop("work", True)
             await self.manager.create_queue(QueueConfig(**options), work=work, functions=known)
@@ -59,6 +60,11 @@ class Program:
         await self.manager.shutdown(timeout=self.config.get("shutdown_timeout", 5.0))
         commands.cancel()
         say(ended=os.getpid())
+
+    def once_at_most(self, names: list[str]) -> None:
+        """Register these jobs as at_most_once."""
+        for name in names:
+            self.manager.task(at_most_once=True)(getattr(jobs, name))
 
     async def obey(self) -> None:
         """Carry out commands in order."""
