@@ -6,6 +6,7 @@ import click
 
 from kew import __version__
 from kew.adapters.cli.demo import demo
+from kew.adapters.cli.simulate import simulate
 
 
 @click.group(
@@ -18,3 +19,4 @@ def kew() -> None:
 
 
 kew.add_command(demo)
+kew.add_command(simulate)

@@ -44,7 +44,6 @@ class Call:
         "back",
         "caller",
         "host",
-        "is_executed",
         "operation",
         "patience",
         "sent_at",
@@ -63,7 +62,6 @@ class Call:
         self.there: float | None = 0.0
         self.back: float | None = 0.0
         self.patience = PATIENCE
-        self.is_executed = False
 
 
 class Network:
@@ -131,8 +129,7 @@ class Network:
             case Fault.LATE:
                 call.there = call.patience + LATEST * random.random()
             case Fault.REPEATED:
-                again = call.there + random.choice((0.01, LATEST)) * random.random()
-                self._loop.call_later(again, self._arrive_again, call, context=self._context)
+                self._repeat(call)
             case Fault.REFUSED:
                 call.there, call.back = None, None
                 self._loop.call_later(
@@ -146,6 +143,15 @@ class Network:
                 call.back = LONG_TRIP * random.random()
                 when = (call.there + call.back) * random.random()
                 self._loop.call_later(when, self._meddle_with, call, fault, context=self._context)
+
+    def _repeat(self, call: Call) -> None:
+        """The same again: late, and for nobody; but a submit's answer is that of its last sending."""
+        assert call.there is not None
+        if call.operation == "submit":
+            again, call.there = call.there, call.there + self._random.random()
+        else:
+            again = call.there + self._random.choice((0.01, LATEST)) * self._random.random()
+        self._loop.call_later(again, self._arrive_again, call, context=self._context)
 
     def _meddle_with(self, call: Call, fault: Fault) -> None:
         if not self.is_healed:
@@ -162,7 +168,6 @@ class Network:
                 self._give_up_in_time(call)
             return
         reply = self._server.execute(call.operation, call.args, call.caller)
-        call.is_executed = True
         if call.back is not None:
             self._loop.call_later(call.back, self._reply, call, reply, context=self._context)
 

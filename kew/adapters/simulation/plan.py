@@ -21,7 +21,7 @@ class Plan:
 
     `rate` multiplies how often faults happen. `processes` are those that work, of which the first
     runs every function; `submitters` more only submit. `errands` are what users do over the first
-    part of `horizon`, after which the faults stop.
+    part of `horizon`, after which the faults stop; `without` names features that are left out.
     """
 
     seed: int
@@ -34,6 +34,7 @@ class Plan:
     errands: int = 60
     horizon: float = 240.0
     tick: float = 4.0
+    without: frozenset[str] = frozenset()
 
     @property
     def is_calm(self) -> bool:

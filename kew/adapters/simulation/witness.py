@@ -25,6 +25,7 @@ class Witness:
         self.facts = facts
         self.oracles: Sequence[Oracle] = make_oracles(facts)
         self.steps = 0
+        self.ended = 0  # tasks, so far
         self._namespace = namespace
         self._records: dict[str, Task] = {}
         self._states: dict[str, QueueState] = {}
@@ -89,7 +90,9 @@ class Witness:
         before = self._states.get(name)
         alterations = self._alterations()
         after = queue.book.state if queue else None
-        if after is not None:
+        if after is None:
+            self._states.pop(name, None)
+        else:
             self._states[name] = after
         step = Step(
             operation=operation,
@@ -139,7 +142,9 @@ class Witness:
         self._records[new.id] = new
         if new.is_waiting:
             self._waiting[new.queue][new.id] = new
-        elif not new.is_terminal:
+        elif new.is_terminal:
+            self.ended += 1
+        else:
             self._leased[new.queue][new.id] = new
 
     def _note(self, step: Step) -> None:

@@ -31,7 +31,9 @@ from kew.manager import TaskQueueManager
 ERRANDS_UNTIL: Final = 0.85  # of the horizon
 RESTART_AFTER: Final = (0.1, 15.0)
 SKEWS: Final = (0.0, 0.0, -3600.0, 7.0, 86_400.0)
-SETTLING: Final = 900.0  # seconds that everything has to end after the last fault
+SETTLING: Final = (
+    600.0  # seconds without any task's end, after the last fault, that mean there will be none
+)
 LOOK_EVERY: Final = 2.0
 CANCEL_ODDS: Final = 0.15
 CARRIED: Final = ("submit", "watch")  # for several callers at once
@@ -147,6 +149,8 @@ class World:
         """Send users on errands until the faults stop."""
         random = self._users
         features = [one for one in self.workload.features if one.is_calm or not self.plan.is_calm]
+        if not features:
+            return
         weights = [feature.weight for feature in features]
         pace = self.plan.errands / (self.plan.horizon * ERRANDS_UNTIL)
         for number in range(self.plan.errands):
@@ -155,7 +159,8 @@ class World:
                 return
             feature = random.choices(features, weights)[0]
             host = random.choice(list(self.hosts.values()))
-            if host.is_ready and host.is_alive:
+            is_wanted = feature.name not in self.plan.without
+            if host.is_ready and host.is_alive and is_wanted:
                 self._send(host, number, feature.name, feature.errand)
 
     def _send(
@@ -204,6 +209,11 @@ class World:
         await self._until_quiet()
         supervisor.cancel()
         self.witness.at_end()
+        for host in self.hosts.values():
+            if not host.is_ready:
+                self.facts.fail("liveness", f"{host} is still not ready, long after the last fault")
+            for errand in host.errands:
+                self.facts.fail("liveness", f"{errand.get_name()} still waits for an answer")
 
     async def _supervise(self) -> None:
         """Restart what crashed by itself, and look for tasks that wait for nothing."""
@@ -227,12 +237,15 @@ class World:
                 host.process.thaw()
 
     async def _until_quiet(self) -> None:
-        give_up_at = self.loop.time() + SETTLING
-        while self.loop.time() < give_up_at:
+        """Everything has ended, or nothing has for a long time."""
+        ended, progressed_at = 0, self.loop.time()
+        while self.loop.time() < progressed_at + SETTLING:
             await asyncio.sleep(LOOK_EVERY)
             self._resume()
             if self._is_quiet():
                 return
+            if self.witness.ended > ended:
+                ended, progressed_at = self.witness.ended, self.loop.time()
 
     def _resume(self) -> None:
         """Somebody paused a queue, and its process ended before it could resume it."""

@@ -26,7 +26,10 @@ class Keeping(Oracle):
         for one in step.alterations:
             if one.is_removed:
                 yield from self._removed(step, one)
-        if step.operation == "submit":
+        if step.operation == "purge":
+            self._nonces.clear()  # a submit that is repeated now stores its task again
+            self.facts.forgotten_at = step.at
+        elif step.operation == "submit":
             yield from self._submitted(step, created)
         elif created:
             yield f"{sorted(created)} came from nowhere"

@@ -24,12 +24,15 @@ class Leases(Oracle):
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
+        if step.operation == "purge":
+            self._last_token[step.queue] = 0
+            return
         granted = sorted(
             (one for one in step.alterations if one.is_granted),
             key=lambda one: one.new.token,  # type: ignore[union-attr]
         )
         for one in step.alterations:
-            if one.ended_lease and step.operation != "purge":
+            if one.ended_lease:
                 yield from self._ended(step, one)
             if not one.is_granted:
                 yield from self._unchanged(step, one)

@@ -38,7 +38,7 @@ class Outcomes(Oracle):
         settled = step.settled.get((old.id, old.lease)) if old.lease else None
         if new.status is TaskStatus.COMPLETED and old.status is not TaskStatus.COMPLETED:
             yield from self._completed(old, new, settled)
-        if old.cancel_requested and new.status not in LEGAL_AFTER_CANCEL:
+        if old.lease and old.cancel_requested and new.status not in LEGAL_AFTER_CANCEL:
             yield f"{old.id} was to be cancelled and is {new.status.value}"
         if one.ended_lease and settled is not None and not one.is_granted:
             yield from self._failed(step, one, settled[0])
