@@ -41,7 +41,7 @@ def _advised(error: StoreError, where: str) -> TaskQueueError:
             "docs/redis.md has the ACL line with the rights that kew needs"
         )
     return StoreUnavailableError(
-        f"Redis at {where} can't be used: {error}. "
+        f"Redis at {where} can't be used ({cause or error}). "
         "Check that it runs, that host and port are right and that nothing blocks the way"
     )
 

@@ -23,7 +23,7 @@ end
 local function release(t, started)
   return_probe(tonumber(t.epoch))
   if t.cancel == '1' then return finish(t, 'x') end
-  if started == '1' and t.once == 'a' then
+  if started == '1' and is_at_most_once(t) then
     set_outcome(t, 'attempt ' .. t.attempt .. ' was interrupted, and at_most_once forbids another')
     return finish(t, 'f')
   end

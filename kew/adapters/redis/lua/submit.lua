@@ -20,7 +20,7 @@ local function look_up()
     at = at + 1 + 3 * tonumber(ARGV[at])
   end
   for n, t in ipairs(fetch(ids)) do
-    if t and not is_absent(t) then nonces[ids[n]] = t.nonce end
+    if t and not is_absent(t) then nonces[ids[n]] = nonce_of(t) end
   end
 end
 
@@ -41,14 +41,15 @@ end
 
 local function store(id, due, tail)
   local priority, nonce, fn = string.match(tail, TAIL)
+  priority = tonumber(priority)
   local at = now
   if due ~= '+0' then at = string.byte(due) == 43 and now + string.sub(due, 2) or tonumber(due) end
   local is_due = at <= now
   s.ticket = s.ticket + 1
-  local t = {id = id, ticket = int(s.ticket), priority = priority, fn = fn}
+  local t = {id = id, ticket = int(s.ticket), tail = tail}
   local in_line = is_due and not is_pinned(fn) and now >= s.line_at -- after a step back of the clock, not at the end
   if in_line then
-    append(lines, tonumber(priority), member_of(t))
+    append(lines, priority, member_of(t))
     count(priority, 1)
     wake(at)
     s.line_at = now

@@ -49,7 +49,6 @@ local function flush()
 end
 
 local function count(priority, change)
-  priority = tonumber(priority)
   s.waiting[priority] = s.waiting[priority] + change
   return s.waiting[priority]
 end
@@ -74,26 +73,28 @@ end
 
 -- Add a task that waits from now on, but not in a line.
 local function enqueue(t, at)
-  if is_pinned(t.fn) then
-    park(t.priority, t.fn, at, member_of(t))
+  local priority, fn = priority_of(t), function_of(t)
+  if is_pinned(fn) then
+    park(priority, fn, at, member_of(t))
   else
-    index(WAITING[tonumber(t.priority)], at, member_of(t))
+    index(WAITING[priority], at, member_of(t))
   end
-  count(t.priority, 1)
+  count(priority, 1)
   wake(at)
 end
 
 -- A task waits no more: take it out of its index at once.
 local function dequeue(t)
-  local left = count(t.priority, -1)
+  local priority = priority_of(t)
+  local left = count(priority, -1)
   if t.status == 'q' then
-    if left == 0 then redis.call('DEL', LINE[tonumber(t.priority)]) end -- nothing but entries that mean nothing
+    if left == 0 then redis.call('DEL', LINE[priority]) end -- nothing but entries that mean nothing
     return
   end
-  local member = member_of(t)
-  if redis.call('ZREM', WAITING[tonumber(t.priority)], member) == 1 then return end
-  s.parked = s.parked - redis.call('ZREM', shelf(t.priority, t.fn), member)
-  forget_empty_shelf(t.fn)
+  local member, fn = member_of(t), function_of(t)
+  if redis.call('ZREM', WAITING[priority], member) == 1 then return end
+  s.parked = s.parked - redis.call('ZREM', shelf(priority, fn), member)
+  forget_empty_shelf(fn)
 end
 
 -- Waiting tasks that may be due, counted up to `limit`: whoever can't run what is on the shelves hands the word on.

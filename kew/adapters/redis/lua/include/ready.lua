@@ -75,16 +75,17 @@ local function take_from(priority, shelves, room, limit, taken)
     local t = entry.t
     if not from_line then unindex(entry.key, entry.member) end
     if entry.is_shelf then s.parked = s.parked - 1 end
-    if entry.is_shelf or can_run(t.fn) then
+    local fn = function_of(t)
+    if entry.is_shelf or can_run(fn) then
       count(priority, -1)
       taken[#taken + 1] = t
     else
-      park(priority, t.fn, int(ready_at(t)), entry.member)
+      park(priority, fn, int(ready_at(t)), entry.member)
       if t.status == 'q' then
         t.status = 'w'
         put(t)
       end
-      newly_parked[t.fn] = true
+      newly_parked[fn] = true
       others = others + 1
     end
   end
@@ -116,7 +117,7 @@ local function next_due(shelves)
   for priority = 1, 3 do
     for _, entry in ipairs(s.line_at > now and read_line(priority, LOOK_AHEAD) or {}) do -- the clock stepped back
       local at = not entry.void and ready_at(entry.t) or 0
-      if at > now and can_run(entry.t.fn) then runnable = math.min(runnable, at) end
+      if at > now and can_run(function_of(entry.t)) then runnable = math.min(runnable, at) end
       if at > now then any = math.min(any, at) end
     end
     local found = s.waiting[priority] == 0 and {}
@@ -125,7 +126,7 @@ local function next_due(shelves)
       local at = tonumber(found[n + 1])
       any = math.min(any, at)
       local raw = at < runnable and redis.call('HGET', TASKS, id_of(found[n]))
-      if raw and (can_run(parse('', raw).fn) or n == 2 * LOOK_AHEAD - 1) then
+      if raw and (can_run(function_of(parse('', raw))) or n == 2 * LOOK_AHEAD - 1) then
         runnable = at
         break
       end

@@ -3,7 +3,7 @@
 local function lose(t)
   return_probe(tonumber(t.epoch))
   if t.cancel == '1' then return finish(t, 'x') end
-  if t.once == 'a' then
+  if is_at_most_once(t) then
     set_outcome(t, 'attempt ' .. t.attempt .. ' was interrupted, and at_most_once forbids another')
     return finish(t, 'f')
   end
