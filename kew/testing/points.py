@@ -1,0 +1,121 @@
+"""Crash points: the places in a user's code where a process may be killed, and who decides whether it is."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from kew.adapters.simulation.processes import crash, current_process
+from kew.app.context import TaskContext
+
+
+class When(enum.StrEnum):
+    """On which side of a place."""
+
+    BEFORE = "just before"
+    AFTER = "just after"
+    UNRECORDED = "after the end, before kew knew of it, of"
+
+
+@attrs.frozen
+class Point:
+    """One side of one `await` (or `async with`, `async for`). `text` is the source of what is awaited."""
+
+    file: str
+    line: int
+    text: str
+    when: When = When.BEFORE
+
+    def __str__(self) -> str:
+        line = f":{self.line}" if self.line else ""
+        return f"{_short(self.file)}{line}: {self.when.value} `{self.text}`"
+
+
+def _short(file: str) -> str:
+    """Relative to the current directory, where it is below it."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+Verdict = float | None
+"""What becomes of the process at a point: None: it lives on; infinity: it is killed; else it stalls so many seconds."""
+
+KILL = float("inf")
+JUDGE: ContextVar[Callable[[Point], Verdict]] = ContextVar("kew_judge")
+
+
+def task_context() -> TaskContext | None:
+    """Which attempt the caller is a part of; None: of none."""
+    try:
+        return TaskContext.current()
+    except LookupError:
+        return None
+
+
+async def at(place: tuple[str, int, str], when: When) -> None:
+    """A point is reached: go on, stand still, or never come back."""
+    judge = JUDGE.get(None)
+    if judge is not None:
+        await suffer(judge(Point(*place, when)))
+
+
+async def suffer(verdict: Verdict) -> None:
+    """Carry a verdict out on the process that calls."""
+    process = current_process()
+    if verdict is None or process is None:
+        return
+    if verdict == KILL:
+        await crash()
+    process.stall(verdict)
+    await asyncio.sleep(0)
+
+
+# --- what instrumented code calls
+
+
+async def awaited(awaitable: Any, place: tuple[str, int, str]) -> Any:
+    """In place of `await x`: a point before it and one after it."""
+    try:
+        await at(place, When.BEFORE)
+    except BaseException:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()  # it will never be awaited, and nobody is to be warned of that
+        raise
+    value = await awaitable
+    await at(place, When.AFTER)
+    return value
+
+
+class Entered:
+    """In place of the manager in `async with x`."""
+
+    def __init__(self, manager: Any, place: tuple[str, int, str]) -> None:
+        self._manager = manager
+        self._place = place
+
+    async def __aenter__(self) -> Any:
+        return await awaited(type(self._manager).__aenter__(self._manager), self._place)
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return await awaited(type(self._manager).__aexit__(self._manager, *error), self._place)
+
+
+class Iterated:
+    """In place of the iterable in `async for`."""
+
+    def __init__(self, iterable: Any, place: tuple[str, int, str]) -> None:
+        self._iterator = type(iterable).__aiter__(iterable)
+        self._place = place
+
+    def __aiter__(self) -> Iterated:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await awaited(type(self._iterator).__anext__(self._iterator), self._place)
