@@ -40,14 +40,23 @@ COMMAND_LINES, HEARTBEAT_LINES = 8, 1
 
 
 class RedisStore(TaskStore):
-    """A namespace of queues in one Redis. Heartbeats have a connection of their own, so that no load starves them."""
+    """A namespace of queues in one Redis. Heartbeats have a connection of their own, so that no load starves them.
+
+    `scripts` and `checks` are for stand-ins of Redis, which may lack the scripts' head line, or INFO.
+    """
 
     def __init__(
-        self, address: Address, namespace: str = "kew", *, scripts: Scripts | None = None
+        self,
+        address: Address,
+        namespace: str = "kew",
+        *,
+        scripts: Scripts | None = None,
+        checks: bool = True,
     ) -> None:
         self._address = address
         self._keys = Keys(namespace)
         self._scripts = scripts or Scripts()
+        self._checks = checks
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
         self._announced: dict[tuple[str, str], set[str]] = {}
@@ -58,7 +67,8 @@ class RedisStore(TaskStore):
 
     @override
     async def open(self) -> None:
-        await check(self._lines, self._address.where)
+        if self._checks:
+            await check(self._lines, self._address.where)
 
     @override
     async def close(self) -> None:

@@ -81,11 +81,19 @@ class RedisWakeup(Wakeup):
 def _deliver(message: object, deliver: Callable[[Notice], None]) -> None:
     """Hand on one pub/sub message; whatever else arrives is none."""
     if isinstance(message, list) and len(message) == 3 and message[0] == b"message":
-        kind, _, rest = message[2].decode().partition(" ")
-        if kind == "w":
-            deliver(Woken(rest))
-        elif kind == "c":
-            queue, _, task_id = rest.partition(" ")
-            deliver(StopAsked(queue, task_id))
-        elif kind == "e":
-            deliver(TaskEnded(rest))
+        notice = notice_of(message[2])
+        if notice is not None:
+            deliver(notice)
+
+
+def notice_of(text: bytes) -> Notice | None:
+    """What a script published; None for what this version doesn't know."""
+    kind, _, rest = text.decode().partition(" ")
+    match kind:
+        case "w":
+            return Woken(rest)
+        case "c":
+            return StopAsked(*rest.split(" ", 1))
+        case "e":
+            return TaskEnded(rest)
+    return None
