@@ -103,9 +103,9 @@ def _read_label(label: bytes) -> Label:
     return (task_type, *(options or NO_OPTIONS))
 
 
+# Long: a table of the record's fields; taking it apart would cost each task a call and a second dictionary.
 def read(task_id: str, raw: bytes, lease_until: int) -> Task:
     """The task of a record. Every claimed task passes here: one dictionary, and nothing is checked a second time."""
-    # long: a table of the record's fields; taking it apart would cost each task a call and a second dictionary
     head, _, body = raw.partition(b"\n")
     status, queue, ticket, queued, offset, history, *rest = head.decode().split(" ")
     call, outcome = _read_call(task_id, body, *rest)
