@@ -249,9 +249,11 @@ class Arena:
             return None
         fault = self._points.choice(self._at_points)
         self.tally.add(fault, "await")
-        self.loop.note(f"{context.task_id} #{context.attempt}", point)
+        seconds = LONGEST_STALL * self._points.random()
+        what = f"stalls for {seconds:.3f} s" if fault is Fault.STALL else "dies"
+        self.loop.note(f"{what} in {context.task_id} #{context.attempt}, {point}")
         if fault is Fault.STALL:
-            return LONGEST_STALL * self._points.random()
+            return seconds
         self._kill(host)
         return KILL
 
