@@ -1,7 +1,7 @@
 """Looking: what is told is the state of one moment, and looking changes nothing."""
 
 from kew.domain.task import TaskStatus
-from tests.support.scene import HIGH, LOW, START_MS, Scene
+from tests.support.scene import HIGH, LOW, START_MS, Scene, success
 
 
 async def test_records_are_found_in_the_order_asked_for(scene: Scene):
@@ -145,3 +145,17 @@ async def test_a_peek_sees_the_end_of_a_lease_that_was_extended_by_less(scene: S
     wait = await scene.store.peek("orders")
     assert wait is not None
     assert wait <= 1_000
+
+
+async def test_a_peek_sees_the_room_that_a_settle_made_although_its_claim_was_a_late_one(
+    scene: Scene,
+):
+    await scene.declare(max_workers=1)
+    await scene.submit("running", "waiting")
+    worker = await scene.worker()
+    late = worker.request(lane=1)
+    await scene.store.claim("orders", late)
+    (task,) = await scene.store.running("orders")
+    await worker.claim(lane=1)  # at the limit: it waits for the lease to end
+    await worker.settle(success(task), claim=late)
+    assert await scene.store.peek("orders") == 0

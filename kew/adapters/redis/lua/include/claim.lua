@@ -24,7 +24,7 @@ local function granted_before(last)
     leases[#leases + 1] = pair[2]
     leases[#leases + 1] = packed(pair[1])
   end
-  return {'same', 0, s.version, leases}, 0, true
+  return {'same', 0, s.version, leases}, 0, false
 end
 
 -- Put taken tasks under leases of this claim.
