@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kew import QueueConfig, StoreUnavailableError, SubmitUncertainError, TaskStatus
+from kew import (
+    QueueConfig,
+    StoreUnavailableError,
+    SubmitUncertainError,
+    TaskNotFoundError,
+    TaskStatus,
+)
 from kew.handles import TaskHandle
 from tests.conftest import PrivateRedis
 from tests.integration.conftest import Managers, Measured
@@ -28,6 +34,7 @@ from tests.support.redis_process import connect
 from tests.support.workers import Workers
 
 T = TypeVar("T")
+HELD_BACK = 2.5  # seconds
 KILLS = max(3, int(os.environ.get("KEW_KILLS", "20")) // 4)
 FAULTS = int(os.environ.get("KEW_FAULTS", "600"))
 CHANCE = 0.25
@@ -44,14 +51,20 @@ async def test_what_was_acknowledged_survives_a_sigkill_of_redis(
     workers: Workers,
     ledger: Ledger,
     appendfsync: str,
+    measured: Measured,
 ):
-    """And running workers go on by themselves. A lease of 1 s, so that what a dead Redis held is soon taken back."""
+    """And running workers go on by themselves. With "always" it is all that was acknowledged.
+
+    With "everysec" Redis holds writes back while an fsync is under way (up to 2 s), so what was acknowledged in the
+    last moments may be gone, and nothing older.
+    """
     server = private_redis(appendonly="yes", appendfsync=appendfsync)
     serve: Any = {"name": "q", "lease": 1.0, "max_size": 1_000_000, "max_deliveries": 100}
     await workers.start(server.url, serve, manager={"tick": 0.5}, functions=["work"])
     manager = await managers(server.url, tick=0.5)
     await manager.create_queue(QueueConfig(**serve), work=False)
-    acknowledged: list[str] = []
+    acknowledged: dict[str, float] = {}
+    kills: list[float] = []
     over = asyncio.Event()
 
     async def keep_submitting(lane: int) -> None:
@@ -60,22 +73,30 @@ async def test_what_was_acknowledged_survives_a_sigkill_of_redis(
             number += 1
             task_id = f"task-{lane}-{number}"
             await submit(manager, task_id, jobs.work, seconds=0.01)
-            acknowledged.append(task_id)
+            acknowledged[task_id] = time.monotonic()
             await asyncio.sleep(0.01)  # a load that two cores can bear
 
     submitting = [asyncio.create_task(keep_submitting(lane)) for lane in range(4)]
     for _ in range(KILLS):
-        await ledger.until("end", count=len(ledger.entries("end")) + 20)
+        await ledger.until("end", count=len(ledger.entries("end")) + 50)
+        kills.append(time.monotonic())
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
     await ledger.until("end", count=len(ledger.entries("end")) + 20)
     over.set()
     await asyncio.gather(*submitting)
     await status_once(manager, lambda s: s["queued_tasks"] + s["current_workers"] == 0, 60)
-    infos = [await manager.get_task_status(task_id) for task_id in acknowledged]
-    statuses = Counter(info.status for info in infos)
-    assert statuses == {TaskStatus.COMPLETED: len(acknowledged)}
-    assert {entry.task for entry in ledger.entries("end")} == set(acknowledged)
+    lost = []
+    for task_id, told_at in acknowledged.items():
+        try:
+            assert (await manager.get_task_status(task_id)).status is TaskStatus.COMPLETED
+        except TaskNotFoundError:
+            lost.append(task_id)
+            assert any(0 <= kill - told_at < HELD_BACK for kill in kills), task_id
+    measured("acknowledged", len(acknowledged))
+    measured("lost", len(lost))
+    assert not lost or appendfsync == "everysec"
+    assert set(acknowledged) - set(lost) <= {entry.task for entry in ledger.entries("end")}
 
 
 async def test_a_result_is_waited_for_across_a_restart_of_redis(

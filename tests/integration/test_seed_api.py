@@ -85,8 +85,12 @@ async def test_four_workers_are_four_at_most(store_url: str, managers: Managers)
 
     manager = await managers(store_url)
     await manager.create_queue(QueueConfig(name="api_calls", max_workers=4))
-    for i in range(30):
-        await manager.submit_task(f"call-{i}", "api_calls", "api", call_api, QueuePriority.MEDIUM)
+    await asyncio.gather(
+        *(
+            manager.submit_task(f"call-{i}", "api_calls", "api", call_api, QueuePriority.MEDIUM)
+            for i in range(30)
+        )
+    )
     for i in range(30):
         await settled(manager, f"call-{i}")
     assert most == 4
