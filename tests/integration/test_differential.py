@@ -30,7 +30,7 @@ OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "100000"))
 SEED = int(os.environ.get("KEW_DIFFERENTIAL_SEED", "1"))
 BETWEEN_LOOKS = 200
 OFTEN = 100
-ENOUGH_TO_COUNT = 20_000
+ENOUGH_TO_COUNT = 50_000
 
 ANSWERS = {
     "submit": ["done", "same", "duplicate", "full", "no_queue"],
