@@ -158,7 +158,7 @@ LONGER = {
             name="three tasks, two workers, everything",
             tasks=calls({}, {}, {}),
             settings=settings(),
-            least=0,
+            least=71_623,
         ),
         Bound(
             name="two probes, everything",
@@ -166,7 +166,7 @@ LONGER = {
             settings=settings(breaker_failures=1, breaker_probes=2),
             wants=(2,),
             may=ALL | {"reset", "configure"},
-            least=0,
+            least=69_076,
         ),
     )
 }
