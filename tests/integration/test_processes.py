@@ -146,20 +146,26 @@ async def test_a_sigkilled_probe_does_not_keep_the_breaker_from_closing(
     manager = await managers(clean_redis_url)
     await manager.create_queue(QueueConfig(**serve), work=False)
     first = await workers.start(clean_redis_url, serve, functions=["fail_until_then_wait"])
-    for task_id in ("breaks", "probe"):
-        arguments = {"path": str(mended), "end": str(end)}
-        await submit(manager, task_id, jobs.fail_until_then_wait, **arguments)
-        await ledger.until("start", task="breaks")
-        await status_once(manager, lambda status: status["circuit_breaker_status"] != "closed")
-        mended.touch()
-    await ledger.until("held", task="probe")
+    arguments = {"path": str(mended), "end": str(end)}
+    await submit(manager, "breaks", jobs.fail_until_then_wait, **arguments)
+    await status_once(manager, lambda status: status["circuit_breaker_status"] != "closed")
+    mended.touch()
+    for number in range(4):
+        await submit(manager, f"task-{number}", jobs.fail_until_then_wait, **arguments)
+    (probe,) = await ledger.until("held")
+    await asyncio.sleep(0.3)  # a second one would start in this time
+    assert len(ledger.entries("held")) == 1
     assert (await manager.get_queue_status("q"))["circuit_breaker_status"] == "half_open"
     await first.kill()
     await workers.start(clean_redis_url, serve, **TICK, functions=["fail_until_then_wait"])
-    await ledger.until("held", task="probe", count=2, seconds=10)
+    await ledger.until("held", task=probe.task, count=2, seconds=10)
+    await asyncio.sleep(0.3)  # a second one would start in this time
+    assert len(ledger.entries("held")) == 2
     assert (await manager.get_queue_status("q"))["circuit_breaker_status"] == "half_open"
     end.touch()
     await status_once(manager, lambda status: status["circuit_breaker_status"] == "closed")
+    for number in range(4):
+        assert (await end_of(manager, f"task-{number}")).status is TaskStatus.COMPLETED
 
 
 async def test_a_task_that_takes_its_process_down_each_time_ends(
