@@ -150,9 +150,10 @@ async def test_a_sigkilled_probe_does_not_keep_the_breaker_from_closing(
     await submit(manager, "breaks", jobs.fail_until_then_wait, **arguments)
     await status_once(manager, lambda status: status["circuit_breaker_status"] != "closed")
     mended.touch()
-    for number in range(4):
-        await submit(manager, f"task-{number}", jobs.fail_until_then_wait, **arguments)
+    await submit(manager, "task-0", jobs.fail_until_then_wait, **arguments)
     (probe,) = await ledger.until("held")
+    for number in range(1, 4):  # each makes the worker look
+        await submit(manager, f"task-{number}", jobs.fail_until_then_wait, **arguments)
     await asyncio.sleep(0.3)  # a second one would start in this time
     assert len(ledger.entries("held")) == 1
     assert (await manager.get_queue_status("q"))["circuit_breaker_status"] == "half_open"
