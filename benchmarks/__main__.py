@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from benchmarks import contenders, environments, figures, report, results, rounds
+from benchmarks import contenders, driver, environments, figures, report, results, rounds
 from benchmarks.environments import CACHE, ROOT
 from benchmarks.server import fresh_server
 
@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure what was asked for, or everything."""
     asked = arguments()
+    driver.end_politely_on_sigterm()
     if asked.report:
         publish(results.read())
         return
@@ -56,7 +57,7 @@ def main() -> None:
         takes = [each for each in taking_part if each.name in figure.takes]
         samples = rounds.measured(figure, takes, rounds=asked.rounds, scale=asked.scale)
         measured[figure.name] = results.kept(samples, about=about, command=_command(asked))
-    results.write(measured, LAST)
+        results.write(measured, LAST)  # now, so that what is stopped was not in vain
     print("\n" + report.on_screen(measured))
     is_whole = not (asked.peer or asked.figure or asked.loop or asked.rounds or asked.scale != 1)
     if asked.save or is_whole:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from benchmarks import environments, figures, report, rounds
+from benchmarks import driver, environments, figures, report, rounds
 from benchmarks.contenders import Contender
 from benchmarks.environments import ROOT
 from benchmarks.figure import Figure
@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure both and print how they differ."""
     asked = arguments()
+    driver.end_politely_on_sigterm()
     names = (asked.a, asked.b)
     pair = [
         _contender(f"{label} {name}", name, asked.loop)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +79,11 @@ class Program:
         """Stop this process, by its id."""
         self._process.kill()
         self._process.communicate()
+
+
+def end_politely_on_sigterm() -> None:
+    """Let every block be left, and so every program and server be stopped, when the driver is told to end."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @contextlib.contextmanager

@@ -50,16 +50,19 @@ def variables(contender: Contender) -> dict[str, str]:
 def ready_python(name: str, *, source: Path = ROOT) -> Path:
     """The interpreter of environment `name`; kew's own is installed from `source`, so that its code is what runs."""
     folder = CACHE / name
-    pins = PINS / ("kew.txt" if name.startswith("kew@") else f"{name}.txt")
+    is_kew = name.partition("@")[0] == "kew"
+    pins = PINS / ("kew.txt" if is_kew else f"{name}.txt")
     python = folder / "bin" / "python"
-    made_of = f"{base_python()} {source} {_digest(pins, source / 'pyproject.toml')}"
+    made_of = f"{base_python()} {_digest(pins)}"
+    if is_kew:
+        made_of += f" {source} {_digest(source / 'pyproject.toml', ROOT / 'constraints.txt')}"
     if _is_made_of(folder, made_of):
         return python
     print(f"== Installing {name}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     _run([base_python(), "-m", "venv", str(folder)])
     pip = [str(python), "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
-    if name == "kew" or name.startswith("kew@"):
+    if is_kew:
         constraints = ["-c", str(ROOT / "constraints.txt")]
         _run([*pip, "--editable", f"{source}[pickle]", "-r", str(pins), *constraints])
     else:
