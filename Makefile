@@ -7,6 +7,7 @@
 #   make format        format the code and mend what the linter can mend
 #   make bench         measure kew beside its peers (PEER=arq FIGURE=drain: only these; SAVE=1: into docs)
 #   make bench-self    measure two commits of kew, turn by turn: A=<commit> B=<commit>
+#   make mutation      break the domain's rules one by one, and count what its unit tests notice
 #   make clean         remove what the tools left; the environment in .venv stays
 #
 # The tests find a Redis by themselves: see tests/support/redis_source.py.
@@ -34,10 +35,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 COVERAGE_MINIMUM := 90
+MUTANTS_MINIMUM := 95
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit contracts integration simulation soak check static format clean \
-	bench bench-self test-all-pythons
+	bench bench-self mutation test-all-pythons
 
 help:
 	@sed -n '/^#   make/s/^#  //p' Makefile
@@ -104,6 +106,18 @@ bench: $(READY)
 bench-self: $(READY)
 	@$(BIN)/python -m benchmarks.compare '$(A)' '$(B)' $(if $(FIGURE),--figure '$(FIGURE)') \
 		$(if $(LOOP),--loop $(LOOP)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SCALE),--scale $(SCALE))
+
+# One process, and politely: it takes about ten minutes. docs/mutation.md explains what survives.
+mutation: $(READY)
+	@echo "== Breaking the domain's rules one by one"
+	@rm -rf mutants
+	@CI=true nice -n 10 $(BIN)/mutmut run --max-children 1
+	@$(BIN)/mutmut results
+	@$(BIN)/mutmut export-cicd-stats
+	@$(BIN)/python -c 'import json; s = json.load(open("mutants/mutmut-cicd-stats.json")); \
+		share = 100 * s["killed"] / s["total"]; \
+		print("== %d of %d mutants killed: %.1f %%" % (s["killed"], s["total"], share)); \
+		raise SystemExit(share < $(MUTANTS_MINIMUM))'
 
 clean:
 	@echo "== Removing what the tools left"

@@ -64,6 +64,11 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
         {"task_id": "t1", "token": "n1", "accepted": ("t0",)},
     ),
     (
+        lambda: StoreUnavailableError("start Redis", ["t0"]),
+        "start Redis",
+        {"accepted": ("t0",)},
+    ),
+    (
         lambda: TaskFailedError("t1", "E: x", INFO),
         "task 't1' failed: E: x",
         {"task_id": "t1", "error": "E: x", "info": INFO},

@@ -12,6 +12,7 @@ from kew.domain.task import (
     TERMINAL,
     WAITING,
     QueuePriority,
+    Task,
     TaskStatus,
     check_task_id,
     is_absent,
@@ -89,6 +90,12 @@ def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: 
     assert moved == attrs.evolve(before, failures=failures, result=result, status=status)
     assert before == copy
     assert before.moved() == before
+
+
+def test_a_task_is_restored_from_its_fields() -> None:
+    before = ended(result=b"r", watchers=("a",))
+    fields = {field.name: getattr(before, field.name) for field in attrs.fields(Task)}
+    assert Task.restored(fields) == before
 
 
 @pytest.mark.parametrize(("now", "absent"), [(NOW, False), (NOW + 9, False), (NOW + 10, True)])
