@@ -47,7 +47,9 @@ class Lanes:
         """No claim is on its way."""
         return len(self._free) == LANES
 
-    def claim(self, *, want: int, slots: int, lease_ms: int, now: float) -> Claim | None:
+    def claim(
+        self, *, want: int, slots: int, lease_ms: int, has_room: bool, now: float
+    ) -> Claim | None:
         """The next claim of a free lane; None: all are waiting for answers."""
         if not self._free:
             return None
@@ -59,6 +61,7 @@ class Lanes:
             sequence=lane.sequence,
             want=want,
             lease_ms=lease_ms,
+            has_room=has_room,
         )
         return Claim(request, lane, slots=slots, sent_at=now)
 

@@ -175,9 +175,8 @@ class Worker:
         if self._is_closing:
             return None
         free = self._slots - self.load() + settling
-        want = self._capacity.offer(self, max(0, free), settling=settling)
-        if most is not None:
-            want = min(want, most)
+        offered = self._capacity.offer(self, max(0, free), settling=settling)
+        want = offered if most is None else min(offered, most)
         if want <= 0:
             return None
         slots = max(0, want - settling)
@@ -185,6 +184,7 @@ class Worker:
             want=want,
             slots=slots,
             lease_ms=self._lease_ms,
+            has_room=offered > want,
             now=asyncio.get_running_loop().time(),
         )
         if claim is not None:

@@ -50,7 +50,8 @@ class ClaimRequest:
     """Up to `want` tasks for a lane of `incarnation`, each under a lease of `lease_ms`.
 
     A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is
-    identical. Sequences begin at 1.
+    identical. Sequences begin at 1. `has_room`: the worker has more free slots than it wants tasks
+    here, so a claim that is granted whole leaves it among those who are told of new work.
     """
 
     incarnation: str
@@ -58,6 +59,7 @@ class ClaimRequest:
     sequence: int
     want: int
     lease_ms: int
+    has_room: bool = False
 
     @property
     def lane_key(self) -> str:

@@ -155,6 +155,24 @@ async def test_a_submit_that_takes_its_own_task_along_wakes_nobody(scene: Scene)
     assert await processes.woken() == 0
 
 
+async def test_a_submit_that_takes_its_own_task_along_leaves_a_process_with_room_idle(scene: Scene):
+    processes = await idle(scene, 1)
+    (worker,) = processes.workers
+    request = attrs.evolve(worker.request(), has_room=True)
+    await scene.submit_and_claim([group("a")], request)
+    assert await processes.woken() == 0
+    await scene.submit("b")
+    assert await processes.told() == [[WOKEN]]
+
+
+async def test_a_submit_that_fills_its_process_takes_it_out_of_the_turn(scene: Scene):
+    processes = await idle(scene, 2)
+    full, _ = processes.workers
+    await scene.submit_and_claim([group("a")], full.request())
+    await scene.submit("b")
+    assert await processes.told() == [[], [WOKEN]]
+
+
 async def test_a_probe_that_closes_the_breaker_wakes_those_who_waited_for_it(scene: Scene):
     settings = {"breaker_failures": 1, "breaker_reset_ms": 1_000}
     await scene.declare(**settings)

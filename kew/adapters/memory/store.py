@@ -167,7 +167,10 @@ class MemoryStore(TaskStore):
         self._apply(known, change, now)
         if len(grant.tasks) < request.want:
             known.idle[request.incarnation] = None
-        elif recovered > len(grant.tasks):
+            return grant
+        if not request.has_room:  # told, it could take nothing, and an idle process would not be
+            known.idle.pop(request.incarnation, None)
+        if recovered > len(grant.tasks):
             self._tell(known, recovered - len(grant.tasks))
         return grant
 

@@ -1,6 +1,6 @@
 -- The ordinary claim: kew.domain.queue.claim, after recovering a bounded number of ended leases. Nothing is claimed where
 -- `incarnation` is ''. The answer: {word, wait_ms (-1: only a notification), version, {id, lease_until, record, ...}}.
--- Needs incarnation, lane, sequence, want, lease_ms, recover_limit, park_limit; LANES, IDLE.
+-- Needs incarnation, lane, sequence, want, lease_ms, has_room, recover_limit, park_limit; LANES, IDLE.
 -- include: recover
 -- include: ready
 local PARKED_RETRY_MS = 5000
@@ -87,8 +87,8 @@ local function claim_anew(lanes)
     if not cut then wait = wait_ms(held + #taken, shelves or known_shelves()) end
     redis.call('ZADD', IDLE, now, incarnation)
     if free_leases(held + #taken) > 0 then offer_shelves(is_time) end
-  else
-    redis.call('ZREM', IDLE, incarnation)
+  elseif has_room == 0 then
+    redis.call('ZREM', IDLE, incarnation) -- told, it could take nothing, and an idle process would not be told
   end
   return {'done', wait, s.version, leases}, #taken, short
 end
