@@ -22,7 +22,7 @@ from kew.adapters.simulation.plan import Plan
 from kew.adapters.simulation.port import FaultyStore, FaultyWakeup
 from kew.adapters.simulation.processes import Process, current_process
 from kew.bootstrap import Parts
-from kew.domain.errors import TaskQueueError
+from kew.domain.errors import StoreUnavailableError
 from kew.domain.task import Task
 from kew.manager import TaskQueueManager
 from kew.testing.draining import drained
@@ -34,6 +34,7 @@ from kew.testing.running import Ground, Scenario
 RESTART_AFTER: Final = (0.1, 15.0)
 LOOK_EVERY: Final = 1.0
 POINT_ODDS: Final = (0.0, 0.02, 0.1)  # of a fault at an await of a task, by seed
+AT_POINTS: Final = (Fault.KILL, Fault.STALL)
 LONGEST_STALL: Final = 40.0  # past the lease of most queues
 
 
@@ -69,7 +70,7 @@ class Arena:
         self._random = plan.random("arena")
         self._points = plan.random("points")
         self._point_odds = self._random.choice(POINT_ODDS)
-        self._at_points = tuple({Fault.KILL, Fault.STALL} & plan.faults)
+        self._at_points = tuple(one for one in AT_POINTS if one in plan.faults)
         self._is_healed = False
         self._told: dict[str, Task] = {}
 
@@ -127,7 +128,7 @@ class Arena:
         """A worker's life; where its start-up meets a store that doesn't answer, it exits, as programs do."""
         try:
             await self._begin(host)
-        except TaskQueueError as error:
+        except StoreUnavailableError as error:
             self.loop.note("gives up starting:", error)
             self._kill(host)
         except Exception as error:  # noqa: BLE001 - the user's start-up is broken: the run has failed
@@ -167,7 +168,7 @@ class Arena:
             host.starts += 1
             try:
                 await self._as_client(self._begin(host))
-            except TaskQueueError as error:
+            except StoreUnavailableError as error:
                 self.loop.note("the client starts again:", error)
                 await asyncio.sleep(LOOK_EVERY)
             else:

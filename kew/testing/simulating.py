@@ -19,6 +19,7 @@ from kew.testing.instrument import instrumented
 from kew.testing.logs import quiet
 from kew.testing.manager import App
 from kew.testing.running import Scenario
+from kew.testing.standing_in import standing_in_for
 
 FAULTS: Final = (
     Fault.KILL,
@@ -98,7 +99,7 @@ def simulate(
         within=within,
     )
     met, simulated_s, tasks = Tally(), 0.0, 0
-    with instrumented(scenario, app, check, setup), quiet():
+    with standing_in_for(instead_of), instrumented(scenario, app, check, setup), quiet():
         for seed in numbers:
             life = _live(draw(seed, kinds, processes), program)
             if life.error is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from kew import Exponential, QueueConfig, TaskContext, TaskQueueManager
 from kew.adapters.simulation.errors import SimulationDeadlock
+from kew.adapters.simulation.loop import SimulationLoop
 from kew.testing import (
     NotDrainedError,
     RealIOForbidden,
@@ -124,7 +125,9 @@ def test_an_idle_year_costs_next_to_nothing():
     async def scenario(manager: SimulatedManager) -> int:
         await manager.create_queue(QueueConfig("q"))
         await manager.advance(timedelta(days=365))
-        return asyncio.get_running_loop().steps  # type: ignore[attr-defined]
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulationLoop)
+        return loop.steps
 
     assert run(scenario) < 10_000
 
