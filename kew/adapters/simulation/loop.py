@@ -176,12 +176,13 @@ class SimulationLoop(Scheduler):
 
     def set_task_factory(self, factory: _TaskFactory | None) -> None:
         """Only None and `asyncio.eager_task_factory`, since the tasks must be this loop's own."""
-        if factory is not None and factory is not _EAGER_FACTORY:
+        if factory not in (None, _make_task, _EAGER_FACTORY):
             raise SimulationError("a simulation makes its own tasks; set no other task factory")
-        self._task_factory = factory
+        self._task_factory = None if factory is _make_task else factory
 
     def get_task_factory(self) -> _TaskFactory | None:
-        return self._task_factory
+        """Never None: who would make tasks past the loop, as asyncio's own, must see that it can't."""
+        return self._task_factory or _make_task
 
     def get_debug(self) -> bool:
         return self._is_debug
@@ -292,6 +293,12 @@ class SimulationLoop(Scheduler):
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
         if self._is_running:
             self.call_soon(self.create_task, generator.aclose())
+
+
+def _make_task(
+    loop: asyncio.AbstractEventLoop, coro: CoroutineLike[T], **options: Any
+) -> SimulatedTask[T]:
+    return cast("SimulationLoop", loop).create_task(coro, **options)
 
 
 def _close_coroutine(task: asyncio.Task[Any]) -> None:

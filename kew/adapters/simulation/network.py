@@ -23,6 +23,8 @@ LATEST: Final = 25.0  # what is late arrives so much after the caller gave up, a
 SLOWEST: Final = 2.0
 LONG_TRIP: Final = 0.5  # of a call during which its process is killed, stopped or stalled
 
+MOST_TURNS: Final = 4
+
 ODDS: Final = 0.004  # of each kind of fault, per call, at rate 1
 OFTEN_CALLED: Final = {
     "peek": 0.25,
@@ -48,6 +50,7 @@ class Call:
         "patience",
         "sent_at",
         "there",
+        "trouble",
     )
 
     def __init__(
@@ -62,6 +65,7 @@ class Call:
         self.there: float | None = 0.0
         self.back: float | None = 0.0
         self.patience = PATIENCE
+        self.trouble: Fault | None = None  # that comes with the reply
 
 
 class Network:
@@ -141,6 +145,9 @@ class Network:
             case _:
                 call.there *= random.choice((1, LONG_TRIP / TRIP[1]))
                 call.back = LONG_TRIP * random.random()
+                if random.random() < 0.5:
+                    call.trouble = fault
+                    return
                 when = (call.there + call.back) * random.random()
                 self._loop.call_later(when, self._meddle_with, call, fault, context=self._context)
 
@@ -152,6 +159,13 @@ class Network:
         else:
             again = call.there + self._random.choice((0.01, LATEST)) * self._random.random()
         self._loop.call_later(again, self._arrive_again, call, context=self._context)
+
+    def _meddle_soon(self, call: Call, fault: Fault, turns: int) -> None:
+        """A few turns of the loop after the reply: between the steps of whoever got it."""
+        if turns:
+            self._loop.call_soon(self._meddle_soon, call, fault, turns - 1, context=self._context)
+        else:
+            self._meddle_with(call, fault)
 
     def _meddle_with(self, call: Call, fault: Fault) -> None:
         if not self.is_healed:
@@ -181,6 +195,8 @@ class Network:
             self._give_up_in_time(call)
         elif not call.answer.done():
             call.answer.set_result(reply)
+            if call.trouble is not None:
+                self._meddle_soon(call, call.trouble, self._random.randrange(MOST_TURNS))
 
     def _give_up_in_time(self, call: Call) -> None:
         self._loop.call_at(

@@ -41,7 +41,7 @@ class Alteration:
 class Step:
     """An operation that was carried out. `now` is the store's clock (ms), `at` virtual time (s).
 
-    `waiting` and `leased` are the queue's tasks after it.
+    `waiting` and `leased` are the queue's tasks after it, `presence` its processes, each until when.
     """
 
     operation: str
@@ -55,6 +55,7 @@ class Step:
     before: QueueState | None
     after: QueueState | None
     book: Book | None
+    presence: Mapping[str, int]
     waiting: Mapping[str, Task]
     leased: Mapping[str, Task]
     leased_before: Mapping[str, Task]

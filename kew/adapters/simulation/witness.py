@@ -106,6 +106,7 @@ class Witness:
             before=before,
             after=after,
             book=queue.book if queue else None,
+            presence=queue.presence if queue else {},
             waiting=self._waiting[name],
             leased=self._leased[name],
             leased_before=leased_before,

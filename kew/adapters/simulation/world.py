@@ -87,7 +87,7 @@ class World:
             case Fault.STOP:
                 self.ask_to_stop(host)
             case Fault.STALL:
-                self.stall(host, self._random.choice((0.5, 4.0, 20.0)) * self._random.random())
+                self.stall(host, self._random.choice((0.5, 6.0, 25.0)) * self._random.random())
             case _:
                 raise AssertionError(f"nothing to do to a process: {fault}")
 
@@ -232,7 +232,8 @@ class World:
         self.is_healed = self.network.is_healed = self.hub.is_healed = True
         self.network.down_until = -1.0
         for host in self.hosts.values():
-            host.partitioned_until = host.stalled_until = -1.0
+            host.partitioned_until = -1.0
+            host.stalled_until = min(host.stalled_until, self.loop.time())
             if host.process is not None and host.is_alive:
                 host.process.thaw()
 

@@ -25,9 +25,10 @@ async def cancel_soon(user: User) -> None:
 
 
 async def cancel_a_refuser(user: User) -> None:
-    """It goes on, and keeps its lease and its slot."""
+    """It goes on, keeps its lease and its slot, and may fail in the end: a cancelled task isn't retried."""
     asked = user.expect(MAIN, COMPLETED_OR_CANCELLED)
-    handle = await user.submit(asked, user.script(pauses=[6.0, 1.0], refuses=True))
+    script = user.script(pauses=[6.0, 1.0], refuses=True, failures=user.random.choice((0, 1)))
+    handle = await user.submit(asked, script)
     if handle is not None:
         await user.pause(3.0)
         await _cancel(user, asked.id)

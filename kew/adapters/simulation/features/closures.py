@@ -17,7 +17,8 @@ async def submit_closure(user: User) -> None:
     queue = user.random.choice((MAIN, TIGHT))
     ends = COMPLETED if user.facts.plan.is_calm else ANY_END
     asked = user.expect(queue, ends, is_pinned=True)
-    await user.submit(asked, user.script(), function=closure)
+    later = user.random.choice((None, None, 20.0, 90.0))
+    await user.submit(asked, user.script(), function=closure, _defer_by=later)
 
 
 FEATURES = (Feature("closures", submit_closure),)

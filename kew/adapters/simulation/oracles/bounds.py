@@ -41,12 +41,18 @@ class Bounds(Oracle):
         assert new is not None
         if new.losses > most + 1:
             yield f"{one.id} was lost {new.losses} times, of {most}"
-        is_lost = bool(one.ended_lease) and (old.id, old.lease) not in step.settled
+        is_settled = any(task_id == old.id for task_id, _ in step.settled)
+        is_lost = bool(one.ended_lease) and not is_settled
         if not is_lost or one.is_created:
             return
+        may_fail = old.call.at_most_once or bool(old.call.pinned_to) or old.losses >= most
+        if new.status is TaskStatus.FAILED and not may_fail:
+            yield f"{one.id} failed after {new.losses} losses, of {most}"
         if new.is_waiting or new.status is TaskStatus.PROCESSING:
             if new.losses != old.losses + 1:
                 yield f"{one.id} was lost, and its losses went from {old.losses} to {new.losses}"
+            if new.is_waiting and new.ready_at != old.ready_at:
+                yield f"{one.id} was lost, and is due {new.ready_at - old.ready_at:+} ms from before"
             if old.call.at_most_once:
                 yield f"{one.id} may run once at most, was lost, and may run again"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kew.adapters.codecs import MessagePackCodec
-from kew.adapters.simulation.facts import Attempt
+from kew.adapters.simulation.facts import Attempt, Facts
 from kew.adapters.simulation.oracle import Alteration, Oracle, Step
 from kew.compat import override
-from kew.domain.events import Failed, Succeeded
+from kew.domain.events import Failed, Released, Succeeded
+from kew.domain.queue import outcome_word
 from kew.domain.requests import Settlement, SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -21,6 +22,10 @@ class Outcomes(Oracle):
 
     name = "outcomes"
 
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._last: dict[str, tuple[str, str, int]] = {}
+
     @override
     def judge(self, step: Step) -> Iterator[str]:
         for one in step.alterations:
@@ -29,7 +34,7 @@ class Outcomes(Oracle):
             before = {one.id: one.old for one in step.alterations if one.old is not None}
             for settlement, outcome in step.settled.values():
                 old = before.get(settlement.task_id) or step.leased.get(settlement.task_id)
-                yield from self._answered(settlement, outcome, old)
+                yield from self._answered(step, settlement, outcome, old)
 
     def _moved(self, step: Step, one: Alteration) -> Iterator[str]:
         old, new = one.old, one.new
@@ -59,6 +64,8 @@ class Outcomes(Oracle):
         old, new, event = one.old, one.new, settlement.event
         assert old is not None
         assert new is not None
+        if isinstance(event, Released) and new.is_waiting and new.ready_at != old.ready_at:
+            yield f"{old.id} was handed back, and is due {new.ready_at - old.ready_at:+} ms from before"
         if not isinstance(event, Failed):
             return
         attempt = self.facts.attempts.get((old.id, old.token))
@@ -78,11 +85,21 @@ class Outcomes(Oracle):
             yield f"{old.id} is retried after {old.failures} of {most} retries"
 
     def _answered(
-        self, settlement: Settlement, outcome: SettleOutcome, old: Task | None
+        self, step: Step, settlement: Settlement, outcome: SettleOutcome, old: Task | None
     ) -> Iterator[str]:
+        """DONE if the lease was current, SAME if it was the last that was settled so, else STALE."""
+        word, key = outcome_word(settlement), settlement.task_id
         is_held = old is not None and old.lease == settlement.lease
         if is_held != (outcome.word is Word.DONE):
-            yield f"{settlement.task_id}: settling {settlement.lease} was answered {outcome.word}"
+            yield f"{key}: settling {settlement.lease} was answered {outcome.word}"
+        now = step.book.find(key) if step.book else None
+        was_last = self._last.get(key) == (settlement.lease, word, now.ticket if now else 0)
+        if not is_held and now is not None and was_last != (outcome.word is Word.SAME):
+            is_absent = 0 < now.expires_at <= step.now
+            if not is_absent and not self.facts.has_forgotten:
+                yield f"{key}: settling {settlement.lease} again was answered {outcome.word}"
+        if is_held and now is not None:
+            self._last[key] = (settlement.lease, word, now.ticket)
 
 
 def _went_well(attempt: Attempt | None) -> bool:
