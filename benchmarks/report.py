@@ -82,6 +82,9 @@ def polite(kept: dict[str, Any]) -> str:
     rows: Rows = [
         ["task", "max_loop_lag", "drain, /s", "of the impolite rate", "endpoint p99, ms", "max, ms"]
     ]
+    if "idle_p99" in values:
+        quiet = [f"{Spread.of(values[name][KEW]).middle:.1f}" for name in ("idle_p99", "idle_max")]
+        rows.append(["none: the queue is empty", "off", "-", "-", *quiet])
     for task, what in (("echo", "does nothing"), ("spin", "200 us of CPU")):
         for setting, shown in (("off", "off"), ("10", "10 ms"), ("5", "5 ms"), ("2", "2 ms")):
             if f"{task}_{setting}_rate" not in values:

@@ -13,19 +13,30 @@ from benchmarks.driver import Broken, Program, running
 from benchmarks.figure import Figure, Measure, Run, Values
 from benchmarks.server import fresh_server
 
-LIGHT, HEAVY = 60_000, 12_000
+LIGHT, HEAVY, SECONDS = 60_000, 12_000, 3.0
 A_SECOND, CONNECTIONS = 200, 8
 LAGS = {"off": None, "10": 0.010, "5": 0.005, "2": 0.002}
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def run(run: Run) -> Values:
-    values: Values = {}
+    values = undisturbed(run)
     for task, full in (("echo", LIGHT), ("spin", HEAVY)):
         for name, lag in LAGS.items():
             found = served(run, run.count(full), task=task, lag=lag)
             values |= {f"{task}_{name}_{what}": value for what, value in found.items()}
     return values
+
+
+def undisturbed(run: Run) -> Values:
+    """The endpoint's times while the queue is empty."""
+    with fresh_server() as server, running(run.contender, "kew_more.py") as program:
+        program.ask("open_queue", url=server.url)
+        port = program.ask("serve")["port"]
+        program.send("rest", seconds=max(0.5, SECONDS * run.scale))
+        waits = sorted(asyncio.run(asked_until_done(port, program)))
+        program.receive()
+    return {"idle_p99": 1000 * waits[int(len(waits) * 0.99)], "idle_max": 1000 * waits[-1]}
 
 
 def served(run: Run, count: int, *, task: str, lag: float | None) -> Values:
@@ -46,7 +57,7 @@ def served(run: Run, count: int, *, task: str, lag: float | None) -> Values:
 
 
 async def asked_until_done(port: int, program: Program) -> list[float]:
-    """How long each request took, seconds, until the program has drained its queue."""
+    """How long each request took, seconds, until the program has answered what it was sent."""
     waits: list[float] = []
     asking = [asyncio.create_task(_ask(port, n, waits)) for n in range(CONNECTIONS)]
     while not program.has_answered():  # noqa: ASYNC110 - another process decides it
@@ -75,7 +86,10 @@ async def _ask(port: int, number: int, waits: list[float]) -> None:
 
 
 def _measures() -> tuple[Measure, ...]:
-    found: list[Any] = []
+    found: list[Any] = [
+        Measure("idle_p99", "an empty queue: endpoint p99", "ms", digits=1),
+        Measure("idle_max", "an empty queue: endpoint max", "ms", digits=1),
+    ]
     for task, what in (("echo", "a task that does nothing"), ("spin", "a task of 200 us of CPU")):
         for name in LAGS:
             how = "max_loop_lag off" if name == "off" else f"max_loop_lag {name} ms"

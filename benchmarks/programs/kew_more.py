@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import time
 from typing import Any
 
@@ -98,13 +97,17 @@ class KewAlone(Kew):
         """Serve HTTP in this process, on a free port."""
         import uvicorn
 
-        listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(answer, log_level="error", lifespan="off", access_log=False)
+        config = uvicorn.Config(answer, "127.0.0.1", 0, log_level="error", lifespan="off")
         server = uvicorn.Server(config)
-        self.serving = asyncio.create_task(server.serve([listening]))
+        self.serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 - it has no event for it
             await asyncio.sleep(0.01)
-        return {"port": listening.getsockname()[1]}
+        return {"port": server.servers[0].sockets[0].getsockname()[1]}
+
+    async def do_rest(self, seconds: float) -> dict[str, Any]:
+        """Do nothing for a while."""
+        await asyncio.sleep(seconds)
+        return {}
 
     async def do_drain_politely(self, count: int, max_loop_lag: float | None) -> dict[str, Any]:
         """Run everything that waits, while others want something of this process."""
