@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
 from kew.app.ports import Ambiguous, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
@@ -17,6 +19,7 @@ from kew.domain.events import Succeeded
 from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
 from kew.domain.task import Submission, TaskStatus
 from tests.conftest import PrivateRedis
+from tests.support import jobs
 from tests.support.redis_process import connect as plain_client
 from tests.support.redis_process import free_port
 
@@ -117,6 +120,22 @@ async def test_a_full_redis_refuses_tasks_and_lets_the_queue_drain(private_redis
         assert done == accepted
         await store.sweep(Q, 100)
         await store.depart(Q, "w1")
+
+
+async def test_a_process_that_starts_while_redis_is_full_drains_the_queue(
+    private_redis: PrivateRedis,
+):
+    server = private_redis(maxmemory="8mb", maxmemory_policy="noeviction")
+    async with TaskQueueManager(server.url) as submitter:
+        await submitter.create_queue(QueueConfig("full"), work=False)
+        await submitter.submit_task("t", "full", "t", jobs.echo, None, value="drained")
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.config_set("maxmemory", "1mb")
+        async with TaskQueueManager(server.url) as worker:
+            await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
+            async with asyncio.timeout(5):
+                ended = await submitter.wait_for_end("full", "t")
+    assert ended.status is TaskStatus.COMPLETED
 
 
 async def fill(store: RedisStore) -> int:
@@ -375,3 +394,31 @@ async def test_settling_fifty_and_claiming_fifty_costs_as_many_commands_as_one(
 async def _found(url: str, task_id: str) -> Any:
     async with opened(url) as store:
         return await store.find([task_id])
+
+
+# --- connections
+
+
+async def test_a_store_that_is_opened_again_keeps_its_connections(clean_redis_url: str):
+    store, _ = connect(clean_redis_url)
+    await store.open()
+    await store.close()
+    await store.open()
+    with contextlib.closing(plain_client(clean_redis_url)) as client:
+        before = client.info("stats")["total_connections_received"]
+        for _ in range(20):
+            await store.queues()
+        assert client.info("stats")["total_connections_received"] - before <= 1
+    await store.close()
+
+
+async def test_a_peer_that_vanished_is_found_out_within_a_minute(clean_redis_url: str):
+    line = address(clean_redis_url).connection()
+    await line.connect()
+    kept: socket.socket = line._writer.get_extra_info("socket")  # type: ignore[attr-defined]
+    idle, pause, tries = (
+        kept.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    await line.disconnect()
+    assert idle + pause * tries <= 60

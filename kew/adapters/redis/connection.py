@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -48,6 +49,13 @@ NOT_EXECUTED: Final = (
     AuthenticationError,
     NoPermissionError,
 )
+# A peer that vanished without a word (a host without power, a proxy that forgot) is found out within a minute: nothing
+# else would tell a connection that only listens, and the system's own default is two hours.
+KEEPALIVE: Final = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
 NOT_EXECUTED_CODES: Final = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "MASTERDOWN")
 
 
@@ -118,6 +126,7 @@ def address(
         options.setdefault("host", "localhost")
         options.setdefault("port", 6379)
         options.setdefault("socket_keepalive", True)
+        options.setdefault("socket_keepalive_options", KEEPALIVE)
     found = Address(
         where=options["path"] if is_socket else f"{options['host']}:{options['port']}",
         connect_timeout=options.pop("socket_connect_timeout", connect_timeout),
@@ -168,6 +177,10 @@ class Lines:
             raise failure(f"Redis at {where} gave no answer in {self._address.timeout} s") from None
         except (RedisError, OSError) as error:
             raise failure(f"Redis at {where}: {error}") from error
+
+    def open(self) -> None:
+        """Keep connections from now on; they are made when they are needed."""
+        self._closed = False
 
     async def close(self) -> None:
         """Disconnect; calls in flight end as they end, and their connections are not kept."""

@@ -67,6 +67,8 @@ class RedisStore(TaskStore):
 
     @override
     async def open(self) -> None:
+        self._lines.open()
+        self._heartbeats.open()
         if self._checks:
             await check(self._lines, self._address.where)
 

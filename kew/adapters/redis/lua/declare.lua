@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Create a queue or make these its settings; the latest declaration wins, an equal one changes nothing.
 -- KEYS: queues state line1 line2 line3 waiting1 waiting2 waiting3 leases idle tasks ended parked
 -- ARGV: channel queue settings

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- The records of ids of this queue; `incarnation` will be told of the end of those that have not ended ('': nobody).
 -- KEYS: tasks state leases
 -- ARGV: queue incarnation ids*
