@@ -79,6 +79,7 @@ class TaskQueueManager:
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
         self._process: Process | None = None
+        self._beginning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._served: dict[str, Served] = {}
         self._submissions: Submissions | None = None
@@ -91,8 +92,11 @@ class TaskQueueManager:
 
         Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then.
         """
-        if self._process is not None:
-            return
+        async with self._beginning:
+            if self._process is None:
+                await self._begin()
+
+    async def _begin(self) -> None:
         process = Process(
             self._parts,
             self._hooks,
@@ -102,16 +106,17 @@ class TaskQueueManager:
         )
         try:
             await self._parts.store.open()
+            if self._cleanup_on_start:
+                await self._purge()
             await process.listen()
         except BaseException:
+            await self._parts.wakeup.close()
             await self._parts.store.close()
             raise
         self._process, self._loop = process, asyncio.get_running_loop()
         if self._config.max_loop_lag is not None:
             self._parts.watchdog.start()
         self._submissions = Submissions(process, self._served, self._config.patience)
-        if self._cleanup_on_start:
-            await self.cleanup()
 
     async def shutdown(self, wait: bool = True, timeout: float = 5.0) -> None:
         """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
@@ -156,14 +161,18 @@ class TaskQueueManager:
 
     async def cleanup(self) -> None:
         """Remove every queue and task of this namespace, and nothing else; this process's queues begin anew, empty."""
-        process = self._ready()
-        for queue in await asked(process.parts.store.queues):
-            await asked(partial(process.parts.store.purge, queue))
+        self._ready()
+        await self._purge()
         for served in self._served.values():
             if served.maintainer is not None:
                 await asked(served.maintainer.introduce)
             if served.worker is not None:
                 served.worker.wake()
+
+    async def _purge(self) -> None:
+        store = self._parts.store
+        for queue in await asked(store.queues):
+            await asked(partial(store.purge, queue))
 
     def _ready(self) -> Process:
         if self._process is None:
