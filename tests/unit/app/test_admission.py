@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from kew.app.admission import LARGEST_SLICE, Admission, LoopLag
 from kew.app.runs import Run
@@ -45,8 +44,6 @@ def starts_per_turn(count: int, *, max_lag: float | None, work: float) -> list[i
             left[0] -= 1
             if not left[0]:
                 over.set()
-
-        turned: Callable[[], None]
 
         def turned() -> None:
             turns.append(0)
