@@ -14,6 +14,7 @@ import contextlib
 import functools
 import gc
 import inspect
+import os
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ Key = tuple[int, str, tuple[str, ...]]
 
 NAMES: Final = {"__kew_await__": awaited, "__kew_with__": Entered, "__kew_for__": Iterated}
 INSTALLED: Final = ("site-packages", "dist-packages")
-OTHERS: Final = (sysconfig.get_path("stdlib"), str(Path(kew.__file__).parent))
+OTHERS: Final = (sysconfig.get_path("stdlib") + os.sep, str(Path(kew.__file__).parent) + os.sep)
 LONGEST_TEXT: Final = 60
 
 

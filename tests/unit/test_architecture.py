@@ -21,8 +21,13 @@ PURE = VALUES | FUNCTIONS | TYPES | {"kew"}
 INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
 """What `pip install kew` brings."""
 
-EXTRAS = {"adapters/cli": {"click", "rich"}, "adapters/codecs": {"cloudpickle"}}
-"""What a part of kew may import besides, since an extra brings it."""
+EXTRAS = {
+    "adapters/cli": {"click", "rich"},
+    "adapters/codecs": {"cloudpickle"},
+    "adapters/simulation/lua": {"fakeredis"},
+    "testing/plugin.py": {"pytest"},
+}
+"""What a part of kew may import besides, since an extra brings it, or who loads it has it."""
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40

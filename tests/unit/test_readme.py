@@ -1,8 +1,8 @@
 """Every Python snippet of README.md and docs/ runs, and prints what its `# prints: ...` comments say.
 
-A snippet that calls `asyncio.run` is a program: it runs in a process of its own. The others of one page run one after
-another in one module, with one initialized `manager` and with kew's names at hand. Redis is replaced by
-`memory://`: what a snippet shows doesn't depend on the store.
+A snippet that calls `asyncio.run`, or uses `kew.testing`, is a program: it runs in a process of its own. The others of
+one page run one after another in one module, with one initialized `manager` and with kew's names at hand. Redis is
+replaced by `memory://`: what a snippet shows doesn't depend on the store.
 """
 
 import ast
@@ -40,7 +40,7 @@ class Snippet:
 
     @property
     def is_program(self) -> bool:
-        return "asyncio.run(" in self.source
+        return "asyncio.run(" in self.source or "from kew.testing import" in self.source
 
     @property
     def promised(self) -> list[str]:
