@@ -13,6 +13,7 @@ from kew.adapters.cli import screen
 from kew.adapters.simulation.batch import Choice, Summary, run_seeds
 from kew.adapters.simulation.faults import Fault
 from kew.adapters.simulation.features import workloads
+from kew.adapters.simulation.plan import STORES
 from kew.adapters.simulation.shrinker import shrink
 from kew.adapters.simulation.simulation import Outcome
 from kew.adapters.simulation.table import summary_lines, violation_lines
@@ -43,6 +44,13 @@ def _faults(
 @click.option(
     "--workload", default="mixed", show_default=True, type=click.Choice(sorted(workloads()))
 )
+@click.option(
+    "--store",
+    default="memory",
+    show_default=True,
+    type=click.Choice(STORES),
+    help="lua: the Redis adapter and its scripts, on a Redis in this process.",
+)
 @click.option("--lossy", is_flag=True, help="The store may also forget its last writes.")
 @click.option(
     "--jobs", default=os.cpu_count() or 1, show_default="all cores", type=click.IntRange(1)
@@ -54,6 +62,7 @@ def simulate(
     seed: int | None,
     faults: tuple[Fault, ...] | None,
     workload: str,
+    store: str,
     lossy: bool,
     jobs: int,
 ) -> None:
@@ -68,7 +77,7 @@ def simulate(
       1  a promise was broken: how to see it again is printed
       2  bad option
     """
-    choice = Choice(workload=workload, faults=faults, lossy=lossy)
+    choice = Choice(workload=workload, faults=faults, lossy=lossy, store=store)
     if seed is not None:
         raise SystemExit(_run_one(choice, seed))
     numbers = _numbers(first, seeds, minutes)

@@ -27,10 +27,13 @@ class Choice:
     workload: str = "mixed"
     faults: tuple[Fault, ...] | None = None
     lossy: bool = False
+    store: str = "memory"
 
     def run(self, seed: int, *, keep_trace: bool = False) -> Outcome:
         """One of them."""
-        plan = draw_plan(seed, workload=self.workload, faults=self.faults, lossy=self.lossy)
+        plan = draw_plan(
+            seed, workload=self.workload, faults=self.faults, lossy=self.lossy, store=self.store
+        )
         return simulate(plan, keep_trace=keep_trace)
 
 

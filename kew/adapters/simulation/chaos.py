@@ -148,6 +148,7 @@ class Chaos:
         place = self._place
         place.network.down_until = place.loop.time() + seconds
         place.hub.interrupt(place.network.down_until)
+        place.server.restarted()
         place.loop.note(f"the store is down for {seconds:.3f} s")
 
 

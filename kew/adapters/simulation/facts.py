@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -80,6 +80,8 @@ class Facts:
     records: Mapping[str, Task] = attrs.field(factory=dict)  # the store's own
     board: list[TaskInfo] = attrs.field(factory=list)  # submitted tasks that everybody may await
     hooked: set[str] = attrs.field(factory=set)
+    # How much longer than right a queue's peek may be, in a store whose peek is no more than its contract says.
+    peek_may_add_ms: Callable[[str], int] | None = None
 
     @property
     def has_forgotten(self) -> bool:

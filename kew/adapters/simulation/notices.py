@@ -48,6 +48,10 @@ class FaultyHub(Hub):
         assert host.process is not None
         self._subscribers[incarnation] = Subscriber(host, host.process, deliver)
 
+    def listeners(self) -> frozenset[str]:
+        """The incarnations that are subscribed now."""
+        return frozenset(self._subscribers)
+
     @override
     def remove(self, incarnation: str) -> None:
         self._subscribers.pop(incarnation, None)

@@ -12,6 +12,7 @@ from kew.adapters.simulation.faults import LOSSY, USUAL, Fault
 from kew.adapters.simulation.policies import PolicyName
 
 CALM: Final = 0.1  # of all seeds: no fault at all, and stricter oracles
+STORES: Final = ("memory", "lua")
 EVERYTHING: Final = 0.5  # up to here: every fault; the rest has each fault with even odds
 
 
@@ -22,6 +23,7 @@ class Plan:
     `rate` multiplies how often faults happen. `processes` are those that work, of which the first
     runs every function; `submitters` more only submit. `errands` are what users do over the first
     part of `horizon`, after which the faults stop; `without` names features that are left out.
+    `store` is "memory", or "lua": the Redis adapter and its scripts on a Redis in this process.
     """
 
     seed: int
@@ -35,6 +37,7 @@ class Plan:
     horizon: float = 240.0
     tick: float = 4.0
     without: frozenset[str] = frozenset()
+    store: str = "memory"
 
     @property
     def is_calm(self) -> bool:
@@ -51,7 +54,7 @@ class Plan:
         return (
             f"workload={self.workload} faults={faults} rate={self.rate:g} policy={self.policy} "
             f"processes={self.processes}+{self.submitters} errands={self.errands} "
-            f"horizon={self.horizon:g} tick={self.tick:g}"
+            f"horizon={self.horizon:g} tick={self.tick:g} store={self.store}"
         )
 
 
@@ -61,6 +64,7 @@ def draw_plan(
     workload: str = "mixed",
     faults: Sequence[Fault] | None = None,
     lossy: bool = False,
+    store: str = "memory",
 ) -> Plan:
     """The plan of a seed; `faults` are those to draw from."""
     random = Random(f"plan:{seed}")
@@ -70,6 +74,7 @@ def draw_plan(
     return Plan(
         seed=seed,
         workload=workload,
+        store=store,
         faults=frozenset(kind for kind in kinds if random.random() < odds),
         rate=random.choice((0.4, 1.0, 2.0)),
         policy=random.choice(("uniform", "uniform", "pct", "fifo")),

@@ -62,6 +62,9 @@ class Server:
             self.watch(operation, args, reply, caller)
         return reply
 
+    def restarted(self) -> None:
+        """It went down and came back with all that it had written."""
+
     # --- a store that loses its last writes
 
     def write_down(self) -> None:

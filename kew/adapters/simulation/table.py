@@ -89,6 +89,7 @@ def replay_line(outcome: Outcome) -> str:
     plan = outcome.plan
     more = "" if plan.workload == "mixed" else f" --workload {plan.workload}"
     more += " --lossy" if Fault.FORGET in plan.faults else ""
+    more += "" if plan.store == "memory" else f" --store {plan.store}"
     return (
         f"kew simulate --seed {plan.seed}{more}"
         f"   (commit {commit() or 'unknown'}, Python {platform.python_version()})"

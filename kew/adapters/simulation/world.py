@@ -49,7 +49,7 @@ class World:
         namespace = Namespace()
         namespace.hub = self.hub
         self.facts = Facts(plan=plan, loop=loop, records=namespace.records)
-        self.server = Server(loop.time, namespace)
+        self.server = self._make_server(namespace)
         self.witness = Witness(self.facts, namespace)
         self.server.watch = self.witness.watch
         self.network = Network(loop, self.server, plan, self.tally, self.meddle)
@@ -61,6 +61,15 @@ class World:
         self._ended: set[Process] = set()
         self._random = plan.random("world")
         self._users = plan.random("users")
+
+    def _make_server(self, namespace: Namespace) -> Server:
+        if self.plan.store == "memory":
+            return Server(self.loop.time, namespace)
+        from kew.adapters.simulation.lua import LuaServer
+
+        server = LuaServer(self.loop.time, namespace, self.hub)
+        self.facts.peek_may_add_ms = server.peek_may_add_ms
+        return server
 
     # --- processes
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
+
 from kew.adapters.simulation.oracle import Oracle, Step
 from kew.compat import override
-from kew.domain.breaker import BreakerState, judged, reopens_at
+from kew.domain.breaker import Breaker, BreakerState, judged, reopens_at
 from kew.domain.ordering import order_key
 from kew.domain.queue import QueueState, free_leases
-from kew.domain.requests import ClaimRequest, Grant
+from kew.domain.requests import ClaimRequest, Grant, Word
 from kew.domain.task import Task
 
 
@@ -22,17 +24,33 @@ class Order(Oracle):
     def judge(self, step: Step) -> Iterator[str]:
         if step.operation == "peek":
             yield from self._peeked(step)
-        if step.request is None or step.grant is None or not step.is_fresh_claim:
+        if step.request is not None and step.grant is not None:
+            yield from self._claimed(step, step.request, step.grant)
+
+    def _claimed(self, step: Step, request: ClaimRequest, grant: Grant) -> Iterator[str]:
+        if grant.word is Word.SAME:
+            yield from self._repeated(step, request, grant)
+        if grant.word is not Word.DONE:
             return
         assert step.after is not None
         assert step.book is not None
-        known = step.book.functions.get(step.request.incarnation, set())
+        known = step.book.functions.get(request.incarnation, set())
         left = [task for task in step.waiting.values() if task.call.function in known]
         due = [task for task in left if task.ready_at <= step.now]
-        yield from self._brought(step, step.grant, known)
-        yield from self._in_order(step.grant, due)
-        if len(step.grant.tasks) < step.request.want:
-            yield from self._left(step, step.request, step.grant, left)
+        yield from self._brought(step, grant, known)
+        yield from self._in_order(grant, due)
+        if len(grant.tasks) < request.want:
+            yield from self._left(step, request, grant, left)
+
+    def _repeated(self, step: Step, request: ClaimRequest, grant: Grant) -> Iterator[str]:
+        """The lane's last claim again: its leases that are still live, and no others."""
+        prefix = f"{request.lane_key}.{request.sequence}."
+        mine = [task for task in step.leased.values() if task.lease.startswith(prefix)]
+        live = {task.lease for task in mine if task.lease_until > step.now}
+        told = {task.lease for task in grant.tasks}
+        assert step.book is not None
+        if step.book.lane(request.lane_key) == request.sequence and told != live:
+            yield f"a repeated claim brought {sorted(told)}, and holds {sorted(live)}"
 
     def _brought(self, step: Step, grant: Grant, known: set[str]) -> Iterator[str]:
         if not grant.tasks:
@@ -86,8 +104,26 @@ class Order(Oracle):
         known = set().union(*queue.values()) if queue else set()
         instants = [task.ready_at for task in step.waiting.values() if task.call.function in known]
         instants += [task.lease_until for task in step.leased.values()]
+        may_add = self.facts.peek_may_add_ms
+        if may_add is not None:
+            instants = self._instants_that_matter(step)
         if instants:
-            yield from _judge_wait(step.reply, max(0, min(instants) - step.now))
+            most = max(0, min(instants) - step.now)
+            yield from _judge_wait(step.reply, max(most, may_add(step.queue) if may_add else 0))
+
+    def _instants_that_matter(self, step: Step) -> list[int]:
+        """When a lease ends or, as far as one may be granted, a task is due that some process can run."""
+        assert step.after is not None
+        assert step.book is not None
+        instants = [task.lease_until for task in step.leased.values()]
+        if not _free(_allowing(step.after, step.now), step):
+            return instants
+        opens_at = step.now
+        if step.after.breaker.state is BreakerState.OPEN:
+            opens_at = reopens_at(step.after.breaker, step.after.settings)
+        known = set().union(*step.book.functions.values())
+        due = [task.ready_at for task in step.waiting.values() if task.call.function in known]
+        return [*instants, *(max(instant, opens_at) for instant in due)]
 
 
 def _judge_wait(told: int | None, most: int) -> Iterator[str]:
@@ -97,6 +133,14 @@ def _judge_wait(told: int | None, most: int) -> Iterator[str]:
 
 def _free(state: QueueState, step: Step) -> int:
     return free_leases(state, len(step.leased))
+
+
+def _allowing(state: QueueState, now: int) -> QueueState:
+    """The state once its breaker lets probes through, which it may do in time by itself."""
+    breaker = judged(state.breaker, state.settings, now)
+    if breaker.state is BreakerState.OPEN:
+        breaker = Breaker(state=BreakerState.HALF_OPEN)
+    return attrs.evolve(state, breaker=breaker)
 
 
 def _ids(grant: Grant) -> list[str]:

@@ -1,0 +1,85 @@
+"""How the Redis adapter reaches a Redis in this process: a connection without a wire, an operation without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from kew.adapters.redis.connection import Address
+from kew.adapters.redis.store import RedisStore
+from kew.adapters.simulation.errors import SimulationError
+from kew.adapters.simulation.lua.redis import RedisInProcess
+from kew.compat import override
+
+
+class InProcessLine:
+    """A `WireConnection`: a request is carried out when it is sent."""
+
+    def __init__(self, redis: RedisInProcess) -> None:
+        self._redis = redis
+        self._request = b""
+        self._reader = self  # where the adapter asks whether the server hung up
+
+    def at_eof(self) -> bool:
+        """It never does: what can go wrong on the way is the simulated network's."""
+        return False
+
+    async def connect(self) -> None:
+        """It always is."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Take a request."""
+        self._request = b"".join(command)
+
+    async def read_response(self) -> Any:
+        """Carry it out. Raises what redis-py raises."""
+        return self._redis.execute(self._request)
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        """Nothing to let go of."""
+
+
+class StoreInProcess(RedisStore):
+    """The adapter as it is, which also says what it last knew of the store's clock."""
+
+    told_ms: int | None = None
+
+    @override
+    def _saw(self, now_ms: int) -> None:
+        super()._saw(now_ms)
+        self.told_ms = now_ms
+
+    def believed_ms(self) -> int:
+        """What the adapter takes for the store's time, where it asks nobody."""
+        return round(asyncio.get_running_loop().time() * 1000 + self._clock_ahead_ms)
+
+
+def address_of(redis: RedisInProcess) -> Address:
+    """Where the adapter finds it."""
+    return Address(
+        where="this process", options={}, connection_class=lambda **_options: InProcessLine(redis)
+    )
+
+
+class _Now:
+    """Stands in for the task that the adapter's timeouts want to belong to: nothing cancels it."""
+
+    def cancelling(self) -> int:
+        return 0
+
+
+def without_a_pause(operation: Coroutine[Any, Any, Any]) -> Any:
+    """What an operation returns that waits for nothing. For callbacks of a running loop: no task runs there."""
+    loop, stand_in = asyncio.get_running_loop(), cast("asyncio.Task[Any]", _Now())
+    asyncio._enter_task(loop, stand_in)  # documented, for makers of loops
+    try:
+        operation.send(None)
+    except StopIteration as done:
+        return done.value
+    finally:
+        asyncio._leave_task(loop, stand_in)
+    operation.close()
+    raise SimulationError(
+        "the Redis store waited for something, so the operation wasn't carried out"
+    )

@@ -1,0 +1,101 @@
+"""The store of a simulated world, once more: the Redis adapter with its real scripts, judged by what is in its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from kew.adapters.memory.namespace import Namespace
+from kew.adapters.redis.keys import Keys
+from kew.adapters.redis.scripts import Scripts
+from kew.adapters.redis.wakeup import notice_of
+from kew.adapters.simulation.lua.line import StoreInProcess, address_of, without_a_pause
+from kew.adapters.simulation.lua.mirror import Mirror, book_of
+from kew.adapters.simulation.lua.redis import RedisInProcess
+from kew.adapters.simulation.notices import FaultyHub
+from kew.adapters.simulation.server import KEPT_MEMORIES, Server
+from kew.compat import override
+
+NAMESPACE: Final = "kew"
+PARKED_RETRY_MS: Final = 5_000  # with parked tasks a queue's wake-up may be told so much later
+
+
+@attrs.frozen
+class Written:
+    """What a Redis had on its disk at an instant of virtual time."""
+
+    at: float
+    keys: object
+
+
+class LuaServer(Server):
+    """Each process has an adapter of its own; all of them use one Redis in this process."""
+
+    def __init__(self, time: Callable[[], float], namespace: Namespace, hub: FaultyHub) -> None:
+        super().__init__(time, namespace)
+        self.redis = RedisInProcess(self.clock.now_ms)
+        self._hub = hub
+        self._keys = Keys(NAMESPACE)
+        self._scripts = Scripts(header=False)
+        self._address = address_of(self.redis)
+        self._stores: dict[str, StoreInProcess] = {}
+        self._mirror = Mirror(self.redis, namespace, self._keys)
+        self._subscriber = self.redis.subscriber()
+        self._disk: list[Written] = []
+
+    @override
+    def execute(self, operation: str, args: tuple[Any, ...], caller: str) -> object:
+        self.operations[operation] += 1
+        store = self._store_of(caller)
+        store.told_ms = None
+        self._subscriber.listen_on(frozenset(map(self._keys.channel, self._hub.listeners())))
+        reply = without_a_pause(getattr(store, operation)(*args))
+        now = store.believed_ms() if operation == "peek" else store.told_ms
+        self.namespace.last_ms = self.clock.now_ms() if now is None else now
+        self._mirror.refresh()
+        self._tell()
+        if self.watch is not None:
+            self.watch(operation, args, reply, caller)
+        return reply
+
+    def _store_of(self, caller: str) -> StoreInProcess:
+        store = self._stores.get(caller)
+        if store is None:
+            store = StoreInProcess(self._address, NAMESPACE, scripts=self._scripts)
+            self._stores[caller] = store
+        return store
+
+    def _tell(self) -> None:
+        """Hand what scripts published to the network that carries notices."""
+        for channel, text in self._subscriber.heard():
+            notice = notice_of(text)
+            assert notice is not None, f"a script published {text!r}"
+            self._hub.tell(channel.removeprefix(self._keys.channels), notice)
+
+    def peek_may_add_ms(self, queue: str) -> int:
+        """How much longer than right a peek may tell to wait."""
+        known = self.namespace.queues.get(queue)
+        return PARKED_RETRY_MS if known and book_of(known).parked else 0
+
+    # --- a restart
+
+    @override
+    def restarted(self) -> None:
+        self.redis.forget_scripts()
+
+    @override
+    def write_down(self) -> None:
+        self._disk.append(Written(self._time(), self.redis.written()))
+        del self._disk[:-KEPT_MEMORIES]
+
+    @override
+    def forget(self, since: float) -> float | None:
+        known = [written for written in self._disk if written.at <= since]
+        if not known:
+            return None
+        self.redis.restore(known[-1].keys)
+        self._mirror.start_again()
+        self._disk = known
+        return known[-1].at
