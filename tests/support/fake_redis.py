@@ -1,0 +1,136 @@
+"""What fakeredis, in which the scripts are simulated, does otherwise than Redis: asked, not believed.
+
+Each probe is a command or a script, with what Redis answers. `SAME` is what kew's scripts rest on; `DIFFERENT` is what
+the fake answers otherwise, and docs/simulation.md says what each of these means for the simulation.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from redis.exceptions import ResponseError
+
+Ask = Callable[..., Any]
+REFUSED: Final = "an error"
+
+
+@attrs.frozen
+class Probe:
+    """`asks` are commands, of which the last one's answer counts; `answer` is what Redis says to it."""
+
+    name: str
+    answer: object
+    asks: tuple[tuple[str, ...], ...]
+
+    def holds(self, ask: Ask) -> bool:
+        """Whether a server answers as Redis does."""
+        reply: object = None
+        for words in self.asks:
+            try:
+                reply = ask(*words)
+            except ResponseError:
+                reply = REFUSED
+        return reply == self.answer
+
+
+def script(name: str, answer: object, *lines: str) -> Probe:
+    """A script with the keys `a` and `b`."""
+    return Probe(name, answer, (("EVAL", "\n".join(lines), "2", "a", "b"),))
+
+
+# What the scripts of kew rest on.
+SAME: Final = (
+    script("an array ends at nil", [1, 2], "return {1, 2, nil, 4}"),
+    script("false is nil", [None, 1], "return {false, true}"),
+    script("a number is cut to an integer", 3, "return 3.99"),
+    script("an instant is an argument", 10**14, "return redis.call('INCRBY', KEYS[1], 1e14)"),
+    script(
+        "a score is text",
+        b"1704067200123",
+        "redis.call('ZADD', KEYS[1], 1704067200123, 'm')",
+        "return redis.call('ZSCORE', KEYS[1], 'm')",
+    ),
+    script("no score is false", 1, "return redis.call('ZSCORE', KEYS[1], 'm') == false"),
+    script("no field is false", 1, "return redis.call('HMGET', KEYS[1], 'x')[1] == false"),
+    script("no ZPOPMIN is empty", 1, "return #redis.call('ZPOPMIN', KEYS[1]) == 0"),
+    script("no LPOP is false", 1, "return redis.call('LPOP', KEYS[1], 5) == false"),
+    script("XX adds nothing", 0, "return redis.call('ZADD', KEYS[1], 'XX', 'CH', 1, 'm')"),
+    script(
+        "equal scores go by member",
+        [b"c", b"a", b"b"],
+        "redis.call('ZADD', KEYS[1], 1, 'b', 1, 'a', 0, 'c')",
+        "return redis.call('ZRANGE', KEYS[1], 0, -1)",
+    ),
+    script(
+        "a range is open and cut",
+        [b"b"],
+        "redis.call('ZADD', KEYS[1], 1, 'a', 2, 'b', 3, 'c')",
+        "return redis.call('ZRANGEBYSCORE', KEYS[1], '(1', '+inf', 'LIMIT', 0, 1)",
+    ),
+    script(
+        "an empty collection is gone",
+        0,
+        "redis.call('SADD', KEYS[1], 'x')",
+        "redis.call('SREM', KEYS[1], 'x')",
+        "return redis.call('EXISTS', KEYS[1])",
+    ),
+    script(
+        "bytes are bytes",
+        b"\x00\xff",
+        "redis.call('SET', KEYS[1], '\\0\\255')",
+        "return redis.call('GET', KEYS[1])",
+    ),
+    Probe(
+        "an error leaves what was written before it",
+        b"x",
+        (
+            ("EVAL", "redis.call('SET', KEYS[1], 'x') redis.call('LPUSH', KEYS[1], 'y')", "1", "a"),
+            ("GET", "a"),
+        ),
+    ),
+    script(
+        "7,000 can be unpacked",
+        7000,
+        "local t = {} for n = 1, 7000 do t[n] = n end",
+        "return redis.call('RPUSH', KEYS[1], unpack(t))",
+    ),
+    script(
+        "9,000 can't",
+        REFUSED,
+        "local t = {} for n = 1, 9000 do t[n] = n end",
+        "return redis.call('RPUSH', KEYS[1], unpack(t))",
+    ),
+    script("nobody listens", 0, "return redis.call('PUBLISH', 'c', 'x')"),
+    script("a global can't be made", REFUSED, "x = 1", "return x"),
+    script("an unknown command", REFUSED, "return redis.call('NOSUCH')"),
+    script("too few arguments", REFUSED, "return redis.call('HSET', KEYS[1], 'f')"),
+    script("SUBSCRIBE in a script", REFUSED, "return redis.call('SUBSCRIBE', 'c')"),
+    Probe("EVALSHA of what was never sent", REFUSED, (("EVALSHA", "0" * 40, "0"),)),
+)
+
+DIFFERENT: Final = (
+    script("the head line", 1, "#!lua", "return 1"),
+    script("cmsgpack", 1, "return #cmsgpack.pack({1}) > 0"),
+    script("struct", 4, "return #struct.pack('>I4', 1)"),
+    script("bit", 3, "return bit.band(7, 3)"),
+    script("redis.sha1hex", 40, "return #redis.sha1hex('x')"),
+    script("redis.replicate_commands", 1, "return redis.replicate_commands()"),
+    script("redis.set_repl", 1, "redis.set_repl(redis.REPL_ALL)", "return 1"),
+    script("redis.acl_check_cmd", 1, "return redis.acl_check_cmd('GET', 'a')"),
+    script("redis.REDIS_VERSION_NUM", 1, "return redis.REDIS_VERSION_NUM > 0"),
+    script("an unknown global", REFUSED, "return nosuch == nil"),
+    script("io", REFUSED, "return io == nil"),
+    script("require", REFUSED, "return require == nil"),
+    script("redis.call can't be replaced", REFUSED, "redis.call = nil", "return 1"),
+    Probe(
+        "a full memory",
+        0,
+        (
+            ("CONFIG", "SET", "maxmemory", "1"),
+            ("SET", "a", "x"),
+            ("CONFIG", "SET", "maxmemory", "0"),
+            ("EXISTS", "a"),
+        ),
+    ),
+    script("INFO", 1, "return #redis.call('INFO') > 0"),
+)
