@@ -56,6 +56,12 @@ KEEPALIVE: Final = {
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
     if hasattr(socket, name)
 }
+OF_TCP: Final[dict[str, Any]] = {
+    "host": "localhost",
+    "port": 6379,
+    "socket_keepalive": True,
+    "socket_keepalive_options": KEEPALIVE,
+}
 NOT_EXECUTED_CODES: Final = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "MASTERDOWN")
 
 
@@ -123,10 +129,7 @@ def address(
         )
     known_class = options.pop("connection_class", Connection)
     if not is_socket:
-        options.setdefault("host", "localhost")
-        options.setdefault("port", 6379)
-        options.setdefault("socket_keepalive", True)
-        options.setdefault("socket_keepalive_options", KEEPALIVE)
+        options = {**OF_TCP, **options}
     found = Address(
         where=options["path"] if is_socket else f"{options['host']}:{options['port']}",
         connect_timeout=options.pop("socket_connect_timeout", connect_timeout),
