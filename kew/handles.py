@@ -51,16 +51,16 @@ class TaskHandle(Generic[R]):
 
         Raises `TaskFailedError` or `TaskCancelledError`, each with the `info`; TimeoutError after
         `timeout` seconds, which leaves the task alone; `TaskNotFoundError` where the record has
-        gone. Waits for a signal, and survives a store that doesn't answer for a while.
+        gone; `ResultUnreadableError` where the result is not of that annotation. Waits for a
+        signal, and survives a store that doesn't answer for a while.
         """
         async with asyncio.timeout(timeout):
             task = await self._manager.wait_for_end(self.info.queue_name, self.task_id)
-        info = self._manager.info_of(task)
         if task.status is TaskStatus.FAILED:
-            raise TaskFailedError(task.id, task.error, info)
+            raise TaskFailedError(task.id, task.error, self._manager.info_of(task))
         if task.status is TaskStatus.CANCELLED:
-            raise TaskCancelledError(task.id, info)
-        return self._manager.decode_result(task.result, self._annotation)  # type: ignore[no-any-return]  # by the annotation
+            raise TaskCancelledError(task.id, self._manager.info_of(task))
+        return self._manager.result_of(task, self._annotation)  # type: ignore[no-any-return]  # by the annotation
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.task_id!r} in {self.info.queue_name!r}>"

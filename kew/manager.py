@@ -14,7 +14,7 @@ from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
 from kew.app.hooks import FailHook, Hooks, TaskHook
-from kew.app.info import TaskInfo, info_of
+from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, status_dict
 from kew.app.maintainer import TICK
 from kew.app.ports import Codec, Command, StoreError
@@ -333,7 +333,7 @@ class TaskQueueManager:
     # --- asking
 
     async def get_task_status(self, task_id: str) -> TaskInfo:
-        """The task's status. Raises `TaskNotFoundError`."""
+        """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` where its result can't be read."""
         return await self._ready().inspector.info(task_id)
 
     async def get_ongoing_tasks(self) -> list[TaskInfo]:
@@ -375,9 +375,9 @@ class TaskQueueManager:
         """A record as users see it."""
         return info_of(task, self._parts.codec)
 
-    def decode_result(self, result: bytes, annotation: object) -> Any:
-        """A result as a value of the annotated type."""
-        return self._parts.codec.decode_result(result, annotation) if result else None
+    def result_of(self, task: Task, annotation: object) -> Any:
+        """A record's result as a value of the annotated type. Raises `ResultUnreadableError`."""
+        return result_of(task, self._parts.codec, annotation)
 
 
 def _plain(function: Any) -> Callable[..., object]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from kew.app.ports import Codec
+from kew.app.ports import Codec, CodecError
+from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
 
@@ -43,8 +44,8 @@ class TaskInfo:
         return values
 
     def to_json(self) -> str:
-        """`to_dict` as JSON; what JSON can't carry (bytes, dates within the result) becomes text."""
-        return json.dumps(self.to_dict(), default=_as_text)
+        """`to_dict` as JSON; what JSON can't carry (bytes, dates, keys that are tuples) becomes text."""
+        return json.dumps(_with_text_keys(self.to_dict()), default=_as_text)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> TaskInfo:
@@ -70,13 +71,26 @@ def _as_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _with_text_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {_key(key): _with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(item) for item in value]
+    return value
+
+
+def _key(key: object) -> object:
+    """A key as JSON has them: it writes numbers, booleans and None as text by itself."""
+    return key if isinstance(key, str | int | float | None) else _as_text(key)
+
+
 def moment(ms: int) -> datetime | None:
     """An instant of the store as an aware datetime; 0: none."""
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
 def info_of(task: Task, codec: Codec) -> TaskInfo:
-    """What a record tells a user."""
+    """What a record tells a user. Raises `ResultUnreadableError`."""
     call = task.call
     return TaskInfo(
         call.id,
@@ -87,11 +101,21 @@ def info_of(task: Task, codec: Codec) -> TaskInfo:
         moment(task.queued_at),
         moment(task.started_at),
         moment(task.ended_at),
-        codec.decode_result(task.result) if task.result else None,
+        result_of(task, codec),
         task.error or None,
         retries_of(task),
         task.attempt,
     )
+
+
+def result_of(task: Task, codec: Codec, annotation: object = None) -> Any:
+    """The result, plain or of the annotated type; None without one. Raises `ResultUnreadableError`."""
+    if not task.result:
+        return None
+    try:
+        return codec.decode_result(task.result, annotation)
+    except CodecError as error:
+        raise ResultUnreadableError(task.id, error.reason) from error
 
 
 def retries_of(task: Task) -> int:

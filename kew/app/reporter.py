@@ -10,6 +10,7 @@ from typing import Any
 from kew.app.hooks import Hooks
 from kew.app.info import info_of
 from kew.app.ports import Codec
+from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
 logger = logging.getLogger("kew")
@@ -47,16 +48,22 @@ class Reporter:
             self._own(after, error)
 
     def _own(self, after: Task, error: BaseException | None) -> None:
-        if after.status is TaskStatus.COMPLETED:
-            call = self._hooks.completed(info_of(after, self._codec))
-        elif after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
-            failure = error or TimeoutError(after.error)
-            call = self._hooks.failed(info_of(after, self._codec), failure)
-        else:
+        if after.status not in (TaskStatus.COMPLETED, TaskStatus.RETRY, TaskStatus.FAILED):
             return
-        task = asyncio.create_task(call)
+        task = asyncio.create_task(self._tell(after, error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, after: Task, error: BaseException | None) -> None:
+        try:
+            info = info_of(after, self._codec)
+        except ResultUnreadableError:
+            logger.exception("task %s: its hook is not called", after.id)
+            return
+        if after.status is TaskStatus.COMPLETED:
+            await self._hooks.completed(info)
+        else:
+            await self._hooks.failed(info, error or TimeoutError(after.error))
 
     async def drain(self, timeout: float) -> None:
         """Wait for hooks that still run, at most `timeout` seconds, then cancel them."""

@@ -150,6 +150,7 @@ def _check_batch(tasks: object) -> None:
 
 
 def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]) -> Call:
+    """An entry of a batch as a call. Raises `InvalidTaskError`."""
     missing = [key for key in REQUIRED if key not in task]
     unknown = sorted(str(key) for key in task.keys() - KEYS)
     if missing or unknown:
@@ -157,17 +158,29 @@ def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]
             f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
         )
         raise InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
+    args, kwargs = task.get("args"), task.get("kwargs")
+    if not isinstance(args, list | tuple | None):
+        reason = f"its 'args' are a list or tuple, not {type(args).__name__}"
+        raise InvalidTaskError(str(task["task_id"]), reason)
+    if not _are_keywords(kwargs):
+        raise InvalidTaskError(str(task["task_id"]), "its 'kwargs' are a mapping from names")
     return Call(
         task_id=task["task_id"],
         task_type=task["task_type"],
         function=plain(task["task_func"]),
-        args=task.get("args") or (),
-        kwargs=task.get("kwargs") or {},
+        args=args or (),
+        kwargs=kwargs or {},
         priority=task.get("priority"),
         defer_until=task.get("_defer_until"),
         defer_by=task.get("_defer_by"),
         token=task.get("_token"),
     )
+
+
+def _are_keywords(kwargs: object) -> bool:
+    if kwargs is None:
+        return True
+    return isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
 
 
 def _refuse_twins(submissions: Sequence[Submission]) -> None:

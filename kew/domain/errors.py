@@ -122,6 +122,15 @@ class TaskCancelledError(TaskQueueError):
         self.info = info
 
 
+class ResultUnreadableError(TaskQueueError):
+    """The task completed, and its result can't be read: not of the annotated type, or of another codec or secret."""
+
+    def __init__(self, task_id: str, reason: str) -> None:
+        super().__init__(f"task {task_id!r} completed, and its result can't be read: {reason}")
+        self.task_id = task_id
+        self.reason = reason
+
+
 class UnknownFunctionError(TaskQueueError):
     """This process knows no function of that name."""
 

@@ -84,6 +84,8 @@ class MessagePackCodec(Codec):
             self._check_depth(payload, plan)
         if plan.converts:
             self._rehearse(payload, plan, args, kwargs)
+        else:
+            self._read_back(payload, plan, args, kwargs)
         return payload
 
     @override
@@ -103,8 +105,9 @@ class MessagePackCodec(Codec):
         except Exception as error:  # reading a user's objects may raise anything
             raise _unwritable("result", error) from error
         refusals.check_size("result", result, self._max_result)
+        plain = _read("result", read_plain, result)  # what nobody can read is not stored
         if _may_be_deep(result):
-            refusals.check_depth("result", _read("result", read_plain, result))
+            refusals.check_depth("result", plain)
         return result
 
     @override
@@ -139,6 +142,17 @@ class MessagePackCodec(Codec):
         for name, value in kwargs.items():
             where, reader = plan.of(name)
             _compare(where, reader, value, arrived_kwargs[name])
+
+    def _read_back(
+        self, payload: bytes, plan: Plan, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> None:
+        """Refuse what was written but that no worker could read (a key of a map that is no scalar)."""
+        try:
+            self._read_call(payload)
+        except Exception:  # noqa: BLE001 - told below, of the argument that can't be read alone either
+            for where, value in _named(plan, args, kwargs):
+                _read(where, read_plain, self._write(value))
+            _read("arguments", self._read_call, payload)
 
     def _blame(
         self, plan: Plan, args: Sequence[object], kwargs: Mapping[str, object], error: Exception

@@ -591,6 +591,22 @@ def test_a_damaged_payload_raises_nothing_but_a_codec_error(patch, place):
     fuzz(CODEC.decode_call, payload[:place], typed)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A key of a dict in Python, and a map in MessagePack, which can be no key."""
+
+    x: int
+
+
+def test_what_could_be_written_and_never_read_is_refused_when_it_is_written():
+    def function(order, *more): ...
+
+    assert refusal(function, {Place(1): "a"}).where == "argument 'order'"
+    assert refusal(function, 1, {Place(1): "a"}).where == "argument 2"
+    with pytest.raises(CodecError, match="hashable"):
+        CODEC.encode_result({Place(1): "a"})
+
+
 def test_a_result_that_is_not_as_annotated_is_a_codec_error():
     with pytest.raises(CodecError, match="result"):
         CODEC.decode_result(CODEC.encode_result("soon"), dt.datetime)

@@ -17,6 +17,7 @@ from kew.domain.errors import (
     QueueFullError,
     QueueNotFoundError,
     QueueProcessorError,
+    ResultUnreadableError,
     Retry,
     StoreUnavailableError,
     StoreUnsuitableError,
@@ -77,6 +78,11 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
         lambda: TaskCancelledError("t1", INFO),
         "task 't1' was cancelled",
         {"task_id": "t1", "info": INFO},
+    ),
+    (
+        lambda: ResultUnreadableError("t1", "no date"),
+        "task 't1' completed, and its result can't be read: no date",
+        {"task_id": "t1", "reason": "no date"},
     ),
 ]
 

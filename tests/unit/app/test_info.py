@@ -1,0 +1,82 @@
+"""What a user is told of a task: as JSON whatever the result is, and by a typed error where it can't be read."""
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from kew import QueueConfig, ResultUnreadableError, TaskInfo, TaskQueueManager
+from kew.adapters.codecs import PickleCodec
+
+
+def info(result: object) -> TaskInfo:
+    return TaskInfo("t", "test", "q", 1, result=result)
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({b"a": 1}, {"YQ==": 1}),
+        ([{(1, 2): 3}], [{"(1, 2)": 3}]),
+        ({1: None, None: 0.5}, {"1": None, "null": 0.5}),
+        ({"at": datetime(2030, 1, 1, tzinfo=UTC)}, {"at": "2030-01-01T00:00:00+00:00"}),
+    ],
+)
+def test_any_result_becomes_json(result: object, told: object):
+    assert json.loads(info(result).to_json())["result"] == told
+    assert TaskInfo.from_json(info(result).to_json()).result == told
+
+
+async def test_a_result_that_is_not_as_annotated_is_told_as_such():
+    manager = TaskQueueManager("memory://")
+
+    @manager.task(queue="q")
+    async def promises_an_id() -> UUID:
+        return "no id"  # type: ignore[return-value]  # what users do
+
+    async with manager:
+        await manager.create_queue(QueueConfig("q"))
+        handle = await promises_an_id.submit()
+        with pytest.raises(ResultUnreadableError) as told:
+            await handle.result(timeout=5)
+    assert told.value.task_id == handle.task_id
+
+
+class Unreadable:
+    """It can be pickled, and never be unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (int, ("no number",))
+
+
+async def unreadable() -> Unreadable:
+    return Unreadable()
+
+
+async def test_results_that_the_hooks_cannot_be_told_of_hold_no_lane(
+    caplog: pytest.LogCaptureFixture,
+):
+    manager = TaskQueueManager(
+        "memory://", codec=PickleCodec("x" * 16), on_task_complete=lambda info: None
+    )
+    async with manager:
+        await manager.create_queue(QueueConfig("q", max_workers=1))
+        for n in range(8):
+            await manager.submit_task(f"t{n}", "q", "test", unreadable)
+        for n in range(8):
+            await manager.wait_for_end("q", f"t{n}")
+        with pytest.raises(ResultUnreadableError):
+            await manager.get_task_status("t0")
+    assert "hook is not called" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "entry", [{"args": "abc"}, {"args": 5}, {"kwargs": ["a"]}, {"kwargs": {1: 2}}]
+)
+async def test_arguments_of_a_batch_that_are_none_are_refused(entry: dict[str, object]):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        task = {"task_id": "t", "task_type": "test", "task_func": unreadable, **entry}
+        with pytest.raises(ValueError, match="args"):
+            await manager.submit_tasks("q", [task])
