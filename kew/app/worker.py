@@ -69,6 +69,7 @@ class Worker:
         self._runs: dict[str, Run] = {}
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
+        self._is_wake_kept = False  # a wake found all slots reserved by claims on their way
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
         self._is_over = False
@@ -198,6 +199,8 @@ class Worker:
             claim = self.reserve()
             if claim is not None:
                 self.take(claim, await self.repeat_claim(claim))
+            else:
+                self._is_wake_kept = not self._lanes.are_all_free
 
     async def repeat_claim(self, claim: Claim) -> Grant:
         """The answer to a claim, however long it takes. Cancelled by shutdown alone, after its time was up."""
@@ -220,6 +223,9 @@ class Worker:
             self._lanes.unknown(claim)
         else:
             self._lanes.answered(claim)
+        if self._is_wake_kept:  # it came after the store had judged this claim, and it comes once
+            self._is_wake_kept = False
+            self.wake()
         if grant.word in (Word.DONE, Word.SAME):
             self._granted(claim, grant)
         else:
