@@ -135,8 +135,7 @@ class Chaos:
     def partition(self) -> None:
         """A process and the store don't reach each other."""
         host, seconds = self._host(), 25.0 * self.random.random()
-        host.partitioned_until = max(host.partitioned_until, self._place.loop.time() + seconds)
-        host.resets = self.random.random() < 0.3
+        self._place.network.cut_off(host, seconds)
         self._place.loop.note(host, f"is cut off for {seconds:.3f} s")
 
     def restart(self) -> None:

@@ -24,6 +24,7 @@ SLOWEST: Final = 2.0
 LONG_TRIP: Final = 0.5  # of a call during which its process is killed, stopped or stalled
 
 MOST_TURNS: Final = 4
+BRIEF: Final = 1.0
 
 ODDS: Final = 0.004  # of each kind of fault, per call, at rate 1
 OFTEN_CALLED: Final = {
@@ -86,7 +87,8 @@ class Network:
         self._tally = tally
         self._meddle = meddle
         self._random = plan.random("network")
-        self._kinds = tuple(fault for fault in ON_CALLS if fault in plan.faults)
+        kinds = (*ON_CALLS, Fault.PARTITION, Fault.RESTART)
+        self._kinds = tuple(fault for fault in kinds if fault in plan.faults)
         self._odds = ODDS * plan.rate * len(self._kinds)
         self._context = Context()
 
@@ -121,6 +123,9 @@ class Network:
     def _spoil(self, call: Call, fault: Fault) -> None:
         random = self._random
         assert call.there is not None
+        if fault in (Fault.PARTITION, Fault.RESTART):
+            self._cut(call, fault)  # counted once it meets something
+            return
         self._tally.add(fault, call.operation)
         match fault:
             case Fault.SLOW:
@@ -150,6 +155,19 @@ class Network:
                     return
                 when = (call.there + call.back) * random.random()
                 self._loop.call_later(when, self._meddle_with, call, fault, context=self._context)
+
+    def _cut(self, call: Call, fault: Fault) -> None:
+        """Briefly, while this call is on its way."""
+        seconds = BRIEF * self._random.random()
+        if fault is Fault.PARTITION:
+            self.cut_off(call.host, seconds)
+        else:
+            self.down_until = max(self.down_until, self._loop.time() + seconds)
+
+    def cut_off(self, host: Host, seconds: float) -> None:
+        """The process there and the store don't reach each other: with silence, or with a reset."""
+        host.partitioned_until = max(host.partitioned_until, self._loop.time() + seconds)
+        host.resets = self._random.random() < 0.3
 
     def _repeat(self, call: Call) -> None:
         """The same again: late, and for nobody; but a submit's answer is that of its last sending."""

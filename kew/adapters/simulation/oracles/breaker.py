@@ -28,6 +28,8 @@ class BreakerOracle(Oracle):
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
+        if step.operation == "purge":
+            self._streak[step.queue] = 0
         if step.before is None or step.after is None:
             return
         was, now = step.before.breaker, step.after.breaker

@@ -1,0 +1,33 @@
+"""A failing run is made smaller, and goes on failing in the same way."""
+
+from kew.adapters.simulation.faults import Fault
+from kew.adapters.simulation.plan import draw_plan
+from kew.adapters.simulation.shrinker import shrink
+from kew.adapters.simulation.simulation import simulate
+from tests.simulation.bugs import BUGS
+
+
+def test_a_shrunk_run_fails_by_the_same_oracle_with_less_of_everything():
+    with BUGS["losses_are_not_counted"].planted():
+        plan = next(plan for plan in map(draw_plan, range(50)) if simulate(plan).oracle == "bounds")
+        small = shrink(plan, "bounds", "")
+        again = simulate(small.plan)
+    assert again.oracle == "bounds"
+    assert again.violation == small.violation
+    assert len(small.plan.faults) <= 2
+    assert small.plan.errands < plan.errands or small.plan.without
+    assert simulate(small.plan).is_good, "without the bug there is nothing to find"
+
+
+def test_shrinking_stops_after_so_many_runs():
+    with BUGS["losses_are_not_counted"].planted():
+        plan = next(plan for plan in map(draw_plan, range(50)) if simulate(plan).oracle == "bounds")
+        assert shrink(plan, "bounds", "", most_runs=3).runs == 3
+
+
+def test_an_outcome_that_can_be_had_without_faults_shrinks_to_none():
+    with BUGS["priorities_are_ignored"].planted():
+        plan = next(plan for plan in map(draw_plan, range(50)) if simulate(plan).oracle == "order")
+        small = shrink(plan, "order", "")
+    assert Fault.KILL not in small.plan.faults
+    assert len(small.plan.faults) == 0

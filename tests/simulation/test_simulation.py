@@ -1,0 +1,126 @@
+"""The promises under every fault: many seeds, each fault met by each operation, and the same seed the same run.
+
+`KEW_SIMULATION_SEEDS` says how many seeds, in how many processes `KEW_SIMULATION_JOBS`.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kew.adapters.simulation.batch import Choice, Summary, run_seeds
+from kew.adapters.simulation.faults import Fault
+from kew.adapters.simulation.features import all_features, workloads
+from kew.adapters.simulation.plan import draw_plan
+from kew.adapters.simulation.simulation import simulate
+from kew.adapters.simulation.table import summary_lines
+
+SEEDS = int(os.environ.get("KEW_SIMULATION_SEEDS", "1000"))
+JOBS = int(os.environ.get("KEW_SIMULATION_JOBS", "2"))
+REPLAYED = 100
+HERE = Path(__file__).parents[2]
+
+HOURS_PER_CPU_MINUTE = 8
+OPERATIONS_PER_SEED = 300
+PROCESSES_PER_SEED = 3
+FAULTS_PER_SEED = 5
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    total = Summary()
+    for outcome in run_seeds(range(SEEDS), Choice(), jobs=JOBS):
+        total.add(outcome)
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("seeds")
+def test_a_thousand_seeds_break_no_promise(summary, capsys):
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(summary_lines(summary)) + "\n")
+    assert summary.seeds == SEEDS
+    assert [(one.plan.seed, one.oracle, one.violation) for one in summary.violations] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("seeds")
+def test_every_fault_met_every_operation(summary):
+    assert [f"{fault} of {operation}" for fault, operation in summary.tally.missing()] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("seeds")
+def test_every_feature_was_used(summary):
+    unused = [one.name for one in all_features() if not summary.happenings[one.name]]
+    assert unused == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("seeds")
+def test_the_runs_are_worth_their_time(summary):
+    operations = sum(summary.operations.values()) / summary.seeds
+    starts, faults = summary.starts / summary.seeds, summary.tally.total / summary.seeds
+    assert operations >= OPERATIONS_PER_SEED
+    assert starts >= PROCESSES_PER_SEED
+    assert faults >= FAULTS_PER_SEED
+    assert summary.hours_per_cpu_minute >= HOURS_PER_CPU_MINUTE
+
+
+@pytest.mark.parametrize("name", sorted(set(workloads()) - {"mixed"}))
+def test_a_narrow_workload_breaks_no_promise(name):
+    outcomes = run_seeds(range(10), Choice(workload=name))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+
+
+def test_a_store_that_forgets_its_last_writes_breaks_no_other_promise():
+    outcomes = list(run_seeds(range(60), Choice(lossy=True)))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(Fault.FORGET) for one in outcomes) > 0
+
+
+@pytest.mark.slow
+def test_the_same_seed_is_the_same_run_in_every_process():
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.simulation.hashes", str(REPLAYED)],
+            cwd=HERE,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = [run.communicate(timeout=110)[0].splitlines() for run in runs]
+    assert len(first) == REPLAYED
+    assert len(set(first)) == REPLAYED
+    assert first == second
+
+
+def test_a_trace_tells_who_did_what_when_and_changes_nothing():
+    told, untold = (simulate(draw_plan(3), keep_trace=keep) for keep in (True, False))
+    assert told.trace_hash == untold.trace_hash
+    assert untold.trace == ()
+    at, who, caller, operation = told.trace[1].split()[:4]
+    assert float(at) >= 0
+    assert (who, caller, operation) == ("world", told.trace[1].split()[2], operation)
+    assert any("processing/1" in line for line in told.trace)
+
+
+def test_a_calm_run_has_no_fault_at_all():
+    calm = [seed for seed in range(60) if draw_plan(seed).is_calm]
+    assert calm
+    outcome = simulate(draw_plan(calm[0]))
+    assert outcome.tally.total == 0
+    assert outcome.is_good
+
+
+def test_the_moods_are_mixed_as_they_should_be():
+    plans = [draw_plan(seed) for seed in range(2000)]
+    calm = sum(plan.is_calm for plan in plans) / len(plans)
+    full = sum(len(plan.faults) == len(Fault) - 1 for plan in plans) / len(plans)
+    assert 0.07 < calm < 0.13
+    assert 0.36 < full < 0.44
