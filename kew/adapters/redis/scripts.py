@@ -20,6 +20,11 @@ NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "cancel", "replay", "control", "status", "purge"),
 )
+ALONE: Final = {"submit_alone": "submit", "settle_alone": "settle"}  # the same without a claim
+COMMENT: Final = re.compile(r"--.*")
+FUNCTION: Final = re.compile(
+    r"^local function (\w+)(?:[^\n]* end|[^\n]*\n(?:(?:[^\ne][^\n]*)?\n)*?end)$\n?", re.MULTILINE
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -55,26 +60,24 @@ class Scripts:
     def __init__(self, replaced: Mapping[str, str] | None = None, *, header: bool = True) -> None:
         self._replaced = dict(replaced or {})
         self._header = header
-        self._scripts = {name: self._build(name) for name in NAMES}
+        alone = {**self._replaced, "claim": _read("include/no_claim.lua")}
+        self._scripts = {name: self._build(name, self._replaced) for name in NAMES}
+        self._scripts |= {name: self._build(whole, alone) for name, whole in ALONE.items()}
 
     def __getitem__(self, name: str) -> Script:
         return self._scripts[name]
 
-    def _build(self, name: str) -> Script:
+    def _build(self, name: str, replaced: Mapping[str, str]) -> Script:
         source = _read(f"{name}.lua")
         head, _, body = source.partition("\n")
         keys = tuple(_declared(source, "KEYS"))
         arguments = _declared(source, "ARGV")
         rest = [argument for argument in arguments if argument.endswith("*")]
         plain = [argument for argument in arguments if not argument.endswith("*")]
-        text = "\n".join(
-            [
-                *([head] if self._header else []),
-                *_bindings(keys, plain, rest),
-                *self._included(body, set()),
-                body,
-            ]
-        )
+        text = _reached("\n".join([*_included(body, replaced, set()), body]))
+        words = set(re.findall(r"\w+", COMMENT.sub("", text)))
+        bindings = [line for line in _bindings(keys, plain, rest) if line.split()[1] in words]
+        text = "\n".join([*([head] if self._header else []), *bindings, text])
         return Script(
             name=name,
             text=text,
@@ -85,15 +88,29 @@ class Scripts:
             takes_rest=bool(rest),
         )
 
-    def _included(self, source: str, seen: set[str]) -> list[str]:
-        """The includes that `source` asks for, each once, those they ask for before them."""
-        texts: list[str] = []
-        for name in re.findall(r"^-- include: (\w+)$", source, re.MULTILINE):
-            if name not in seen:
-                seen.add(name)
-                text = self._replaced.get(name) or _read(f"include/{name}.lua")
-                texts += [*self._included(text, seen), text]
-        return texts
+
+def _included(source: str, replaced: Mapping[str, str], seen: set[str]) -> list[str]:
+    """The includes that `source` asks for, each once, those they ask for before them."""
+    texts: list[str] = []
+    for name in re.findall(r"^-- include: (\w+)$", source, re.MULTILINE):
+        if name not in seen:
+            seen.add(name)
+            text = replaced.get(name) or _read(f"include/{name}.lua")
+            texts += [*_included(text, replaced, seen), text]
+    return texts
+
+
+def _reached(text: str) -> str:
+    """The script without the functions that it never calls: making one costs time on every call of the script."""
+    functions = {found[1]: found[0] for found in FUNCTION.finditer(text)}
+    reached, frontier = set[str](), FUNCTION.sub("", text)
+    while (
+        names := set(re.findall(r"(?<![.\w])\w+", COMMENT.sub("", frontier)))
+        & functions.keys() - reached
+    ):
+        reached |= names
+        frontier = "\n".join(functions[name] for name in names)
+    return FUNCTION.sub(lambda found: found[0] if found[1] in reached else "", text)
 
 
 def _read(path: str) -> str:

@@ -137,7 +137,9 @@ class RedisStore(TaskStore):
             rest.append(len(group.submissions))
             for call in group.submissions:
                 rest += (call.id, records.due_of(call), records.end_of(call))
-        now, outcomes, answer = await self._run("submit", queue, _claim_arguments(claim), rest)
+        now, outcomes, answer = await self._run(
+            "submit" if claim else "submit_alone", queue, _claim_arguments(claim), rest
+        )
         self._saw(now)
         if outcomes is None:
             missing = [GroupOutcome(Word.NO_QUEUE)] * len(groups)
@@ -162,7 +164,9 @@ class RedisStore(TaskStore):
         rest: list[Argument] = []
         for settlement in settlements:
             rest += _settle_arguments(settlement)
-        now, outcomes, answer = await self._run("settle", queue, _claim_arguments(claim), rest)
+        now, outcomes, answer = await self._run(
+            "settle" if claim else "settle_alone", queue, _claim_arguments(claim), rest
+        )
         self._saw(now)
         if outcomes is None:
             stale = [SettleOutcome(Word.STALE)] * len(settlements)

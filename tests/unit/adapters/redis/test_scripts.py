@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
-from kew.adapters.redis.scripts import NAMES, Scripts
+from kew.adapters.redis.scripts import ALONE, NAMES, Scripts
 from kew.domain.errors import InvalidConfigError
 from kew.domain.lifecycle import lost_at_most_once, lost_too_often
 from tests.support.tasks import task
@@ -28,7 +28,21 @@ def test_every_include_is_included():
         for path in LUA.rglob("*.lua")
         for name in re.findall(r"^-- include: (\w+)$", path.read_text(), re.MULTILINE)
     }
-    assert used == {path.stem for path in (LUA / "include").glob("*.lua")}
+    instead = {"no_claim"}  # of `claim`, in the scripts that are sent without one
+    assert used | instead == {path.stem for path in (LUA / "include").glob("*.lua")}
+
+
+@pytest.mark.parametrize(("alone", "whole"), ALONE.items())
+def test_a_script_without_a_claim_is_called_like_the_one_with_it(alone: str, whole: str):
+    assert SCRIPTS[alone].keys == SCRIPTS[whole].keys
+    assert SCRIPTS[alone].arguments == SCRIPTS[whole].arguments
+
+
+@pytest.mark.parametrize("name", [*NAMES, *ALONE])
+def test_a_script_has_no_function_that_it_never_calls(name: str):
+    text = re.sub(r"--.*", "", SCRIPTS[name].text)
+    for function in re.findall(r"^local function (\w+)", text, re.MULTILINE):
+        assert len(re.findall(rf"(?<![.\w]){function}\b", text)) > 1, function
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,17 +17,25 @@ local function read_breaker(text)
           epoch = tonumber(epoch), probes = tonumber(probes)}
 end
 
+-- The breaker is read when somebody asks for it.
+local LAZY = {__index = function(state, name)
+  if name ~= 'breaker' then return nil end
+  state.breaker = read_breaker(state.stored[4])
+  return state.breaker
+end}
+
 local function read_state()
   local stored = redis.call('HMGET', STATE, unpack(FIELDS))
   if not stored[1] then return nil end
   local high, medium, low = string.match(stored[9], '^(%d+) (%d+) (%d+)$')
-  return {
-    stored = stored, settings = stored[1], version = tonumber(stored[2]), paused = stored[3] == '1',
-    breaker = read_breaker(stored[4]), ticket = tonumber(stored[5]), token = tonumber(stored[6]),
-    wake_at = tonumber(stored[7]) or NEVER, parked = tonumber(stored[8]),
-    waiting = {tonumber(high), tonumber(medium), tonumber(low)}, line_at = tonumber(stored[10]),
-    clock = tonumber(stored[11]),
-  }
+  local version, ticket, token = tonumber(stored[2]), tonumber(stored[5]), tonumber(stored[6])
+  local wake_at, parked, line_at = tonumber(stored[7]) or NEVER, tonumber(stored[8]), tonumber(stored[10])
+  return setmetatable({
+    stored = stored, settings = stored[1], paused = stored[3] == '1',
+    was = {version = version, ticket = ticket, token = token, wake_at = wake_at, parked = parked, line_at = line_at},
+    version = version, ticket = ticket, token = token, wake_at = wake_at, parked = parked, line_at = line_at,
+    waiting = {tonumber(high), tonumber(medium), tonumber(low)}, clock = tonumber(stored[11]),
+  }, LAZY)
 end
 
 local now, s = clock_ms(), read_state()
@@ -62,16 +70,21 @@ local function count_waiting()
 end
 
 local function write_state()
-  local wake_at = s.wake_at == NEVER and '' or string.format('%.0f', s.wake_at)
+  local changed, breaker = {}, rawget(s, 'breaker')
   local texts = {
-    s.settings, tostring(s.version), s.paused and '1' or '0', breaker_text(s.breaker), tostring(s.ticket),
-    tostring(s.token), wake_at, tostring(s.parked), table.concat(s.waiting, ' '), tostring(s.line_at),
+    [1] = s.settings, [3] = s.paused and '1' or '0', [4] = breaker and breaker_text(breaker),
+    [9] = table.concat(s.waiting, ' '),
   }
-  local changed = {}
-  for n, text in ipairs(texts) do
-    if s.stored[n] ~= text then
+  for n, text in pairs(texts) do
+    if text and text ~= s.stored[n] then
       changed[#changed + 1] = FIELDS[n]
       changed[#changed + 1] = text
+    end
+  end
+  for name, number in pairs(s.was) do
+    if s[name] ~= number then
+      changed[#changed + 1] = name
+      changed[#changed + 1] = s[name] == NEVER and '' or string.format('%.0f', s[name])
     end
   end
   if #changed == 0 then return end
