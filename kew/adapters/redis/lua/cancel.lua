@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked
 -- ARGV: channel queue id ticket
 -- Reply: {word, now}
 -- include: moves

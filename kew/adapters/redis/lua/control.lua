@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Carry out a command for a whole queue, once per increasing sequence of the process.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers lanes
+-- KEYS: state line1 line2 line3 waiting1 waiting2 waiting3 leases idle workers lanes
 -- ARGV: channel queue incarnation command sequence:int
 -- Reply: {word, now}
 -- include: moves

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Create a queue or make these its settings; the latest declaration wins, an equal one changes nothing.
--- KEYS: queues state line1 line2 line3 waiting1 waiting2 waiting3 leases idle tasks ended parked
+-- KEYS: queues state line1 line2 line3 waiting1 waiting2 waiting3 leases idle
 -- ARGV: channel queue settings
 -- Reply: {version, the settings replaced or ''}
 -- include: moves

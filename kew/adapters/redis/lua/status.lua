@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- The queue at this moment.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions
+-- KEYS: state line1 line2 line3 waiting1 waiting2 waiting3 leases parked workers functions
 -- ARGV: channel queue
 -- Reply: {now, settings, version, paused, breaker (judged), ticket, token, held, {waiting by priority},
 --   {processes that serve it}, {function, count, ... that wait and that none of these knows}}
