@@ -28,45 +28,21 @@ PROCESSES_PER_SEED = 3
 FAULTS_PER_SEED = 5
 
 
-@pytest.fixture(scope="module")
-def summary() -> Summary:
-    total = Summary()
-    for outcome in run_seeds(range(SEEDS), Choice(), jobs=JOBS):
-        total.add(outcome)
-    return total
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("seeds")
-def test_a_thousand_seeds_break_no_promise(summary, capsys):
+@pytest.mark.timeout(900)
+def test_a_thousand_seeds_break_no_promise_and_every_fault_meets_every_operation(capsys):
+    summary = Summary()
+    for outcome in run_seeds(range(SEEDS), Choice(), jobs=JOBS):
+        summary.add(outcome)
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(summary_lines(summary)) + "\n")
     assert summary.seeds == SEEDS
     assert [(one.plan.seed, one.oracle, one.violation) for one in summary.violations] == []
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("seeds")
-def test_every_fault_met_every_operation(summary):
     assert [f"{fault} of {operation}" for fault, operation in summary.tally.missing()] == []
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("seeds")
-def test_every_feature_was_used(summary):
-    unused = [one.name for one in all_features() if not summary.happenings[one.name]]
-    assert unused == []
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("seeds")
-def test_the_runs_are_worth_their_time(summary):
-    operations = sum(summary.operations.values()) / summary.seeds
-    starts, faults = summary.starts / summary.seeds, summary.tally.total / summary.seeds
-    assert operations >= OPERATIONS_PER_SEED
-    assert starts >= PROCESSES_PER_SEED
-    assert faults >= FAULTS_PER_SEED
+    assert [one.name for one in all_features() if not summary.happenings[one.name]] == []
+    assert sum(summary.operations.values()) / SEEDS >= OPERATIONS_PER_SEED
+    assert summary.starts / SEEDS >= PROCESSES_PER_SEED
+    assert summary.tally.total / SEEDS >= FAULTS_PER_SEED
     assert summary.hours_per_cpu_minute >= HOURS_PER_CPU_MINUTE
 
 
@@ -104,10 +80,9 @@ def test_a_trace_tells_who_did_what_when_and_changes_nothing():
     told, untold = (simulate(draw_plan(3), keep_trace=keep) for keep in (True, False))
     assert told.trace_hash == untold.trace_hash
     assert untold.trace == ()
-    at, who, caller, operation = told.trace[1].split()[:4]
-    assert float(at) >= 0
-    assert (who, caller, operation) == ("world", told.trace[1].split()[2], operation)
-    assert any("processing/1" in line for line in told.trace)
+    assert all(float(line.split()[0]) >= 0 for line in told.trace)
+    assert any("submit" in line and "=queued/0" in line for line in told.trace)
+    assert any("is ready" in line for line in told.trace)
 
 
 def test_a_calm_run_has_no_fault_at_all():
