@@ -4,6 +4,7 @@
 #   make test          all tests; make unit, make integration, make simulation: one suite
 #   make check         what CI runs: format, lint, types, import contracts, all tests with coverage
 #   make soak          the tests that kill, cut and feed nonsense, at ten times the length
+#   make simulate-long 10,000 seeds of the simulation and 1,000 lossy ones, with the tables of docs/simulation.md
 #   make format        format the code and mend what the linter can mend
 #   make bench         measure kew beside its peers (PEER=arq FIGURE=drain: only these; SAVE=1: into docs)
 #   make bench-self    measure two commits of kew, turn by turn: A=<commit> B=<commit>
@@ -38,7 +39,7 @@ COVERAGE_MINIMUM := 90
 MUTANTS_MINIMUM := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contracts integration simulation soak check static format clean \
+.PHONY: help demo test unit contracts integration simulation simulate-long soak check static format clean \
 	bench bench-self mutation test-all-pythons
 
 help:
@@ -67,6 +68,11 @@ integration: $(READY)
 simulation: $(READY)
 	@echo "== Running the simulation tests (no Redis needed)"
 	@$(PYTEST) --session-timeout=$(SIMULATION_SECONDS) tests/simulation
+
+simulate-long: $(READY)
+	@echo "== Simulating 10,000 seeds, and 1,000 with a store that forgets its last writes"
+	@$(BIN)/kew simulate --seeds 10000 --jobs $(WORKERS)
+	@$(BIN)/kew simulate --seeds 1000 --lossy --jobs $(WORKERS)
 
 soak: $(READY)
 	@echo "== Running the long tests"
