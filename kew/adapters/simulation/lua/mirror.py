@@ -23,7 +23,7 @@ from kew.domain.queue import QueueState
 from kew.domain.task import Task
 
 FIELDS: Final = ("settings", "version", "paused", "breaker", "ticket", "token")
-COUNTS: Final = ("waiting", "parked")
+COUNTS: Final = ("waiting", "parked", "clock")
 PART: Final = re.compile(r"[^:]+:\{(?P<queue>[^}]+)\}:(?P<part>\w+)(?::(?P<who>.*))?$", re.DOTALL)
 
 
@@ -37,6 +37,7 @@ class MirrorBook(Book):
         self.sequences: dict[str, dict[str, int]] = {}
         self.counted_waiting = 0
         self.parked = 0
+        self.clock = 0  # when it was last written
 
     @override
     def waiting(self) -> int:
@@ -92,7 +93,7 @@ class Mirror:
         for gone in queues.keys() - declared:
             del queues[gone]
         for name in sorted(declared - queues.keys()):
-            state, _, _ = self._state(name)
+            state, *_ = self._state(name)
             queues[name] = MemoryQueue(MirrorBook(name, state, self._namespace.records))
             for part in ("state", "leases", "workers"):
                 self._refresh_part(queues[name], part, "")
@@ -101,7 +102,7 @@ class Mirror:
         book = book_of(queue)
         match part:
             case "state":
-                state, book.counted_waiting, book.parked = self._state(book.name)
+                state, book.counted_waiting, book.parked, book.clock = self._state(book.name)
                 book.take(state)
             case "leases":
                 book.ends = dict(self._scores("leases", book.name))
@@ -130,11 +131,11 @@ class Mirror:
         flat = self._redis.command("ZRANGE", key, 0, -1, "WITHSCORES")
         return ((member, int(score)) for member, score in _pairs(flat))
 
-    def _state(self, queue: str) -> tuple[QueueState, int, int]:
-        """And how many tasks wait, and on shelves, as the queue counts them."""
+    def _state(self, queue: str) -> tuple[QueueState, int, int, int]:
+        """And how many tasks wait and how many are parked, as the queue counts them, and its clock."""
         key = self._keys.key("state", queue)
-        *state, waiting, parked = self._redis.command("HMGET", key, *FIELDS, *COUNTS)
-        return read_state(state), sum(map(int, waiting.split())), int(parked)
+        *state, waiting, parked, clock = self._redis.command("HMGET", key, *FIELDS, *COUNTS)
+        return read_state(state), sum(map(int, waiting.split())), int(parked), int(clock)
 
     # --- records
 

@@ -75,9 +75,16 @@ class LuaServer(Server):
             self._hub.tell(channel.removeprefix(self._keys.channels), notice)
 
     def peek_may_add_ms(self, queue: str) -> int:
-        """How much longer than right a peek may tell to wait."""
+        """How much longer than right the peek just carried out may tell to wait.
+
+        By so much as the store's clock has moved since it told the adapter, and longer with parked tasks.
+        """
         known = self.namespace.queues.get(queue)
-        return PARKED_RETRY_MS if known and book_of(known).parked else 0
+        if known is None:
+            return 0
+        book = book_of(known)
+        moved = max(book.clock, self.clock.now_ms()) - self.namespace.last_ms
+        return max(0, moved) + (PARKED_RETRY_MS if book.parked else 0)
 
     # --- a restart
 
