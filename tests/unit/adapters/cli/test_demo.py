@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -210,3 +212,9 @@ def test_only_complaints_about_more_than_one_task_are_shown(capsys):
     logger.warning("queue q: no answer")
     logger.warning("queue q: no answer")
     assert capsys.readouterr().out == "kew: queue q: no answer\n"
+
+
+def test_python_dash_m_is_the_same_command_line():
+    command = [sys.executable, "-m", "kew", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("kew, version ")
