@@ -11,6 +11,7 @@ import attrs
 
 from kew.app.info import TaskInfo
 from kew.app.runs import is_from_outside
+from kew.domain.errors import InvalidConfigError, shown
 
 logger = logging.getLogger("kew")
 TaskHook = Callable[[TaskInfo], Awaitable[Any] | Any]
@@ -28,6 +29,12 @@ class Hooks:
     on_task_start: TaskHook | None = None
     on_task_complete: TaskHook | None = None
     on_task_fail: FailHook | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """A hook that can't be called raises `InvalidConfigError`."""
+        for name, hook in attrs.asdict(self, recurse=False).items():
+            if hook is not None and not callable(hook):
+                raise InvalidConfigError(f"{name} must be callable or None, not {shown(hook)}")
 
     async def started(self, info: TaskInfo) -> None:
         """Call `on_task_start`."""
@@ -52,4 +59,6 @@ async def _call(hook: Callable[..., Any] | None, info: TaskInfo, *more: object) 
     except BaseException as error:  # a user's code: whatever it raises must not touch the task
         if isinstance(error, KeyboardInterrupt) or is_from_outside(error):
             raise
-        logger.exception("task %s: the hook %r failed", info.task_id, hook)
+        logger.exception(
+            "task %s: the hook %s failed", info.task_id, getattr(hook, "__qualname__", repr(hook))
+        )

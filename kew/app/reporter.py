@@ -35,10 +35,10 @@ class Reporter:
         """An attempt's outcome was accepted; `after` is the record now."""
         if error is not None and after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
             logger.warning(
-                "task %s: attempt %s failed (%s): %s",
+                "task %s: attempt %s failed, %s: %s",
                 after.id,
                 after.attempt,
-                after.status.value,
+                "to be retried" if after.status is TaskStatus.RETRY else "for good",
                 after.error,
                 exc_info=error,
             )
