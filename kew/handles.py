@@ -6,7 +6,17 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 import attrs
 
@@ -43,7 +53,7 @@ class TaskHandle(Generic[R]):
         return await self._manager.get_task_status(self.task_id)
 
     async def cancel(self) -> bool:
-        """Cancel it, or tell its run to stop; False: it had ended."""
+        """Cancel it, or tell its run to stop: True, also if it was cancelled before; False: it had ended otherwise."""
         return await self._manager.cancel_task(self.task_id)
 
     async def result(self, timeout: float | None = None) -> R:
@@ -54,8 +64,15 @@ class TaskHandle(Generic[R]):
         gone; `ResultUnreadableError` where the result is not of that annotation. Waits for a
         signal, and survives a store that doesn't answer for a while.
         """
-        async with asyncio.timeout(timeout):
-            task = await self._manager.wait_for_end(self.info.queue_name, self.task_id)
+        queue = self.info.queue_name
+        try:
+            async with asyncio.timeout(timeout):
+                task = await self._manager.wait_for_end(queue, self.task_id)
+        except TimeoutError:
+            raise TimeoutError(
+                f"task {self.task_id!r} had not ended after {timeout} s and goes on; its status() and "
+                f"get_queue_status({queue!r}) say what it waits for"
+            ) from None
         if task.status is TaskStatus.FAILED:
             raise TaskFailedError(task.id, task.error, self._manager.info_of(task))
         if task.status is TaskStatus.CANCELLED:
@@ -76,6 +93,17 @@ class SubmitOptions:
     defer_by: float | timedelta | None = None
     defer_until: datetime | None = None
     token: str | None = None
+
+
+class Changes(TypedDict, total=False):
+    """`SubmitOptions` as keywords."""
+
+    task_id: str | None
+    queue: str | None
+    priority: QueuePriority | int | None
+    defer_by: float | timedelta | None
+    defer_until: datetime | None
+    token: str | None
 
 
 class TaskFunction(Generic[P, R]):
@@ -101,8 +129,12 @@ class TaskFunction(Generic[P, R]):
         """Call the function itself, here and now."""
         return self.function(*args, **kwargs)
 
-    def options(self, **changes: Any) -> TaskFunction[P, R]:
+    def options(self, **changes: Unpack[Changes]) -> TaskFunction[P, R]:
         """The same function with other `SubmitOptions`: task_id, queue, priority, defer_by, defer_until, token."""
+        unknown = [name for name in changes if name not in Changes.__annotations__]
+        if unknown:
+            known = ", ".join(Changes.__annotations__)
+            raise TypeError(f"options() has no {unknown[0]!r}, but {known}")
         return TaskFunction(
             self._manager,
             self.function,
@@ -130,6 +162,9 @@ class TaskFunction(Generic[P, R]):
         )
         info = await self._manager.submit_call(queue, call)
         return TaskHandle(self._manager, info, returns_of(self.function))
+
+    def __repr__(self) -> str:
+        return f"<TaskFunction {self.task_type!r} for queue {self._options.queue or self.queue!r}>"
 
 
 class TaskDecorator(Protocol):

@@ -276,10 +276,10 @@ class Registry:
             return  # another process finds it without being told
         if name.startswith(PINNED):
             logger.warning(
-                "%s is pinned to this process: if it ends, the waiting tasks of %s fail; "
-                "submit a module-level function, or use the pickle codec",
-                name,
+                "%s has no place in a module, so only this process can run it: if the process ends, its waiting tasks "
+                "fail; submit a module-level function, or use the pickle codec (stored as %s)",
                 qualname_of(registered.function),
+                name,
             )
             return
         logger.warning(

@@ -49,7 +49,7 @@ def _plainer(value: object) -> object:
         return datetime.combine(datetime.date(value), datetime.timetz(value))
     if isinstance(value, date):
         return date.fromordinal(date.toordinal(value))
-    raise TypeError(f"a {type(value).__qualname__} is no data; {ADVICE}")
+    raise TypeError(f"{type(value).__qualname__!r} is no type of data; {ADVICE}")
 
 
 class MessagePackCodec(Codec):
