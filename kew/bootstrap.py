@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -74,12 +75,16 @@ def _namespace(name: str, namespace: str) -> Namespace:
 
 @attrs.frozen(kw_only=True)
 class Served:
-    """The services of one queue that this process works on; a queue only submitted to has the outbox alone."""
+    """The services of one queue that this process declared; without a worker, it only submits to it.
+
+    `introduce` tells the store of the queue and, with a worker, of this process. It raises StoreError.
+    """
 
     config: QueueConfig
     outbox: Outbox
-    maintainer: Maintainer | None = None
-    worker: Worker | None = None
+    maintainer: Maintainer
+    worker: Worker | None
+    introduce: Callable[[], Coroutine[Any, Any, None]]
 
     @property
     def works(self) -> bool:
@@ -113,14 +118,17 @@ def serve(
         tick=tick,
     )
     worker = _worker(config, process, executor, maintainer) if work else None
+    introduce = maintainer.introduce if work else maintainer.declare
     outbox = Outbox(
         config.name,
         parts.store,
         patience=patience,
         worker=worker,
-        redeclare=maintainer.introduce if work else maintainer.declare,
+        redeclare=introduce,
     )
-    return Served(config=config, outbox=outbox, maintainer=maintainer, worker=worker)
+    return Served(
+        config=config, outbox=outbox, maintainer=maintainer, worker=worker, introduce=introduce
+    )
 
 
 def _worker(

@@ -126,13 +126,16 @@ class TaskQueueManager:
         process, self._process = self._process, None
         if process is None:
             return
+        assert self._submissions is not None
+        outboxes = self._submissions.outboxes()
         served, self._served = list(self._served.values()), {}
         self.queues = {}
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(each.outbox.drain() for each in served))
+                await asyncio.gather(*(outbox.drain() for outbox in outboxes))
         except TimeoutError:
             logger.warning("submits were still unanswered after %g s", timeout)
+        await asyncio.gather(*(outbox.close() for outbox in outboxes))
         await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
         process.admission.close()
         if self._config.max_loop_lag is not None:
@@ -144,8 +147,7 @@ class TaskQueueManager:
     async def _stop(self, served: Served, wait: bool, timeout: float) -> None:
         if served.worker is not None:
             await served.worker.stop(wait=wait, timeout=timeout)
-        if served.maintainer is not None:
-            await served.maintainer.stop()
+        await served.maintainer.stop()
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -164,8 +166,7 @@ class TaskQueueManager:
         self._ready()
         await self._purge()
         for served in self._served.values():
-            if served.maintainer is not None:
-                await asked(served.maintainer.introduce)
+            await asked(served.introduce)
             if served.worker is not None:
                 served.worker.wake()
 
@@ -213,24 +214,25 @@ class TaskQueueManager:
         )
         self._served[config.name] = served
         try:
-            await self._introduce(served, work=work)
+            await self._introduce(served)
         except BaseException:
-            del self._served[config.name]
+            self._served.pop(config.name, None)
             raise
         queue = Queue(config, CircuitBreaker(config.name, process.inspector))
         self.queues[config.name] = queue
-        if served.worker is not None and served.maintainer is not None:
+        if served.worker is not None:
             process.workers[config.name] = served.worker
             served.worker.start()
             served.maintainer.start(served.worker)
         return queue
 
-    async def _introduce(self, served: Served, *, work: bool) -> None:
-        assert served.maintainer is not None
+    async def _introduce(self, served: Served) -> None:
         try:
-            await (served.maintainer.introduce() if work else served.maintainer.declare())
+            await served.introduce()
         except StoreError as error:
             raise StoreUnavailableError(f"the queue was not declared: {error}") from error
+        if self._served.get(served.config.name) is not served:
+            raise TaskQueueError("the manager was shut down while the queue was declared")
 
     def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
         """Let this process run `function` for tasks of that name (default `module:qualname`); returns the name."""
@@ -308,8 +310,8 @@ class TaskQueueManager:
 
         TimeoutError after `wait_seconds` leaves the submit going.
         """
-        if self._loop is None:
-            raise TaskQueueError("not initialized: call `await manager.initialize()` first")
+        self._ready()  # a process that forked has no loop that could serve it
+        assert self._loop is not None
         if _running_loop() is self._loop:
             raise TaskQueueError(
                 "submit_sync would block the event loop: await submit_task instead"

@@ -35,7 +35,7 @@ class Served(Protocol):
     @property
     def outbox(self) -> Outbox: ...
     @property
-    def maintainer(self) -> Maintainer | None: ...
+    def maintainer(self) -> Maintainer: ...
     @property
     def works(self) -> bool: ...
 
@@ -55,7 +55,7 @@ class Submissions:
         known_queue(queue)
         priority = await self._default_priority(queue)
         submission = self._process.caller.prepare(call, priority)
-        now_ms = await self._store(queue, (submission,), ())
+        now_ms = await self._store(queue, await self._outbox(queue), (submission,), ())
         return submitted_info(submission, queue, now_ms)
 
     async def many(
@@ -70,9 +70,10 @@ class Submissions:
         priority = await self._default_priority(queue)
         submissions = [self._process.caller.prepare(_call(task, plain), priority) for task in tasks]
         _refuse_twins(submissions)
+        outbox = await self._outbox(queue)
         infos: list[TaskInfo] = []
         for piece in _pieces(submissions):
-            now_ms = await self._store(queue, piece, [info.task_id for info in infos])
+            now_ms = await self._store(queue, outbox, piece, [info.task_id for info in infos])
             infos += [submitted_info(submission, queue, now_ms) for submission in piece]
         return infos
 
@@ -88,9 +89,14 @@ class Submissions:
             known = self._priorities[queue] = int(QueuePriority(found[0].priority))
         return known
 
-    async def _store(self, queue: str, piece: Sequence[Submission], accepted: Sequence[str]) -> int:
+    def outboxes(self) -> list[Outbox]:
+        """Those of the declared queues, and of others' queues that were submitted to."""
+        return [*(each.outbox for each in self._served.values()), *self._remote.values()]
+
+    async def _store(
+        self, queue: str, outbox: Outbox, piece: Sequence[Submission], accepted: Sequence[str]
+    ) -> int:
         """The store's instant at which the piece was stored, or the caller's error."""
-        outbox = await self._outbox(queue)
         first = piece[0]
         try:
             answer = await outbox.submit(Group(submissions=tuple(piece)))
@@ -112,18 +118,25 @@ class Submissions:
             case Word.DUPLICATE:
                 raise TaskAlreadyExistsError(answer.outcome.task_id, accepted)
             case Word.FULL:
-                found = await asked(lambda: self._process.parts.store.settings(queue))
-                raise QueueFullError(queue, found[0].max_size if found else 0, accepted)
+                raise QueueFullError(queue, await self._max_size(queue), accepted)
             case Word.NO_QUEUE:
                 self._priorities.pop(queue, None)
                 raise QueueNotFoundError(queue)
             case word:
                 raise AssertionError(f"not an outcome of a submit: {word}")
 
+    async def _max_size(self, queue: str) -> int:
+        """For a message: 0 where the store says no more than that the queue is full."""
+        try:
+            found = await asked(lambda: self._process.parts.store.settings(queue))
+        except StoreUnavailableError:
+            return 0
+        return found[0].max_size if found else 0
+
     async def _outbox(self, queue: str) -> Outbox:
         served = self._served.get(queue)
         if served is not None:
-            if served.works and served.maintainer and not served.maintainer.is_announced:
+            if served.works and not served.maintainer.is_announced:
                 await asked(
                     served.maintainer.announce
                 )  # the store must know whom the task can be given to

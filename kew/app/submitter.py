@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from kew.app.lanes import Claim
-from kew.app.ports import Ambiguous, StoreError, Submitted, TaskStore
+from kew.app.ports import Ambiguous, Refused, StoreError, Submitted, TaskStore
 from kew.app.spawning import spawn
 from kew.app.worker import Worker
 from kew.domain.requests import Group, GroupOutcome, Word
@@ -26,6 +26,8 @@ MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+SHUT_DOWN = "the manager was shut down before there was an answer"
+UNREADABLE = "the store's answer could not be read; the log has its traceback"
 
 
 @attrs.frozen
@@ -51,6 +53,16 @@ class Unanswered(Exception):
 Pending = tuple[Group, int, "asyncio.Future[Answer]"]
 
 
+def _given_up(cause: StoreError) -> Unanswered:
+    return Unanswered(cause, is_ambiguous=isinstance(cause, Ambiguous))
+
+
+def _fail(piece: Sequence[Pending], error: Unanswered) -> None:
+    for _, _, future in piece:
+        if not future.done():
+            future.set_exception(error)
+
+
 class Outbox:
     """The submits of one queue that are waiting for a round trip."""
 
@@ -71,10 +83,13 @@ class Outbox:
         self._pending: list[Pending] = []
         self._in_flight = 0
         self._is_scheduled = False
+        self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def submit(self, group: Group) -> Answer:
         """The store's answer. Raises `Unanswered`. Cancelling it leaves the submit on its way."""
+        if self._is_closed:
+            raise _given_up(Refused(SHUT_DOWN))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         size = sum(len(call.payload) + len(call.id) for call in group.submissions)
@@ -89,9 +104,19 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self._flush)
 
     async def drain(self) -> None:
-        """Wait until nothing is on its way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait until nothing is on its way, nor about to be."""
+        while self._tasks or self._pending:
+            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
+
+    async def close(self) -> None:
+        """Give up what has no answer yet, and tell those who wait for it."""
+        self._is_closed = True
+        waiting, self._pending = self._pending, []
+        _fail(waiting, _given_up(Refused(SHUT_DOWN)))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _flush(self) -> None:
         self._is_scheduled = False
@@ -119,9 +144,14 @@ class Outbox:
         try:
             submitted, is_certain = await self._answered(groups)
         except Unanswered as error:
-            for _, _, future in piece:
-                if not future.done():
-                    future.set_exception(error)
+            _fail(piece, error)
+        except Exception:
+            # A bug, or a stranger's bytes in the store: those who wait are told, and the next piece goes out.
+            logger.exception("queue %s: the answer to a submit can't be read", self._queue)
+            _fail(piece, _given_up(Ambiguous(UNREADABLE)))
+        except BaseException:
+            _fail(piece, _given_up(Ambiguous(SHUT_DOWN)))
+            raise
         else:
             for (_, _, future), outcome in zip(piece, submitted.outcomes, strict=True):
                 if not future.done():
@@ -139,7 +169,8 @@ class Outbox:
                 await self._redeclare()  # this process declared the queue, and the store lost it
             except StoreError as error:
                 raise Unanswered(error, is_ambiguous=not is_certain) from error
-            submitted, is_certain = await self._send(groups)
+            submitted, is_certain_now = await self._send(groups)
+            is_certain = is_certain and is_certain_now
         return submitted, is_certain
 
     async def _send(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
@@ -147,7 +178,7 @@ class Outbox:
         claim = self._worker.reserve(most=most) if self._worker else None
         try:
             submitted, is_certain = await self._repeated(groups, claim)
-        except BaseException:
+        except (Exception, asyncio.CancelledError):  # not where the event loop has gone
             if claim is not None and self._worker is not None:
                 self._worker.pursue(claim)
             raise

@@ -210,8 +210,9 @@ class Worker:
         )
 
     def pursue(self, claim: Claim) -> None:
-        """The call that carried this claim gave up: ask for its answer until it comes."""
-        self._own(self._pursue(claim))
+        """The call that carried this claim gave up: ask for its answer until it comes, or this worker ends."""
+        if not self._is_over:
+            self._own(self._pursue(claim))
 
     async def _pursue(self, claim: Claim) -> None:
         self.take(claim, await self.repeat_claim(claim))

@@ -1,25 +1,29 @@
 """A manager's own life: beginning twice, beginning in vain, ending."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from kew import QueueConfig, StoreUnavailableError, TaskQueueManager
+from kew import QueueConfig, StoreUnavailableError, SubmitUncertainError, TaskQueueManager
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.ports import Refused
+from kew.app.ports import Refused, Submitted
 from kew.bootstrap import Parts
 from kew.compat import override
+from kew.domain.requests import ClaimRequest, Group
+from tests.support import jobs
 
 
 class Moody(MemoryStore):
-    """A store that counts how often it is opened and closed, and purges only when it wants to."""
+    """A store that counts how often it is opened and closed, and purges and answers when it wants to."""
 
     def __init__(self) -> None:
         super().__init__(SystemClock())
         self.opened = self.closed = 0
-        self.purges = True
+        self.purges = self.answers = True
+        self.delay = 0.0
 
     @override
     async def open(self) -> None:
@@ -35,6 +39,13 @@ class Moody(MemoryStore):
         if not self.purges:
             raise Refused("not now")
         await super().purge(queue)
+
+    @override
+    async def submit(
+        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+    ) -> Submitted:
+        await asyncio.sleep(self.delay if self.answers else 3600)
+        return await super().submit(queue, groups, claim)
 
 
 def over(store: Moody, **options: bool) -> TaskQueueManager:
@@ -63,3 +74,37 @@ async def test_a_start_that_could_not_clean_has_not_begun_and_may_be_tried_again
     await manager.initialize()
     assert await store.queues() == []
     await manager.shutdown()
+
+
+async def test_a_submit_without_an_answer_is_given_up_at_shutdown_and_its_caller_told():
+    store = Moody()
+    manager = over(store)
+    async with over(store) as other, manager:
+        await other.create_queue(QueueConfig("q"), work=False)
+        store.answers = False
+        submitting = asyncio.create_task(manager.submit_task("t", "q", "test", jobs.echo))
+        await asyncio.sleep(0.05)
+        await manager.shutdown(timeout=0.1)
+        with pytest.raises(SubmitUncertainError):
+            await asyncio.wait_for(submitting, 1)
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_shutdown_waits_for_submits_to_queues_that_others_declared():
+    store = Moody()
+    manager = over(store)
+    async with over(store) as other, manager:
+        await other.create_queue(QueueConfig("q"), work=False)
+        store.delay = 0.2
+        submitting = asyncio.create_task(manager.submit_task("t", "q", "test", jobs.echo))
+        await asyncio.sleep(0.05)
+        await manager.shutdown()
+        assert submitting.done()
+        assert (await other.get_task_status("t")).status == "queued"
+
+
+async def test_cleaning_announces_no_process_that_only_submits():
+    async with over(Moody()) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        await manager.cleanup()
+        assert (await manager.get_queue_status("q"))["processes"] == []
