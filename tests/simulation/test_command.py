@@ -1,0 +1,63 @@
+"""`kew simulate`: what it prints, and its exit codes."""
+
+import click.testing
+import pytest
+
+from kew.adapters.cli.commands import kew
+from tests.simulation.bugs import BUGS
+
+
+def command(*args: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(kew, ["simulate", *args])
+
+
+def test_good_seeds_end_with_a_table_and_zero():
+    result = command("--seeds", "3", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "seeds               3" in result.output
+    assert "violations          0" in result.output
+
+
+def test_seeds_can_be_shared_between_processes():
+    result = command("--seeds", "6", "--jobs", "2", "--workload", "results")
+    assert result.exit_code == 0, result.output
+    assert "seeds               6" in result.output
+
+
+def test_a_time_is_as_good_as_a_number():
+    result = command("--minutes", "0.01", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "violations          0" in result.output
+
+
+def test_one_seed_is_told_line_by_line_with_its_hash():
+    first, again = command("--seed", "5"), command("--seed", "5")
+    assert first.exit_code == 0
+    assert "trace hash" in first.output
+    assert first.output == again.output
+    assert any("submit" in line for line in first.output.splitlines())
+
+
+def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe():
+    with BUGS["what_is_lost_is_failed"].planted():
+        many = command("--seeds", "3", "--jobs", "1")
+        one = command("--seed", "0")
+    for result in (many, one):
+        assert result.exit_code == 1
+        assert "VIOLATION of bounds" in result.output
+        assert "replay: kew simulate --seed" in result.output
+        assert "shrunk in" in result.output
+
+
+def test_only_the_faults_that_were_asked_for_happen():
+    result = command("--seed", "5", "--faults", "kill,stall")
+    assert result.exit_code == 0
+    plan = next(line for line in result.output.splitlines() if line.startswith("plan"))
+    assert "lost-reply" not in plan
+
+
+@pytest.mark.parametrize(
+    "args", [("--faults", "earthquake"), ("--workload", "none"), ("--seeds", "0")]
+)
+def test_a_bad_option_is_two(args):
+    assert command(*args).exit_code == 2
