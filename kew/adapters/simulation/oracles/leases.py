@@ -61,7 +61,8 @@ class Leases(Oracle):
             return
         if not new.lease.startswith(f"{request.lane_key}.{request.sequence}."):
             yield f"{new.id} leased as {new.lease} by a claim of {request.lane_key}.{request.sequence}"
-        if new.lease in self._identities:
+        # A store that forgot a grant may give it again when its claim is repeated: to the same worker.
+        if new.lease in self._identities and not self.facts.has_forgotten:
             yield f"{new.id}: the lease {new.lease} was granted before"
         if new.token <= self._last_token[step.queue]:
             yield f"{new.id}: token {new.token} after {self._last_token[step.queue]}"
