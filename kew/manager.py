@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, Unpack, cast
+from typing import Any, NoReturn, Self, Unpack, cast
 
 from kew.app.admission import Admission
 from kew.app.caller import Call
@@ -23,9 +23,9 @@ from kew.app.registry import Options, Registry
 from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served, connect, serve
 from kew.domain.config import ManagerConfig, QueueConfig
-from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError
+from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError, shown
 from kew.domain.task import QueuePriority, Task
-from kew.handles import TaskDecorator, TaskFunction
+from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction
 from kew.queues import CircuitBreaker, Queue
 
 logger = logging.getLogger("kew")
@@ -201,6 +201,8 @@ class TaskQueueManager:
         registered first. The same name twice in one manager: ValueError.
         """
         process = self._ready()
+        if not isinstance(config, QueueConfig):
+            raise InvalidConfigError(f"give a QueueConfig('mails'), not {shown(config)}")
         if config.name in self._served:
             raise InvalidConfigError(f"queue {config.name!r} already exists in this manager")
         for function in functions:
@@ -240,7 +242,7 @@ class TaskQueueManager:
 
     def task(
         self,
-        *,
+        *misplaced: NoReturn,
         name: str | None = None,
         task_type: str | None = None,
         **options: Unpack[Options],
@@ -250,6 +252,8 @@ class TaskQueueManager:
         `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on,
         timeout, at_most_once. None of them: the queue's own.
         """
+        if misplaced:
+            raise TypeError(HOW_TO_DECORATE)
 
         def decorate(function: Callable[..., Any], /) -> TaskFunction[..., Any]:
             self._registry.register(function, name=name, **options)
@@ -351,9 +355,10 @@ class TaskQueueManager:
         return status_dict(await self._ready().inspector.status(queue_name))
 
     async def cancel_task(self, task_id: str) -> bool:
-        """Cancel a waiting task, or tell a running one to stop: True; False: it had ended.
+        """Cancel a waiting task, or tell a running one to stop: True, also if it was cancelled before; False: it had
+        ended otherwise.
 
-        Raises `TaskNotFoundError`.
+        A running one may still complete, as a thread does. Raises `TaskNotFoundError`.
         """
         return await self._ready().inspector.cancel(task_id)
 

@@ -160,8 +160,11 @@ class Registry:
         """Make the function runnable here, and say its name. Again: the options given now are added to those before.
 
         Under another name than before, it answers to both. Raises `InvalidConfigError` for an impossible option, and
-        for a given name that another function has.
+        for a given name that another function has, and TypeError for an option that there isn't.
         """
+        if unknown := options.keys() - Options.__annotations__.keys():
+            legal = ", ".join(Options.__annotations__)
+            raise TypeError(f"a function has no option {min(unknown)!r}, but {legal}")
         if name is not None:
             self._refuse_taken(check_function_name(name), function)
         known = self._by_function.get(key_of(function))

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypedDict, TypeVar, Unpack
+from typing import Any, Final, NoReturn, TypedDict, TypeVar, Unpack
 
 import attrs
 
@@ -176,9 +176,15 @@ class SimulatedManager(TaskQueueManager):
 
     @override
     def task(
-        self, *, name: str | None = None, task_type: str | None = None, **options: Unpack[Options]
+        self,
+        *misplaced: NoReturn,
+        name: str | None = None,
+        task_type: str | None = None,
+        **options: Unpack[Options],
     ) -> TaskDecorator:
         known = super().task
+        if misplaced:
+            return known(*misplaced)  # which says how it is written
 
         def decorate(function: Callable[..., Any], /) -> Any:
             durable = name or self._durable_name(function)

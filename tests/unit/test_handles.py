@@ -3,10 +3,11 @@
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
 
-from kew import QueueConfig, TaskCancelledError, TaskQueueManager
+from kew import InvalidConfigError, QueueConfig, TaskCancelledError, TaskQueueManager
 
 
 @pytest.fixture
@@ -42,6 +43,18 @@ async def test_a_decorated_function_says_what_it_is(manager):
     work = decorated(manager)
     assert repr(work) == "<TaskFunction 'work' for queue 'q'>"
     assert repr(work.options(queue="other")) == "<TaskFunction 'work' for queue 'other'>"
+
+
+async def test_a_decorator_without_its_keywords_says_how_it_is_written(manager):
+    task: Any = manager.task
+    for written in (len, "q"):
+        with pytest.raises(TypeError, match=r"@manager\.task\(queue=\.\.\.\)"):
+            task(written)
+
+
+async def test_a_name_is_no_queue_and_the_error_says_what_is(manager):
+    with pytest.raises(InvalidConfigError, match=r"QueueConfig\('mails'\), not 'orders'"):
+        await manager.create_queue("orders")
 
 
 async def test_cancelling_twice_is_true_twice(manager):

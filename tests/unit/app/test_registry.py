@@ -259,6 +259,13 @@ def test_an_impossible_option_is_refused_and_nothing_is_registered(registry, opt
     assert registry.names() == ()
 
 
+def test_a_mistyped_option_is_named_beside_those_that_there_are(registry):
+    mistyped: Any = {"max_retry": 3}
+    with pytest.raises(TypeError, match=r"no option 'max_retry', but max_retries, .*queue"):
+        registry.register(plain, **mistyped)
+    assert not registry.names()
+
+
 def test_the_return_annotation_is_resolved_where_it_can_be():
     def ghostly(other: "Missing") -> "Missing": ...  # type: ignore[name-defined]  # noqa: F821
 
