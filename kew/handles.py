@@ -29,7 +29,10 @@ from kew.domain.task import QueuePriority, TaskStatus
 if TYPE_CHECKING:
     from kew.manager import TaskQueueManager
 
-HOW_TO_DECORATE = "the decorator takes keywords only: @manager.task(queue=...), or @manager.task() where each submit names its queue"
+HOW_TO_DECORATE = (
+    "the decorator takes keywords only: @manager.task(queue=...), "
+    "or @manager.task() where each submit names its queue"
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
