@@ -60,6 +60,10 @@ class Keeper:
             except StoreError as error:
                 pause = self._lease / TRIES_PER_LEASE
                 logger.warning("queue %s: leases not extended: %s", self._queue, error)
+            except Exception:
+                # A bug must not end the extending: what can't be kept is fenced in time.
+                pause = self._lease / TRIES_PER_LEASE
+                logger.exception("queue %s: leases not extended", self._queue)
 
     async def extend(self, runs: Sequence[Run]) -> None:
         """Prolong these leases; what is lost or to be cancelled is told to stop. Raises StoreError."""

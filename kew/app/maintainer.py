@@ -134,6 +134,9 @@ class Maintainer:
                 await self._duties(worker, count)
             except StoreError as error:
                 logger.warning("queue %s: upkeep: %s", self._queue, error)
+            except Exception:
+                # A bug must not end the duties: without its presence this process is granted nothing.
+                logger.exception("queue %s: upkeep", self._queue)
 
     async def _duties(self, worker: Worker, count: int) -> None:
         if count % TICKS_PER_PRESENCE == 0:

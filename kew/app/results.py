@@ -105,7 +105,7 @@ class Results:
         waiting = [future for _, future in asked]
         try:
             found = await self._store.watch(queue, ids, self._incarnation)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             for future in waiting:
                 if not future.done():
                     future.set_exception(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from kew.app.lanes import Claim
@@ -16,6 +17,7 @@ from kew.domain.task import Task, TaskStatus
 if TYPE_CHECKING:
     from kew.app.worker import Worker
 
+logger = logging.getLogger("kew")
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
 MOST = 100  # outcomes in one
 
@@ -60,7 +62,7 @@ class Settler:
             batch, self._outbox = self._outbox[:size], self._outbox[size:]
             self._in_flight += 1
             claim = self._worker.reserve(settling=len(batch))
-            self._worker._own(self._deliver(batch, claim))
+            self._worker.background.begin(self._deliver(batch, claim))
 
     def _batch_size(self) -> int:
         """Half the slots at most, so that one half runs while the other half is on its way."""
@@ -74,6 +76,11 @@ class Settler:
             settled = await until_answered(
                 f"queue {queue}: settle", lambda: self._store.settle(queue, settlements, request)
             )
+        except Exception:
+            # A bug, or a stranger's bytes in the store: the leases lapse if they were not settled, the slots are free.
+            logger.exception("queue %s: the answer to a settle can't be read", queue)
+            self._forsake(batch, claim)
+            return
         finally:
             self._in_flight -= 1
         self._acknowledged(batch, settled)
@@ -82,6 +89,15 @@ class Settler:
         else:
             self._worker.slots_freed()
         self._schedule()
+
+    def _forsake(self, batch: list[Report], claim: Claim | None) -> None:
+        for report in batch:
+            self._worker.leave(report.run)
+        if claim is not None:
+            self._worker.forsake(claim)
+        self._worker.slots_freed()
+        # Once this round trip is counted as over.
+        asyncio.get_running_loop().call_soon(self._schedule)
 
     def _acknowledged(self, batch: list[Report], settled: Settled) -> None:
         for report, outcome in zip(batch, settled.outcomes, strict=True):

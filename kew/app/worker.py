@@ -24,7 +24,7 @@ from kew.app.repeat import until_answered
 from kew.app.reporter import Reporter
 from kew.app.runs import Run, Stop
 from kew.app.settler import Settler
-from kew.app.spawning import spawn
+from kew.app.spawning import Owned, spawn
 from kew.domain.config import QueueConfig, Settings, to_ms
 from kew.domain.events import Event, Released
 from kew.domain.requests import Grant, Word
@@ -32,6 +32,7 @@ from kew.domain.task import Task
 
 logger = logging.getLogger("kew")
 MARGIN = 0.1  # of a lease: a run is fenced this much before its lease can end
+AFTER_UNREADABLE = 1.0  # seconds until it claims again, so that a reply that stays so costs little
 CANCEL_GRACE = 2.0  # seconds that cancelled runs get at shutdown to end
 
 
@@ -73,7 +74,7 @@ class Worker:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
         self._is_over = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.background = Owned(f"queue {config.name}", self._changed.set)
         self._settler = Settler(self, store)
         self._keeper = Keeper(self._runs, store, config)
         self._loops: list[asyncio.Task[None]] = []
@@ -125,7 +126,7 @@ class Worker:
         runs = [
             run for run in self._runs.values() if threads or run.is_settling or not run.is_thread
         ]
-        return not runs and self._lanes.are_all_free and not self._tasks
+        return not runs and self._lanes.are_all_free and not self.background
 
     async def _end(self) -> None:
         self._is_over = True
@@ -133,7 +134,7 @@ class Worker:
         if self._timer is not None:
             self._timer.cancel()
         self._keeper.close()
-        owned = [*self._loops, *self._tasks]
+        owned = [*self._loops, *self.background]
         for task in owned:
             task.cancel()
         await asyncio.gather(*owned, return_exceptions=True)
@@ -198,7 +199,7 @@ class Worker:
             self._wake.clear()
             claim = self.reserve()
             if claim is not None:
-                self.take(claim, await self.repeat_claim(claim))
+                await self._pursue(claim)
             else:
                 self._is_wake_kept = not self._lanes.are_all_free
 
@@ -212,10 +213,24 @@ class Worker:
     def pursue(self, claim: Claim) -> None:
         """The call that carried this claim gave up: ask for its answer until it comes, or this worker ends."""
         if not self._is_over:
-            self._own(self._pursue(claim))
+            self.background.begin(self._pursue(claim))
 
     async def _pursue(self, claim: Claim) -> None:
-        self.take(claim, await self.repeat_claim(claim))
+        try:
+            grant = await self.repeat_claim(claim)
+        except Exception:
+            # A bug, or a stranger's bytes in the store: it must not end the claiming of this process.
+            logger.exception("queue %s: the answer to a claim can't be read", self.config.name)
+            self.forsake(claim)
+        else:
+            self.take(claim, grant)
+
+    def forsake(self, claim: Claim) -> None:
+        """This claim's answer can't be read: what it granted lapses, as if the process had been lost."""
+        self._reserved -= claim.slots
+        self._lanes.unknown(claim)
+        self.wake_in(AFTER_UNREADABLE)
+        self._changed.set()
 
     def take(self, claim: Claim, grant: Grant) -> None:
         """A claim was answered: free its lane and its reservation, and start what it brought."""
@@ -230,7 +245,7 @@ class Worker:
         if grant.word in (Word.DONE, Word.SAME):
             self._granted(claim, grant)
         else:
-            self._own(self._introduce_again())
+            self.background.begin(self._introduce_again())
         self._changed.set()
 
     async def _introduce_again(self) -> None:
@@ -256,9 +271,9 @@ class Worker:
             self._runs[run.task.lease] = run
         if self._is_closing:
             for run in runs:
-                self._hand_back(run)
+                self._settler.add(run, Released(started=False), None)
         elif asyncio.get_running_loop().time() >= fence_at:
-            self._own(self._start_what_is_held(runs))
+            self.background.begin(self._start_what_is_held(runs))
         else:
             self._start(runs)
 
@@ -346,9 +361,6 @@ class Worker:
             return self._executor.event_of(run, Raised(TimeoutError()))
         return None if run.stop is Stop.LOST else Released(started=run.started)
 
-    def _hand_back(self, run: Run) -> None:
-        self._settler.add(run, Released(started=False), None)
-
     def settled(self, run: Run, after: Task | None, error: BaseException | None) -> None:
         """The store acknowledged the run's outcome; `after` is None where it was stale."""
         self.leave(run)
@@ -359,7 +371,9 @@ class Worker:
                 run.task.attempt,
             )
         else:
-            self._reporter.settled(after, error)
+            self._reporter.settled(
+                after, error, breaker_limit=self._executor.settings.breaker_failures
+            )
 
     def leave(self, run: Run) -> None:
         """The run's slot is free."""
@@ -384,16 +398,3 @@ class Worker:
         """Somebody asked this task to stop: ask the store at once, with the next extension of the leases."""
         if any(run.task.id == task_id for run in self._runs.values()):
             self._keeper.hasten()
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = spawn(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._disown)
-
-    def _disown(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._changed.set()
-        if not task.cancelled() and task.exception() is not None:
-            logger.error(
-                "queue %s: %r", self.config.name, task.exception(), exc_info=task.exception()
-            )
