@@ -46,7 +46,7 @@ class Order:
 
     def again(self) -> str:
         """The command that goes on; a password isn't repeated."""
-        url = self.url if "@" not in self.url else "URL"
+        url = self.url if "@" not in self.url and "?" not in self.url else "URL"
         words = ["kew", "demo", *([str(self.given)] if self.given else []), "--redis", url]
         return shlex.join(words) + (
             "" if self.namespace == "kew-demo" else f" --namespace {self.namespace}"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 
@@ -185,6 +186,8 @@ def test_the_store_is_named_without_its_password(tmp_path):
     assert order.store == "redis://host:6379/0, namespace n"
     assert "secret" not in order.again()
     assert order.again().endswith("--redis URL --namespace n")
+    order = attrs.evolve(order, url="redis://host:6379/0?username=me&password=secret")
+    assert "secret" not in order.store + order.again()
 
 
 def test_numbers_are_told_in_words():
