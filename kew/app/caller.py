@@ -102,6 +102,9 @@ def _check_token(call: Call) -> str:
 
 def _due(call: Call) -> tuple[int | None, int]:
     """(an instant that a person gave, a delay): at most one of them. ms."""
+    mistyped = [name for name in call.kwargs if name.startswith("_defer")]
+    if mistyped:
+        raise InvalidTaskError(call.task_id, f"{mistyped[0]} is no option: _defer_until, _defer_by")
     if call.defer_until is not None and call.defer_by is not None:
         raise InvalidTaskError(call.task_id, "give _defer_until or _defer_by, not both")
     if call.defer_until is not None:

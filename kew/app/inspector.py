@@ -77,7 +77,11 @@ class Inspector:
 
     async def info(self, task_id: str) -> TaskInfo:
         """The task's status. Raises `TaskNotFoundError`."""
-        return info_of(await self.find(task_id), self._codec)
+        task = await self.find(task_id)
+        await asyncio.sleep(
+            0
+        )  # whoever polls in a loop lets the tasks run, also where the store never waits
+        return info_of(task, self._codec)
 
     async def ongoing(self) -> list[TaskInfo]:
         """All running tasks of the namespace, longest running first."""

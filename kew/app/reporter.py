@@ -24,6 +24,7 @@ class Reporter:
         self._codec = codec
         self._ended = ended
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._failures: dict[str, int] = {}  # attempts in a row, by queue, of this process alone
         self.tells_starts = hooks.on_task_start is not None
         self._tells_ends = bool(hooks.on_task_complete or hooks.on_task_fail)
 
@@ -31,8 +32,9 @@ class Reporter:
         """An attempt is about to begin."""
         await self._hooks.started(info_of(task, self._codec))
 
-    def settled(self, after: Task, error: BaseException | None) -> None:
+    def settled(self, after: Task, error: BaseException | None, *, breaker_limit: int) -> None:
         """An attempt's outcome was accepted; `after` is the record now."""
+        self._watch_breaker(after, breaker_limit)
         if error is not None and after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
             logger.warning(
                 "task %s: attempt %s failed, %s: %s",
@@ -46,6 +48,20 @@ class Reporter:
             self._ended(after)
         if self._tells_ends:
             self._own(after, error)
+
+    def _watch_breaker(self, after: Task, limit: int) -> None:
+        """Say once that a queue's breaker has opened, as far as this process can tell: its waiting tasks look stuck."""
+        if after.status is TaskStatus.COMPLETED:
+            self._failures[after.queue] = 0
+        elif after.status in (TaskStatus.RETRY, TaskStatus.FAILED) and after.attempt:
+            count = self._failures[after.queue] = self._failures.get(after.queue, 0) + 1
+            if count == limit:
+                logger.warning(
+                    "queue %s: %s failed attempts in a row here, so its circuit breaker opens: tasks wait until its "
+                    "reset timeout has passed (max_circuit_breaker_failures, circuit_breaker_reset_timeout)",
+                    after.queue,
+                    count,
+                )
 
     def _own(self, after: Task, error: BaseException | None) -> None:
         if after.status not in (TaskStatus.COMPLETED, TaskStatus.RETRY, TaskStatus.FAILED):

@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from kew import QueueConfig, StoreUnavailableError, SubmitUncertainError, TaskQueueManager
+from kew import (
+    InvalidTaskError,
+    QueueConfig,
+    StoreUnavailableError,
+    SubmitUncertainError,
+    TaskFailedError,
+    TaskQueueManager,
+)
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
@@ -48,7 +56,7 @@ class Moody(MemoryStore):
         return await super().submit(queue, groups, claim)
 
 
-def over(store: Moody, **options: bool) -> TaskQueueManager:
+def over(store: Moody, **options: Any) -> TaskQueueManager:
     wakeup = MemoryWakeup(store.namespace.hub)
     return TaskQueueManager(parts=Parts(store=store, wakeup=wakeup), **options)
 
@@ -108,3 +116,36 @@ async def test_cleaning_announces_no_process_that_only_submits():
         await manager.create_queue(QueueConfig("q"), work=False)
         await manager.cleanup()
         assert (await manager.get_queue_status("q"))["processes"] == []
+
+
+async def failing() -> None:
+    raise ValueError("always")
+
+
+async def test_a_breaker_that_opens_is_told(caplog: pytest.LogCaptureFixture):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("shaky", max_circuit_breaker_failures=2))
+        fail = manager.task(queue="shaky")(failing)
+        for _ in range(2):
+            handle = await fail.submit()
+            with pytest.raises(TaskFailedError):
+                await handle.result(timeout=10)
+    told = [r.getMessage() for r in caplog.records if "circuit breaker opens" in r.getMessage()]
+    assert len(told) == 1
+    assert "shaky" in told[0]
+
+
+async def test_a_mistyped_defer_is_refused():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        with pytest.raises(InvalidTaskError, match="_defer_byy"):
+            await manager.submit_task("t", "q", "t", failing, None, _defer_byy=3)
+
+
+async def test_polling_a_status_without_a_pause_lets_the_task_run():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task("t", "q", "t", failing)
+        async with asyncio.timeout(10):
+            while (await manager.get_task_status("t")).status != "failed":
+                pass

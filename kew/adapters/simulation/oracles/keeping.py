@@ -30,7 +30,9 @@ class Keeping(Oracle):
             self._nonces.clear()  # a submit that is repeated now stores its task again
             self.facts.forgotten_at = step.at
             for asked in self.facts.asked.values():
-                asked.is_refused = False  # what was in its way is gone, and a late sending finds room
+                asked.is_refused = (
+                    False  # what was in its way is gone, and a late sending finds room
+                )
         elif step.operation == "submit":
             yield from self._submitted(step, created)
         elif created:
