@@ -137,10 +137,9 @@ class TaskStore(Protocol):
     async def announce(
         self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
     ) -> Word:
-        """.
+        """This process serves the queue for `ttl_ms` from now, and can run these functions too: DONE or NO_QUEUE.
 
-        This process serves the queue for `ttl_ms` from now and can run these functions too (they
-        add up). DONE or NO_QUEUE.
+        Functions add up over calls.
         """
         ...
 
@@ -172,10 +171,9 @@ class TaskStore(Protocol):
         ...
 
     async def peek(self, queue: str) -> int | None:
-        """At most how long until something may need a worker (a task due, a lease ended); 0: now;
-        None: nothing is known.
+        """How long, at least, until something may need a worker (a task due, a lease ended), ms; None: nobody knows.
 
-        A lower bound, and one plain command.
+        A hint that costs one plain command; 0: now.
         """
         ...
 
@@ -190,9 +188,7 @@ class TaskStore(Protocol):
     async def watch(
         self, queue: str, task_ids: Sequence[str], incarnation: str
     ) -> Sequence[Task | None]:
-        """Like `find` within one queue,
-        and those that have not ended will be announced to `incarnation` at their end.
-        """
+        """Like `find` within one queue; `incarnation` will be told of the end of those that have not ended."""
         ...
 
     async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
@@ -200,10 +196,7 @@ class TaskStore(Protocol):
         ...
 
     async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        """Put a FAILED or CANCELLED task back: DONE, SAME (not ended.
-
-        Nothing to do), ILLEGAL (completed) or MISSING.
-        """
+        """Put a FAILED or CANCELLED task back: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING."""
         ...
 
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:

@@ -16,10 +16,8 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_WORKERS = 100_000
 MOST_TASKS = 1_000_000_000
 SHORTEST_LEASE = 0.2
-SHORTEST_TTL = (
-    61.0  # longer than the longest patience, so that a repeated submit still meets its record
-)
 LONGEST_PATIENCE = 60.0  # seconds for which a submit may be repeated
+SHORTEST_TTL = LONGEST_PATIENCE + 1  # so that a repeated submit still meets its record
 LONGEST_TICK = 10.0
 DAY = 24 * 3600.0
 
@@ -70,17 +68,13 @@ def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> N
     check_name(value)
 
 
-def _priority(value: object) -> QueuePriority:
+def check_priority(value: object) -> QueuePriority:
+    """The priority itself, from the enum or its number, else `InvalidConfigError`."""
     if isinstance(value, bool) or not isinstance(value, int) or value not in list(QueuePriority):
         raise InvalidConfigError(
             f"priority must be HIGH (1), MEDIUM (2) or LOW (3), not {shown(value)}"
         )
     return QueuePriority(value)
-
-
-def check_priority(value: object) -> QueuePriority:
-    """The priority itself, from the enum or its number, else `InvalidConfigError`."""
-    return _priority(value)
 
 
 def _errors(instance: object, attribute: attrs.Attribute[ErrorTypes], value: object) -> None:
@@ -156,7 +150,7 @@ class QueueConfig:
 
     name: str = attrs.field(validator=_name)
     max_workers: int = attrs.field(default=10, validator=_Whole(1, MOST_WORKERS))
-    priority: QueuePriority = attrs.field(default=QueuePriority.MEDIUM, converter=_priority)
+    priority: QueuePriority = attrs.field(default=QueuePriority.MEDIUM, converter=check_priority)
     max_size: int = attrs.field(default=1000, validator=_Whole(1, MOST_TASKS))
     task_timeout: float = attrs.field(default=3600, validator=_Seconds(0.001))
     max_circuit_breaker_failures: int | None = attrs.field(

@@ -92,7 +92,10 @@ class SubmitUncertainError(QueueProcessorError):
 
 
 class StoreUnavailableError(QueueProcessorError):
-    """The store can't be reached, and what was asked was surely not done. `accepted`: ids that are in already."""
+    """The store can't be reached. Of a submit, surely nothing was stored but `accepted` (ids of the same call).
+
+    Of any other request the message says whether it may have been done.
+    """
 
     def __init__(self, message: str, accepted: Sequence[str] = ()) -> None:
         super().__init__(message)

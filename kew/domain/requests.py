@@ -102,7 +102,7 @@ class Settlement:
 
 @attrs.frozen
 class SettleOutcome:
-    """DONE or SAME with the status that the task went to, or STALE."""
+    """DONE with the status that the task went to, SAME with the one it has by now, or STALE."""
 
     word: Word
     status: TaskStatus | None = None

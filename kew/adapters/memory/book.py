@@ -82,9 +82,8 @@ class Book(View):
             entry = heapq.heappop(ends)
             if self._is_lease_end(entry) and entry not in found[-1:]:
                 found.append(entry)
-        for entry in (
-            found
-        ):  # reading changes nothing: what is recovered now leaves when the change is applied
+        # Reading changes nothing: what is recovered now leaves when the change is applied.
+        for entry in found:
             heapq.heappush(ends, entry)
         return [self._leased[entry[2]] for entry in found]
 

@@ -15,14 +15,12 @@ label is MessagePack (the task's type, and its options as far as any was given),
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 import attrs
 import msgspec
 
-from kew.adapters.redis.scripts import Argument
 from kew.domain.config import Settings
 from kew.domain.task import Submission, Task, TaskStatus
 
@@ -202,8 +200,3 @@ def read_settings(text: str) -> Settings:
     pairs = (pair.partition("=") for pair in text.split())
     known = attrs.fields_dict(Settings)
     return Settings(**{name: int(value) for name, _, value in pairs if name in known})
-
-
-def flattened(parts: Sequence[Sequence[Argument]]) -> list[Argument]:
-    """One list of all the arguments."""
-    return [argument for part in parts for argument in part]
