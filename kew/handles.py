@@ -179,3 +179,8 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+def plain(function: Any) -> Callable[..., object]:
+    """The function itself where a decorated one was given."""
+    return function.function if isinstance(function, TaskFunction) else function

@@ -20,12 +20,13 @@ from kew.app.maintainer import TICK
 from kew.app.ports import Codec, Command, StoreError
 from kew.app.process import Process
 from kew.app.registry import Options, Registry
+from kew.app.spawning import running_loop
 from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served, connect, serve
 from kew.domain.config import ManagerConfig, QueueConfig
 from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError, shown
 from kew.domain.task import QueuePriority, Task
-from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction
+from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, plain
 from kew.queues import CircuitBreaker, Queue
 
 logger = logging.getLogger("kew")
@@ -140,14 +141,17 @@ class TaskQueueManager:
         process.admission.close()
         if self._config.max_loop_lag is not None:
             self._parts.watchdog.close()
+        process.results.close()
         await process.reporter.drain(timeout)
         await self._parts.wakeup.close()
         await self._parts.store.close()
 
     async def _stop(self, served: Served, wait: bool, timeout: float) -> None:
         if served.worker is not None:
+            served.worker.close()
+        await served.maintainer.stop()  # first: nobody is to count on this process any more
+        if served.worker is not None:
             await served.worker.stop(wait=wait, timeout=timeout)
-        await served.maintainer.stop()
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -238,7 +242,7 @@ class TaskQueueManager:
 
     def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
         """Let this process run `function` for tasks of that name (default `module:qualname`); returns the name."""
-        return self._registry.register(_plain(function), name=name)
+        return self._registry.register(plain(function), name=name)
 
     def task(
         self,
@@ -289,7 +293,7 @@ class TaskQueueManager:
         call = Call(
             task_id=task_id,
             task_type=task_type,
-            function=_plain(task_func),
+            function=plain(task_func),
             args=args,
             kwargs=kwargs,
             priority=priority,
@@ -307,21 +311,23 @@ class TaskQueueManager:
         Each is a mapping with "task_id", "task_type", "task_func", and optionally "priority", "args", "kwargs",
         "_defer_until", "_defer_by". Raises what `submit_task` raises; the error's `accepted` has the ids that are in.
         """
-        return await self._submitting().many(queue_name, tasks, _plain)
+        return await self._submitting().many(queue_name, tasks, plain)
 
-    def submit_sync(self, *args: Any, wait_seconds: float | None = None, **kwargs: Any) -> TaskInfo:
+    def submit_sync(
+        self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
+    ) -> TaskInfo:
         """`submit_task` for other threads than the event loop's.
 
-        TimeoutError after `wait_seconds` leaves the submit going.
+        TimeoutError after `_wait_seconds` leaves the submit going.
         """
         self._ready()  # a process that forked has no loop that could serve it
         assert self._loop is not None
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             raise TaskQueueError(
                 "submit_sync would block the event loop: await submit_task instead"
             )
         submit = self.submit_task(*args, **kwargs)
-        return asyncio.run_coroutine_threadsafe(submit, self._loop).result(wait_seconds)
+        return asyncio.run_coroutine_threadsafe(submit, self._loop).result(_wait_seconds)
 
     async def submit_call(self, queue: str, call: Call) -> TaskInfo:
         """Store a prepared call; for `TaskFunction.submit`."""
@@ -374,6 +380,10 @@ class TaskQueueManager:
         """Undo `pause_queue`."""
         await self._ready().inspector.control(queue_name, Command.RESUME)
 
+    def handle(self, info: TaskInfo) -> TaskHandle[Any]:
+        """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""
+        return TaskHandle(self, info)
+
     async def wait_for_end(self, queue_name: str, task_id: str) -> Task:
         """The record once the task has ended; for `TaskHandle.result`."""
         return await self._ready().results.wait(queue_name, task_id)
@@ -385,15 +395,3 @@ class TaskQueueManager:
     def result_of(self, task: Task, annotation: object) -> Any:
         """A record's result as a value of the annotated type. Raises `ResultUnreadableError`."""
         return result_of(task, self._parts.codec, annotation)
-
-
-def _plain(function: Any) -> Callable[..., object]:
-    """The function itself where a decorated one was given."""
-    return function.function if isinstance(function, TaskFunction) else function
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

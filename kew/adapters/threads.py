@@ -29,9 +29,9 @@ class DaemonThreads(Threads):
         with self._lock:
             spawn = self._idle == 0
             self._idle -= not spawn
-        self._jobs.put((call, contextvars.copy_context(), future))
-        if spawn:
+        if spawn:  # first: where no thread can be had, nothing may be left to run later
             threading.Thread(target=self._serve, name="kew-task", daemon=True).start()
+        self._jobs.put((call, contextvars.copy_context(), future))
         return future
 
     def _serve(self) -> None:

@@ -22,24 +22,27 @@ from kew.domain.errors import (
 from kew.domain.requests import Word
 from kew.domain.task import Task, check_task_id
 
-TRIES = 3
+PATIENCE = 4.0
+FIRST_PAUSE = 0.05
 
 
-async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
-    """The store's answer to a question or a repeatable request; a few tries, then `StoreUnavailableError`."""
-    number = 0
+async def asked(call: Callable[[], Awaitable[Any]], *, patience: float = PATIENCE) -> Any:
+    """The store's answer to a question or a repeatable request, asked for `patience` seconds.
+
+    Then `StoreUnavailableError`.
+    """
+    give_up_at, pause = asyncio.get_running_loop().time() + patience, FIRST_PAUSE
     while True:
-        number += 1
         try:
             return await call()
         except StoreError as error:
-            if number == TRIES:
-                done = (
-                    "may or may not have been done" if isinstance(error, Ambiguous) else "not done"
-                )
-                raise StoreUnavailableError(
-                    f"no answer from the store ({done}): {error}"
-                ) from error
+            if asyncio.get_running_loop().time() + pause > give_up_at:
+                is_open = isinstance(error, Ambiguous)
+                done = "may or may not have been done" if is_open else "not done"
+                message = f"no answer from the store ({done}): {error}"
+                raise StoreUnavailableError(message) from error
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 def known_queue(queue: object) -> str:

@@ -56,10 +56,11 @@ class Keeper:
             self._hasty.clear()
             pause = self._lease / EXTENSIONS_PER_LEASE
             try:
-                await self.extend(list(self._runs.values()))
-            except StoreError as error:
+                async with asyncio.timeout(pause):  # or one slow answer would cost every lease
+                    await self.extend(list(self._runs.values()))
+            except (StoreError, TimeoutError) as error:
                 pause = self._lease / TRIES_PER_LEASE
-                logger.warning("queue %s: leases not extended: %s", self._queue, error)
+                logger.warning("queue %s: leases not extended: %r", self._queue, error)
             except Exception:
                 # A bug must not end the extending: what can't be kept is fenced in time.
                 pause = self._lease / TRIES_PER_LEASE

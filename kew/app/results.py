@@ -7,11 +7,12 @@ import logging
 from collections.abc import Iterable
 
 from kew.app.ports import StoreError, TaskStore
-from kew.domain.errors import TaskNotFoundError
+from kew.domain.errors import TaskNotFoundError, TaskQueueError
 from kew.domain.task import Task
 
 logger = logging.getLogger("kew")
 POLL = 5.0
+CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
 
 
 class Results:
@@ -23,13 +24,19 @@ class Results:
         self._ends: dict[str, set[asyncio.Future[Task | None]]] = {}
         self._asked: dict[str, list[tuple[str, asyncio.Future[Task | None]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Wait for nothing more: whoever waits is told that the manager was shut down."""
+        self._is_closed = True
+        self.resumed()
 
     async def wait(self, queue: str, task_id: str) -> Task:
         """The record once the task has ended. Survives a store that doesn't answer for a while.
 
         Raises `TaskNotFoundError` where there is no record. Cancelling it leaves the task alone.
         """
-        while True:
+        while not self._is_closed:
             future = self._expect(task_id)
             try:
                 task = await self._look(queue, task_id)
@@ -46,6 +53,7 @@ class Results:
                 await asyncio.sleep(1.0)
             finally:
                 self._forget(task_id, future)
+        raise TaskQueueError(CLOSED)
 
     def ended(self, task: Task) -> None:
         """A task that this process ran has ended: the record is at hand."""

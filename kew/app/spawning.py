@@ -52,3 +52,11 @@ class Owned:
         self._on_end()
         if not task.cancelled() and task.exception() is not None:
             logger.error("%s: %r", self._who, task.exception(), exc_info=task.exception())
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread, if one runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

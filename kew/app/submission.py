@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from kew.app.caller import Call, submitted_info
@@ -83,7 +84,8 @@ class Submissions:
             return int(self._served[queue].config.priority)
         known = self._priorities.get(queue)
         if known is None:
-            found = await asked(lambda: self._process.parts.store.settings(queue))
+            ask = partial(self._process.parts.store.settings, queue)
+            found = await asked(ask, patience=self._patience)
             if found is None:
                 raise QueueNotFoundError(queue)
             known = self._priorities[queue] = int(QueuePriority(found[0].priority))
@@ -137,9 +139,8 @@ class Submissions:
         served = self._served.get(queue)
         if served is not None:
             if served.works and not served.maintainer.is_announced:
-                await asked(
-                    served.maintainer.announce
-                )  # the store must know whom the task can be given to
+                # the store must know whom the task can be given to
+                await asked(served.maintainer.announce, patience=self._patience)
             return served.outbox
         if queue not in self._remote:
             self._remote[queue] = Outbox(

@@ -92,14 +92,18 @@ class Worker:
         ]
         self.wake()
 
+    def close(self) -> None:
+        """Claim no more; what runs goes on."""
+        self._is_closing = True
+        self.hunger = 0
+
     async def stop(self, *, wait: bool, timeout: float) -> None:
         """Stop claiming, wait for running tasks, hand back what still runs.
 
         Returns within `timeout` and a few seconds. Threads and coroutines that refuse to end are
         left: their leases lapse once the process has gone.
         """
-        self._is_closing = True
-        self.hunger = 0
+        self.close()
         await self._until_quiet(timeout if wait else 0.0)
         for run in list(self._runs.values()):
             run.ask_to_stop(Stop.SHUTDOWN)
@@ -144,11 +148,6 @@ class Worker:
     def load(self) -> int:
         """Slots in use or reserved."""
         return len(self._runs) + self._reserved
-
-    @property
-    def runs(self) -> list[Run]:
-        """What holds a slot now."""
-        return list(self._runs.values())
 
     def wake(self) -> None:
         """Look for work as soon as a slot is free."""
@@ -244,7 +243,7 @@ class Worker:
             self.wake()
         if grant.word in (Word.DONE, Word.SAME):
             self._granted(claim, grant)
-        else:
+        elif not self._is_closing:
             self.background.begin(self._introduce_again())
         self._changed.set()
 

@@ -325,7 +325,7 @@ async def test_submit_sync_from_a_thread(store_url: str, managers: Managers):
 
     def elsewhere() -> TaskInfo:
         return manager.submit_sync(
-            "task", "q", "t", jobs.echo, HIGH, value="from a thread", wait_seconds=10
+            "task", "q", "t", jobs.echo, HIGH, value="from a thread", _wait_seconds=10
         )
 
     info = await asyncio.to_thread(elsewhere)

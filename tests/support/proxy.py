@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 import hiredis
 
-from kew.adapters.redis.scripts import NAMES, Scripts
+from kew.adapters.redis.scripts import ALONE, NAMES, Scripts
 from tests.support.redis_process import LOOPBACK
 
 LATE_SECONDS = 0.15
@@ -38,9 +38,10 @@ Plan = Callable[[str], Fault | None]
 def operation_names() -> dict[bytes, str]:
     """What a script's hash and text are called."""
     scripts = Scripts()
+    names = {**{name: name for name in NAMES}, **ALONE}
     return {
-        key: name
-        for name in NAMES
+        key: operation
+        for name, operation in names.items()
         for key in (scripts[name].sha.encode(), scripts[name].text.encode())
     }
 

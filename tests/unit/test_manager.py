@@ -12,6 +12,7 @@ from kew import (
     StoreUnavailableError,
     SubmitUncertainError,
     TaskFailedError,
+    TaskQueueError,
     TaskQueueManager,
 )
 from kew.adapters.clocks import SystemClock
@@ -149,3 +150,22 @@ async def test_polling_a_status_without_a_pause_lets_the_task_run():
         async with asyncio.timeout(10):
             while (await manager.get_task_status("t")).status != "failed":
                 pass
+
+
+async def test_a_handle_can_be_had_for_any_task():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        info = await manager.submit_task("t", "q", "echo", jobs.echo, None, 7)
+        assert await manager.handle(info).result(timeout=10) == 7
+
+
+async def test_who_waits_for_a_result_is_told_of_the_shutdown():
+    manager = TaskQueueManager("memory://")
+    await manager.initialize()
+    await manager.create_queue(QueueConfig("q"))
+    info = await manager.submit_task("t", "q", "echo", jobs.echo, None, 7, _defer_by=3600)
+    waiter = asyncio.create_task(manager.handle(info).result(timeout=30))
+    await asyncio.sleep(0.05)
+    await manager.shutdown()
+    with pytest.raises(TaskQueueError, match="shut down"):
+        await waiter

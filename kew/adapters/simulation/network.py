@@ -150,7 +150,7 @@ class Network:
             case _:
                 call.there *= random.choice((1, LONG_TRIP / TRIP[1]))
                 call.back = LONG_TRIP * random.random()
-                if random.random() < 0.5:
+                if fault is Fault.STALL or random.random() < 0.5:
                     call.trouble = fault
                     return
                 when = (call.there + call.back) * random.random()

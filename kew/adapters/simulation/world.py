@@ -96,7 +96,7 @@ class World:
             case Fault.STOP:
                 self.ask_to_stop(host)
             case Fault.STALL:
-                self.stall(host, self._random.choice((0.5, 6.0, 25.0)) * self._random.random())
+                self.stall(host, self._random.choice((0.5, 8.0, 40.0)) * self._random.random())
             case _:
                 raise AssertionError(f"nothing to do to a process: {fault}")
 

@@ -651,7 +651,7 @@ async def crash(manager: TaskQueueManager) -> None:
     """End the manager's work without a word to the store, as SIGKILL does."""
     for served in manager._served.values():
         assert served.worker is not None
-        runs = served.worker.runs
+        runs = list(served.worker._runs.values())
         await served.worker._end()
         for run in runs:
             if run.handle is not None:
@@ -728,7 +728,7 @@ async def test_a_run_cancelled_by_a_loop_that_ends_counts_for_nothing(manager):
     await queue(manager)
     await submit(manager, module_level, "again")
     await until(manager, TaskStatus.PROCESSING)
-    (run,) = manager._served["q"].worker.runs
+    (run,) = manager._served["q"].list(worker._runs.values())
     run.handle.cancel()
     info = await until(manager)
     assert (info.result, info.attempt, info.retry_count) == ("again", 2, 0)

@@ -23,6 +23,22 @@ async def replay_a_dead_letter(user: User) -> None:
         user.check_gone(asked.id)
 
 
+async def replay_a_success(user: User) -> None:
+    """It is told that there is nothing to put back."""
+    asked = user.expect(MAIN)
+    handle = await user.submit(asked, user.script())
+    if handle is None:
+        return
+    try:
+        await handle.result(timeout=PATIENCE)
+        if await user.manager.replay_task(asked.id):
+            user.fail(f"{asked.id} had completed, and is said to wait again")
+    except TaskFailedError:
+        pass
+    except TaskNotFoundError:
+        user.check_gone(asked.id)
+
+
 async def replay_what_was_cancelled(user: User) -> None:
     """Cancelled while it waits, then put back."""
     asked = user.expect(MAIN, ANY_END)
@@ -39,6 +55,7 @@ async def replay_what_was_cancelled(user: User) -> None:
 
 FEATURES = (
     Feature("replaying", replay_a_dead_letter, 0.8),
+    Feature("replaying successes", replay_a_success, 0.3),
     Feature("replaying cancelled", replay_what_was_cancelled, 0.4),
 )
 WORKLOADS = (Workload("replaying", FEATURES),)
