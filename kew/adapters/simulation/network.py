@@ -16,6 +16,7 @@ from kew.adapters.simulation.hosts import Host
 from kew.adapters.simulation.plan import Plan
 from kew.adapters.simulation.server import Server
 from kew.app.ports import Ambiguous, Refused
+from kew.domain.requests import Grant
 
 PATIENCE: Final = 3.0  # seconds that a caller waits for a reply
 TRIP: Final = (0.0002, 0.003)  # seconds one way
@@ -24,6 +25,7 @@ SLOWEST: Final = 2.0
 LONG_TRIP: Final = 0.5  # of a call during which its process is killed, stopped or stalled
 
 MOST_TURNS: Final = 4
+STALL_ODDS: Final = 0.02  # that a process stands still just as it is granted tasks, at rate 1
 BRIEF: Final = 1.0
 
 ODDS: Final = 0.004  # of each kind of fault, per call, at rate 1
@@ -90,6 +92,7 @@ class Network:
         kinds = (*ON_CALLS, Fault.PARTITION, Fault.RESTART)
         self._kinds = tuple(fault for fault in kinds if fault in plan.faults)
         self._odds = ODDS * plan.rate * len(self._kinds)
+        self._stall_odds = STALL_ODDS * plan.rate * (Fault.STALL in plan.faults)
         self._context = Context()
 
     async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
@@ -150,7 +153,7 @@ class Network:
             case _:
                 call.there *= random.choice((1, LONG_TRIP / TRIP[1]))
                 call.back = LONG_TRIP * random.random()
-                if fault is Fault.STALL or random.random() < 0.5:
+                if random.random() < 0.5:
                     call.trouble = fault
                     return
                 when = (call.there + call.back) * random.random()
@@ -200,6 +203,9 @@ class Network:
                 self._give_up_in_time(call)
             return
         reply = self._server.execute(call.operation, call.args, call.caller)
+        if _brings_tasks(reply) and self._random.random() < self._stall_odds * (not self.is_healed):
+            self._tally.add(Fault.STALL, call.operation)
+            call.trouble = Fault.STALL
         if call.back is not None:
             self._loop.call_later(call.back, self._reply, call, reply, context=self._context)
 
@@ -232,3 +238,8 @@ class Network:
 def _fail(call: Call, error: Exception) -> None:
     if not call.answer.done():
         call.answer.set_exception(error)
+
+
+def _brings_tasks(reply: object) -> bool:
+    grant = getattr(reply, "grant", reply)
+    return isinstance(grant, Grant) and bool(grant.tasks)

@@ -728,7 +728,7 @@ async def test_a_run_cancelled_by_a_loop_that_ends_counts_for_nothing(manager):
     await queue(manager)
     await submit(manager, module_level, "again")
     await until(manager, TaskStatus.PROCESSING)
-    (run,) = manager._served["q"].list(worker._runs.values())
+    (run,) = list(manager._served["q"].worker._runs.values())
     run.handle.cancel()
     info = await until(manager)
     assert (info.result, info.attempt, info.retry_count) == ("again", 2, 0)
