@@ -25,6 +25,7 @@ SLOWEST: Final = 2.0
 LONG_TRIP: Final = 0.5  # of a call during which its process is killed, stopped or stalled
 
 MOST_TURNS: Final = 4
+CANCEL_ODDS: Final = 0.03  # that the user who makes a call is cancelled meanwhile, at rate 1
 STALL_ODDS: Final = 0.02  # that a process stands still just as it is granted tasks, at rate 1
 BRIEF: Final = 1.0
 
@@ -92,6 +93,7 @@ class Network:
         kinds = (*ON_CALLS, Fault.PARTITION, Fault.RESTART)
         self._kinds = tuple(fault for fault in kinds if fault in plan.faults)
         self._odds = ODDS * plan.rate * len(self._kinds)
+        self._cancel_odds = CANCEL_ODDS * plan.rate * (Fault.CANCELLED in plan.faults)
         self._stall_odds = STALL_ODDS * plan.rate * (Fault.STALL in plan.faults)
         self._context = Context()
 
@@ -105,6 +107,8 @@ class Network:
         if odds and random.random() < odds:
             self._spoil(call, random.choice(self._kinds))
         self._send(call)
+        if odds and random.random() < self._cancel_odds:
+            self._cancel_caller(call)
         host.in_flight[operation] += 1
         try:
             return await call.answer
@@ -158,6 +162,13 @@ class Network:
                     return
                 when = (call.there + call.back) * random.random()
                 self._loop.call_later(when, self._meddle_with, call, fault, context=self._context)
+
+    def _cancel_caller(self, call: Call) -> None:
+        """A user's own task may be cancelled at any time; kew's tasks are nobody's to cancel."""
+        task = asyncio.current_task()
+        if task is not None and task in call.host.errands:
+            when = 2 * TRIP[1] * self._random.random()
+            self._loop.call_later(when, task.cancel, context=self._context)
 
     def _cut(self, call: Call, fault: Fault) -> None:
         """Briefly, while this call is on its way."""
