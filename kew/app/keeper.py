@@ -18,7 +18,7 @@ from kew.domain.requests import Word
 logger = logging.getLogger("kew")
 EXTENSIONS_PER_LEASE = 3
 TRIES_PER_LEASE = 15
-MARGIN = 0.1
+MARGIN = 0.1  # of a lease: a run is fenced this much before its lease can end
 FOREVER = float("inf")
 
 

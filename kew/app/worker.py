@@ -17,7 +17,7 @@ from typing import Any
 from kew.app.admission import Admission
 from kew.app.capacity import Capacity
 from kew.app.executor import Executor, Outcome, Raised
-from kew.app.keeper import Keeper
+from kew.app.keeper import MARGIN, Keeper
 from kew.app.lanes import Claim, Lanes
 from kew.app.ports import TaskStore
 from kew.app.repeat import until_answered
@@ -31,7 +31,6 @@ from kew.domain.requests import Grant, Word
 from kew.domain.task import Task
 
 logger = logging.getLogger("kew")
-MARGIN = 0.1  # of a lease: a run is fenced this much before its lease can end
 AFTER_UNREADABLE = 1.0  # seconds until it claims again, so that a reply that stays so costs little
 CANCEL_GRACE = 2.0  # seconds that cancelled runs get at shutdown to end
 
