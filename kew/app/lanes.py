@@ -48,7 +48,7 @@ class Lanes:
         return len(self._free) == LANES
 
     def claim(
-        self, *, want: int, slots: int, lease_ms: int, has_room: bool, now: float
+        self, *, want: int, slots: int, lease_ms: int, has_room: bool, holds: int, now: float
     ) -> Claim | None:
         """The next claim of a free lane; None: all are waiting for answers."""
         if not self._free:
@@ -62,6 +62,7 @@ class Lanes:
             want=want,
             lease_ms=lease_ms,
             has_room=has_room,
+            holds=holds,
         )
         return Claim(request, lane, slots=slots, sent_at=now)
 

@@ -7,7 +7,7 @@ differential test holds them equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -27,6 +27,7 @@ from kew.domain.requests import (
     SettleOutcome,
     Word,
 )
+from kew.domain.sharing import Hungry, part_of, rivals_of, told_again
 from kew.domain.task import Submission, Task, TaskStatus, is_absent
 
 RECOVER_AT_ONCE = 100  # ended leases that one claim takes back before it grants
@@ -93,17 +94,25 @@ class View(Protocol):
         """The earliest end of a current lease (ms)."""
         ...
 
+    @property
+    def hungry(self) -> Mapping[str, Hungry]:
+        """The processes that found the limit reached when they last claimed."""
+        ...
+
 
 @attrs.frozen
 class Change:
     """What an operation wants written, all of it or nothing.
 
-    Whole records, the queue's state, a lane's last sequence.
+    Whole records, the queue's state, a lane's last sequence; who is hungry from now on, or isn't any more (None), and
+    the process to be told that a part of the limit is left for it.
     """
 
     tasks: Sequence[Task] = ()
     state: QueueState | None = None
     lane: tuple[str, int] | None = None
+    hungry: Sequence[tuple[str, Hungry | None]] = ()
+    told: str | None = None
 
 
 NOTHING = Change()
@@ -169,8 +178,8 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     state = attrs.evolve(
         view.state, breaker=breakers.judged(view.state.breaker, view.state.settings, now)
     )
-    room = min(request.want, free_leases(state, view.held()))
-    found = view.ready(request.incarnation, now, room) if room else ()
+    part, rival = _part(view, state, request)
+    found = view.ready(request.incarnation, now, part) if part else ()
     epoch, token = state.breaker.epoch, state.token
     tasks = [
         step(task, _lease(request, n, token + n, epoch), now, state.settings)[0]
@@ -181,9 +190,31 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     )
     short = len(tasks) < request.want
     wait = _wait_ms(view, state, request, len(tasks), now) if short else 0
-    return Change(tasks, state, (request.lane_key, request.sequence)), Grant(
-        word=Word.DONE, tasks=tuple(tasks), wait_ms=wait, version=version
+    is_hungry = short and len(tasks) == part and view.waiting() > part
+    now_hungry = Hungry(request.holds + part) if is_hungry else None
+    hungry = [(request.incarnation, now_hungry)]
+    if is_hungry and rival:
+        hungry.append((rival, told_again(view.hungry[rival])))
+    change = Change(
+        tasks,
+        state,
+        (request.lane_key, request.sequence),
+        hungry,
+        told=rival if is_hungry else None,
     )
+    return change, Grant(word=Word.DONE, tasks=tuple(tasks), wait_ms=wait, version=version)
+
+
+def _part(view: View, state: QueueState, request: ClaimRequest) -> tuple[int, str | None]:
+    """How many leases the claim may take, and the rival to whom it leaves others that it could have taken."""
+    free = free_leases(state, view.held())
+    room = min(request.want, free)
+    rivals = rivals_of(view.hungry, request.incarnation) if room and view.hungry else ()
+    if not rivals:
+        return room, None
+    others = [view.hungry[who].holds for who in rivals]
+    part = part_of(free, holds=request.holds, others=others)
+    return (part, rivals[0]) if part < room else (room, None)
 
 
 def _lease(request: ClaimRequest, index: int, token: int, epoch: int) -> Claimed:

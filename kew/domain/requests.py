@@ -52,6 +52,7 @@ class ClaimRequest:
     A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is
     identical. Sequences begin at 1. `has_room`: the worker has more free slots than it wants tasks
     here, so a claim that is granted whole leaves it among those who are told of new work.
+    `holds`: the leases that the process keeps meanwhile, for sharing the queue's limit with others.
     """
 
     incarnation: str
@@ -60,6 +61,7 @@ class ClaimRequest:
     want: int
     lease_ms: int
     has_room: bool = False
+    holds: int = 0
 
     @property
     def lane_key(self) -> str:

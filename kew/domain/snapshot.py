@@ -11,6 +11,7 @@ import attrs
 
 from kew.domain.ordering import is_due, order_key
 from kew.domain.queue import Change, QueueState, View
+from kew.domain.sharing import Hungry
 from kew.domain.task import Task, TaskStatus
 
 
@@ -23,6 +24,7 @@ class Snapshot(View):
     tasks: Mapping[str, Task] = attrs.field(factory=dict)
     lanes: Mapping[str, int] = attrs.field(factory=dict)
     known: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    hungry: Mapping[str, Hungry] = attrs.field(factory=dict)
 
     def after(self, change: Change) -> Snapshot:
         """The queue with a change applied."""
@@ -31,6 +33,7 @@ class Snapshot(View):
             state=change.state or self.state,
             tasks={**self.tasks, **{task.id: task for task in change.tasks}},
             lanes={**self.lanes, **dict([change.lane] if change.lane else [])},
+            hungry=hungry_after(self.hungry, change),
         )
 
     def find(self, task_id: str) -> Task | None:
@@ -78,3 +81,9 @@ class Snapshot(View):
     def _runnable(self, incarnation: str) -> list[Task]:
         known = self.known.get(incarnation, frozenset())
         return [t for t in self.tasks.values() if t.is_waiting and t.call.function in known]
+
+
+def hungry_after(hungry: Mapping[str, Hungry], change: Change) -> Mapping[str, Hungry]:
+    """Who is hungry once a change is applied."""
+    after = {**hungry, **dict(change.hungry)}
+    return {who: each for who, each in after.items() if each is not None}

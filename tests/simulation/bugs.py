@@ -132,6 +132,21 @@ def no_limit_over_all_processes(original: Any) -> Any:
     return lambda state, _held: original(state, 0)
 
 
+@bug(rules, "part_of", "sharing")
+def whoever_settles_keeps_the_limit(original: Any) -> Any:
+    return lambda free, **_: free
+
+
+@bug(rules, "part_of", "order")
+def more_than_a_part_is_left(original: Any) -> Any:
+    return lambda free, **said: original(free, **said) // 2
+
+
+@bug(rules, "Hungry", "sharing")
+def the_hungry_are_forgotten(original: Any) -> Any:
+    return lambda holds: None
+
+
 @bug(Book, "held", "soundness", "indexes")
 def retries_are_beyond_the_limit(original: Any) -> Any:
     """Tasks that failed before don't count."""

@@ -192,7 +192,7 @@ BUGS = (
         "include/breaker.lua",
         "setting('max_workers') - held",
         "setting('max_workers')",
-        frozenset({"soundness", "order", "bounds"}),
+        frozenset({"soundness", "order", "bounds", "sharing"}),
     ),
     Bug(
         "a lease that was given up stays in its index",

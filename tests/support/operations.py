@@ -210,6 +210,7 @@ class Operations:
             else last + 1,
             want=self._pick(1, 1, 2, 3, 8),
             lease_ms=self._lease_ms(),
+            holds=self._pick(0, 0, 1, 2, 5),
         )
         self.requests.append((queue, request))
         return request

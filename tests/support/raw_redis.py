@@ -17,6 +17,7 @@ import msgspec
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.queue import QueueState
+from kew.domain.sharing import Hungry
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Submission, Task, TaskStatus
 
@@ -43,6 +44,7 @@ TYPES = {
     "parked": "set",
     "shelf": "zset",
     "idle": "zset",
+    "hungry": "zset",
     "workers": "zset",
     "functions": "set",
     "lanes": "hash",
@@ -243,6 +245,9 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
         known={
             who: frozenset(_unescaped(function.decode()) for function in functions)
             for who, functions in parts.each("functions")
+        },
+        hungry={
+            who.decode(): Hungry(*divmod(int(score), 4)) for who, score in parts.of("hungry", [])
         },
     )
     return RawQueue(

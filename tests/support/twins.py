@@ -186,6 +186,7 @@ class Twins:
             faults += _unequal(f"{name}: state", book.state, theirs.state)
             faults += _unequal(f"{name}: lanes", dict(book.lanes), dict(theirs.lanes))
             faults += _unequal(f"{name}: functions", functions, dict(theirs.known))
+            faults += _unequal(f"{name}: hungry", dict(book.hungry), dict(theirs.hungry))
             faults += _unequal(f"{name}: presence", ours.presence, raw.queues[name].presence)
             for task_id in sorted(book.tasks.keys() | theirs.tasks.keys()):
                 pair = _seen(book.tasks.get(task_id)), _seen(theirs.tasks.get(task_id))

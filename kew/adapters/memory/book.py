@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from kew.adapters.memory.lines import Entry, Line
 from kew.compat import override
 from kew.domain.queue import Change, QueueState, View
+from kew.domain.sharing import Hungry
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import QueuePriority, Task, TaskStatus
 
@@ -28,6 +29,7 @@ class Book(View):
         self._expiries: list[tuple[int, str]] = []
         self.lanes: dict[str, int] = {}
         self.functions: dict[str, set[str]] = {}
+        self._hungry: dict[str, Hungry] = {}
 
     # --- reading
 
@@ -108,6 +110,15 @@ class Book(View):
             heapq.heappop(ends)
         return ends[0][0] if ends else None
 
+    @property
+    @override
+    def hungry(self) -> Mapping[str, Hungry]:
+        return self._hungry
+
+    def forget_hungry(self, incarnation: str) -> None:
+        """Leave it no part of the limit any more."""
+        self._hungry.pop(incarnation, None)
+
     def expired(self, now: int, limit: int) -> list[Task]:
         """Ended tasks whose records are absent by now, at most `limit`; they leave the index."""
         found: dict[str, Task] = {}
@@ -135,6 +146,7 @@ class Book(View):
             tasks={task.id: task for task in self._records.values() if task.queue == self._name},
             lanes=dict(self.lanes),
             known={who: frozenset(names) for who, names in self.functions.items()},
+            hungry=dict(self._hungry),
         )
 
     # --- changing
@@ -145,6 +157,11 @@ class Book(View):
             self._state = change.state
         if change.lane is not None:
             self.lanes[change.lane[0]] = change.lane[1]
+        for who, hungry in change.hungry:
+            if hungry is None:
+                self.forget_hungry(who)
+            else:
+                self._hungry[who] = hungry
         for task in change.tasks:
             old = self._records.get(task.id)
             self._records[task.id] = task

@@ -29,6 +29,7 @@ class MemoryQueue:
         """Drop the lanes and the functions of a process that has gone."""
         del self.presence[incarnation]
         self.book.functions.pop(incarnation, None)
+        self.book.forget_hungry(incarnation)
         prefix = f"{incarnation}."
         for key in [key for key in self.book.lanes if key.startswith(prefix)]:
             del self.book.lanes[key]

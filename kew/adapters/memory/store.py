@@ -93,6 +93,7 @@ class MemoryStore(TaskStore):
         if known is not None and incarnation in known.presence:
             known.presence[incarnation] = self._now()
             known.idle.pop(incarnation, None)
+            known.book.forget_hungry(incarnation)
 
     # --- what tasks go through
 
@@ -165,6 +166,8 @@ class MemoryStore(TaskStore):
         recovered = len(change.tasks)
         change, grant = rules.claim(book, request, now)
         self._apply(known, change, now)
+        if change.told and not self.namespace.hub.tell(change.told, Woken(book.name)):
+            book.forget_hungry(change.told)
         if len(grant.tasks) < request.want:
             known.idle[request.incarnation] = None
             return grant

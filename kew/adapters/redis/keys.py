@@ -27,6 +27,7 @@ OF_QUEUE = frozenset(
         "ended",
         "parked",
         "idle",
+        "hungry",
         "workers",
         "functions",
         "lanes",

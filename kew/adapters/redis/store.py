@@ -352,6 +352,7 @@ def _claim_arguments(claim: ClaimRequest | None) -> dict[str, Argument]:
         "want": claim.want if claim else 0,
         "lease_ms": claim.lease_ms if claim else 0,
         "has_room": int(claim.has_room) if claim else 0,
+        "holds": claim.holds if claim else 0,
         "recover_limit": RECOVER_AT_ONCE,
         "park_limit": PARK_AT_ONCE,
     }

@@ -12,6 +12,7 @@ from kew.adapters.memory.namespace import MemoryQueue
 from kew.adapters.simulation.facts import Facts
 from kew.domain.queue import QueueState
 from kew.domain.requests import ClaimRequest, Grant, Settlement, SettleOutcome, Word
+from kew.domain.sharing import Hungry
 from kew.domain.task import Task
 
 
@@ -59,6 +60,7 @@ class Step:
     waiting: Mapping[str, Task]
     leased: Mapping[str, Task]
     leased_before: Mapping[str, Task]
+    hungry_before: Mapping[str, Hungry]
     request: ClaimRequest | None = None
     grant: Grant | None = None
     settled: Mapping[tuple[str, str], tuple[Settlement, SettleOutcome]] = attrs.field(factory=dict)

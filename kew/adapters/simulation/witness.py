@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.memory.namespace import Namespace
@@ -12,6 +12,7 @@ from kew.adapters.simulation.oracle import Alteration, Oracle, Step
 from kew.adapters.simulation.oracles import make_oracles
 from kew.domain.queue import QueueState
 from kew.domain.requests import SettleOutcome
+from kew.domain.sharing import Hungry
 from kew.domain.task import Task
 
 FULL_LOOK_EVERY: Final = 64
@@ -29,6 +30,7 @@ class Witness:
         self._namespace = namespace
         self._records: dict[str, Task] = {}
         self._states: dict[str, QueueState] = {}
+        self._hungry: dict[str, Mapping[str, Hungry]] = {}
         self._waiting: dict[str, dict[str, Task]] = defaultdict(dict)
         self._leased: dict[str, dict[str, Task]] = defaultdict(dict)
 
@@ -65,7 +67,7 @@ class Witness:
 
     def forgot(self) -> None:
         """The store lost its last writes: begin anew with what is left."""
-        self._records, self._states = {}, {}
+        self._records, self._states, self._hungry = {}, {}, {}
         self._waiting.clear()
         self._leased.clear()
         self._alterations()
@@ -87,13 +89,15 @@ class Witness:
         name = "" if operation in NAMESPACE_WIDE else args[0]
         queue = self._namespace.queues.get(name)
         leased_before = self._leased[name]
-        before = self._states.get(name)
+        before, hungry_before = self._states.get(name), self._hungry.get(name, {})
         alterations = self._alterations()
         after = queue.book.state if queue else None
         if after is None:
             self._states.pop(name, None)
+            self._hungry.pop(name, None)
         else:
-            self._states[name] = after
+            assert queue is not None
+            self._states[name], self._hungry[name] = after, dict(queue.book.hungry)
         step = Step(
             operation=operation,
             args=args,
@@ -110,6 +114,7 @@ class Witness:
             waiting=self._waiting[name],
             leased=self._leased[name],
             leased_before=leased_before,
+            hungry_before=hungry_before,
         )
         _add_what_was_claimed(step)
         return step

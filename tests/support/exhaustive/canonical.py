@@ -3,7 +3,8 @@
 What the rules only compare is kept as an order (tokens, past ready times, ended leases), what they only test for
 equality as a yes or no (is the lease of this epoch, of its lane's last claim), and time as the distance from now. So
 numbers that only ever grow do not make two moments different, and the search ends without a bound on claims. What the
-rules never read (attempts, errors, results, when it began) is left out here and checked on each step instead.
+rules never read (attempts, errors, results, when it began) is left out here and checked on each step instead. So is who
+is hungry: each step begins with nobody that is, and tests/unit/domain/test_sharing.py has the rest.
 
 `test_canonical_moments_have_the_same_future` holds this against the rules themselves.
 """

@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- End the presence of a process; sweep forgets what it leaves, an hour later.
--- KEYS: workers idle
+-- KEYS: workers idle hungry
 -- ARGV: incarnation
 -- Reply: now
 -- include: now
 local now = clock_ms()
 redis.call('ZADD', WORKERS, 'XX', now, incarnation)
 redis.call('ZREM', IDLE, incarnation)
+redis.call('ZREM', HUNGRY, incarnation)
 return now

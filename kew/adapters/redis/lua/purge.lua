@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Remove a queue and nothing else, a bounded number of tasks per call. The first call takes the queue itself away, so that
 -- nothing is added or granted any more; the caller repeats until nothing is left.
--- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: queue limit:int is_first:int
 -- Reply: 1 if something is left
 -- include: batch
 if is_first == 1 then
   redis.call('SREM', QUEUES, queue)
-  redis.call('DEL', STATE, IDLE)
+  redis.call('DEL', STATE, IDLE, HUNGRY)
   for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
     redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
   end

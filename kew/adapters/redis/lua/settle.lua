@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Apply outcomes in order, each under its lease's identity; then the ordinary claim.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
--- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int recover_limit:int park_limit:int settlements*
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
+-- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int settlements*
 --   settlements: per outcome: id; lease; succeed, fail, retry or release; the delay of a retry or 1 for a started
 --   release; result or error
 -- Reply: {now, {word, status letter, ...}, the claim's answer or false}

@@ -1,7 +1,7 @@
 #!lua
 -- Store groups of tasks in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
--- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int recover_limit:int park_limit:int groups*
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
+-- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int groups*
 --   groups: per group the number of its tasks, then per task: id; due ('+delay_ms' or an instant);
 --   the record's end, from the priority on
 -- Reply: {now, {word, id, ... per group}, the claim's answer or false}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Bounded maintenance: recover ended leases, remove expired records, fail pinned tasks of processes that have gone, and
 -- forget those processes an hour later.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle workers functions lanes
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: channel queue limit:int kept_ms:int orphaned
 -- Reply: {recovered, removed, orphaned, departed, 1 if a limit was reached, now}
 -- include: recover
@@ -62,6 +62,7 @@ local function forget_departed()
     redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
   end
   send('ZREM', WORKERS, processes)
+  send('ZREM', HUNGRY, processes)
   return #processes
 end
 

@@ -7,7 +7,7 @@ own, so that a witness who counts for himself finds out when they are wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -20,9 +20,13 @@ from kew.adapters.simulation.lua.redis import RedisInProcess
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.queue import QueueState
+from kew.domain.sharing import Hungry
 from kew.domain.task import Task
 
 FIELDS: Final = ("settings", "version", "paused", "breaker", "ticket", "token")
+HOLDING: Final = (
+    4  # a score in `hungry`: so much for each lease held, and 1 for each time the process was told
+)
 COUNTS: Final = ("waiting", "parked", "clock")
 PART: Final = re.compile(r"[^:]+:\{(?P<queue>[^}]+)\}:(?P<part>\w+)(?::(?P<who>.*))?$", re.DOTALL)
 
@@ -54,6 +58,10 @@ class MirrorBook(Book):
         if state.breaker == self._state.breaker:
             state = attrs.evolve(state, breaker=self._state.breaker)
         self._state = state
+
+    def share(self, hungry: Mapping[str, Hungry]) -> None:
+        """These processes are hungry now."""
+        self._hungry = dict(hungry)
 
 
 class Mirror:
@@ -112,6 +120,10 @@ class Mirror:
             case "functions":
                 names = self._command("SMEMBERS", part, book.name, who)
                 book.known[who] = {records.from_field(name.decode()) for name in names}
+            case "hungry":
+                scores = self._scores("hungry", book.name)
+                hungry = {who.decode(): Hungry(*divmod(score, HOLDING)) for who, score in scores}
+                book.share(hungry)
             case "lanes":
                 lanes = _pairs(self._command("HGETALL", part, book.name, who))
                 book.sequences[who] = {lane.decode(): int(last) for lane, last in lanes}

@@ -80,11 +80,13 @@ class Order(Oracle):
     def _left(
         self, step: Step, request: ClaimRequest, grant: Grant, left: list[Task]
     ) -> Iterator[str]:
-        """Fewer than wanted: then no more may be due, or no place be free; and the wait must not be too long."""
+        """Fewer than wanted: then no more may be due, or no place be free but for others that were hungry; and the wait
+        must not be too long.
+        """
         assert step.after is not None
         free = _free(step.after, step)
         due = [task.id for task in left if task.ready_at <= step.now]
-        if due and free:
+        if due and free and not _has_its_part(step, request, grant, free):
             yield (
                 f"{len(grant.tasks)} of {request.want} granted, with {sorted(due)[:5]} due "
                 f"and {free} places free"
@@ -141,6 +143,13 @@ def _allowing(state: QueueState, now: int) -> QueueState:
     if breaker.state is BreakerState.OPEN:
         breaker = Breaker(state=BreakerState.HALF_OPEN)
     return attrs.evolve(state, breaker=breaker)
+
+
+def _has_its_part(step: Step, request: ClaimRequest, grant: Grant, free: int) -> bool:
+    """Others were hungry, and the process holds as much as an equal part for each would be."""
+    others = [each.holds for who, each in step.hungry_before.items() if who != request.incarnation]
+    mine = request.holds + len(grant.tasks)
+    return bool(others) and mine * (len(others) + 1) >= mine + free + sum(others)
 
 
 def _ids(grant: Grant) -> list[str]:

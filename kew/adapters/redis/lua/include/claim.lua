@@ -1,9 +1,10 @@
 -- The ordinary claim: kew.domain.queue.claim, after recovering a bounded number of ended leases. Nothing is claimed where
 -- `incarnation` is ''. The answer: {word, wait_ms (-1: only a notification), version, {id, lease_until, record, ...}}.
--- Needs incarnation, lane, sequence, want, lease_ms, has_room, recover_limit, park_limit; LANES, IDLE.
+-- Needs incarnation, lane, sequence, want, lease_ms, has_room, holds, recover_limit, park_limit; LANES, IDLE, HUNGRY.
 -- include: recover
 -- include: ready
 local PARKED_RETRY_MS = 5000
+local HOLDING, TOLD_AT_MOST = 4, 3 -- a score in HUNGRY: 4 for each lease that the process holds, 1 for each time it was told
 
 -- A repeat gets those of its leases that are still live, in order of their tokens.
 local function granted_before(last)
@@ -73,15 +74,50 @@ local function offer_shelves(is_time)
   end
 end
 
+-- How many leases this claim may take of `room`, an equal part for each, counting the hungry ones; and the rival that is
+-- to be told of what is left: kew.domain.sharing.
+local function shared(free, room)
+  local hungry = room > 0 and redis.call('ZRANGE', HUNGRY, 0, -1, 'WITHSCORES') or {}
+  local processes, held, rival = 1, holds + free, nil
+  for n = 1, #hungry, 2 do
+    if hungry[n] ~= incarnation then
+      processes, held, rival = processes + 1, held + math.floor(hungry[n + 1] / HOLDING), rival or hungry[n]
+    end
+  end
+  local part = math.max(0, math.ceil(held / processes) - holds)
+  if not rival or part >= room then return room, nil end
+  return part, rival
+end
+
+-- Remember whether this process would take more, and tell the rival of what was left for it; true where there is no rival
+-- any more, so that somebody else has to be told.
+local function share(is_hungry, part, rival)
+  if not is_hungry then
+    redis.call('ZREM', HUNGRY, incarnation)
+    return false
+  end
+  redis.call('ZADD', HUNGRY, (holds + part) * HOLDING, incarnation)
+  if not rival then return false end
+  wake(now)
+  local is_told = tell(rival, 'w ' .. queue)
+  if not is_told or redis.call('ZINCRBY', HUNGRY, 1, rival) % HOLDING >= TOLD_AT_MOST then
+    redis.call('ZREM', HUNGRY, rival)
+  end
+  return not is_told
+end
+
 local function claim_anew(lanes)
   s.breaker = judged()
   local held = redis.call('ZCARD', LEASES)
-  local room = math.min(want, free_leases(held))
+  local free = free_leases(held)
+  local room = math.min(want, free)
+  local part, rival = shared(free, room)
   local taken, shelves, cut = {}, nil, false
-  if room > 0 then taken, shelves, cut = take_ready(room, park_limit) end
+  if part > 0 then taken, shelves, cut = take_ready(part, park_limit) end
   local leases = grant(taken)
   redis.call('HSET', lanes, lane, sequence)
   local wait, short = 0, #taken < want
+  local is_hungry = short and #taken == part and count_waiting() > 0
   if short then
     local is_time = s.wake_at <= now
     if not cut then wait = wait_ms(held + #taken, shelves or known_shelves()) end
@@ -90,7 +126,8 @@ local function claim_anew(lanes)
   elseif has_room == 0 then
     redis.call('ZREM', IDLE, incarnation) -- told, it could take nothing, and an idle process would not be told
   end
-  return {'done', wait, s.version, leases}, #taken, short
+  local is_left = share(is_hungry, part, rival)
+  return {'done', wait, s.version, leases}, #taken, short and not is_left
 end
 
 -- The answer, how many leases were granted, and whether fewer than wanted. The caller writes the state.

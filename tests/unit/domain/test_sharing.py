@@ -1,0 +1,159 @@
+"""Sharing a limit: what a claim leaves to a process that found the limit reached, and when it leaves nothing."""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from kew.domain import queue as rules
+from kew.domain.config import Settings
+from kew.domain.events import Succeeded
+from kew.domain.queue import Change
+from kew.domain.requests import ClaimRequest, Grant
+from kew.domain.sharing import Hungry, part_of, rivals_of
+from kew.domain.snapshot import Snapshot
+from tests.support.tasks import NOW, queue, request, running, settlement, task
+
+COUNTS = st.integers(0, 60)
+
+
+def busy(limit: int, waiting: int = 40, **hungry: int) -> Snapshot:
+    """A queue with free places, many tasks, and these hungry processes."""
+    tasks = [task(f"t{n}", ticket=n) for n in range(1, waiting + 1)]
+    known = queue(*tasks, settings=Settings(max_workers=limit))
+    return attrs.evolve(known, hungry={who: Hungry(holds) for who, holds in hungry.items()})
+
+
+def claimed(before: Snapshot, asked: ClaimRequest) -> tuple[int, Change, Grant]:
+    change, grant = rules.claim(before, asked, NOW)
+    return len(grant.tasks), change, grant
+
+
+@given(free=COUNTS, holds=COUNTS, others=st.lists(COUNTS, max_size=5))
+def test_a_part_is_an_equal_one_rounded_up_less_what_is_held(
+    free: int, holds: int, others: list[int]
+) -> None:
+    part = part_of(free, holds=holds, others=others)
+    equal = (holds + free + sum(others)) / (len(others) + 1)
+    assert 0 <= equal - (holds + part) + 1 <= 1 or (part == 0 and holds > equal)
+
+
+def test_alone_it_is_all_that_is_free() -> None:
+    assert part_of(7, holds=3, others=[]) == 7
+
+
+def test_the_first_rival_is_the_other_hungry_process_that_holds_least() -> None:
+    hungry = {"a": Hungry(0), "d": Hungry(3, 1), "c": Hungry(3), "b": Hungry(3), "e": Hungry(5)}
+    assert rivals_of(hungry, "a") == ["b", "c", "d", "e"]
+    assert rivals_of(hungry, "b") == ["a", "c", "d", "e"]
+    assert rivals_of({"a": Hungry(0)}, "a") == []
+
+
+def test_who_meets_the_limit_while_tasks_wait_is_hungry_from_then_on() -> None:
+    count, change, _ = claimed(busy(4), request("a", want=10, holds=2))
+    assert (count, change.hungry, change.told) == (4, [("a", Hungry(6))], None)
+    full = queue(running("r"), task(ticket=2), settings=Settings(max_workers=1))
+    assert claimed(full, request("b", want=5))[1].hungry == [("b", Hungry(0))]
+
+
+@pytest.mark.parametrize(
+    ("before", "want"),
+    [
+        (busy(9), 5),  # it got all it wanted
+        (busy(9, waiting=3), 5),  # nothing is left
+        (busy(9, waiting=9), 20),  # nor here, though the limit is met
+        (attrs.evolve(busy(4), known={}), 20),  # what is left it can't run
+    ],
+)
+def test_who_has_all_that_there_is_for_it_is_not_hungry(before: Snapshot, want: int) -> None:
+    was = attrs.evolve(before, hungry={"a": Hungry(1)})
+    _, change, _ = claimed(was, request("a", want=want))
+    assert change.hungry == [("a", None)]
+    assert was.after(change).hungry == {}
+
+
+def test_a_claim_leaves_a_hungry_process_its_part_and_says_whom_to_tell() -> None:
+    before = busy(10, b=0)
+    count, change, grant = claimed(before, request("a", want=10))
+    assert (count, change.told) == (5, "b")
+    assert before.after(change).hungry == {"a": Hungry(5), "b": Hungry(0, told=1)}
+    assert grant.wait_ms
+
+
+def test_what_the_process_keeps_meanwhile_counts_as_its_part() -> None:
+    assert claimed(busy(10, b=0), request("a", want=10, holds=4))[0] == 3
+    assert claimed(busy(10, b=0), request("a", want=10, holds=10))[0] == 0
+    assert claimed(busy(10, b=9), request("a", want=10, holds=3))[0] == 8
+
+
+def test_nothing_is_held_back_where_there_is_room_for_both() -> None:
+    count, change, _ = claimed(busy(10, b=0), request("a", want=5))
+    assert (count, change.told) == (5, None)
+
+
+def test_a_process_that_holds_nothing_always_gets_something() -> None:
+    for theirs in range(4):
+        assert claimed(busy(1, b=theirs), request("a", want=3))[0] == 1
+
+
+def test_a_rival_that_never_comes_is_soon_left_nothing() -> None:
+    before, left = busy(10, 100, b=0), []
+    for sequence in range(1, 6):
+        count, change, grant = claimed(before, request("a", sequence, want=10))
+        left.append(10 - count)
+        before = before.after(change)
+        for given_task in grant.tasks:
+            done = settlement(Succeeded(b""), given_task.id, given_task.lease)
+            before = before.after(rules.settle(before, done, NOW)[0])
+    assert left == [5, 5, 5, 0, 0]
+
+
+class Processes:
+    """Some processes of one queue, each with 20 slots."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        self.held: dict[str, list[str]] = {f"p{n}": [] for n in range(count)}
+        self.sequences = dict.fromkeys(self.held, 0)
+        known = dict.fromkeys(self.held, frozenset({"shop:send"}))
+        self.queue = attrs.evolve(busy(limit, waiting=600), known=known)
+
+    def settle(self, name: str, count: int) -> None:
+        """Its first `count` tasks end."""
+        for task_id in self.held[name][:count]:
+            done = settlement(Succeeded(b""), task_id, self.queue.tasks[task_id].lease)
+            self.queue = self.queue.after(rules.settle(self.queue, done, NOW)[0])
+        del self.held[name][:count]
+
+    def claim(self, name: str) -> None:
+        """For all of its free slots; whoever is told of a part claims it next."""
+        self.sequences[name] += 1
+        holds = len(self.held[name])
+        asked = request(name, self.sequences[name], want=20 - holds, holds=holds)
+        change, grant = rules.claim(self.queue, asked, NOW)
+        self.queue = self.queue.after(change)
+        self.held[name] += [each.id for each in grant.tasks]
+        if change.told:
+            self.claim(change.told)
+
+
+@settings(max_examples=30, deadline=None)
+@given(random=st.randoms(use_true_random=False), count=st.integers(2, 4))
+def test_processes_that_settle_and_claim_by_turns_have_at_least_half_an_equal_part(
+    random: Random, count: int
+) -> None:
+    limit = 20
+    processes = Processes(count, limit)
+    for name in processes.held:
+        processes.claim(name)
+    assert [len(held) for held in processes.held.values()] == [limit, *[0] * (count - 1)]
+    for _ in range(6):
+        for name in sorted(processes.held, key=lambda _: random.random()):
+            processes.settle(name, random.randint(6, 20))
+            processes.claim(name)
+    parts = [len(held) for held in processes.held.values()]
+    assert sum(parts) == limit
+    assert min(parts) >= limit / count / 2
