@@ -1,6 +1,6 @@
 """What a queue's worker does besides tasks: its presence, the slow poll behind the notifications, and clearing up.
 
-One plain command a tick while the queue is idle; every fifth tick renews the presence, every fifteenth sweeps.
+One plain command a tick while the queue is idle; every fifth tick renews the presence, every twentieth sweeps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kew.domain.requests import Word
 logger = logging.getLogger("kew")
 TICK = 4.0
 TICKS_PER_PRESENCE = 5
-TICKS_PER_SWEEP = 15
+TICKS_PER_SWEEP = 20
 PRESENCE_MS = 60_000
 SWEEP_LIMIT = 200
 
@@ -146,7 +146,7 @@ class Maintainer:
         if worker.is_idle:
             wait_ms = await self._store.peek(self._queue)
             if wait_ms is not None and wait_ms < self._tick * 1000:
-                worker.wake_in(wait_ms / 1000)
+                worker.alarm.set(wait_ms / 1000)
 
     async def _renew(self, worker: Worker) -> None:
         await self.announce()

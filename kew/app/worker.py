@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kew.app.admission import Admission
+from kew.app.alarm import Alarm
 from kew.app.capacity import Capacity
 from kew.app.executor import Executor, Outcome, Raised
 from kew.app.keeper import MARGIN, Keeper
@@ -70,7 +71,7 @@ class Worker:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_wake_kept = False  # a wake found all slots reserved by claims on their way
-        self._timer: asyncio.TimerHandle | None = None
+        self.alarm = Alarm(self.wake)
         self._is_closing = False
         self._is_over = False
         self.background = Owned(f"queue {config.name}", self._changed.set)
@@ -134,8 +135,7 @@ class Worker:
     async def _end(self) -> None:
         self._is_over = True
         self._capacity.leave(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self.alarm.cancel()
         self._keeper.close()
         owned = [*self._loops, *self.background]
         for task in owned:
@@ -151,16 +151,6 @@ class Worker:
     def wake(self) -> None:
         """Look for work as soon as a slot is free."""
         self._wake.set()
-
-    def wake_in(self, seconds: float) -> None:
-        """Look for work then, if nothing else wakes it before; an earlier alarm stays."""
-        loop = asyncio.get_running_loop()
-        at = loop.time() + seconds
-        if self._timer is not None and not self._timer.cancelled():
-            if loop.time() < self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(at, self.wake)
 
     @property
     def is_idle(self) -> bool:
@@ -228,7 +218,7 @@ class Worker:
         """This claim's answer can't be read: what it granted lapses, as if the process had been lost."""
         self._reserved -= claim.slots
         self._lanes.unknown(claim)
-        self.wake_in(AFTER_UNREADABLE)
+        self.alarm.set(AFTER_UNREADABLE)
         self._changed.set()
 
     def take(self, claim: Claim, grant: Grant) -> None:
@@ -260,8 +250,11 @@ class Worker:
             return
         self.hunger = 0
         self._capacity.freed()
-        if grant.wait_ms is not None:
-            self.wake_in(grant.wait_ms / 1000) if grant.wait_ms else self.wake()
+        if grant.wait_ms == 0:
+            self.wake()
+        else:
+            seconds = None if grant.wait_ms is None else grant.wait_ms / 1000
+            self.alarm.answered(seconds, asked_at=claim.sent_at)
 
     def _admit(self, claim: Claim, grant: Grant) -> None:
         fence_at = claim.sent_at + self.config.lease * (1 - MARGIN)
