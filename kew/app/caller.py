@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -65,8 +66,8 @@ class Caller:
             delay_ms=delay_ms,
             at_most_once=bool(options.at_most_once),
             max_retries=0 if options.at_most_once else options.max_retries,
-            retry_delay_ms=_ms(options.retry_delay),
-            timeout_ms=_ms(options.timeout),
+            retry_delay_ms=None if options.retry_delay is None else to_ms(options.retry_delay),
+            timeout_ms=None if options.timeout is None else to_ms(options.timeout),
         )
 
     def _encoded(self, call: Call, name: str) -> bytes:
@@ -77,21 +78,21 @@ class Caller:
             raise InvalidTaskError(call.task_id, str(error)) from error
 
 
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else to_ms(seconds)
-
-
 def _check_type(call: Call) -> str:
     label: object = call.task_type
     if not isinstance(label, str):
         reason = f"task_type is a text label, not {type(label).__name__}"
         raise InvalidTaskError(call.task_id, reason)
-    size = len(label.encode("utf-8", "surrogatepass"))
-    if size > MAX_TYPE_BYTES or not label.isprintable():
+    if not _is_label(label):
         raise InvalidTaskError(
             call.task_id, f"task_type is printable text of at most {MAX_TYPE_BYTES} bytes"
         )
     return label
+
+
+@lru_cache(maxsize=1024)
+def _is_label(label: str) -> bool:
+    return len(label.encode("utf-8", "surrogatepass")) <= MAX_TYPE_BYTES and label.isprintable()
 
 
 def _check_token(call: Call) -> str:
@@ -102,9 +103,8 @@ def _check_token(call: Call) -> str:
 
 def _due(call: Call) -> tuple[int | None, int]:
     """(an instant that a person gave, a delay): at most one of them. ms."""
-    mistyped = [name for name in call.kwargs if name.startswith("_defer")]
-    if mistyped:
-        raise InvalidTaskError(call.task_id, f"{mistyped[0]} is no option: _defer_until, _defer_by")
+    if call.kwargs:
+        _refuse_mistyped(call)
     if call.defer_until is not None and call.defer_by is not None:
         raise InvalidTaskError(call.task_id, "give _defer_until or _defer_by, not both")
     if call.defer_until is not None:
@@ -112,6 +112,12 @@ def _due(call: Call) -> tuple[int | None, int]:
     if call.defer_by is None:
         return None, 0
     return None, _delay(call, call.defer_by)
+
+
+def _refuse_mistyped(call: Call) -> None:
+    mistyped = [name for name in call.kwargs if name.startswith("_defer")]
+    if mistyped:
+        raise InvalidTaskError(call.task_id, f"{mistyped[0]} is no option: _defer_until, _defer_by")
 
 
 def _instant(call: Call, until: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -84,6 +85,7 @@ def _key(key: object) -> object:
     return key if isinstance(key, str | int | float | None) else _as_text(key)
 
 
+@lru_cache(maxsize=1024)
 def moment(ms: int) -> datetime | None:
     """An instant of the store as an aware datetime; 0: none."""
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from kew.app.caller import Call, submitted_info
 from kew.app.info import TaskInfo
@@ -25,6 +26,9 @@ from kew.domain.requests import Group, Word
 from kew.domain.task import QueuePriority, Submission
 
 REQUIRED = ("task_id", "task_type", "task_func")
+NEEDED = frozenset(REQUIRED)
+LISTS = (list, tuple)
+STORED = (Word.DONE, Word.SAME)
 KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token"})
 
 
@@ -51,13 +55,37 @@ class Submissions:
         self._remote: dict[str, Outbox] = {}
         self._priorities: dict[str, int] = {}
 
-    async def one(self, queue: str, call: Call) -> TaskInfo:
-        """Store one call."""
-        known_queue(queue)
-        priority = await self._default_priority(queue)
+    def one(self, queue: str, call: Call) -> Awaitable[TaskInfo]:
+        """Store one call.
+
+        Everything is done here that can be done at once: of thousands of submits that wait for their answers, each
+        frame and each object less is one less for the garbage collector to walk over.
+        """
+        served = self._serving(queue)
+        if served is None or not _is_ready(served):
+            return self._one_later(queue, served, call)
+        submission = self._process.caller.prepare(call, int(served.config.priority))
+        if not _is_ready(served):  # this call registered its function
+            return self._one_later(queue, served, call)
+        return self._told(queue, submission, served.outbox.send(Group(submissions=(submission,))))
+
+    async def _one_later(self, queue: str, served: Served | None, call: Call) -> TaskInfo:
+        """The same, where the store has to be asked or told something before."""
+        priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
         submission = self._process.caller.prepare(call, priority)
-        now_ms = await self._store(queue, await self._outbox(queue), (submission,), ())
-        return submitted_info(submission, queue, now_ms)
+        outbox = await self._outbox(queue, served)
+        return await self._told(queue, submission, outbox.send(Group(submissions=(submission,))))
+
+    async def _told(
+        self, queue: str, submission: Submission, sent: asyncio.Future[Answer]
+    ) -> TaskInfo:
+        try:
+            answer = await sent
+        except Unanswered as error:
+            raise _unanswered(error, submission, ()) from error
+        if answer.outcome.word not in STORED:
+            await self._refuse(queue, submission, answer, ())
+        return submitted_info(submission, queue, answer.now_ms)
 
     async def many(
         self,
@@ -66,22 +94,34 @@ class Submissions:
         plain: Callable[[Any], Callable[..., object]],
     ) -> list[TaskInfo]:
         """Store many calls, in pieces that are all or nothing."""
-        known_queue(queue)
+        served = self._serving(queue)
         _check_batch(tasks)
-        priority = await self._default_priority(queue)
-        submissions = [self._process.caller.prepare(_call(task, plain), priority) for task in tasks]
+        priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
+        prepare = self._process.caller.prepare
+        submissions = [prepare(_call(task, plain), priority) for task in tasks]
         _refuse_twins(submissions)
-        outbox = await self._outbox(queue)
+        outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
         for piece in _pieces(submissions):
-            now_ms = await self._store(queue, outbox, piece, [info.task_id for info in infos])
-            infos += [submitted_info(submission, queue, now_ms) for submission in piece]
+            try:
+                answer = await outbox.send(Group(submissions=tuple(piece)))
+            except Unanswered as error:
+                raise _unanswered(error, piece[0], infos) from error
+            if answer.outcome.word not in STORED:
+                await self._refuse(queue, piece[0], answer, infos)
+            infos += [submitted_info(submission, queue, answer.now_ms) for submission in piece]
         return infos
 
-    async def _default_priority(self, queue: str) -> int:
-        """That of the queue's configuration; of a queue that another process declared it is asked once."""
-        if queue in self._served:
-            return int(self._served[queue].config.priority)
+    def _serving(self, queue: str) -> Served | None:
+        """The queue's services here; None: it is another process's. Raises `QueueNotFoundError` for no queue's name."""
+        try:
+            return self._served[queue]
+        except (KeyError, TypeError):
+            known_queue(queue)
+            return None
+
+    async def _priority_elsewhere(self, queue: str) -> int:
+        """That of the configuration of a queue that another process declared: it is asked once."""
         known = self._priorities.get(queue)
         if known is None:
             ask = partial(self._process.parts.store.settings, queue)
@@ -95,27 +135,13 @@ class Submissions:
         """Those of the declared queues, and of others' queues that were submitted to."""
         return [*(each.outbox for each in self._served.values()), *self._remote.values()]
 
-    async def _store(
-        self, queue: str, outbox: Outbox, piece: Sequence[Submission], accepted: Sequence[str]
-    ) -> int:
-        """The store's instant at which the piece was stored, or the caller's error."""
-        first = piece[0]
-        try:
-            answer = await outbox.submit(Group(submissions=tuple(piece)))
-        except Unanswered as error:
-            if error.is_ambiguous:
-                raise SubmitUncertainError(first.id, first.nonce, accepted) from error
-            message = f"task {first.id!r} was not stored: {error}"
-            raise StoreUnavailableError(message, accepted) from error
-        word = answer.outcome.word
-        if word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
+    async def _refuse(
+        self, queue: str, first: Submission, answer: Answer, before: Sequence[TaskInfo]
+    ) -> NoReturn:
+        accepted = [info.task_id for info in before]
+        if answer.outcome.word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
             # An earlier sending may yet arrive, when there is room or a queue again.
             raise SubmitUncertainError(first.id, first.nonce, accepted)
-        if word not in (Word.DONE, Word.SAME):
-            await self._refuse(queue, answer, accepted)
-        return answer.now_ms
-
-    async def _refuse(self, queue: str, answer: Answer, accepted: Sequence[str]) -> None:
         match answer.outcome.word:
             case Word.DUPLICATE:
                 raise TaskAlreadyExistsError(answer.outcome.task_id, accepted)
@@ -135,11 +161,9 @@ class Submissions:
             return 0
         return found[0].max_size if found else 0
 
-    async def _outbox(self, queue: str) -> Outbox:
-        served = self._served.get(queue)
+    async def _outbox(self, queue: str, served: Served | None) -> Outbox:
         if served is not None:
-            if served.works and not served.maintainer.is_announced:
-                # the store must know whom the task can be given to
+            if not _is_ready(served):  # the store must know whom the task can be given to
                 await asked(served.maintainer.announce, patience=self._patience)
             return served.outbox
         if queue not in self._remote:
@@ -151,6 +175,21 @@ class Submissions:
                 redeclare=None,
             )
         return self._remote[queue]
+
+
+def _is_ready(served: Served) -> bool:
+    """The store knows every function that this process can be given tasks of."""
+    return not served.works or served.maintainer.is_announced
+
+
+def _unanswered(
+    error: Unanswered, first: Submission, before: Sequence[TaskInfo]
+) -> StoreUnavailableError | SubmitUncertainError:
+    """What the caller is told of a piece that begins with `first`; `before`: what is in already."""
+    accepted = [info.task_id for info in before]
+    if error.is_ambiguous:
+        return SubmitUncertainError(first.id, first.nonce, accepted)
+    return StoreUnavailableError(f"task {first.id!r} was not stored: {error}", accepted)
 
 
 def _check_batch(tasks: object) -> None:
@@ -165,18 +204,14 @@ def _check_batch(tasks: object) -> None:
 
 def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]) -> Call:
     """An entry of a batch as a call. Raises `InvalidTaskError`."""
-    missing = [key for key in REQUIRED if key not in task]
-    unknown = sorted(str(key) for key in task.keys() - KEYS)
-    if missing or unknown:
-        what = (
-            f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
-        )
-        raise InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
+    keys = task.keys()
+    if not NEEDED <= keys <= KEYS:
+        raise _mistaken(task)
     args, kwargs = task.get("args"), task.get("kwargs")
-    if not isinstance(args, list | tuple | None):
+    if args is not None and not isinstance(args, LISTS):
         reason = f"its 'args' are a list or tuple, not {type(args).__name__}"
         raise InvalidTaskError(str(task["task_id"]), reason)
-    if not _are_keywords(kwargs):
+    if kwargs is not None and not _are_keywords(kwargs):
         raise InvalidTaskError(str(task["task_id"]), "its 'kwargs' are a mapping from names")
     return Call(
         task_id=task["task_id"],
@@ -191,9 +226,14 @@ def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]
     )
 
 
+def _mistaken(task: Mapping[str, Any]) -> InvalidTaskError:
+    missing = [key for key in REQUIRED if key not in task]
+    unknown = sorted(str(key) for key in task.keys() - KEYS)
+    what = f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
+    return InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
+
+
 def _are_keywords(kwargs: object) -> bool:
-    if kwargs is None:
-        return True
     return isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
 
 

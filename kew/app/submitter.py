@@ -86,16 +86,15 @@ class Outbox:
         self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def submit(self, group: Group) -> Answer:
-        """The store's answer. Raises `Unanswered`. Cancelling it leaves the submit on its way."""
+    def send(self, group: Group) -> asyncio.Future[Answer]:
+        """The store's answer, or `Unanswered`. Cancelling the future leaves the submit on its way."""
         if self._is_closed:
             raise _given_up(Refused(SHUT_DOWN))
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        size = sum(len(call.payload) + len(call.id) for call in group.submissions)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        size = sum([len(call.payload) + len(call.id) for call in group.submissions])
         self._pending.append((group, size, future))
         self._schedule()
-        return await future
+        return future
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
@@ -153,9 +152,12 @@ class Outbox:
             _fail(piece, _given_up(Ambiguous(SHUT_DOWN)))
             raise
         else:
+            answer = None
             for (_, _, future), outcome in zip(piece, submitted.outcomes, strict=True):
+                if answer is None or answer.outcome is not outcome:  # most are one and the same
+                    answer = Answer(outcome, submitted.now_ms, is_certain)
                 if not future.done():
-                    future.set_result(Answer(outcome, submitted.now_ms, is_certain))
+                    future.set_result(answer)
         finally:
             self._in_flight -= 1
         self._schedule()

@@ -36,6 +36,9 @@ LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lan
 STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that scripts follow
 PURGE_AT_ONCE: Final = 2_000
 FUNCTIONS_AT_ONCE: Final = 1_000
+WHOLE: Final = {
+    each: GroupOutcome(each) for each in Word
+}  # an outcome that names no task is the same for all
 COMMAND_LINES, HEARTBEAT_LINES = 8, 1
 
 
@@ -146,7 +149,7 @@ class RedisStore(TaskStore):
             return Submitted(outcomes=missing, now_ms=now, grant=_no_queue(claim))
         pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
         return Submitted(
-            outcomes=[GroupOutcome(word(answer), task_id.decode()) for answer, task_id in pairs],
+            outcomes=[_group_outcome(answer, task_id) for answer, task_id in pairs],
             now_ms=now,
             grant=read_grant(answer),
         )
@@ -337,6 +340,10 @@ def _loop_ms() -> float:
 
 def _named(task_id: str, ticket: int | None) -> dict[str, Argument]:
     return {"id": task_id, "ticket": "" if ticket is None else str(ticket)}
+
+
+def _group_outcome(answer: bytes, task_id: bytes) -> GroupOutcome:
+    return GroupOutcome(word(answer), task_id.decode()) if task_id else WHOLE[word(answer)]
 
 
 def _no_queue(claim: ClaimRequest | None) -> Grant | None:
