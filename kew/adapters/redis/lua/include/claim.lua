@@ -74,28 +74,27 @@ local function offer_shelves(is_time)
   end
 end
 
--- How many leases this claim may take of `room`, an equal part for each, counting the hungry ones; and the rival that is
--- to be told of what is left: kew.domain.sharing.
+-- How many leases this claim may take of `room`, an equal part for each, counting the hungry ones; the rival that is to be
+-- told of what is left; and whether this process may be among the hungry: kew.domain.sharing.
 local function shared(free, room)
-  local hungry = room > 0 and redis.call('ZRANGE', HUNGRY, 0, -1, 'WITHSCORES') or {}
-  local processes, held, rival = 1, holds + free, nil
+  if room == 0 then return 0, nil, true end
+  local hungry = redis.call('ZRANGE', HUNGRY, 0, -1, 'WITHSCORES')
+  local processes, held, rival, is_among = 1, holds + free, nil, false
   for n = 1, #hungry, 2 do
-    if hungry[n] ~= incarnation then
+    if hungry[n] == incarnation then
+      is_among = true
+    else
       processes, held, rival = processes + 1, held + math.floor(hungry[n + 1] / HOLDING), rival or hungry[n]
     end
   end
   local part = math.max(0, math.ceil(held / processes) - holds)
-  if not rival or part >= room then return room, nil end
-  return part, rival
+  if not rival or part >= room then return room, nil, is_among end
+  return part, rival, is_among
 end
 
--- Remember whether this process would take more, and tell the rival of what was left for it; true where there is no rival
--- any more, so that somebody else has to be told.
-local function share(is_hungry, part, rival)
-  if not is_hungry then
-    redis.call('ZREM', HUNGRY, incarnation)
-    return false
-  end
+-- This process would take more: remember it, and tell the rival of what was left for it. True where there is no rival any
+-- more, so that somebody else has to be told.
+local function share(part, rival)
   redis.call('ZADD', HUNGRY, (holds + part) * HOLDING, incarnation)
   if not rival then return false end
   wake(now)
@@ -111,13 +110,12 @@ local function claim_anew(lanes)
   local held = redis.call('ZCARD', LEASES)
   local free = free_leases(held)
   local room = math.min(want, free)
-  local part, rival = shared(free, room)
+  local part, rival, may_be_hungry = shared(free, room)
   local taken, shelves, cut = {}, nil, false
   if part > 0 then taken, shelves, cut = take_ready(part, park_limit) end
   local leases = grant(taken)
   redis.call('HSET', lanes, lane, sequence)
   local wait, short = 0, #taken < want
-  local is_hungry = short and #taken == part and count_waiting() > 0
   if short then
     local is_time = s.wake_at <= now
     if not cut then wait = wait_ms(held + #taken, shelves or known_shelves()) end
@@ -126,7 +124,12 @@ local function claim_anew(lanes)
   elseif has_room == 0 then
     redis.call('ZREM', IDLE, incarnation) -- told, it could take nothing, and an idle process would not be told
   end
-  local is_left = share(is_hungry, part, rival)
+  local is_left = false
+  if short and #taken == part and count_waiting() > 0 then
+    is_left = share(part, rival)
+  elseif may_be_hungry then
+    redis.call('ZREM', HUNGRY, incarnation)
+  end
   return {'done', wait, s.version, leases}, #taken, short and not is_left
 end
 
