@@ -2,7 +2,8 @@
 
 A script's head comment is its contract and its binding at once: `-- KEYS:` names the keys (the script sees
 them in capitals), `-- ARGV:` the arguments (`name`, `name:int`, and last `name*`, whose first index the script
-sees as `name_from`). What Python passes is checked against these names before it reaches Redis.
+sees as `name_from`). What Python passes is checked against these names before it reaches Redis. A key or argument that
+a script never uses, put together as it is, is not passed.
 """
 
 from __future__ import annotations
@@ -70,14 +71,13 @@ class Scripts:
     def _build(self, name: str, replaced: Mapping[str, str]) -> Script:
         source = _read(f"{name}.lua")
         head, _, body = source.partition("\n")
-        keys = tuple(_declared(source, "KEYS"))
-        arguments = _declared(source, "ARGV")
-        rest = [argument for argument in arguments if argument.endswith("*")]
-        plain = [argument for argument in arguments if not argument.endswith("*")]
         text = _reached("\n".join([*_included(body, replaced, set()), body]))
         words = set(re.findall(r"\w+", COMMENT.sub("", text)))
-        bindings = [line for line in _bindings(keys, plain, rest) if line.split()[1] in words]
-        text = "\n".join([*([head] if self._header else []), *bindings, text])
+        keys = tuple(key for key in _declared(source, "KEYS") if key.upper() in words)
+        arguments = _declared(source, "ARGV")
+        rest = [argument for argument in arguments if argument.endswith("*")]
+        plain = [each for each in arguments if each not in rest and each.partition(":")[0] in words]
+        text = "\n".join([*([head] if self._header else []), *_bindings(keys, plain, rest), text])
         return Script(
             name=name,
             text=text,

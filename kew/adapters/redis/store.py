@@ -352,14 +352,16 @@ def _no_queue(claim: ClaimRequest | None) -> Grant | None:
 
 def _claim_arguments(claim: ClaimRequest | None) -> dict[str, Argument]:
     """The arguments of a claim, or of none."""
+    if claim is None:
+        return {"incarnation": ""}
     return {
-        "incarnation": checked_incarnation(claim.incarnation) if claim else "",
-        "lane": str(claim.lane) if claim else "",
-        "sequence": claim.sequence if claim else 0,
-        "want": claim.want if claim else 0,
-        "lease_ms": claim.lease_ms if claim else 0,
-        "has_room": int(claim.has_room) if claim else 0,
-        "holds": claim.holds if claim else 0,
+        "incarnation": checked_incarnation(claim.incarnation),
+        "lane": str(claim.lane),
+        "sequence": claim.sequence,
+        "want": claim.want,
+        "lease_ms": claim.lease_ms,
+        "has_room": int(claim.has_room),
+        "holds": claim.holds,
         "recover_limit": RECOVER_AT_ONCE,
         "park_limit": PARK_AT_ONCE,
     }

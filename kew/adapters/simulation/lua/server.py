@@ -77,14 +77,15 @@ class LuaServer(Server):
     def peek_may_add_ms(self, queue: str) -> int:
         """How much longer than right the peek just carried out may tell to wait.
 
-        By so much as the store's clock has moved since it told the adapter, and longer with parked tasks.
+        By so much as the store's clock has moved, either way, since it told the adapter, and longer with parked tasks.
         """
         known = self.namespace.queues.get(queue)
         if known is None:
             return 0
         book = book_of(known)
-        moved = max(book.clock, self.clock.now_ms()) - self.namespace.last_ms
-        return max(0, moved) + (PARKED_RETRY_MS if book.parked else 0)
+        believed, now = self.namespace.last_ms, self.clock.now_ms()
+        moved = max(book.clock - believed, abs(now - believed))
+        return moved + (PARKED_RETRY_MS if book.parked else 0)
 
     # --- a restart
 

@@ -33,9 +33,9 @@ def test_every_include_is_included():
 
 
 @pytest.mark.parametrize(("alone", "whole"), ALONE.items())
-def test_a_script_without_a_claim_is_called_like_the_one_with_it(alone: str, whole: str):
-    assert SCRIPTS[alone].keys == SCRIPTS[whole].keys
-    assert SCRIPTS[alone].arguments == SCRIPTS[whole].arguments
+def test_a_script_without_a_claim_needs_some_of_what_the_one_with_it_needs(alone: str, whole: str):
+    assert set(SCRIPTS[alone].keys) < set(SCRIPTS[whole].keys)
+    assert set(SCRIPTS[alone].arguments) < set(SCRIPTS[whole].arguments)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *ALONE])
