@@ -227,7 +227,7 @@ def _history(history: str) -> dict[str, Any]:
 
 
 def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
-    state = {key.decode(): value.decode() for key, value in parts.of("state", {}).items()}
+    state = _fields_of_state(parts.of("state", {}))
     ends = {member: int(score) for member, score in parts.of("leases", [])}
     own = [record for record in records.values() if record.task.queue == name]
     tasks = {
@@ -255,6 +255,12 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
         presence={who.decode(): int(end) for who, end in parts.of("workers", [])},
         faults=[f"{name}: {fault}" for fault in _index_faults(parts, state, own)],
     )
+
+
+def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
+    state = {key.decode(): value.decode() for key, value in raw.items()}
+    names = ["version", "paused", "ticket", "token", "high", "medium", "low", "parked", "wake_at", "line_at", "clock"]
+    return {**state, **dict(zip(names, state.get("counts", "").split(), strict=bool(state)))}
 
 
 def _state(state: Mapping[str, str]) -> QueueState:
@@ -331,10 +337,11 @@ def _counter_faults(parts: Parts, state: Mapping[str, str], own: list[_Record]) 
     listed = {name.decode() for name in parts.of("parked", set())}
     if not shelves <= listed:
         yield f"shelves that are not listed: {shelves - listed}"
-    if "waiting" in state:
+    if state:
         waits = [
             sum(r.task.is_waiting and r.task.call.priority == priority for r in own)
             for priority in (1, 2, 3)
         ]
-        if state["waiting"].split() != [str(count) for count in waits]:
-            yield f"waiting counted as {state['waiting']}, waiting are {waits}"
+        counted = [int(state[name]) for name in ("high", "medium", "low")]
+        if counted != waits:
+            yield f"waiting counted as {counted}, waiting are {waits}"

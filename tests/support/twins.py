@@ -103,8 +103,8 @@ class Twins:
     async def _clocks(self) -> list[int]:
         async with self.client.pipeline(transaction=False) as pipe:
             for queue in self.memory.namespace.queues:
-                pipe.hget(f"kew:{{{queue}}}:state", "clock")
-            return [int(clock) for clock in await pipe.execute()]
+                pipe.hget(f"kew:{{{queue}}}:state", "counts")
+            return [int(counts.split()[-1]) for counts in await pipe.execute()]
 
     def _judge(self, operation: Operation) -> None:
         """The invariants of the queue that was touched, in the memory store's books."""
@@ -150,7 +150,8 @@ class Twins:
         return faults + _unequal("wait_ms", ours.wait_ms, theirs.wait_ms)
 
     async def _peek(self, queue: str) -> None:
-        parked = int(await self.client.hget(f"kew:{{{queue}}}:state", "parked") or 0)
+        counts = await self.client.hget(f"kew:{{{queue}}}:state", "counts")
+        parked = int(counts.split()[7]) if counts else 0
         await self.redis.store.status(queue)  # so that it knows the store's time
         ours, theirs = await self.memory.peek(queue), await self.redis.store.peek(queue)
         exact = need_in(self.memory, queue, present_at=self.high_water)

@@ -200,3 +200,39 @@ def read_settings(text: str) -> Settings:
     pairs = (pair.partition("=") for pair in text.split())
     known = attrs.fields_dict(Settings)
     return Settings(**{name: int(value) for name, _, value in pairs if name in known})
+
+
+# --- a queue's counts
+
+
+@attrs.frozen
+class Counts:
+    """What a queue's state says in numbers, in the order of its text; `wake_at` None: nothing is waited for."""
+
+    version: int
+    paused: bool
+    ticket: int
+    token: int
+    waiting: tuple[int, int, int]
+    parked: int
+    wake_at: int | None
+    line_at: int
+    clock: int
+
+
+def read_counts(text: bytes) -> Counts:
+    """The counts; `lua/include/state.lua` writes them."""
+    version, paused, ticket, token, high, medium, low, parked, wake_at, line_at, clock = (
+        text.split()
+    )
+    return Counts(
+        int(version),
+        paused == b"1",
+        int(ticket),
+        int(token),
+        (int(high), int(medium), int(low)),
+        int(parked),
+        None if wake_at == b"-" else int(wake_at),
+        int(line_at),
+        int(clock),
+    )

@@ -92,8 +92,12 @@ class RedisStore(TaskStore):
     @override
     async def settings(self, queue: str) -> tuple[Settings, int] | None:
         key = self._keys.key("state", queue)
-        text, version = await self._lines.call(packed("HMGET", key, "settings", "version"))
-        return (records.read_settings(text.decode()), int(version)) if text else None
+        text, counts = await self._lines.call(packed("HMGET", key, "settings", "counts"))
+        return (
+            (records.read_settings(text.decode()), records.read_counts(counts).version)
+            if text
+            else None
+        )
 
     @override
     async def announce(
@@ -208,13 +212,14 @@ class RedisStore(TaskStore):
     async def peek(self, queue: str) -> int | None:
         """The store's clock is estimated from the last reply that told it: this is a hint, and one command."""
         key = self._keys.key("state", queue)
-        wake_at, clock = await self._lines.call(packed("HMGET", key, "wake_at", "clock"))
-        if not wake_at:
+        text = await self._lines.call(packed("HGET", key, "counts"))
+        counts = records.read_counts(text) if text else None
+        if counts is None or counts.wake_at is None:
             return None
         now = round(_loop_ms() + self._clock_ahead_ms)
-        if now <= int(clock) - STEP_BACK_MS:  # what was due lies ahead again: look
+        if now <= counts.clock - STEP_BACK_MS:  # what was due lies ahead again: look
             return 0
-        return max(0, int(wake_at) - now)
+        return max(0, counts.wake_at - now)
 
     # --- what people ask
 

@@ -6,8 +6,8 @@
 -- include: moves
 if not s then
   redis.call('SADD', QUEUES, queue)
-  redis.call('HSET', STATE, 'settings', settings, 'version', 1, 'paused', 0, 'breaker', 'closed 0 0 0 0',
-    'ticket', 0, 'token', 0, 'clock', now, 'wake_at', '', 'parked', 0, 'waiting', '0 0 0', 'line_at', 0)
+  redis.call('HSET', STATE, 'settings', settings, 'breaker', 'closed 0 0 0 0',
+    'counts', '1 0 0 0 0 0 0 0 - 0 ' .. string.format('%d', now))
   return {1, ''}
 end
 if s.settings == settings then return {s.version, ''} end

@@ -23,11 +23,7 @@ from kew.domain.queue import QueueState
 from kew.domain.sharing import Hungry
 from kew.domain.task import Task
 
-FIELDS: Final = ("settings", "version", "paused", "breaker", "ticket", "token")
-HOLDING: Final = (
-    4  # a score in `hungry`: so much for each lease held, and 1 for each time the process was told
-)
-COUNTS: Final = ("waiting", "parked", "clock")
+HOLDING: Final = 4  # of a score in `hungry`, for each lease held; and 1 for each time it was told
 PART: Final = re.compile(r"[^:]+:\{(?P<queue>[^}]+)\}:(?P<part>\w+)(?::(?P<who>.*))?$", re.DOTALL)
 
 
@@ -146,8 +142,10 @@ class Mirror:
     def _state(self, queue: str) -> tuple[QueueState, int, int, int]:
         """And how many tasks wait and how many are parked, as the queue counts them, and its clock."""
         key = self._keys.key("state", queue)
-        *state, waiting, parked, clock = self._redis.command("HMGET", key, *FIELDS, *COUNTS)
-        return read_state(state), sum(map(int, waiting.split())), int(parked), int(clock)
+        settings, breaker, text = self._redis.command("HMGET", key, "settings", "breaker", "counts")
+        counts = records.read_counts(text)
+        state = read_state(settings, breaker, counts)
+        return state, sum(counts.waiting), counts.parked, counts.clock
 
     # --- records
 
@@ -181,14 +179,13 @@ def _pairs(flat: Any) -> Iterator[tuple[bytes, bytes]]:
     return zip(parts, parts, strict=True)
 
 
-def read_state(raw: list[bytes]) -> QueueState:
+def read_state(settings: bytes, breaker: bytes, counts: records.Counts) -> QueueState:
     """A queue's state from its fields."""
-    settings, version, paused, breaker, ticket, token = raw
     kind, failures, opened_at, epoch, probes = breaker.decode().split()
     return QueueState(
         settings=records.read_settings(settings.decode()),
-        version=int(version),
-        paused=paused == b"1",
+        version=counts.version,
+        paused=counts.paused,
         breaker=Breaker(
             state=BreakerState(kind),
             failures=int(failures),
@@ -196,6 +193,6 @@ def read_state(raw: list[bytes]) -> QueueState:
             epoch=int(epoch),
             probes=int(probes),
         ),
-        ticket=int(ticket),
-        token=int(token),
+        ticket=counts.ticket,
+        token=counts.token,
     )

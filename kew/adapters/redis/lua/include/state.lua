@@ -1,11 +1,10 @@
 -- What a queue remembers besides its tasks: read once (`now`, `s`; `s` is nil where nobody declared the queue), written
 -- once, by `write_state`, and only what changed. Needs STATE.
 --   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
---   first instant at which anything may need a worker; parked: how many tasks are on shelves
+--   first instant at which anything may need a worker; parked: how many tasks are on shelves; clock: when it was written
 -- include: now
-local FIELDS = {'settings', 'version', 'paused', 'breaker', 'ticket', 'token', 'wake_at', 'parked', 'waiting', 'line_at',
-  'clock'}
 local NEVER = math.huge
+local COUNTS = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)$'
 
 local function breaker_text(b)
   return b.state .. ' ' .. b.failures .. ' ' .. b.opened_at .. ' ' .. b.epoch .. ' ' .. b.probes
@@ -17,24 +16,28 @@ local function read_breaker(text)
           epoch = tonumber(epoch), probes = tonumber(probes)}
 end
 
+-- All counts but the clock, as they are stored.
+local function counts_text(s)
+  return string.format('%d %s %d %d %d %d %d %d %s %d ', s.version, s.paused and '1' or '0', s.ticket, s.token,
+    s.waiting[1], s.waiting[2], s.waiting[3], s.parked,
+    s.wake_at == NEVER and '-' or string.format('%d', s.wake_at), s.line_at)
+end
+
 -- The breaker is read when somebody asks for it.
 local LAZY = {__index = function(state, name)
   if name ~= 'breaker' then return nil end
-  state.breaker = read_breaker(state.stored[4])
+  state.breaker = read_breaker(state.stored[3])
   return state.breaker
 end}
 
 local function read_state()
-  local stored = redis.call('HMGET', STATE, unpack(FIELDS))
+  local stored = redis.call('HMGET', STATE, 'settings', 'counts', 'breaker')
   if not stored[1] then return nil end
-  local high, medium, low = string.match(stored[9], '^(%d+) (%d+) (%d+)$')
-  local version, ticket, token = tonumber(stored[2]), tonumber(stored[5]), tonumber(stored[6])
-  local wake_at, parked, line_at = tonumber(stored[7]) or NEVER, tonumber(stored[8]), tonumber(stored[10])
+  local version, paused, ticket, token, high, medium, low, parked, wake_at, line_at, clock = string.match(stored[2], COUNTS)
   return setmetatable({
-    stored = stored, settings = stored[1], paused = stored[3] == '1',
-    was = {version = version, ticket = ticket, token = token, wake_at = wake_at, parked = parked, line_at = line_at},
-    version = version, ticket = ticket, token = token, wake_at = wake_at, parked = parked, line_at = line_at,
-    waiting = {tonumber(high), tonumber(medium), tonumber(low)}, clock = tonumber(stored[11]),
+    stored = stored, settings = stored[1], version = tonumber(version), paused = paused == '1', ticket = tonumber(ticket),
+    token = tonumber(token), waiting = {tonumber(high), tonumber(medium), tonumber(low)}, parked = tonumber(parked),
+    wake_at = tonumber(wake_at) or NEVER, line_at = tonumber(line_at), clock = tonumber(clock),
   }, LAZY)
 end
 
@@ -70,24 +73,14 @@ local function count_waiting()
 end
 
 local function write_state()
-  local changed, breaker = {}, rawget(s, 'breaker')
-  local texts = {
-    [1] = s.settings, [3] = s.paused and '1' or '0', [4] = breaker and breaker_text(breaker),
-    [9] = table.concat(s.waiting, ' '),
-  }
-  for n, text in pairs(texts) do
-    if text and text ~= s.stored[n] then
-      changed[#changed + 1] = FIELDS[n]
-      changed[#changed + 1] = text
-    end
+  local counts, breaker = counts_text(s), rawget(s, 'breaker') and breaker_text(s.breaker) or s.stored[3]
+  local is_same = counts == string.sub(s.stored[2], 1, #counts) and breaker == s.stored[3]
+  if is_same and s.settings == s.stored[1] then return end
+  counts = counts .. string.format('%d', now)
+  if breaker == s.stored[3] and s.settings == s.stored[1] then
+    redis.call('HSET', STATE, 'counts', counts)
+  else
+    redis.call('HSET', STATE, 'counts', counts, 'breaker', breaker, 'settings', s.settings)
   end
-  for name, number in pairs(s.was) do
-    if s[name] ~= number then
-      changed[#changed + 1] = name
-      changed[#changed + 1] = s[name] == NEVER and '' or string.format('%.0f', s[name])
-    end
-  end
-  if #changed == 0 then return end
-  redis.call('HSET', STATE, 'clock', now, unpack(changed))
   if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
 end
