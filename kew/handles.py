@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
@@ -24,7 +24,7 @@ from kew.app.caller import Call
 from kew.app.info import TaskInfo
 from kew.app.naming import returns_of
 from kew.domain.errors import InvalidConfigError, TaskCancelledError, TaskFailedError
-from kew.domain.task import QueuePriority, TaskStatus
+from kew.domain.task import QueuePriority, Task, TaskStatus
 
 if TYPE_CHECKING:
     from kew.manager import TaskQueueManager
@@ -69,20 +69,23 @@ class TaskHandle(Generic[R]):
         gone; `ResultUnreadableError` where the result is not of that annotation. Waits for a
         signal, and survives a store that doesn't answer for a while.
         """
-        queue = self.info.queue_name
-        try:
-            async with asyncio.timeout(timeout):
-                task = await self._manager.wait_for_end(queue, self.task_id)
-        except TimeoutError:
-            raise TimeoutError(
-                f"task {self.task_id!r} had not ended after {timeout} s and goes on; its status() and "
-                f"get_queue_status({queue!r}) say what it waits for"
-            ) from None
+        waiting = self._manager.wait_for_end(self.info.queue_name, self.task_id)
+        task = await waiting if timeout is None else await self._within(timeout, waiting)
         if task.status is TaskStatus.FAILED:
             raise TaskFailedError(task.id, task.error, self._manager.info_of(task))
         if task.status is TaskStatus.CANCELLED:
             raise TaskCancelledError(task.id, self._manager.info_of(task))
         return self._manager.result_of(task, self._annotation)  # type: ignore[no-any-return]  # by the annotation
+
+    async def _within(self, timeout: float, waiting: Awaitable[Task]) -> Task:
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiting
+        except TimeoutError:
+            raise TimeoutError(
+                f"task {self.task_id!r} had not ended after {timeout} s and goes on; its status() and "
+                f"get_queue_status({self.info.queue_name!r}) say what it waits for"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.task_id!r} in {self.info.queue_name!r}>"

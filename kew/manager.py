@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -329,9 +329,9 @@ class TaskQueueManager:
         submit = self.submit_task(*args, **kwargs)
         return asyncio.run_coroutine_threadsafe(submit, self._loop).result(_wait_seconds)
 
-    async def submit_call(self, queue: str, call: Call) -> TaskInfo:
+    def submit_call(self, queue: str, call: Call) -> Awaitable[TaskInfo]:
         """Store a prepared call; for `TaskFunction.submit`."""
-        return await self._submitting().one(queue, call)
+        return self._submitting().one(queue, call)
 
     def new_task_id(self, task_type: str) -> str:
         """An id that nobody has used."""
@@ -384,9 +384,9 @@ class TaskQueueManager:
         """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""
         return TaskHandle(self, info)
 
-    async def wait_for_end(self, queue_name: str, task_id: str) -> Task:
+    def wait_for_end(self, queue_name: str, task_id: str) -> Awaitable[Task]:
         """The record once the task has ended; for `TaskHandle.result`."""
-        return await self._ready().results.wait(queue_name, task_id)
+        return self._ready().results.wait(queue_name, task_id)
 
     def info_of(self, task: Task) -> TaskInfo:
         """A record as users see it."""

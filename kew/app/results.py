@@ -7,129 +7,139 @@ import logging
 from collections.abc import Iterable
 
 from kew.app.ports import StoreError, TaskStore
+from kew.app.spawning import Owned
 from kew.domain.errors import TaskNotFoundError, TaskQueueError
 from kew.domain.task import Task
 
 logger = logging.getLogger("kew")
 POLL = 5.0
+AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
+ASKED_AT_ONCE = 1000
 CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
 
 
 class Results:
-    """Who waits for which task in this process."""
+    """Who waits for which task in this process.
+
+    All that is asked at the same moment is one look at the store, and one timer serves all who wait: notifications
+    may be lost.
+    """
 
     def __init__(self, store: TaskStore, incarnation: str) -> None:
         self._store = store
         self._incarnation = incarnation
-        self._ends: dict[str, set[asyncio.Future[Task | None]]] = {}
-        self._asked: dict[str, list[tuple[str, asyncio.Future[Task | None]]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, list[tuple[str, asyncio.Future[Task]]]] = {}
+        self._asked: dict[str, dict[str, None]] = {}
+        self._looks = Owned("waiting for results", lambda: None)
+        self._poll: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def close(self) -> None:
         """Wait for nothing more: whoever waits is told that the manager was shut down."""
         self._is_closed = True
-        self.resumed()
+        for task_id in list(self._waiting):
+            self._fail(task_id, TaskQueueError(CLOSED))
+        if self._poll is not None:
+            self._poll.cancel()
 
     async def wait(self, queue: str, task_id: str) -> Task:
         """The record once the task has ended. Survives a store that doesn't answer for a while.
 
         Raises `TaskNotFoundError` where there is no record. Cancelling it leaves the task alone.
         """
-        while not self._is_closed:
-            future = self._expect(task_id)
-            try:
-                task = await self._look(queue, task_id)
-                if task is None or task.is_terminal:
-                    return _existing(task, task_id)
-                async with asyncio.timeout(POLL):
-                    ended = await future
-                if ended is not None:
-                    return ended
-            except TimeoutError:
-                continue  # perhaps a notification was lost: look again
-            except StoreError as error:
-                logger.warning("task %s: still waiting for its end: %s", task_id, error)
-                await asyncio.sleep(1.0)
-            finally:
-                self._forget(task_id, future)
-        raise TaskQueueError(CLOSED)
+        if self._is_closed:
+            raise TaskQueueError(CLOSED)
+        future: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+        waiter = (queue, future)
+        self._waiting.setdefault(task_id, []).append(waiter)
+        self._ask(queue, task_id)
+        self._poll_later()
+        try:
+            return await future
+        finally:
+            self._forget(task_id, waiter)
 
     def ended(self, task: Task) -> None:
         """A task that this process ran has ended: the record is at hand."""
-        for future in self._ends.get(task.id, ()):
+        for _, future in self._waiting.get(task.id, ()):
             if not future.done():
                 future.set_result(task)
 
     def announced(self, task_id: str) -> None:
         """The store says that it has ended: look."""
-        for future in self._ends.get(task_id, ()):
-            if not future.done():
-                future.set_result(None)
+        for queue, _ in self._waiting.get(task_id, ()):
+            self._ask(queue, task_id)
 
     def resumed(self) -> None:
         """Notifications may have been missed: look at everything that is waited for."""
-        for task_id in list(self._ends):
+        for task_id in self._waiting:
             self.announced(task_id)
 
-    def _expect(self, task_id: str) -> asyncio.Future[Task | None]:
-        future: asyncio.Future[Task | None] = asyncio.get_running_loop().create_future()
-        self._ends.setdefault(task_id, set()).add(future)
-        return future
-
-    def _forget(self, task_id: str, future: asyncio.Future[Task | None]) -> None:
-        waiting = self._ends.get(task_id, set())
-        waiting.discard(future)
+    def _forget(self, task_id: str, waiter: tuple[str, asyncio.Future[Task]]) -> None:
+        waiting = self._waiting[task_id]
+        waiting.remove(waiter)
         if not waiting:
-            self._ends.pop(task_id, None)
+            del self._waiting[task_id]
 
-    # --- one look for all that ask at the same moment
-
-    async def _look(self, queue: str, task_id: str) -> Task | None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Task | None] = loop.create_future()
-        asked = self._asked.setdefault(queue, [])
-        asked.append((task_id, future))
-        if len(asked) == 1:
-            loop.call_soon(self._ask, queue)
-        return await future
-
-    def _ask(self, queue: str) -> None:
-        asked = self._asked.pop(queue)
-        task = asyncio.create_task(self._answer(queue, asked))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answer(
-        self, queue: str, asked: list[tuple[str, asyncio.Future[Task | None]]]
-    ) -> None:
-        for piece in _pieces(asked, 1000):
-            await self._answer_piece(queue, piece)
-
-    async def _answer_piece(
-        self, queue: str, asked: list[tuple[str, asyncio.Future[Task | None]]]
-    ) -> None:
-        ids = [task_id for task_id, _ in asked]
-        waiting = [future for _, future in asked]
-        try:
-            found = await self._store.watch(queue, ids, self._incarnation)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for future, task in zip(waiting, found, strict=True):
+    def _fail(self, task_id: str, error: Exception) -> None:
+        for _, future in self._waiting.get(task_id, ()):
             if not future.done():
-                future.set_result(task)
+                future.set_exception(error)
+
+    # --- looking
+
+    def _poll_later(self) -> None:
+        if self._poll is None:
+            self._poll = asyncio.get_running_loop().call_later(POLL, self._poll_now)
+
+    def _poll_now(self) -> None:
+        self._poll = None
+        if self._waiting:
+            self.resumed()
+            self._poll_later()
+
+    def _ask(self, queue: str, task_id: str) -> None:
+        """Look in the loop's next turn: what else is asked in this one goes along."""
+        asked = self._asked.setdefault(queue, {})
+        if not asked:
+            asyncio.get_running_loop().call_soon(self._look, queue)
+        asked[task_id] = None
+
+    def _look(self, queue: str) -> None:
+        asked = self._asked.pop(queue)
+        if not self._is_closed:
+            self._looks.begin(self._look_at(queue, list(asked)))
+
+    async def _look_at(self, queue: str, task_ids: list[str]) -> None:
+        for piece in _pieces(task_ids):
+            try:
+                found = await self._store.watch(queue, piece, self._incarnation)
+            except StoreError as error:
+                logger.warning(
+                    "tasks %s%s: still waiting for their ends: %s",
+                    ", ".join(map(repr, piece[:3])),
+                    ", ..." if len(piece) > 3 else "",
+                    error,
+                )
+                asyncio.get_running_loop().call_later(AFTER_AN_ERROR, self._ask_again, piece)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
+                for task_id in piece:
+                    self._fail(task_id, error)
+            else:
+                for task_id, task in zip(piece, found, strict=True):
+                    self._seen(task_id, task)
+
+    def _ask_again(self, task_ids: list[str]) -> None:
+        for task_id in task_ids:
+            self.announced(task_id)
+
+    def _seen(self, task_id: str, task: Task | None) -> None:
+        if task is None:
+            self._fail(task_id, TaskNotFoundError(task_id))
+        elif task.is_terminal:
+            self.ended(task)
 
 
-def _existing(task: Task | None, task_id: str) -> Task:
-    if task is None:
-        raise TaskNotFoundError(task_id)
-    return task
-
-
-def _pieces(
-    asked: list[tuple[str, asyncio.Future[Task | None]]], size: int
-) -> Iterable[list[tuple[str, asyncio.Future[Task | None]]]]:
-    return (asked[start : start + size] for start in range(0, len(asked), size))
+def _pieces(task_ids: list[str]) -> Iterable[list[str]]:
+    starts = range(0, len(task_ids), ASKED_AT_ONCE)
+    return (task_ids[start : start + ASKED_AT_ONCE] for start in starts)

@@ -11,6 +11,7 @@ from kew.app.ports import Settled, TaskStore
 from kew.app.repeat import until_answered
 from kew.app.runs import Run
 from kew.domain.events import Event, Failed, Released, Succeeded
+from kew.domain.lifecycle import lost_at_most_once
 from kew.domain.requests import Settlement, SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -120,6 +121,7 @@ def _after(report: Report, outcome: SettleOutcome, now_ms: int) -> Task | None:
             counted = task.failures + (status is not TaskStatus.CANCELLED)
             return task.moved(status=status, ended_at=ended, error=error, failures=counted)
         case Released():
-            return task.moved(status=status, ended_at=ended)
+            error = lost_at_most_once(task) if status is TaskStatus.FAILED else task.error
+            return task.moved(status=status, ended_at=ended, error=error)
         case _:
             raise AssertionError(f"not an outcome: {report.settlement.event!r}")

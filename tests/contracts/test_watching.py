@@ -33,6 +33,31 @@ async def test_a_watcher_is_told_when_the_task_completes(scene: Scene):
     assert await listener.next() == TaskEnded("a")
 
 
+async def test_who_settles_is_not_told_what_it_tells(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    worker = await scene.worker("w1")
+    listeners = [await scene.listen(name) for name in ("w1", "w2")]
+    for name in ("w1", "w2"):
+        await scene.store.watch("orders", ["a", "b"], name)
+    await worker.succeed(await worker.claim_one())
+    await scene.cancel("b")
+    assert [await listeners[1].next() for _ in "ab"] == [TaskEnded("a"), TaskEnded("b")]
+    assert await listeners[0].next() == TaskEnded("b")
+
+
+async def test_a_holder_is_told_of_an_end_that_is_not_its_word(scene: Scene):
+    await scene.declare(max_deliveries=0)
+    await scene.submit("a")
+    worker = await scene.worker("w1")
+    listener = await scene.listen("w1")
+    await scene.store.watch("orders", ["a"], "w1")
+    await worker.claim_one(lease_ms=1_000)
+    await scene.advance(1_000)
+    await scene.sweep()
+    assert await listener.next() == TaskEnded("a")
+
+
 async def test_every_watcher_is_told(scene: Scene):
     await scene.declare()
     await scene.submit("a")

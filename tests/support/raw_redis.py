@@ -259,7 +259,19 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
 
 def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
     state = {key.decode(): value.decode() for key, value in raw.items()}
-    names = ["version", "paused", "ticket", "token", "high", "medium", "low", "parked", "wake_at", "line_at", "clock"]
+    names = [
+        "version",
+        "paused",
+        "ticket",
+        "token",
+        "high",
+        "medium",
+        "low",
+        "parked",
+        "wake_at",
+        "line_at",
+        "clock",
+    ]
     return {**state, **dict(zip(names, state.get("counts", "").split(), strict=bool(state)))}
 
 

@@ -135,7 +135,7 @@ class MemoryStore(TaskStore):
         epoch, outcomes, freed = known.book.state.breaker.epoch, [], 0
         for settlement in settlements:
             change, outcome = rules.settle(known.book, settlement, now)
-            self._apply(known, change, now)
+            self._apply(known, change, now, teller=holder_of(settlement.lease))
             outcomes.append(outcome)
             freed += len(change.tasks)
         grant = self._claim(known, claim, now) if claim else None
@@ -348,12 +348,14 @@ class MemoryStore(TaskStore):
     def _now(self) -> int:
         return self.namespace.instant(self._clock.now_ms())
 
-    def _apply(self, known: MemoryQueue, change: Change, now: int) -> None:
+    def _apply(self, known: MemoryQueue, change: Change, now: int, *, teller: str = "") -> None:
+        """Write a change, and tell of ends who wants to know, but not the process whose word it is."""
         known.book.apply(change, now)
         for task in change.tasks:
             if task.watchers and task.is_terminal:
                 for incarnation in task.watchers:
-                    self.namespace.hub.tell(incarnation, TaskEnded(task.id))
+                    if incarnation != teller:
+                        self.namespace.hub.tell(incarnation, TaskEnded(task.id))
 
     def _tell(self, known: MemoryQueue, work: int) -> None:
         """Wake as many idle processes as there is new work: no stampede."""

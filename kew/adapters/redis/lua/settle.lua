@@ -39,6 +39,7 @@ local function settle(t, lease, word, number, text)
     return 'stale', ''
   end
   t.settled = settled
+  teller = string.match(lease, '^[^.]+')
   if word == 'succeed' then
     count_success(tonumber(t.epoch))
     set_outcome(t, text, true)
@@ -71,6 +72,7 @@ for n = settlements_from, #ARGV, 5 do
   if word == 'done' then freed = freed + 1 end
 end
 flush()
+teller = ''
 local is_earlier = s.wake_at < wake_before
 local answer, taken, short = claim()
 if s.breaker.epoch ~= epoch then freed = setting('max_workers') end

@@ -12,17 +12,20 @@ local function is_watched(t)
   return string.find(';' .. t.watchers .. ';', ';' .. incarnation .. ';', 1, true)
 end
 
-local reply = {now}
-for _, t in ipairs(fetch(ids)) do
+local reply, watched = {now}, {}
+for n, raw in ipairs(fetch_raw(ids)) do
+  local t = raw and parse(ids[n], raw)
   if not t or is_absent(t) or t.queue ~= queue then
-    reply[#reply + 1], reply[#reply + 2] = 0, false
+    reply[2 * n], reply[2 * n + 1] = 0, false
   else
     if incarnation ~= '' and not has_ended(t) and not is_watched(t) then
       t.watchers = t.watchers == '-' and incarnation or t.watchers .. ';' .. incarnation
-      redis.call('HSET', TASKS, t.id, packed(t))
+      raw = packed(t)
+      watched[#watched + 1], watched[#watched + 2] = t.id, raw
     end
     local held = t.status == 'p' and redis.call('ZSCORE', LEASES, member_of(t))
-    reply[#reply + 1], reply[#reply + 2] = held or 0, packed(t)
+    reply[2 * n], reply[2 * n + 1] = held or 0, raw
   end
 end
+send('HSET', TASKS, watched)
 return reply

@@ -129,6 +129,8 @@ local function after(name)
   return instants[name]
 end
 
+local teller = '' -- the process whose word this is: it needs not be told
+
 local function finish(t, status)
   if t.lease ~= '-' then give_up_lease(t) end
   t.status, t.ended_at = status, NOW
@@ -136,7 +138,9 @@ local function finish(t, status)
   index(ENDED, t.expires_at, t.id)
   put(t)
   if t.watchers ~= '-' then
-    for process in string.gmatch(t.watchers, '[^;]+') do tell(process, 'e ' .. t.id) end
+    for process in string.gmatch(t.watchers, '[^;]+') do
+      if process ~= teller then tell(process, 'e ' .. t.id) end
+    end
   end
 end
 

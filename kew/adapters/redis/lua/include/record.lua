@@ -91,16 +91,21 @@ local function id_of(member)
   return string.sub(member, 13)
 end
 
--- The records of `ids`, parsed, in order; false for one that there is not.
-local function fetch(ids)
-  local tasks = {}
+-- The records of `ids`, as they are stored, in order; false for one that there is not.
+local function fetch_raw(ids)
+  if #ids <= PIECE then return #ids == 0 and {} or redis.call('HMGET', TASKS, unpack(ids)) end
+  local raws = {}
   for first = 1, #ids, PIECE do
-    local last = math.min(first + PIECE - 1, #ids)
-    local raws = redis.call('HMGET', TASKS, unpack(ids, first, last))
-    for n = first, last do
-      local raw = raws[n - first + 1]
-      tasks[n] = raw and parse(ids[n], raw)
+    for _, raw in ipairs(redis.call('HMGET', TASKS, unpack(ids, first, math.min(first + PIECE - 1, #ids)))) do
+      raws[#raws + 1] = raw
     end
   end
+  return raws
+end
+
+-- The same, parsed.
+local function fetch(ids)
+  local tasks = {}
+  for n, raw in ipairs(fetch_raw(ids)) do tasks[n] = raw and parse(ids[n], raw) end
   return tasks
 end
