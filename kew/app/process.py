@@ -65,7 +65,7 @@ class Process:
         self.caller = Caller(self.registry, parts.codec, self.incarnation)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
         self.results = Results(parts.store, self.incarnation)
-        self.reporter = Reporter(hooks, parts.codec, self.results.ended)
+        self.reporter = Reporter(hooks, parts.codec, self.results)
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}

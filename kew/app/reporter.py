@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from kew.app.hooks import Hooks
 from kew.app.info import info_of
 from kew.app.ports import Codec
+from kew.app.results import Results
 from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
@@ -19,10 +19,10 @@ logger = logging.getLogger("kew")
 class Reporter:
     """Calls hooks after the store accepted an outcome, in tasks of its own: a slow hook delays no settle."""
 
-    def __init__(self, hooks: Hooks, codec: Codec, ended: Callable[[Task], None]) -> None:
+    def __init__(self, hooks: Hooks, codec: Codec, results: Results) -> None:
         self._hooks = hooks
         self._codec = codec
-        self._ended = ended
+        self._results = results
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: dict[str, int] = {}  # attempts in a row, by queue, of this process alone
         self.tells_starts = hooks.on_task_start is not None
@@ -31,6 +31,14 @@ class Reporter:
     async def started(self, task: Task) -> None:
         """An attempt is about to begin."""
         await self._hooks.started(info_of(task, self._codec))
+
+    def noted(self, task: Task, status: TaskStatus) -> bool:
+        """The outcome was a success that nobody here wants to hear of; False: call `settled`, which tells more."""
+        is_heard = self._tells_ends or self._results.is_waited_for(task.call.id)
+        if status is not TaskStatus.COMPLETED or is_heard:
+            return False
+        self._failures[task.queue] = 0
+        return True
 
     def settled(self, after: Task, error: BaseException | None, *, breaker_limit: int) -> None:
         """An attempt's outcome was accepted; `after` is the record now."""
@@ -45,7 +53,7 @@ class Reporter:
                 exc_info=error,
             )
         if after.is_terminal:
-            self._ended(after)
+            self._results.ended(after)
         if self._tells_ends:
             self._own(after, error)
 

@@ -59,6 +59,10 @@ class Results:
         finally:
             self._forget(task_id, waiter)
 
+    def is_waited_for(self, task_id: str) -> bool:
+        """Somebody here waits for its end."""
+        return task_id in self._waiting
+
     def ended(self, task: Task) -> None:
         """A task that this process ran has ended: the record is at hand."""
         for _, future in self._waiting.get(task.id, ()):

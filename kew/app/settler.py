@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from kew.app.lanes import Claim
 from kew.app.ports import Settled, TaskStore
 from kew.app.repeat import until_answered
+from kew.app.reporter import Reporter
 from kew.app.runs import Run
 from kew.domain.events import Event, Failed, Released, Succeeded
 from kew.domain.lifecycle import lost_at_most_once
-from kew.domain.requests import Settlement, SettleOutcome, Word
+from kew.domain.requests import Settlement, Word
 from kew.domain.task import Task, TaskStatus
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ class Report:
 class Settler:
     """The outbox of one worker."""
 
-    def __init__(self, worker: Worker, store: TaskStore) -> None:
+    def __init__(self, worker: Worker, store: TaskStore, reporter: Reporter) -> None:
         self._worker = worker
         self._store = store
+        self._reporter = reporter
         self._outbox: list[Report] = []
         self._in_flight = 0
         self._is_scheduled = False
@@ -102,15 +104,18 @@ class Settler:
 
     def _acknowledged(self, batch: list[Report], settled: Settled) -> None:
         for report, outcome in zip(batch, settled.outcomes, strict=True):
-            after = _after(report, outcome, settled.now_ms)
-            self._worker.settled(report.run, after, report.error)
+            status = None if outcome.word is Word.STALE else outcome.status
+            self._worker.settled(report.run, status)
+            if status is not None and not self._reporter.noted(report.run.task, status):
+                self._report(report, _after(report, status, settled.now_ms))
+
+    def _report(self, report: Report, after: Task) -> None:
+        self._reporter.settled(after, report.error, breaker_limit=self._worker.breaker_limit)
 
 
-def _after(report: Report, outcome: SettleOutcome, now_ms: int) -> Task | None:
-    """The record as the store has it now, as far as this process can tell; None: the outcome was stale."""
-    if outcome.word is Word.STALE or outcome.status is None:
-        return None
-    task, status = report.run.task, outcome.status
+def _after(report: Report, status: TaskStatus, now_ms: int) -> Task:
+    """The record as the store has it now, as far as this process can tell."""
+    task = report.run.task
     ended = (
         now_ms if status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED) else 0
     )

@@ -29,7 +29,7 @@ from kew.app.spawning import Owned, spawn
 from kew.domain.config import QueueConfig, Settings, to_ms
 from kew.domain.events import Event, Released
 from kew.domain.requests import Grant, Word
-from kew.domain.task import Task
+from kew.domain.task import TaskStatus
 
 logger = logging.getLogger("kew")
 AFTER_UNREADABLE = 1.0  # seconds until it claims again, so that a reply that stays so costs little
@@ -75,7 +75,7 @@ class Worker:
         self._is_closing = False
         self._is_over = False
         self.background = Owned(f"queue {config.name}", self._changed.set)
-        self._settler = Settler(self, store)
+        self._settler = Settler(self, store, reporter)
         self._keeper = Keeper(self._runs, store, config)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -353,19 +353,20 @@ class Worker:
             return self._executor.event_of(run, Raised(TimeoutError()))
         return None if run.stop is Stop.LOST else Released(started=run.started)
 
-    def settled(self, run: Run, after: Task | None, error: BaseException | None) -> None:
-        """The store acknowledged the run's outcome; `after` is None where it was stale."""
+    def settled(self, run: Run, status: TaskStatus | None) -> None:
+        """The store acknowledged the run's outcome; `status` is None where it was stale."""
         self.leave(run)
-        if after is None:
+        if status is None:
             logger.warning(
                 "task %s: attempt %s was settled too late and counts for nothing",
                 run.task.id,
                 run.task.attempt,
             )
-        else:
-            self._reporter.settled(
-                after, error, breaker_limit=self._executor.settings.breaker_failures
-            )
+
+    @property
+    def breaker_limit(self) -> int:
+        """The queue's failures in a row that open its breaker."""
+        return self._executor.settings.breaker_failures
 
     def leave(self, run: Run) -> None:
         """The run's slot is free."""

@@ -141,8 +141,7 @@ class Task:
         `Any`: the fields have many types, and only the lifecycle calls this.
         """
         copy = object.__new__(Task)
-        copy.__dict__.update(self.__dict__)
-        copy.__dict__.update(changes)
+        object.__setattr__(copy, "__dict__", self.__dict__ | changes)
         return copy
 
     @staticmethod

@@ -165,7 +165,7 @@ class Book(View):
         for task in change.tasks:
             old = self._records.get(task.id)
             self._records[task.id] = task
-            if old is not None and _place(old) == _place(task):
+            if old is not None and old.status is task.status and _place(old) == _place(task):
                 self._stay(task)
             else:
                 self._unindex(old)
