@@ -15,6 +15,7 @@ from kew.app.runs import Run
 
 BEAT = 0.01  # seconds between two looks at the loop while tasks run
 LARGEST_SLICE = 64
+TURNS = 2  # of the loop in which a host's request is read and answered: together they may take as long as the bound
 DECAY = 0.9  # of the exported maximum, per beat
 
 
@@ -103,9 +104,10 @@ class Admission:
 
     def _adapt(self, turn: float, max_lag: float) -> None:
         """`turn`: how long the loop's last turn took, seconds."""
-        if max(turn, self.lag.last) > max_lag:
+        budget = max_lag / TURNS
+        if turn > budget or self.lag.last > max_lag:
             self._slice = max(1, self._slice // 2)
-        elif turn < max_lag / 2:
+        elif turn < budget / 2:
             self._slice = min(LARGEST_SLICE, self._slice + 1)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from kew.adapters.redis.connection import Address, Lines, ScriptMissing, packed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_grant, read_status, read_tasks, statuses, word
-from kew.adapters.redis.scripts import Argument, Scripts
+from kew.adapters.redis.scripts import Argument, Scripts, genuine_scripts
 from kew.app.ports import Command, Declared, QueueStatus, Settled, Submitted, Swept, TaskStore
 from kew.compat import override
 from kew.domain.config import Settings
@@ -58,7 +58,7 @@ class RedisStore(TaskStore):
     ) -> None:
         self._address = address
         self._keys = Keys(namespace)
-        self._scripts = scripts or Scripts()
+        self._scripts = scripts or genuine_scripts()
         self._checks = checks
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
