@@ -93,14 +93,17 @@ class Outbox:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         size = sum([len(call.payload) + len(call.id) for call in group.submissions])
         self._pending.append((group, size, future))
-        self._schedule()
+        if len(self._pending) >= MOST_TASKS and self._in_flight < IN_FLIGHT:
+            self._flush()  # it is full: the store can work on it while others are still being submitted
+        else:
+            self._schedule()
         return future
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
         if self._pending and not self._is_scheduled and self._in_flight < IN_FLIGHT:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush_scheduled)
 
     async def drain(self) -> None:
         """Wait until nothing is on its way, nor about to be."""
@@ -117,8 +120,11 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _flush(self) -> None:
+    def _flush_scheduled(self) -> None:
         self._is_scheduled = False
+        self._flush()
+
+    def _flush(self) -> None:
         while self._pending and self._in_flight < IN_FLIGHT:
             piece = self._next_piece()
             self._in_flight += 1
