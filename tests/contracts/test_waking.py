@@ -120,6 +120,17 @@ async def test_a_task_handed_back_wakes_an_idle_process(scene: Scene):
     assert await processes.woken() == 1
 
 
+async def test_a_task_that_the_longest_idle_process_cannot_run_is_told_to_another(scene: Scene):
+    await scene.declare()
+    first, second = await scene.worker("w1", "another function"), await scene.worker("w2", "f")
+    told = await scene.listen("w2")
+    await scene.listen("w1")
+    assert await first.claim() == await second.claim() == []
+    await scene.submit("a")
+    assert await first.claim() == []  # where it was told instead, it hands the word on
+    assert await told.next() == WOKEN
+
+
 async def test_a_recovered_task_wakes_an_idle_process(scene: Scene):
     await scene.declare()
     await scene.submit("a")

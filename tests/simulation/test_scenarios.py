@@ -180,6 +180,33 @@ def test_a_wake_that_meets_a_claim_on_its_way_is_not_forgotten():
     play(scene)
 
 
+def test_a_wake_up_reaches_a_process_that_can_run_the_task():
+    async def scene(stage: Stage) -> None:
+        other, _ = await stage.manager(1)
+        able, _ = await stage.manager(2)
+        submitter, _ = await stage.manager(3)
+
+        async def note() -> None:
+            ran.append(stage.loop.time())
+
+        ran: list[float] = []
+        other.register(wait_long, name="wait")
+        await other.create_queue(QueueConfig("q"))
+        await asyncio.sleep(1)  # so it is the one that has been idle longest
+        able.register(note, name="note")
+        await able.create_queue(QueueConfig("q"))
+        submitter.register(note, name="note")
+        await submitter.create_queue(QueueConfig("q"), work=False)
+        await asyncio.sleep(1)
+        asked_at = stage.loop.time()
+        await submitter.submit_task("t", "q", "t", note)
+        await asyncio.sleep(5)
+        assert ran
+        assert ran[0] - asked_at < 1
+
+    play(scene)
+
+
 def test_an_event_loop_that_goes_away_under_a_submit_leaves_it_in_silence():
     async def hang(_execute: Callable[[], Awaitable[Any]]) -> None:
         await asyncio.sleep(NEVER)

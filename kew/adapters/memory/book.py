@@ -103,6 +103,10 @@ class Book(View):
         known = (line.next_later(now) for line in lines)
         return min((instant for instant in known if instant is not None), default=None)
 
+    def awaits(self, incarnation: str, now: int) -> bool:
+        """A task waits, due or not, that this incarnation can run."""
+        return bool(self.ready(incarnation, now, 1)) or self.next_due(incarnation, now) is not None
+
     @override
     def next_lease_end(self) -> int | None:
         ends = self._lease_ends

@@ -358,13 +358,15 @@ class MemoryStore(TaskStore):
                         self.namespace.hub.tell(incarnation, TaskEnded(task.id))
 
     def _tell(self, known: MemoryQueue, work: int) -> None:
-        """Wake as many idle processes as there is new work: no stampede."""
-        if known.book.state.paused or not known.book.waiting():
+        """Wake as many idle processes as there is new work, of those that can run any of it: no stampede."""
+        if work <= 0 or known.book.state.paused or not known.book.waiting():
             return
-        while work > 0 and known.idle:
-            incarnation = next(iter(known.idle))
+        now = self.namespace.last_ms
+        for incarnation in [who for who in known.idle if known.book.awaits(who, now)]:
             del known.idle[incarnation]
             work -= self.namespace.hub.tell(incarnation, Woken(known.book.name))
+            if work <= 0:
+                return
 
 
 def judged(state: QueueState, now: int) -> QueueState:

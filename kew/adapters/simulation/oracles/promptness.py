@@ -1,7 +1,4 @@
-"""Where nothing goes wrong and nothing else runs, a due task doesn't wait for a poll: somebody was told.
-
-Judged for functions that every process can run: the one that is told may be one that can't.
-"""
+"""Where nothing goes wrong and nothing else runs, a due task doesn't wait for a poll: who can run it was told."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ class Promptness(Oracle):
         breaker = judged(state.breaker, state.settings, now)
         if state.paused or breaker.state is BreakerState.OPEN or not queue.present(now):
             return []
-        known = set.intersection(*(queue.book.functions[who] for who in queue.present(now)))
+        known = set().union(*(queue.book.functions[who] for who in queue.present(now)))
         return [
             task.id
             for task in waiting.values()
