@@ -77,7 +77,7 @@ async def test_another_idle_process_is_told_where_the_hungry_one_has_gone(scene:
     mine = await first.claim(10)
     await gone.claim(10)
     told = await scene.listen("idle")
-    idle = await scene.worker("idle", "another function")
+    idle = await scene.worker("idle")
     await idle.claim(1)
     await settle_and_claim(first, mine)
     assert await told.next() == TOLD
