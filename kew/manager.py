@@ -28,6 +28,7 @@ from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQue
 from kew.domain.task import QueuePriority, Task
 from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, plain
 from kew.queues import CircuitBreaker, Queue
+from kew.shutdown import shut_down
 
 logger = logging.getLogger("kew")
 DEFAULT_URL = "redis://localhost:6379"
@@ -122,7 +123,8 @@ class TaskQueueManager:
     async def shutdown(self, wait: bool = True, timeout: float = 5.0) -> None:
         """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
 
-        Handed-back tasks wait for another process, or for this one's next start. A second call does nothing.
+        Handed-back tasks wait for another process, or for this one's next start. Cancelled on its way, it lets go of
+        everything at once: what still ran comes back when its lease has ended. A second call does nothing.
         """
         process, self._process = self._process, None
         if process is None:
@@ -131,27 +133,7 @@ class TaskQueueManager:
         outboxes = self._submissions.outboxes()
         served, self._served = list(self._served.values()), {}
         self.queues = {}
-        try:
-            async with asyncio.timeout(timeout):
-                await asyncio.gather(*(outbox.drain() for outbox in outboxes))
-        except TimeoutError:
-            logger.warning("submits were still unanswered after %g s", timeout)
-        await asyncio.gather(*(outbox.close() for outbox in outboxes))
-        await asyncio.gather(*(self._stop(each, wait, timeout) for each in served))
-        process.admission.close()
-        if self._config.max_loop_lag is not None:
-            self._parts.watchdog.close()
-        process.results.close()
-        await process.reporter.drain(timeout)
-        await self._parts.wakeup.close()
-        await self._parts.store.close()
-
-    async def _stop(self, served: Served, wait: bool, timeout: float) -> None:
-        if served.worker is not None:
-            served.worker.close()
-        await served.maintainer.stop()  # first: nobody is to count on this process any more
-        if served.worker is not None:
-            await served.worker.stop(wait=wait, timeout=timeout)
+        await shut_down(process, self._parts, served, outboxes, wait=wait, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         await self.initialize()

@@ -116,14 +116,18 @@ class Maintainer:
 
     async def stop(self) -> None:
         """End them, and this process's presence."""
-        tasks = [task for task in (self._task, self._refreshing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self.close(), return_exceptions=True)
         try:
             await self._store.depart(self._queue, self._incarnation)
         except StoreError as error:
             logger.warning("queue %s: presence left to lapse: %s", self._queue, error)
+
+    def close(self) -> list[asyncio.Task[None]]:
+        """End the duties alone, at once: these tasks are about to end."""
+        tasks = [task for task in (self._task, self._refreshing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     async def _run(self, worker: Worker) -> None:
         count = 0

@@ -105,10 +105,13 @@ class Worker:
         """
         self.close()
         await self._until_quiet(timeout if wait else 0.0)
+        self._ask_all_to_stop()
+        await self._until_quiet(CANCEL_GRACE, threads=False)
+        await self.end()
+
+    def _ask_all_to_stop(self) -> None:
         for run in list(self._runs.values()):
             run.ask_to_stop(Stop.SHUTDOWN)
-        await self._until_quiet(CANCEL_GRACE, threads=False)
-        await self._end()
 
     async def _until_quiet(self, timeout: float, *, threads: bool = True) -> None:
         """Until nothing runs and nothing is on its way, at most `timeout` seconds."""
@@ -132,8 +135,11 @@ class Worker:
         ]
         return not runs and self._lanes.are_all_free and not self.background
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Have nothing to do with the store any more, at once; what still runs is told to stop."""
+        self.close()
         self._is_over = True
+        self._ask_all_to_stop()
         self._capacity.leave(self)
         self.alarm.cancel()
         self._keeper.close()

@@ -19,9 +19,12 @@ from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.app.ports import Refused, Submitted
+from kew.app.worker import CANCEL_GRACE
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Group
+from kew.shutdown import GRACE
+from kew.testing import SimulatedManager, run
 from tests.support import jobs
 
 
@@ -97,6 +100,68 @@ async def test_a_submit_without_an_answer_is_given_up_at_shutdown_and_its_caller
         with pytest.raises(SubmitUncertainError):
             await asyncio.wait_for(submitting, 1)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["answering store", "silent store"])
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.1])
+async def test_a_shutdown_that_is_cancelled_on_its_way_lets_go_of_everything(
+    seconds: float, answers: bool
+):
+    """At first it waits for submits, then for the task that runs."""
+    store, began = Moody(), asyncio.Event()
+
+    async def never_end() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    manager = over(store)
+    await manager.initialize()
+    await manager.create_queue(QueueConfig("q"))
+    await manager.submit_task("t", "q", "test", never_end)
+    await began.wait()
+    handle = manager.handle(await manager.get_task_status("t"))
+    waiting = asyncio.create_task(handle.result())
+    store.answers, store.delay = answers, 0.05
+    submitting = asyncio.create_task(manager.submit_task("u", "q", "test", never_end))
+    await asyncio.sleep(0.01)
+    ending = asyncio.create_task(manager.shutdown(timeout=60))
+    await asyncio.sleep(seconds)
+    ending.cancel()
+    await asyncio.wait([ending], timeout=2)
+    assert ending.cancelled()
+    assert store.opened == store.closed == 1
+    with pytest.raises(TaskQueueError):
+        await waiting
+    await asyncio.gather(submitting, return_exceptions=True)
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    await manager.shutdown()  # there is nothing more to do
+
+
+def test_shutdown_takes_no_longer_in_all_than_it_was_given():
+    """On simulated time: a submit without an answer, a run and a hook without an end share one timeout."""
+
+    async def story(_: SimulatedManager) -> None:
+        store, loop = Moody(), asyncio.get_running_loop()
+
+        async def never_end(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        manager = over(store, on_task_complete=never_end)
+        await manager.initialize()
+        await manager.create_queue(QueueConfig("q"))
+        for task_id, function in (("done", jobs.echo), ("running", never_end)):
+            await manager.submit_task(task_id, "q", "test", function)
+        await asyncio.sleep(1)
+        store.answers = False
+        submitting = asyncio.create_task(manager.submit_task("u", "q", "test", jobs.echo))
+        await asyncio.sleep(1)
+        asked_at = loop.time()
+        await manager.shutdown(timeout=10)
+        assert 10 <= loop.time() - asked_at <= 10 + CANCEL_GRACE + 2 * GRACE
+        with pytest.raises(SubmitUncertainError):
+            await submitting
+
+    run(story)
 
 
 async def test_shutdown_waits_for_submits_to_queues_that_others_declared():

@@ -652,7 +652,7 @@ async def crash(manager: TaskQueueManager) -> None:
     for served in manager._served.values():
         assert served.worker is not None
         runs = list(served.worker._runs.values())
-        await served.worker._end()
+        await served.worker.end()
         for run in runs:
             if run.handle is not None:
                 run.handle.cancel()
