@@ -209,7 +209,7 @@ def _part(view: View, state: QueueState, request: ClaimRequest) -> tuple[int, st
     """How many leases the claim may take, and the rival to whom it leaves others that it could have taken."""
     free = free_leases(state, view.held())
     room = min(request.want, free)
-    rivals = rivals_of(view.hungry, request.incarnation) if room and view.hungry else ()
+    rivals = rivals_of(view.hungry, request.incarnation)
     if not rivals:
         return room, None
     others = [view.hungry[who].holds for who in rivals]

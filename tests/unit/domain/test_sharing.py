@@ -97,7 +97,13 @@ def test_nothing_is_held_back_where_there_is_room_for_both() -> None:
 
 def test_a_process_that_holds_nothing_always_gets_something() -> None:
     for theirs in range(4):
-        assert claimed(busy(1, b=theirs), request("a", want=3))[0] == 1
+        count, change, _ = claimed(busy(1, b=theirs), request("a", want=3))
+        assert (count, change.told) == (1, None)
+
+
+def test_who_finds_less_than_its_part_tells_nobody() -> None:
+    count, change, _ = claimed(busy(10, waiting=2, b=0), request("a", want=10))
+    assert (count, change.told) == (2, None)
 
 
 def test_a_rival_that_never_comes_is_soon_left_nothing() -> None:
