@@ -7,6 +7,7 @@ in a hash and does nothing else.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis.asyncio
@@ -15,11 +16,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 SCRIPT = (
-    "redis.call('HSET', KEYS[1], ARGV[12], ARGV[14]) return {1795352889156, {'done', ''}, false}"
+    "redis.call('HSET', KEYS[1], ARGV[#ARGV - 2], ARGV[#ARGV]) "
+    "return {1795352889156, {'done', ''}, false}"
 )
 PARTS = [
-    "tasks",
-    "state",
     "line1",
     "line2",
     "line3",
@@ -27,15 +27,18 @@ PARTS = [
     "waiting2",
     "waiting3",
     "leases",
-    "ended",
     "parked",
     "idle",
-    "workers",
-    "functions",
-    "lanes",
+    "state",
 ]
-KEYS = ["kew:tasks", *(f"kew:{{bench}}:{part}" for part in PARTS[1:])]
-CLAIM = ["kew:to:", "bench", "", "", "0", "0", "0", "100", "100", "1", "1"]
+ALONE = ["kew:tasks", *(f"kew:{{bench}}:{part}" for part in PARTS)]
+# and with a claim, for which a worker's submit has more to name
+WITH_CLAIM = [
+    *ALONE,
+    *(f"kew:{{bench}}:{part}" for part in ["ended", "hungry", "workers", "functions", "lanes"]),
+]
+ARGUMENTS = ["kew:to:", "bench", ""]
+CLAIM = ["12", "345", "50", "10000", "1", "0", "100", "100"]
 
 
 class Bare(Peer):
@@ -55,13 +58,17 @@ class Bare(Peer):
             await self.submit(n)
 
     async def submit(self, n: object) -> Any:
+        return await self.call(ALONE, ARGUMENTS, n)
+
+    async def call(self, keys: Sequence[str], arguments: Sequence[str], n: object) -> Any:
+        """The script, of that size."""
         record = b"2 7e40672ab96343f22 tasks:echo 6 24\n\x91\xa4echo\x92\x91%d\x80"
-        arguments = [*CLAIM, f"task-{n}", "+0", record]
-        return await self.client.evalsha(self.sha, len(KEYS), *KEYS, *arguments)
+        rest = ["1", f"task-{n}", "+0", record]
+        return await self.client.evalsha(self.sha, len(keys), *keys, *arguments, *rest)
 
     async def pick_up_one(self, n: int) -> float:
         called = time.perf_counter()
-        await self.submit(n)
+        await self.call(WITH_CLAIM, [*ARGUMENTS, *CLAIM], n)
         return time.perf_counter() - called
 
 
