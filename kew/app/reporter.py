@@ -10,6 +10,7 @@ from kew.app.hooks import Hooks
 from kew.app.info import info_of
 from kew.app.ports import Codec
 from kew.app.results import Results
+from kew.app.spawning import spawn
 from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
@@ -74,7 +75,7 @@ class Reporter:
     def _own(self, after: Task, error: BaseException | None) -> None:
         if after.status not in (TaskStatus.COMPLETED, TaskStatus.RETRY, TaskStatus.FAILED):
             return
-        task = asyncio.create_task(self._tell(after, error))
+        task = spawn(self._tell(after, error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

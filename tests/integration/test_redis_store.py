@@ -185,7 +185,7 @@ async def use_everything(store: RedisStore, url: str) -> None:
     from kew.app.ports import Command
 
     wakeup, told = RedisWakeup(address(url)), asyncio.Event()
-    await wakeup.listen("w1", lambda notice: told.set())
+    await wakeup.listen("w9", lambda notice: told.set())
     strange = call("strange")
     strange = Submission(
         **{
@@ -197,7 +197,7 @@ async def use_everything(store: RedisStore, url: str) -> None:
     await store.submit(Q, group(call("a"), call("b", delay_ms=60_000), strange, call("c")))
     grant = await store.claim(Q, request(1, want=2))
     assert [task.id for task in grant.tasks] == ["a", "c"]
-    assert await store.watch(Q, ["a"], "w1")
+    assert await store.watch(Q, ["a"], "w9")
     assert len(await store.running(Q)) == 2
     await store.settle(Q, succeeded(grant), request(2))
     async with asyncio.timeout(5):

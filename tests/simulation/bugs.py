@@ -18,6 +18,7 @@ import attrs
 
 from kew.adapters.memory.book import Book
 from kew.adapters.memory.store import MemoryStore
+from kew.adapters.simulation.oracles import oracle_classes
 from kew.adapters.simulation.plan import draw_plan
 from kew.adapters.simulation.processes import current_process
 from kew.adapters.simulation.simulation import Outcome, simulate
@@ -38,6 +39,7 @@ from kew.domain.task import Task, TaskStatus
 
 Wrap = Callable[[Any], Any]
 SEEDS = 200
+oracle_classes()  # now, not at the first run: a judge must not take a planted bug's function for the genuine one
 
 
 @dataclasses.dataclass(frozen=True)

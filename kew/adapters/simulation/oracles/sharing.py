@@ -30,7 +30,7 @@ class Sharing(Oracle):
         assert step.book is not None
         who = step.request.incarnation
         is_short = len(step.grant.tasks) < step.request.want
-        is_full = not free_leases(step.after, len(step.leased))
+        is_full = len(step.leased) >= step.after.settings.max_workers
         if is_short and is_full and step.waiting and who not in step.book.hungry:
             yield f"{who} met the limit with {len(step.waiting)} waiting, and nobody remembers it"
 
