@@ -27,7 +27,7 @@ from kew.domain.requests import (
     SettleOutcome,
     Word,
 )
-from kew.domain.sharing import Hungry, part_of, rivals_of, told_again
+from kew.domain.sharing import COME_MS, Hungry, part_of, told_again, waiting_since
 from kew.domain.task import Submission, Task, TaskStatus, is_absent
 
 RECOVER_AT_ONCE = 100  # ended leases that one claim takes back before it grants
@@ -178,7 +178,7 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     state = attrs.evolve(
         view.state, breaker=breakers.judged(view.state.breaker, view.state.settings, now)
     )
-    part, rival = _part(view, state, request)
+    part, rival = _part(view, state, request, now)
     found = view.ready(request.incarnation, now, part) if part else ()
     epoch, token = state.breaker.epoch, state.token
     tasks = [
@@ -189,32 +189,42 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
         state, token=token + len(tasks), breaker=breakers.granted(state.breaker, len(tasks))
     )
     short = len(tasks) < request.want
-    wait = _wait_ms(view, state, request, len(tasks), now) if short else 0
     is_hungry = short and len(tasks) == part and view.waiting() > part
-    now_hungry = Hungry(request.holds + part) if is_hungry else None
-    hungry = [(request.incarnation, now_hungry)]
-    if is_hungry and rival:
-        hungry.append((rival, told_again(view.hungry[rival])))
+    rival = rival if is_hungry else None
+    wait = _wait_ms(view, state, request, len(tasks), now) if short else 0
+    if rival:
+        wait = COME_MS if wait is None else min(wait, COME_MS)
     change = Change(
         tasks,
         state,
         (request.lane_key, request.sequence),
-        hungry,
-        told=rival if is_hungry else None,
+        _hungry_after(view, request, part, rival, now, is_hungry=is_hungry),
+        told=rival,
     )
     return change, Grant(word=Word.DONE, tasks=tuple(tasks), wait_ms=wait, version=version)
 
 
-def _part(view: View, state: QueueState, request: ClaimRequest) -> tuple[int, str | None]:
+def _part(view: View, state: QueueState, request: ClaimRequest, now: int) -> tuple[int, str | None]:
     """How many leases the claim may take, and the rival to whom it leaves others that it could have taken."""
     free = free_leases(state, view.held())
     room = min(request.want, free)
-    rivals = rivals_of(view.hungry, request.incarnation)
-    if not rivals:
+    if not room or not view.hungry:
         return room, None
-    others = [view.hungry[who].holds for who in rivals]
-    part = part_of(free, holds=request.holds, others=others)
-    return (part, rivals[0]) if part < room else (room, None)
+    part, rival = part_of(free, view.hungry, request.incarnation, request.holds, now)
+    return (part, rival) if part < room else (room, None)
+
+
+def _hungry_after(
+    view: View, request: ClaimRequest, part: int, rival: str | None, now: int, *, is_hungry: bool
+) -> list[tuple[str, Hungry | None]]:
+    """Who is hungry from now on: the claimer, since it last held other leases than now, or not; and the rival."""
+    if not is_hungry:
+        return [(request.incarnation, None)]
+    before, holds = view.hungry.get(request.incarnation), request.holds + part
+    after = [
+        (request.incarnation, Hungry(holds, waiting_since(before, holds, now) if not part else now))
+    ]
+    return [*after, (rival, told_again(view.hungry[rival]))] if rival else [*after]
 
 
 def _lease(request: ClaimRequest, index: int, token: int, epoch: int) -> Claimed:

@@ -5,7 +5,7 @@ import attrs
 from kew.app.ports import Woken
 from kew.domain.requests import Word
 from kew.domain.task import Task
-from tests.support.scene import QUEUE, Scene, Worker, success
+from tests.support.scene import QUEUE, Scene, Worker, call, group, success
 
 TOLD = Woken(QUEUE)
 
@@ -45,6 +45,43 @@ async def test_what_a_process_goes_on_with_counts_as_its_part(scene: Scene):
     assert await settle_and_claim(first, mine[:1], holds=3) == []
     assert await settle_and_claim(first, mine[1:2], holds=2) == []
     assert len(await second.claim(10)) == 2
+
+
+async def test_one_place_goes_by_turns(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit(*(f"t{n:02}" for n in range(20)))
+    first, second, third = [await scene.worker(name) for name in ("w1", "w2", "w3")]
+    for name in ("w1", "w2", "w3"):
+        await scene.listen(name)
+    tasks = await first.claim(10)
+    assert await second.claim(10) == await third.claim(10) == []
+    tasks = await settle_and_claim(first, tasks)
+    assert len(tasks) == 1  # the others have not waited for long
+    await scene.advance(1_000)
+    assert await settle_and_claim(first, tasks) == []
+    tasks = await second.claim(10)
+    assert len(tasks) == 1
+    await scene.advance(1_000)
+    assert await settle_and_claim(second, tasks) == []
+    assert await first.claim(10) == []  # it is the third's turn
+    tasks = await third.claim(10)
+    assert len(tasks) == 1
+    await scene.advance(1_000)
+    assert await settle_and_claim(third, tasks) == []
+    assert len(await first.claim(10)) == 1
+
+
+async def test_who_takes_the_last_places_tells_an_idle_process_that_there_is_more(scene: Scene):
+    await scene.declare(max_workers=2)
+    idle, busy = await scene.worker("idle"), await scene.worker("busy")
+    told = await scene.listen("idle")
+    assert await idle.claim(5) == []
+    groups = [group(call(f"t{n}")) for n in range(4)]
+    await scene.submit_and_claim(groups, busy.request(2))
+    assert await told.next() == TOLD
+    assert await idle.claim(5) == []
+    assert await busy.claim(5, lane=1) == []
+    assert told.so_far() == []  # it has met the limit: its turn comes with a place
 
 
 async def test_nothing_is_left_to_a_process_that_departed(scene: Scene):

@@ -136,17 +136,21 @@ def no_limit_over_all_processes(original: Any) -> Any:
 
 @bug(rules, "part_of", "sharing")
 def whoever_settles_keeps_the_limit(original: Any) -> Any:
-    return lambda free, **_: free
+    return lambda free, *_: (free, None)
 
 
 @bug(rules, "part_of", "order")
 def more_than_a_part_is_left(original: Any) -> Any:
-    return lambda free, **said: original(free, **said) // 2
+    def part_of(free, hungry, incarnation, holds, now):
+        part, rival = original(free, hungry, incarnation, holds, now)
+        return part // 2, rival or next((who for who in hungry if who != incarnation), None)
+
+    return part_of
 
 
 @bug(rules, "Hungry", "sharing")
 def the_hungry_are_forgotten(original: Any) -> Any:
-    return lambda holds: None
+    return lambda *_: None
 
 
 @bug(Book, "held", "soundness", "indexes")

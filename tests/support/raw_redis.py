@@ -44,7 +44,7 @@ TYPES = {
     "parked": "set",
     "shelf": "zset",
     "idle": "zset",
-    "hungry": "zset",
+    "hungry": "hash",
     "workers": "zset",
     "functions": "set",
     "lanes": "hash",
@@ -247,7 +247,8 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
             for who, functions in parts.each("functions")
         },
         hungry={
-            who.decode(): Hungry(*divmod(int(score), 4)) for who, score in parts.of("hungry", [])
+            who.decode(): Hungry(*map(int, text.split()))
+            for who, text in parts.of("hungry", {}).items()
         },
     )
     return RawQueue(

@@ -168,6 +168,8 @@ class MemoryStore(TaskStore):
         self._apply(known, change, now)
         if change.told and not self.namespace.hub.tell(change.told, Woken(book.name)):
             book.forget_hungry(change.told)
+        if not rules.free_leases(book.state, book.held()):
+            self._invite(known, request.incarnation, now)
         if len(grant.tasks) < request.want:
             known.idle[request.incarnation] = None
             return grant
@@ -176,6 +178,15 @@ class MemoryStore(TaskStore):
         if recovered > len(grant.tasks):
             self._tell(known, recovered - len(grant.tasks))
         return grant
+
+    def _invite(self, known: MemoryQueue, claimer: str, now: int) -> None:
+        """The limit is reached: tell an idle process that could help and has not met it, so that it becomes hungry."""
+        strangers = (who for who in known.idle if who != claimer and who not in known.book.hungry)
+        for incarnation in list(strangers):
+            if known.book.awaits(incarnation, now):
+                del known.idle[incarnation]
+                if self.namespace.hub.tell(incarnation, Woken(known.book.name)):
+                    return
 
     def _no_queue(self, claim: ClaimRequest | None) -> Grant | None:
         return Grant(word=Word.NO_QUEUE) if claim else None

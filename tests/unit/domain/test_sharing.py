@@ -14,18 +14,22 @@ from kew.domain.config import Settings
 from kew.domain.events import Succeeded
 from kew.domain.queue import Change
 from kew.domain.requests import ClaimRequest, Grant
-from kew.domain.sharing import Hungry, part_of, rivals_of
+from kew.domain.sharing import COME_MS, TURN_MS, Hungry, in_turn, part_of, waiting_since
 from kew.domain.snapshot import Snapshot
-from tests.support.tasks import NOW, queue, request, running, settlement, task
+from tests.support.tasks import LEASE_MS, NOW, queue, request, running, settlement, task
 
 COUNTS = st.integers(0, 60)
 
 
-def busy(limit: int, waiting: int = 40, **hungry: int) -> Snapshot:
+def hungry(holds: int, waited: int = 0, told: int = 0) -> Hungry:
+    return Hungry(holds, NOW - waited, told)
+
+
+def busy(limit: int, waiting: int = 40, **those: Hungry) -> Snapshot:
     """A queue with free places, many tasks, and these hungry processes."""
     tasks = [task(f"t{n}", ticket=n) for n in range(1, waiting + 1)]
     known = queue(*tasks, settings=Settings(max_workers=limit))
-    return attrs.evolve(known, hungry={who: Hungry(holds) for who, holds in hungry.items()})
+    return attrs.evolve(known, hungry=those)
 
 
 def claimed(before: Snapshot, asked: ClaimRequest) -> tuple[int, Change, Grant]:
@@ -33,31 +37,59 @@ def claimed(before: Snapshot, asked: ClaimRequest) -> tuple[int, Change, Grant]:
     return len(grant.tasks), change, grant
 
 
-@given(free=COUNTS, holds=COUNTS, others=st.lists(COUNTS, max_size=5))
-def test_a_part_is_an_equal_one_rounded_up_less_what_is_held(
-    free: int, holds: int, others: list[int]
+@given(
+    free=COUNTS,
+    holds=COUNTS,
+    others=st.lists(st.tuples(COUNTS, st.integers(0, 2 * TURN_MS)), max_size=5),
+)
+def test_a_part_is_an_equal_one_and_what_is_left_of_it_is_for_a_rival(
+    free: int, holds: int, others: list[tuple[int, int]]
 ) -> None:
-    part = part_of(free, holds=holds, others=others)
-    equal = (holds + free + sum(others)) / (len(others) + 1)
-    assert 0 <= equal - (holds + part) + 1 <= 1 or (part == 0 and holds > equal)
+    those = {f"b{n}": hungry(each, waited) for n, (each, waited) in enumerate(others)}
+    part, rival = part_of(free, those, "a", holds, NOW)
+    equal = (holds + free + sum(each for each, _ in others)) / (len(others) + 1)
+    assert 0 <= part <= free
+    assert holds + part <= max(holds, equal + 1)
+    assert (rival is not None) == (part < free)
+    assert rival is None or those[rival].holds < equal + 1
 
 
 def test_alone_it_is_all_that_is_free() -> None:
-    assert part_of(7, holds=3, others=[]) == 7
+    assert part_of(7, {}, "a", 3, NOW) == (7, None)
+    assert part_of(7, {"a": hungry(3, 900)}, "a", 3, NOW) == (7, None)
 
 
-def test_the_first_rival_is_the_other_hungry_process_that_holds_least() -> None:
-    hungry = {"a": Hungry(0), "d": Hungry(3, 1), "c": Hungry(3), "b": Hungry(3), "e": Hungry(5)}
-    assert rivals_of(hungry, "a") == ["b", "c", "d", "e"]
-    assert rivals_of(hungry, "b") == ["a", "c", "d", "e"]
-    assert rivals_of({"a": Hungry(0)}, "a") == []
+def test_turns_go_to_those_who_waited_long_enough_then_to_the_claimer() -> None:
+    those = {
+        "b": hungry(0, TURN_MS),
+        "c": hungry(0, TURN_MS - 1),
+        "d": hungry(0, TURN_MS + 9),
+        "e": hungry(0, TURN_MS),
+    }
+    assert in_turn(those, "a", 1, NOW) == ["d", "b", "e", "a", "c"]
+    assert in_turn(those, "c", 0, NOW) == ["d", "b", "e", "c"]
+    assert in_turn(those, "e", 0, NOW) == ["d", "b", "e", "c"]
+    assert in_turn(those, "e", 1, NOW) == ["d", "b", "e", "c"]
+
+
+def test_who_held_a_lease_until_now_has_not_waited() -> None:
+    assert waiting_since(hungry(1, 900), 1, NOW) == NOW - 900
+    assert waiting_since(hungry(1, 900), 0, NOW) == NOW
+    assert waiting_since(None, 0, NOW) == NOW
 
 
 def test_who_meets_the_limit_while_tasks_wait_is_hungry_from_then_on() -> None:
     count, change, _ = claimed(busy(4), request("a", want=10, holds=2))
-    assert (count, change.hungry, change.told) == (4, [("a", Hungry(6))], None)
+    assert (count, change.hungry, change.told) == (4, [("a", hungry(6))], None)
     full = queue(running("r"), task(ticket=2), settings=Settings(max_workers=1))
-    assert claimed(full, request("b", want=5))[1].hungry == [("b", Hungry(0))]
+    assert claimed(full, request("b", want=5))[1].hungry == [("b", hungry(0))]
+
+
+def test_who_finds_nothing_again_waits_on_from_when_it_began() -> None:
+    full = queue(running("r"), task(ticket=2), settings=Settings(max_workers=1))
+    was = attrs.evolve(full, hungry={"b": hungry(0, 900, told=2)})
+    assert claimed(was, request("b", want=5))[1].hungry == [("b", hungry(0, 900))]
+    assert claimed(was, request("b", want=5, holds=1))[1].hungry == [("b", hungry(1))]
 
 
 @pytest.mark.parametrize(
@@ -70,44 +102,49 @@ def test_who_meets_the_limit_while_tasks_wait_is_hungry_from_then_on() -> None:
     ],
 )
 def test_who_has_all_that_there_is_for_it_is_not_hungry(before: Snapshot, want: int) -> None:
-    was = attrs.evolve(before, hungry={"a": Hungry(1)})
+    was = attrs.evolve(before, hungry={"a": hungry(1)})
     _, change, _ = claimed(was, request("a", want=want))
     assert change.hungry == [("a", None)]
     assert was.after(change).hungry == {}
 
 
 def test_a_claim_leaves_a_hungry_process_its_part_and_says_whom_to_tell() -> None:
-    before = busy(10, b=0)
+    before = busy(10, b=hungry(0, 7))
     count, change, grant = claimed(before, request("a", want=10))
     assert (count, change.told) == (5, "b")
-    assert before.after(change).hungry == {"a": Hungry(5), "b": Hungry(0, told=1)}
-    assert grant.wait_ms
+    assert before.after(change).hungry == {"a": hungry(5), "b": hungry(0, 7, told=1)}
+    assert grant.wait_ms == COME_MS
 
 
 def test_what_the_process_keeps_meanwhile_counts_as_its_part() -> None:
-    assert claimed(busy(10, b=0), request("a", want=10, holds=4))[0] == 3
-    assert claimed(busy(10, b=0), request("a", want=10, holds=10))[0] == 0
-    assert claimed(busy(10, b=9), request("a", want=10, holds=3))[0] == 8
+    assert claimed(busy(10, b=hungry(0)), request("a", want=10, holds=4))[0] == 3
+    assert claimed(busy(10, b=hungry(0)), request("a", want=10, holds=10))[0] == 0
+    assert claimed(busy(10, b=hungry(9)), request("a", want=10, holds=3))[0] == 8
 
 
 def test_nothing_is_held_back_where_there_is_room_for_both() -> None:
-    count, change, _ = claimed(busy(10, b=0), request("a", want=5))
+    count, change, _ = claimed(busy(10, b=hungry(0)), request("a", want=5))
     assert (count, change.told) == (5, None)
 
 
-def test_a_process_that_holds_nothing_always_gets_something() -> None:
-    for theirs in range(4):
-        count, change, _ = claimed(busy(1, b=theirs), request("a", want=3))
-        assert (count, change.told) == (1, None)
+def test_a_place_that_cannot_be_divided_changes_hands_after_a_while() -> None:
+    early, late = busy(1, b=hungry(0, TURN_MS - 1)), busy(1, b=hungry(0, TURN_MS))
+    count, change, _ = claimed(early, request("a", want=3))
+    assert (count, change.told) == (1, None)
+    count, change, grant = claimed(late, request("a", want=3))
+    assert (count, change.told, grant.wait_ms) == (0, "b", COME_MS)
+    count, change, _ = claimed(late.after(change), request("b", want=3))
+    assert (count, change.told) == (1, None)
 
 
 def test_who_finds_less_than_its_part_tells_nobody() -> None:
-    count, change, _ = claimed(busy(10, waiting=2, b=0), request("a", want=10))
+    count, change, grant = claimed(busy(10, waiting=2, b=hungry(0)), request("a", want=10))
     assert (count, change.told) == (2, None)
+    assert grant.wait_ms == LEASE_MS
 
 
 def test_a_rival_that_never_comes_is_soon_left_nothing() -> None:
-    before, left = busy(10, 100, b=0), []
+    before, left = busy(10, 100, b=hungry(0)), []
     for sequence in range(1, 6):
         count, change, grant = claimed(before, request("a", sequence, want=10))
         left.append(10 - count)

@@ -7,5 +7,5 @@
 local now = clock_ms()
 redis.call('ZADD', WORKERS, 'XX', now, incarnation)
 redis.call('ZREM', IDLE, incarnation)
-redis.call('ZREM', HUNGRY, incarnation)
+redis.call('HDEL', HUNGRY, incarnation)
 return now

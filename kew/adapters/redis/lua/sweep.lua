@@ -62,7 +62,7 @@ local function forget_departed()
     redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
   end
   send('ZREM', WORKERS, processes)
-  send('ZREM', HUNGRY, processes)
+  send('HDEL', HUNGRY, processes)
   return #processes
 end
 

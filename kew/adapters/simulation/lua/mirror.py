@@ -23,7 +23,6 @@ from kew.domain.queue import QueueState
 from kew.domain.sharing import Hungry
 from kew.domain.task import Task
 
-HOLDING: Final = 4  # of a score in `hungry`, for each lease held; and 1 for each time it was told
 PART: Final = re.compile(r"[^:]+:\{(?P<queue>[^}]+)\}:(?P<part>\w+)(?::(?P<who>.*))?$", re.DOTALL)
 
 
@@ -117,8 +116,8 @@ class Mirror:
                 names = self._command("SMEMBERS", part, book.name, who)
                 book.known[who] = {records.from_field(name.decode()) for name in names}
             case "hungry":
-                scores = self._scores("hungry", book.name)
-                hungry = {who.decode(): Hungry(*divmod(score, HOLDING)) for who, score in scores}
+                found = _pairs(self._command("HGETALL", "hungry", book.name))
+                hungry = {who.decode(): Hungry(*map(int, text.split())) for who, text in found}
                 book.share(hungry)
             case "lanes":
                 lanes = _pairs(self._command("HGETALL", part, book.name, who))

@@ -146,10 +146,11 @@ def _allowing(state: QueueState, now: int) -> QueueState:
 
 
 def _has_its_part(step: Step, request: ClaimRequest, grant: Grant, free: int) -> bool:
-    """Others were hungry, and the process holds as much as an equal part for each would be."""
+    """Others were hungry, and it holds as much as an equal part for each would be, or no less than one of them."""
     others = [each.holds for who, each in step.hungry_before.items() if who != request.incarnation]
     mine = request.holds + len(grant.tasks)
-    return bool(others) and mine * (len(others) + 1) >= mine + free + sum(others)
+    equal = (mine + free + sum(others)) // (len(others) + 1)
+    return bool(others) and (mine >= equal or mine >= min(others))
 
 
 def _ids(grant: Grant) -> list[str]:

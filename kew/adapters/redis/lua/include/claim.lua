@@ -4,7 +4,8 @@
 -- include: recover
 -- include: ready
 local PARKED_RETRY_MS = 5000
-local HOLDING, TOLD_AT_MOST = 4, 3 -- a score in HUNGRY: 4 for each lease that the process holds, 1 for each time it was told
+local TURN_MS, COME_MS, TOLD_AT_MOST = 250, 100, 3
+local INVITED_AT_ONCE = 9
 
 -- A repeat gets those of its leases that are still live, in order of their tokens.
 local function granted_before(last)
@@ -74,35 +75,82 @@ local function offer_shelves(is_time)
   end
 end
 
--- How many leases this claim may take of `room`, an equal part for each, counting the hungry ones; the rival that is to be
--- told of what is left; and whether this process may be among the hungry: kew.domain.sharing.
-local function shared(free, room)
-  if room == 0 then return 0, nil, true end
-  local hungry = redis.call('ZRANGE', HUNGRY, 0, -1, 'WITHSCORES')
-  local processes, held, rival, is_among = 1, holds + free, nil, false
-  for n = 1, #hungry, 2 do
-    if hungry[n] == incarnation then
-      is_among = true
-    else
-      processes, held, rival = processes + 1, held + math.floor(hungry[n + 1] / HOLDING), rival or hungry[n]
-    end
+local function read_hungry(text)
+  local held, since, told = string.match(text, '^(%d+) (%d+) (%d+)$')
+  return {holds = tonumber(held), since = tonumber(since), told = tonumber(told)}
+end
+
+-- Everybody who would take more of the limit, the claimer among them, in turn; nil: nobody else would.
+local function in_turn(flat)
+  local me = {who = incarnation, holds = holds, since = now}
+  local all, mine = {me}, nil
+  for n = 1, #flat, 2 do
+    local each = read_hungry(flat[n + 1])
+    each.who = flat[n]
+    if each.who == incarnation then mine = each else all[#all + 1] = each end
   end
-  local part = math.max(0, math.ceil(held / processes) - holds)
-  if not rival or part >= room then return room, nil, is_among end
-  return part, rival, is_among
+  if mine and mine.holds == holds then me.since = mine.since end
+  for _, each in ipairs(all) do each.is_early = now - each.since < TURN_MS end
+  table.sort(all, function(a, b)
+    if a.is_early ~= b.is_early then return b.is_early end
+    if a.is_early and (a == me) ~= (b == me) then return a == me end
+    if a.since ~= b.since then return a.since < b.since end
+    return a.who < b.who
+  end)
+  return all, mine
+end
+
+-- How many leases this claim may take of `room`; the rival that comes first for what is left; and what is remembered of
+-- this process: kew.domain.sharing.
+local function shared(free, room)
+  if room == 0 then
+    local text = redis.call('HGET', HUNGRY, incarnation)
+    return 0, nil, text and read_hungry(text)
+  end
+  local flat = redis.call('HGETALL', HUNGRY)
+  if #flat == 0 then return room, nil, nil end
+  local all, mine = in_turn(flat)
+  local total, part, left, rival = free, 0, free, nil
+  for _, each in ipairs(all) do total = total + each.holds end
+  local equal, odd = math.floor(total / #all), total % #all
+  for place, each in ipairs(all) do
+    local given = math.min(left, math.max(0, equal + (place <= odd and 1 or 0) - each.holds))
+    left = left - given
+    if each.who == incarnation then part = given elseif given > 0 then rival = rival or each end
+  end
+  if part >= room then return room, nil, mine end
+  return part, rival, mine
+end
+
+local function hungry_text(held, since, told)
+  return string.format('%d %d %d', held, since, told)
 end
 
 -- This process would take more: remember it, and tell the rival of what was left for it. True where there is no rival any
 -- more, so that somebody else has to be told.
-local function share(part, rival)
-  redis.call('ZADD', HUNGRY, (holds + part) * HOLDING, incarnation)
+local function share(part, rival, mine)
+  local since = part == 0 and mine and mine.holds == holds and mine.since or now
+  redis.call('HSET', HUNGRY, incarnation, hungry_text(holds + part, since, 0))
   if not rival then return false end
   wake(now)
-  local is_told = tell(rival, 'w ' .. queue)
-  if not is_told or redis.call('ZINCRBY', HUNGRY, 1, rival) % HOLDING >= TOLD_AT_MOST then
-    redis.call('ZREM', HUNGRY, rival)
+  local is_told = tell(rival.who, 'w ' .. queue)
+  if is_told and rival.told + 1 < TOLD_AT_MOST then
+    redis.call('HSET', HUNGRY, rival.who, hungry_text(rival.holds, rival.since, rival.told + 1))
+  else
+    redis.call('HDEL', HUNGRY, rival.who)
   end
   return not is_told
+end
+
+-- The limit is reached and tasks wait: an idle process that has not met it yet is told, so that it becomes known as hungry.
+local function invite()
+  if redis.call('ZCARD', IDLE) == 0 then return end
+  for _, process in ipairs(redis.call('ZRANGE', IDLE, 0, INVITED_AT_ONCE)) do
+    if process ~= incarnation and redis.call('HEXISTS', HUNGRY, process) == 0 then
+      redis.call('ZREM', IDLE, process)
+      if tell(process, 'w ' .. queue) then return end
+    end
+  end
 end
 
 local function claim_anew(lanes)
@@ -110,7 +158,7 @@ local function claim_anew(lanes)
   local held = redis.call('ZCARD', LEASES)
   local free = free_leases(held)
   local room = math.min(want, free)
-  local part, rival, may_be_hungry = shared(free, room)
+  local part, rival, mine = shared(free, room)
   local taken, shelves, cut = {}, nil, false
   if part > 0 then taken, shelves, cut = take_ready(part, park_limit) end
   local leases = grant(taken)
@@ -126,10 +174,12 @@ local function claim_anew(lanes)
   end
   local is_left = false
   if short and #taken == part and count_waiting() > 0 then
-    is_left = share(part, rival)
-  elseif may_be_hungry then
-    redis.call('ZREM', HUNGRY, incarnation)
+    is_left = share(part, rival, mine)
+    if rival then wait = wait < 0 and COME_MS or math.min(wait, COME_MS) end
+  elseif mine then
+    redis.call('HDEL', HUNGRY, incarnation)
   end
+  if #taken == free and count_waiting() > 0 then invite() end
   return {'done', wait, s.version, leases}, #taken, short and not is_left
 end
 
