@@ -28,7 +28,7 @@ from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQue
 from kew.domain.task import QueuePriority, Task
 from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, plain
 from kew.queues import CircuitBreaker, Queue
-from kew.shutdown import shut_down
+from kew.shutdown import checked_timeout, shut_down
 
 logger = logging.getLogger("kew")
 DEFAULT_URL = "redis://localhost:6379"
@@ -120,12 +120,14 @@ class TaskQueueManager:
             self._parts.watchdog.start()
         self._submissions = Submissions(process, self._served, self._config.patience)
 
-    async def shutdown(self, wait: bool = True, timeout: float = 5.0) -> None:
+    async def shutdown(self, wait: bool = True, timeout: float | None = 5.0) -> None:
         """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
 
-        Handed-back tasks wait for another process, or for this one's next start. Cancelled on its way, it lets go of
-        everything at once: what still ran comes back when its lease has ended. A second call does nothing.
+        Handed-back tasks wait for another process, or for this one's next start. `timeout` None waits for as long as
+        they run. Cancelled on its way, it lets go of everything at once: what still ran comes back when its lease has
+        ended. A second call does nothing.
         """
+        seconds = checked_timeout(timeout)
         process, self._process = self._process, None
         if process is None:
             return
@@ -133,7 +135,7 @@ class TaskQueueManager:
         outboxes = self._submissions.outboxes()
         served, self._served = list(self._served.values()), {}
         self.queues = {}
-        await shut_down(process, self._parts, served, outboxes, wait=wait, timeout=timeout)
+        await shut_down(process, self._parts, served, outboxes, wait=wait, timeout=seconds)
 
     async def __aenter__(self) -> Self:
         await self.initialize()

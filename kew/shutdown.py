@@ -7,14 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from kew.app.process import Process
 from kew.app.submitter import Outbox
 from kew.bootstrap import Parts, Served
+from kew.domain.errors import InvalidConfigError, shown
 
 logger = logging.getLogger("kew")
 GRACE = 1.0  # seconds that hooks get at least
+
+
+def checked_timeout(timeout: object) -> float:
+    """Seconds, without an end for None; `InvalidConfigError` for what is no number of seconds."""
+    if timeout is None:
+        return math.inf
+    try:
+        seconds = float(timeout) if isinstance(timeout, int | float) else math.nan
+    except OverflowError:
+        seconds = math.inf
+    if math.isnan(seconds):
+        raise InvalidConfigError(
+            f"timeout takes seconds, or None to wait without an end, not {shown(timeout)}"
+        )
+    return seconds
 
 
 async def shut_down(
@@ -36,9 +54,23 @@ async def shut_down(
         process.results.close()
         await process.reporter.drain(max(until - loop.time(), GRACE))
     except (Exception, asyncio.CancelledError):  # not where the event loop has gone
-        await _let_go(process, parts, served, outboxes)
+        await _to_the_end(_let_go(process, parts, served, outboxes))
         raise
-    await _let_go(process, parts, served, outboxes)
+    await _to_the_end(_let_go(process, parts, served, outboxes))
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do this whole, however often whoever waits for it is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 async def _until_sent(outboxes: Sequence[Outbox], timeout: float) -> None:

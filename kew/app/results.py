@@ -41,6 +41,8 @@ class Results:
             self._fail(task_id, TaskQueueError(CLOSED))
         if self._poll is not None:
             self._poll.cancel()
+        for look in self._looks:
+            look.cancel()
 
     async def wait(self, queue: str, task_id: str) -> Task:
         """The record once the task has ended. Survives a store that doesn't answer for a while.

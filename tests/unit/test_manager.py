@@ -1,12 +1,14 @@
 """A manager's own life: beginning twice, beginning in vain, ending."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from kew import (
+    InvalidConfigError,
     InvalidTaskError,
     QueueConfig,
     StoreUnavailableError,
@@ -135,6 +137,41 @@ async def test_a_shutdown_that_is_cancelled_on_its_way_lets_go_of_everything(
     await asyncio.gather(submitting, return_exceptions=True)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     await manager.shutdown()  # there is nothing more to do
+
+
+@pytest.mark.parametrize("turns", range(1, 40))
+async def test_a_shutdown_cancelled_at_any_moment_leaves_nothing_behind(turns: int):
+    store = Moody()
+    manager = over(store)
+    await manager.initialize()
+    await manager.create_queue(QueueConfig("q"))
+    ending = asyncio.create_task(manager.shutdown())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    assert store.opened == store.closed == 1
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+@pytest.mark.parametrize("timeout", ["5", [], math.nan, object()])
+async def test_shutdown_refuses_a_timeout_that_is_none_and_goes_on(timeout: Any):
+    async with over(Moody()) as manager:
+        await manager.create_queue(QueueConfig("q"))
+        with pytest.raises(InvalidConfigError, match="timeout takes seconds"):
+            await manager.shutdown(timeout=timeout)
+        task = await manager.submit_task("t", "q", "test", jobs.echo)
+        assert await manager.handle(task).result(timeout=5) is None
+
+
+@pytest.mark.parametrize("timeout", [None, 0, -1, 10**400, math.inf])
+async def test_shutdown_takes_any_number_of_seconds_and_none(timeout: float | None):
+    store = Moody()
+    manager = over(store)
+    await manager.initialize()
+    await manager.create_queue(QueueConfig("q"))
+    await manager.shutdown(timeout=timeout)
+    assert store.opened == store.closed == 1
 
 
 def test_shutdown_takes_no_longer_in_all_than_it_was_given():
