@@ -98,6 +98,7 @@ async def _let_go(
         each.maintainer.close()
     process.admission.close()
     process.results.close()
+    process.reporter.close()
     parts.watchdog.close()
     await asyncio.gather(
         *(outbox.close() for outbox in outboxes),

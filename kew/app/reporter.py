@@ -90,6 +90,11 @@ class Reporter:
         else:
             await self._hooks.failed(info, error or TimeoutError(after.error))
 
+    def close(self) -> None:
+        """Call no more hooks, at once."""
+        for task in self._tasks:
+            task.cancel()
+
     async def drain(self, timeout: float) -> None:
         """Wait for hooks that still run, at most `timeout` seconds, then cancel them."""
         if not self._tasks:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from kew.app.ports import StoreError, TaskStore
 from kew.app.spawning import Owned
@@ -37,8 +39,9 @@ class Results:
     def close(self) -> None:
         """Wait for nothing more: whoever waits is told that the manager was shut down."""
         self._is_closed = True
-        for task_id in list(self._waiting):
-            self._fail(task_id, TaskQueueError(CLOSED))
+        for task_id, waiters in list(self._waiting.items()):
+            for queue, _ in waiters:
+                self._fail(queue, task_id, partial(TaskQueueError, CLOSED))
         if self._poll is not None:
             self._poll.cancel()
         for look in self._looks:
@@ -55,7 +58,7 @@ class Results:
         waiter = (queue, future)
         self._waiting.setdefault(task_id, []).append(waiter)
         self._ask(queue, task_id)
-        self._poll_later()
+        self._poll_in(POLL)
         try:
             return await future
         finally:
@@ -67,8 +70,8 @@ class Results:
 
     def ended(self, task: Task) -> None:
         """A task that this process ran has ended: the record is at hand."""
-        for _, future in self._waiting.get(task.id, ()):
-            if not future.done():
+        for queue, future in self._waiting.get(task.id, ()):
+            if queue == task.queue and not future.done():
                 future.set_result(task)
 
     def announced(self, task_id: str) -> None:
@@ -87,22 +90,30 @@ class Results:
         if not waiting:
             del self._waiting[task_id]
 
-    def _fail(self, task_id: str, error: Exception) -> None:
-        for _, future in self._waiting.get(task_id, ()):
-            if not future.done():
-                future.set_exception(error)
+    def _fail(self, queue: str, task_id: str, error: Callable[[], Exception]) -> None:
+        for where, future in self._waiting.get(task_id, ()):
+            if where == queue and not future.done():
+                future.set_exception(error())
 
     # --- looking
 
-    def _poll_later(self) -> None:
-        if self._poll is None:
-            self._poll = asyncio.get_running_loop().call_later(POLL, self._poll_now)
+    def _poll_in(self, seconds: float) -> None:
+        """Look at everything that is waited for then; an earlier look stays."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._poll is not None:
+            if self._poll.when() <= at:
+                return
+            self._poll.cancel()
+        self._poll = loop.call_at(at, self._poll_now)
 
     def _poll_now(self) -> None:
         self._poll = None
-        if self._waiting:
+        if not self._waiting:
+            return
+        if not self._looks:  # else it is being looked at, or the store doesn't answer
             self.resumed()
-            self._poll_later()
+        self._poll_in(POLL)
 
     def _ask(self, queue: str, task_id: str) -> None:
         """Look in the loop's next turn: what else is asked in this one goes along."""
@@ -127,21 +138,17 @@ class Results:
                     ", ..." if len(piece) > 3 else "",
                     error,
                 )
-                asyncio.get_running_loop().call_later(AFTER_AN_ERROR, self._ask_again, piece)
+                self._poll_in(AFTER_AN_ERROR)
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
                 for task_id in piece:
-                    self._fail(task_id, error)
+                    self._fail(queue, task_id, partial(copy.copy, error))
             else:
                 for task_id, task in zip(piece, found, strict=True):
-                    self._seen(task_id, task)
+                    self._seen(queue, task_id, task)
 
-    def _ask_again(self, task_ids: list[str]) -> None:
-        for task_id in task_ids:
-            self.announced(task_id)
-
-    def _seen(self, task_id: str, task: Task | None) -> None:
+    def _seen(self, queue: str, task_id: str, task: Task | None) -> None:
         if task is None:
-            self._fail(task_id, TaskNotFoundError(task_id))
+            self._fail(queue, task_id, partial(TaskNotFoundError, task_id))
         elif task.is_terminal:
             self.ended(task)
 

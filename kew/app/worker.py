@@ -181,7 +181,7 @@ class Worker:
             slots=slots,
             lease_ms=self._lease_ms,
             has_room=offered > want,
-            holds=self.load() - settling,
+            holds=len(self._runs) - settling,
             now=asyncio.get_running_loop().time(),
         )
         if claim is not None:

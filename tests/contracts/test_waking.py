@@ -1,6 +1,7 @@
 """Waking: an idle process is told once of each new task, and no more processes than there is work for."""
 
 import attrs
+import pytest
 
 from kew.app.ports import Command, Notice, StopAsked, TaskEnded, Woken
 from tests.support.scene import Listener, Scene, Worker, group
@@ -129,6 +130,31 @@ async def test_a_task_that_the_longest_idle_process_cannot_run_is_told_to_anothe
     await scene.submit("a")
     assert await first.claim() == []  # where it was told instead, it hands the word on
     assert await told.next() == WOKEN
+
+
+@pytest.mark.parametrize("how", ["resume", "reset", "declare"])
+async def test_somebody_sets_a_timer_for_what_is_due_later_when_grants_are_possible_again(
+    scene: Scene, how: str
+):
+    await scene.declare(max_workers=1, breaker_failures=1, breaker_reset_ms=600_000)
+    worker = await scene.worker("w1")
+    told = await scene.listen("w1")
+    if how == "resume":
+        await scene.control(Command.PAUSE)
+    elif how == "reset":
+        await scene.control(Command.RECORD_FAILURE)
+    else:
+        await scene.submit("running")
+        await (await scene.worker("w2")).claim_one(lease_ms=600_000)
+    await scene.submit("later", delay_ms=60_000)
+    assert await worker.claim() == []
+    told.so_far()
+    if how == "declare":
+        await scene.declare(max_workers=2, breaker_failures=1, breaker_reset_ms=600_000)
+    else:
+        await scene.control(Command.RESUME if how == "resume" else Command.RESET_BREAKER)
+    assert await told.next() == WOKEN
+    assert (await worker.ask()).wait_ms == 60_000
 
 
 async def test_a_recovered_task_wakes_an_idle_process(scene: Scene):

@@ -139,6 +139,32 @@ async def test_a_shutdown_that_is_cancelled_on_its_way_lets_go_of_everything(
     await manager.shutdown()  # there is nothing more to do
 
 
+async def test_a_claim_says_how_many_leases_its_process_goes_on_with():
+    """A lease counts until its outcome was acknowledged, but not in the claim that goes with that outcome."""
+    may_end, held = asyncio.Event(), list[tuple[int, int]]()
+
+    class Noting(Moody):
+        """Notes what each claim says, and how many leases the store knows then."""
+
+        @override
+        def _claim(self, known: Any, request: ClaimRequest, now: int) -> Any:
+            held.append((request.holds, known.book.held()))
+            return super()._claim(known, request, now)
+
+    async def wait() -> None:
+        await may_end.wait()
+
+    store = Noting()
+    async with over(store) as manager:
+        await manager.create_queue(QueueConfig("q", max_workers=9))
+        infos = [await manager.submit_task(f"t{n}", "q", "test", wait) for n in range(5)]
+        may_end.set()
+        for info in infos:
+            await manager.handle(info).result(timeout=5)
+    assert (4, 4) in held
+    assert all(says == knows for says, knows in held)
+
+
 @pytest.mark.parametrize("turns", range(1, 40))
 async def test_a_shutdown_cancelled_at_any_moment_leaves_nothing_behind(turns: int):
     store = Moody()

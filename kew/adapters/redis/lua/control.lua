@@ -19,9 +19,6 @@ else
 end
 redis.call('HSET', lanes, 'control', sequence)
 redis.call('ZADD', WORKERS, 'NX', now, incarnation) -- so that sweep finds the lane of a process that never announced
-if count_waiting() > 0 then
-  wake(now)
-  offer_waiting(setting('max_workers'), '')
-end
+offer_all()
 write_state()
 return {'done', now}

@@ -13,9 +13,6 @@ end
 if s.settings == settings then return {s.version, ''} end
 local replaced = s.settings
 s.settings, s.version = settings, s.version + 1
-if count_waiting() > 0 then
-  wake(now)
-  offer_waiting(setting('max_workers'), '')
-end
+offer_all()
 write_state()
 return {s.version, replaced}

@@ -52,16 +52,6 @@ local function settle(t, lease, word, number, text)
   return 'done', t.status
 end
 
--- While the queue was at its limit nobody set a timer for what is due later; now there is room.
-local function is_later_task_next()
-  local before = s.wake_at
-  for priority = 1, 3 do
-    local first = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')[2]
-    if first then wake(tonumber(first)) end
-  end
-  return s.wake_at < before
-end
-
 local ids, tasks, outcomes, freed = {}, {}, {}, 0
 for n = settlements_from, #ARGV, 5 do ids[#ids + 1] = ARGV[n] end
 for n, t in ipairs(fetch(ids)) do tasks[ids[n]] = tasks[ids[n]] or t end

@@ -146,11 +146,11 @@ def _allowing(state: QueueState, now: int) -> QueueState:
 
 
 def _has_its_part(step: Step, request: ClaimRequest, grant: Grant, free: int) -> bool:
-    """Others were hungry, and it holds as much as an equal part for each would be, or no less than one of them."""
+    """Others were hungry, and it holds as much as an equal part for each would be, or one of them no more than that."""
     others = [each.holds for who, each in step.hungry_before.items() if who != request.incarnation]
     mine = request.holds + len(grant.tasks)
     equal = (mine + free + sum(others)) // (len(others) + 1)
-    return bool(others) and (mine >= equal or mine >= min(others))
+    return bool(others) and (mine >= equal or min(others) <= equal)
 
 
 def _ids(grant: Grant) -> list[str]:

@@ -150,3 +150,26 @@ local function offer_waiting(limit, claimer)
   limit = math.min(limit, free_leases(redis.call('ZCARD', LEASES)))
   if limit > 0 then offer(count_due(limit), claimer) end
 end
+
+-- While nothing might be granted nobody set a timer for what is due later; now there may be room.
+local function is_later_task_next()
+  local before = s.wake_at
+  for priority = 1, 3 do
+    local first = redis.call('ZRANGE', WAITING[priority], 0, 0, 'WITHSCORES')[2]
+    if first then wake(tonumber(first)) end
+  end
+  return s.wake_at < before
+end
+
+-- Grants may be possible that were not before: wake idle processes for what is due, or one that sets a timer.
+local function offer_all()
+  if count_waiting() == 0 then return end
+  local due = count_due(setting('max_workers'))
+  if due > 0 then
+    wake(now)
+    offer_waiting(due, '')
+  else
+    is_later_task_next()
+    offer(1, '')
+  end
+end
