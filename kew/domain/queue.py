@@ -96,7 +96,7 @@ class View(Protocol):
 
     @property
     def hungry(self) -> Mapping[str, Hungry]:
-        """The processes that found the limit reached when they last claimed."""
+        """The processes that took all they were allowed when they last claimed, and wanted more while tasks waited."""
         ...
 
 

@@ -18,8 +18,8 @@ TOLD_AT_MOST = 3  # times that a process is left a part without coming for it: i
 
 @attrs.frozen
 class Hungry:
-    """What a process held when it found the limit reached, since when it waits for more (ms), and how often it was told
-    since it last came that a part is left for it.
+    """What a process held when it last claimed, since when it waits for more (ms), and how often it was told since
+    then that a part is left for it.
     """
 
     holds: int
