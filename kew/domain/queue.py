@@ -220,11 +220,14 @@ def _hungry_after(
     """Who is hungry from now on: the claimer, since it last held other leases than now, or not; and the rival."""
     if not is_hungry:
         return [(request.incarnation, None)]
-    before, holds = view.hungry.get(request.incarnation), request.holds + part
-    after = [
-        (request.incarnation, Hungry(holds, waiting_since(before, holds, now) if not part else now))
+    before = view.hungry.get(request.incarnation)
+    since = now if part else waiting_since(before, request.holds, now)
+    after: list[tuple[str, Hungry | None]] = [
+        (request.incarnation, Hungry(request.holds + part, since))
     ]
-    return [*after, (rival, told_again(view.hungry[rival]))] if rival else [*after]
+    if rival:
+        after.append((rival, told_again(view.hungry[rival])))
+    return after
 
 
 def _lease(request: ClaimRequest, index: int, token: int, epoch: int) -> Claimed:

@@ -80,7 +80,7 @@ local function read_hungry(text)
   return {holds = tonumber(held), since = tonumber(since), told = tonumber(told)}
 end
 
--- Everybody who would take more of the limit, the claimer among them, in turn; nil: nobody else would.
+-- Everybody who would take more of the limit, the claimer among them, in turn; and what was remembered of the claimer.
 local function in_turn(flat)
   local me = {who = incarnation, holds = holds, since = now}
   local all, mine = {me}, nil
