@@ -208,10 +208,10 @@ def _part(view: View, state: QueueState, request: ClaimRequest, now: int) -> tup
     """How many leases the claim may take, and the rival to whom it leaves others that it could have taken."""
     free = free_leases(state, view.held())
     room = min(request.want, free)
-    if not room or not view.hungry:
+    if not view.hungry:
         return room, None
     part, rival = part_of(free, view.hungry, request.incarnation, request.holds, now)
-    return (part, rival) if part < room else (room, None)
+    return min(part, room), rival
 
 
 def _hungry_after(

@@ -33,15 +33,12 @@ def part_of(
     """How many of the `free` places the claimer may take, holding `holds` leases; and who comes first for the rest."""
     held = {who: each.holds for who, each in hungry.items()} | {incarnation: holds}
     equal, odd = divmod(free + sum(held.values()), len(held))
-    part, left, rival = 0, free, None
-    for place, who in enumerate(in_turn(hungry, incarnation, holds, now)):
-        given = min(left, max(0, equal + (place < odd) - held[who]))
-        left -= given
-        if who == incarnation:
-            part = given
-        elif given and rival is None:
-            rival = who
-    return part, rival
+    order, left, given = in_turn(hungry, incarnation, holds, now), free, dict[str, int]()
+    for place, who in enumerate(order):
+        given[who] = min(left, max(0, equal + (place < odd) - held[who]))
+        left -= given[who]
+    rival = next((who for who in order if given[who] and who != incarnation), None)
+    return given[incarnation], rival
 
 
 def in_turn(hungry: Mapping[str, Hungry], incarnation: str, holds: int, now: int) -> list[str]:

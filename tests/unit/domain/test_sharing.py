@@ -68,6 +68,10 @@ def test_turns_go_to_those_who_waited_long_enough_then_to_the_claimer() -> None:
     }
     assert in_turn(those, "a", 1, NOW) == ["d", "b", "e", "a", "c"]
     assert in_turn(those, "c", 0, NOW) == ["d", "b", "e", "c"]
+    assert in_turn(those, "d", 0, NOW) == ["d", "b", "e", "c"]
+    assert in_turn(those, "d", 1, NOW) == ["b", "e", "d", "c"]
+    assert part_of(1, those, "d", 0, NOW) == (1, None)
+    assert part_of(1, those, "d", 1, NOW) == (0, "b")
     assert in_turn(those, "e", 0, NOW) == ["d", "b", "e", "c"]
     assert in_turn(those, "e", 1, NOW) == ["d", "b", "e", "c"]
 
@@ -125,6 +129,8 @@ def test_what_the_process_keeps_meanwhile_counts_as_its_part() -> None:
 def test_nothing_is_held_back_where_there_is_room_for_both() -> None:
     count, change, _ = claimed(busy(10, b=hungry(0)), request("a", want=5))
     assert (count, change.told) == (5, None)
+    count, change, _ = claimed(busy(10, b=hungry(0)), request("a", want=3))
+    assert (count, change.told) == (3, None)
 
 
 def test_a_place_that_cannot_be_divided_changes_hands_after_a_while() -> None:
@@ -134,7 +140,16 @@ def test_a_place_that_cannot_be_divided_changes_hands_after_a_while() -> None:
     count, change, grant = claimed(late, request("a", want=3))
     assert (count, change.told, grant.wait_ms) == (0, "b", COME_MS)
     count, change, _ = claimed(late.after(change), request("b", want=3))
-    assert (count, change.told) == (1, None)
+    assert (count, change.hungry, change.told) == (1, [("b", hungry(1))], None)
+
+
+def test_who_left_a_part_looks_again_soon_or_when_a_lease_ends_before() -> None:
+    soon = running("r", ticket=99, lease="c.0.1.1", lease_until=NOW + COME_MS - 1)
+    for lease, wait in ((soon, COME_MS - 1), (soon.moved(lease_until=NOW + 900), COME_MS)):
+        before = busy(3, b=hungry(0))
+        before = attrs.evolve(before, tasks={**before.tasks, "r": lease})
+        count, change, grant = claimed(before, request("a", want=9))
+        assert (count, change.told, grant.wait_ms) == (1, "b", wait)
 
 
 def test_who_finds_less_than_its_part_tells_nobody() -> None:
