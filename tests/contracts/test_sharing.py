@@ -19,6 +19,17 @@ async def settle_and_claim(worker: Worker, tasks: list[Task], *, holds: int = 0)
     return list(settled.grant.tasks)
 
 
+async def with_a_hungry_process(scene: Scene, *functions: str) -> tuple[Worker, Worker, list[Task]]:
+    """Two processes: one that holds all four leases (these tasks), and a listening one that met the limit."""
+    await scene.declare(max_workers=4)
+    await scene.submit(*(f"t{n:02}" for n in range(20)))
+    first, second = await scene.worker("w1"), await scene.worker("w2", *functions)
+    await scene.listen("w2")
+    mine = await first.claim(10)
+    assert await second.claim(10) == []
+    return first, second, mine
+
+
 async def test_who_settles_leaves_a_part_to_a_process_that_found_the_limit_reached(scene: Scene):
     await scene.declare(max_workers=4)
     await scene.submit(*(f"t{n:02}" for n in range(20)))
@@ -36,12 +47,7 @@ async def test_who_settles_leaves_a_part_to_a_process_that_found_the_limit_reach
 
 
 async def test_what_a_process_goes_on_with_counts_as_its_part(scene: Scene):
-    await scene.declare(max_workers=4)
-    await scene.submit(*(f"t{n:02}" for n in range(20)))
-    first, second = await scene.worker("w1"), await scene.worker("w2")
-    await scene.listen("w2")
-    mine = await first.claim(10)
-    await second.claim(10)
+    first, second, mine = await with_a_hungry_process(scene)
     assert await settle_and_claim(first, mine[:1], holds=3) == []
     assert await settle_and_claim(first, mine[1:2], holds=2) == []
     assert len(await second.claim(10)) == 2
@@ -85,12 +91,7 @@ async def test_who_takes_the_last_places_tells_an_idle_process_that_there_is_mor
 
 
 async def test_nothing_is_left_to_a_process_that_departed(scene: Scene):
-    await scene.declare(max_workers=4)
-    await scene.submit(*(f"t{n:02}" for n in range(20)))
-    first, second = await scene.worker("w1"), await scene.worker("w2")
-    await scene.listen("w2")
-    mine = await first.claim(10)
-    await second.claim(10)
+    first, second, mine = await with_a_hungry_process(scene)
     await second.depart()
     assert len(await settle_and_claim(first, mine)) == 4
 
@@ -121,12 +122,7 @@ async def test_another_idle_process_is_told_where_the_hungry_one_has_gone(scene:
 
 
 async def test_nothing_is_left_to_a_process_that_can_run_none_of_what_waits(scene: Scene):
-    await scene.declare(max_workers=4)
-    await scene.submit(*(f"t{n:02}" for n in range(20)))
-    first, second = await scene.worker("w1"), await scene.worker("w2", "another function")
-    await scene.listen("w2")
-    mine = await first.claim(10)
-    await second.claim(10)
+    first, second, mine = await with_a_hungry_process(scene, "another function")
     mine = await settle_and_claim(first, mine)
     assert await second.claim(10) == []
     assert len(await settle_and_claim(first, mine)) == 4
