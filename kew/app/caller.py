@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-import attrs
+import msgspec
 
 from kew.app.info import TaskInfo, moment
 from kew.app.ports import Codec, CodecError
@@ -25,15 +25,17 @@ TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
 FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
 
 
-@attrs.frozen(kw_only=True)
-class Call:
-    """A call as a user makes it. `token` resumes a submit whose answer was lost."""
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A call as a user makes it. `token` resumes a submit whose answer was lost.
+
+    (A Struct, since it is made once per submit: a tenth of the cost of an attrs class.)
+    """
 
     task_id: str
     task_type: str
     function: Callable[..., object]
     args: Sequence[object] = ()
-    kwargs: Mapping[str, object] = attrs.field(factory=dict)
+    kwargs: Mapping[str, object] = {}  # each its own, as msgspec has it
     priority: object = None
     defer_until: datetime | None = None
     defer_by: float | timedelta | None = None
@@ -55,19 +57,21 @@ class Caller:
         name = options.name
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
-        return Submission(
-            id=task_id,
-            nonce=next(self._tokens) if call.token is None else _check_token(call),
-            task_type=_check_type(call),
-            function=name,
-            payload=self._encoded(call, name),
-            priority=default_priority if priority is None else int(check_priority(priority)),
-            due_at=due_at,
-            delay_ms=delay_ms,
-            at_most_once=bool(options.at_most_once),
-            max_retries=0 if options.at_most_once else options.max_retries,
-            retry_delay_ms=None if options.retry_delay is None else to_ms(options.retry_delay),
-            timeout_ms=None if options.timeout is None else to_ms(options.timeout),
+        return Submission.of_fields(
+            {
+                "id": task_id,
+                "nonce": next(self._tokens) if call.token is None else _check_token(call),
+                "task_type": _check_type(call),
+                "function": name,
+                "payload": self._encoded(call, name),
+                "priority": default_priority if priority is None else int(check_priority(priority)),
+                "due_at": due_at,
+                "delay_ms": delay_ms,
+                "at_most_once": bool(options.at_most_once),
+                "max_retries": 0 if options.at_most_once else options.max_retries,
+                "retry_delay_ms": _ms(options.retry_delay),
+                "timeout_ms": _ms(options.timeout),
+            }
         )
 
     def _encoded(self, call: Call, name: str) -> bytes:
@@ -76,6 +80,10 @@ class Caller:
             return self._codec.encode_call(call.function, args, call.kwargs)
         except CodecError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else to_ms(seconds)
 
 
 def _check_type(call: Call) -> str:

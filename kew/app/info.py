@@ -8,16 +8,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import attrs
+import msgspec
 
 from kew.app.ports import Codec, CodecError
 from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
 
-@attrs.frozen
-class TaskInfo:
-    """One task at one moment. Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
+class TaskInfo(msgspec.Struct, frozen=True):
+    """One task at one moment, a value. Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
 
     `retry_count` counts failed attempts that were followed, or will be followed, by another.
     `error` is that of the last failed attempt ("ValueError: ..."), `attempt` the number of runs begun so far.
@@ -38,7 +37,7 @@ class TaskInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
-        values = attrs.asdict(self, recurse=False)
+        values = msgspec.structs.asdict(self)
         for name in TIMES:
             values[name] = values[name].isoformat() if values[name] else None
         values["status"] = self.status.value
@@ -52,7 +51,7 @@ class TaskInfo:
     def from_json(cls, text: str | bytes) -> TaskInfo:
         """The info that `to_json` wrote; unknown keys are ignored. Raises ValueError for anything else."""
         values = json.loads(text)
-        names = {field.name for field in attrs.fields(cls)}
+        names = set(cls.__struct_fields__)
         try:
             known = {name: value for name, value in values.items() if name in names}
             for name in TIMES:

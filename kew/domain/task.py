@@ -59,7 +59,7 @@ def check_task_id(task_id: object) -> str:
     return task_id
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Submission:
     """A call to be made, as it crosses the port. Sizes and ids were checked before it was built.
 
@@ -85,6 +85,13 @@ class Submission:
     def pinned_to(self) -> str:
         """The incarnation of the only process that can run it, or "" where any may."""
         return self.function[1:].partition("/")[0] if self.function.startswith(PINNED) else ""
+
+    @staticmethod
+    def of_fields(fields: dict[str, Any]) -> Submission:
+        """The submission of these fields, each of them given: the constructor at a third of its cost, for hot paths."""
+        call = object.__new__(Submission)
+        object.__setattr__(call, "__dict__", fields)
+        return call
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -145,10 +152,10 @@ class Task:
         return copy
 
     @staticmethod
-    def restored(fields: dict[str, Any]) -> Task:
-        """The task of these fields, each of them given: the constructor without its cost, for stores that read many."""
+    def of_fields(fields: dict[str, Any]) -> Task:
+        """The task of these fields, each of them given: the constructor at a third of its cost, for hot paths."""
         task = object.__new__(Task)
-        task.__dict__.update(fields)
+        object.__setattr__(task, "__dict__", fields)
         return task
 
 

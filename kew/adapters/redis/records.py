@@ -124,7 +124,7 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
         who,
     ) = history.split(",")
     queued_at = int(queued)
-    return Task.restored(
+    return Task.of_fields(
         {
             "call": call,
             "queue": queue,
@@ -160,19 +160,21 @@ def _read_call(
     task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
         body[:label_end]
     )
-    call = Submission(
-        id=task_id,
-        nonce=from_field(nonce) if "%" in nonce else nonce,
-        task_type=task_type,
-        function=from_field(function) if "%" in function else function,
-        payload=body[label_end:payload_end],
-        priority=PRIORITY[priority[0]],
-        due_at=due_at,
-        delay_ms=delay_ms,
-        at_most_once=len(priority) > 1,
-        max_retries=max_retries,
-        retry_delay_ms=retry_delay_ms,
-        timeout_ms=timeout_ms,
+    call = Submission.of_fields(
+        {
+            "id": task_id,
+            "nonce": from_field(nonce) if "%" in nonce else nonce,
+            "task_type": task_type,
+            "function": from_field(function) if "%" in function else function,
+            "payload": body[label_end:payload_end],
+            "priority": PRIORITY[priority[0]],
+            "due_at": due_at,
+            "delay_ms": delay_ms,
+            "at_most_once": len(priority) > 1,
+            "max_retries": max_retries,
+            "retry_delay_ms": retry_delay_ms,
+            "timeout_ms": timeout_ms,
+        }
     )
     return call, body[payload_end:]
 

@@ -95,7 +95,7 @@ def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: 
 def test_a_task_is_restored_from_its_fields() -> None:
     before = ended(result=b"r", watchers=("a",))
     fields = {field.name: getattr(before, field.name) for field in attrs.fields(Task)}
-    assert Task.restored(fields) == before
+    assert Task.of_fields(fields) == before
 
 
 @pytest.mark.parametrize(("now", "absent"), [(NOW, False), (NOW + 9, False), (NOW + 10, True)])
