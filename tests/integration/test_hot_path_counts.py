@@ -15,10 +15,10 @@ from typing import Any
 import attrs
 import pytest
 import redis
-from redis.asyncio.connection import Connection
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import Address, RedisStore, RedisWakeup, address
+from kew.adapters.redis.line import Line
 from kew.bootstrap import Parts
 from kew.compat import override
 from tests.integration.conftest import Managers, Measured
@@ -34,18 +34,37 @@ sent = 0
 """Commands that went out on any connection of kew's: each is a round trip."""
 
 
-class CountingConnection(Connection):
-    """A connection that counts what it sends."""
+class CountingLine(Line):
+    """A line that counts what it sends."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    @property
+    @override
+    def is_ended(self) -> bool:
+        return self._line.is_ended
 
     @override
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
         global sent
         sent += 1
-        await super().send_packed_command(command, check_health)
+        return self._line.ask(request, give_up_at)
+
+    @override
+    def drop(self) -> None:
+        self._line.drop()
+
+
+class CountingAddress(Address):
+    @override
+    async def line(self) -> Line:
+        return CountingLine(await super().line())
 
 
 def counting_address(url: str) -> Address:
-    return address(url, connection_class=CountingConnection)
+    found = address(url)
+    return CountingAddress(**attrs.asdict(found, recurse=False))
 
 
 def counting_parts(url: str) -> Parts:

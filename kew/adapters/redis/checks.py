@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.connection import Lines, packed
+from kew.adapters.redis.line import ReplyError
 from kew.app.ports import StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
 
@@ -30,12 +31,13 @@ async def check(lines: Lines, where: str) -> None:
 
 def _advised(error: StoreError, where: str) -> TaskQueueError:
     cause = error.__cause__
-    if isinstance(cause, AuthenticationError):
+    code = cause.code if isinstance(cause, ReplyError) else ""
+    if isinstance(cause, AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
         return StoreUnsuitableError(
             f"Redis at {where} refused the user or password; put them into the URL "
             "(redis://user:password@host, special characters as %XX) and check the server's ACL"
         )
-    if isinstance(cause, NoPermissionError):
+    if code == "NOPERM":
         return StoreUnsuitableError(
             f"Redis at {where} doesn't allow this user the command INFO; "
             "docs/redis.md has the ACL line with the rights that kew needs"

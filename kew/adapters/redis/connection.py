@@ -20,20 +20,11 @@ import hiredis
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import BusyLoadingError, RedisError
 
+from kew.adapters.redis.line import DirectLine, Line, ReplyError
 from kew.adapters.redis.scripts import Argument
-from kew.app.ports import Ambiguous, Refused
+from kew.app.ports import Ambiguous, Refused, StoreError
 from kew.domain.errors import InvalidConfigError
 
 URL_FORMS: Final = (
@@ -41,13 +32,9 @@ URL_FORMS: Final = (
     "or unix://[[user]:password@]/path/to/redis.sock[?db=0]; "
     "special characters in a password are written as %XX"
 )
-NOT_EXECUTED: Final = (
-    OutOfMemoryError,
-    ReadOnlyError,
-    BusyLoadingError,
-    ClusterDownError,  # and MASTERDOWN
-    AuthenticationError,
-    NoPermissionError,
+# Replies of a server that did nothing. An error within a script may come after its first write; these come before.
+NOT_EXECUTED: Final = frozenset(
+    "OOM READONLY LOADING CLUSTERDOWN MASTERDOWN NOAUTH WRONGPASS NOPERM BUSY MISCONF NOREPLICAS TRYAGAIN".split()
 )
 # A peer that vanished without a word (a host without power, a proxy that forgot) is found out within a minute: nothing
 # else would tell a connection that only listens, and the system's own default is two hours.
@@ -62,7 +49,6 @@ OF_TCP: Final[dict[str, Any]] = {
     "socket_keepalive": True,
     "socket_keepalive_options": KEEPALIVE,
 }
-NOT_EXECUTED_CODES: Final = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "MASTERDOWN")
 
 
 class ScriptMissing(Refused):
@@ -103,6 +89,17 @@ class Address:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+
+    async def line(self) -> Line:
+        """A connected line. Raises `RedisError` or OSError."""
+        connection = self.connection()
+        try:
+            await connection.connect()
+        except BaseException:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+            raise
+        return DirectLine(_writer_of(connection))
 
 
 def address(
@@ -146,6 +143,13 @@ def address(
     return found
 
 
+def _writer_of(connection: Any) -> asyncio.StreamWriter:
+    """What the connection writes to, which it lets go of: redis-py has no public way to take its socket over."""
+    writer: asyncio.StreamWriter = connection._writer
+    connection._reader = connection._writer = None
+    return writer
+
+
 def packed(*command: Argument) -> bytes:
     """A command as Redis reads it."""
     request: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a 1-tuple
@@ -158,28 +162,26 @@ class Lines:
     def __init__(self, address: Address, size: int) -> None:
         self._address = address
         self._slots = asyncio.Semaphore(size)
-        self._free: list[WireConnection] = []
+        self._free: list[Line] = []
         self._closed = False
 
     async def call(self, request: bytes) -> Any:
         """The reply. Raises `Refused` or `Ambiguous`; cancelled, the command may have been executed."""
-        failure: type[Refused | Ambiguous] = Refused
-        where = self._address.where
+        give_up_at = asyncio.get_running_loop().time() + self._address.timeout
+        line = await self._taken(give_up_at)
         try:
-            async with asyncio.timeout(self._address.timeout), self._slots:
-                line = await self._connected()
-                failure = Ambiguous
-                return await self._exchange(line, request)
-        except NoScriptError as error:
-            raise ScriptMissing("the server doesn't have the script") from error
-        except ResponseError as error:
-            raise _error_reply(error)(f"Redis at {where}: {error}") from error
-        except BusyLoadingError as error:
-            raise Refused(f"Redis at {where} is loading its data") from error
+            return await line.ask(request, give_up_at)
+        except ReplyError as error:
+            raise self._refused(error) from error
         except TimeoutError:
-            raise failure(f"Redis at {where} gave no answer in {self._address.timeout} s") from None
-        except (RedisError, OSError) as error:
-            raise failure(f"Redis at {where}: {error}") from error
+            raise Ambiguous(self._late) from None
+        except OSError as error:
+            raise Ambiguous(f"{self._where}: {error}") from error
+        except BaseException:
+            line.drop()  # its reply may come yet, and would be taken for that of another call
+            raise
+        finally:
+            self._give_back(line)
 
     def open(self) -> None:
         """Keep connections from now on; they are made when they are needed."""
@@ -189,51 +191,61 @@ class Lines:
         """Disconnect; calls in flight end as they end, and their connections are not kept."""
         self._closed = True
         while self._free:
-            await _drop(self._free.pop())
+            self._free.pop().drop()
+        await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
-    async def _connected(self) -> WireConnection:
+    async def _taken(self, give_up_at: float) -> Line:
+        """A line for one call alone, until it is given back."""
+        if self._slots.locked():
+            await self._slot(give_up_at)
+        else:
+            await self._slots.acquire()
         while self._free:
             line = self._free.pop()
-            if not _is_ended(line):
+            if not line.is_ended:
                 return line
-            await _drop(line)
-        line = self._address.connection()
+            line.drop()
         try:
-            await line.connect()
+            return await self._connected(give_up_at)
         except BaseException:
-            await _drop(line)
+            self._slots.release()
             raise
-        return line
 
-    async def _exchange(self, line: WireConnection, request: bytes) -> Any:
-        try:
-            await line.send_packed_command([request], check_health=False)
-            reply = await line.read_response()
-        except ResponseError:
-            self._free.append(line)  # an error is a whole reply
-            raise
-        except BaseException:
-            await _drop(line)
-            raise
-        if self._closed:
-            await _drop(line)
+    def _give_back(self, line: Line) -> None:
+        if self._closed or line.is_ended:
+            line.drop()
         else:
             self._free.append(line)
-        return reply
+        self._slots.release()
 
+    async def _slot(self, give_up_at: float) -> None:
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Refused(self._late) from None
 
-async def _drop(line: WireConnection) -> None:
-    with contextlib.suppress(RedisError, OSError):
-        await line.disconnect(nowait=True)
+    async def _connected(self, give_up_at: float) -> Line:
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                return await self._address.line()
+        except TimeoutError:
+            raise Refused(self._late) from None
+        except BusyLoadingError as error:
+            raise Refused(f"{self._where} is loading its data") from error
+        except (RedisError, OSError) as error:
+            raise Refused(f"{self._where}: {error}") from error
 
+    @property
+    def _where(self) -> str:
+        return f"Redis at {self._address.where}"
 
-def _is_ended(line: WireConnection) -> bool:
-    """The server hung up while nobody was reading: seen before sending, it leaves nothing in doubt."""
-    reader = getattr(line, "_reader", None)  # redis-py has no public way to ask that costs nothing
-    return reader is None or bool(reader.at_eof())
+    @property
+    def _late(self) -> str:
+        return f"{self._where} gave no answer in {self._address.timeout} s"
 
-
-def _error_reply(error: ResponseError) -> type[Refused | Ambiguous]:
-    """An error inside a script may come after its first write; these come before."""
-    before = isinstance(error, NOT_EXECUTED) or str(error).startswith(NOT_EXECUTED_CODES)
-    return Refused if before else Ambiguous
+    def _refused(self, error: ReplyError) -> StoreError:
+        if error.code == "NOSCRIPT":
+            return ScriptMissing("the server doesn't have the script")
+        kind = Refused if error.code in NOT_EXECUTED else Ambiguous
+        return kind(f"{self._where}: {error}")

@@ -6,38 +6,51 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, cast
 
+import attrs
+from redis.asyncio.connection import Connection
+from redis.exceptions import NoScriptError, ResponseError
+
 from kew.adapters.redis.connection import Address
+from kew.adapters.redis.line import Line, ReplyError
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.simulation.errors import SimulationError
 from kew.adapters.simulation.lua.redis import RedisInProcess
 from kew.compat import override
 
 
-class InProcessLine:
-    """A `WireConnection`: a request is carried out when it is sent."""
+class InProcessLine(Line):
+    """A request is carried out when it is sent; what can go wrong on the way is the simulated network's."""
+
+    is_ended = False
 
     def __init__(self, redis: RedisInProcess) -> None:
         self._redis = redis
-        self._request = b""
-        self._reader = self  # where the adapter asks whether the server hung up
 
-    def at_eof(self) -> bool:
-        """It never does: what can go wrong on the way is the simulated network's."""
-        return False
+    @override
+    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
+        answer = asyncio.get_running_loop().create_future()
+        try:
+            answer.set_result(self._redis.execute(request))
+        except NoScriptError as error:  # its code was taken away
+            answer.set_exception(ReplyError(f"NOSCRIPT {error}"))
+        except ResponseError as error:
+            answer.set_exception(ReplyError(str(error)))
+        return answer
 
-    async def connect(self) -> None:
-        """It always is."""
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Take a request."""
-        self._request = b"".join(command)
-
-    async def read_response(self) -> Any:
-        """Carry it out. Raises what redis-py raises."""
-        return self._redis.execute(self._request)
-
-    async def disconnect(self, nowait: bool = False) -> None:
+    @override
+    def drop(self) -> None:
         """Nothing to let go of."""
+
+
+@attrs.frozen(kw_only=True)
+class InProcessAddress(Address):
+    """Where the adapter finds a Redis in this process."""
+
+    redis: RedisInProcess
+
+    @override
+    async def line(self) -> Line:
+        return InProcessLine(self.redis)
 
 
 class StoreInProcess(RedisStore):
@@ -57,8 +70,8 @@ class StoreInProcess(RedisStore):
 
 def address_of(redis: RedisInProcess) -> Address:
     """Where the adapter finds it."""
-    return Address(
-        where="this process", options={}, connection_class=lambda **_options: InProcessLine(redis)
+    return InProcessAddress(
+        where="this process", options={}, connection_class=Connection, redis=redis
     )
 
 

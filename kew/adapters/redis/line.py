@@ -1,0 +1,118 @@
+"""One connection with one command in flight at a time. Its reply is read where it arrives, in no task and no stream.
+
+redis-py makes the connection (TLS, user and password, the database); this takes its transport over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import hiredis
+
+from kew.compat import override
+
+INCOMPLETE: Final = object()
+
+
+class ReplyError(Exception):
+    """An error reply, as Redis worded it: a code such as NOSCRIPT, and a text."""
+
+    @property
+    def code(self) -> str:
+        """Its first word."""
+        return str(self).partition(" ")[0]
+
+
+class Line(Protocol):
+    """A connection as calls use it; a stand-in of Redis brings one of its own."""
+
+    @property
+    def is_ended(self) -> bool:
+        """The server hung up while nobody was asking: seen before sending, it leaves nothing in doubt."""
+        ...
+
+    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
+        """The reply to come. Raises `ReplyError` or OSError; TimeoutError from `give_up_at` on, in the loop's time."""
+        ...
+
+    def drop(self) -> None:
+        """Hang up at once. Dropped while a reply is pending, the line is of no more use."""
+        ...
+
+
+class DirectLine(asyncio.Protocol, Line):
+    """A line on a connection that somebody else made, in the running loop: it takes the place of its protocol."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = writer  # which would close the transport if nobody held it
+        self._transport = writer.transport
+        self._replies = hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
+        self._waiter: asyncio.Future[Any] | None = None
+        self._give_up_at = 0.0
+        self._guard: asyncio.TimerHandle | None = None
+        self._transport.set_protocol(self)
+
+    @property
+    @override
+    def is_ended(self) -> bool:
+        return self._transport.is_closing()
+
+    @override
+    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
+        self._waiter = waiter = self._loop.create_future()
+        self._give_up_at = give_up_at
+        if (
+            self._guard is None
+        ):  # one timer for many calls: it looks whether the last of them still waits
+            self._guard = self._loop.call_at(give_up_at, self._judge)
+        self._transport.write(request)
+        return waiter
+
+    @override
+    def drop(self) -> None:
+        self._transport.abort()
+        if self._guard is not None:
+            self._guard.cancel()
+
+    def _judge(self) -> None:
+        self._guard = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._give_up_at:
+            self._guard = self._loop.call_at(self._give_up_at, self._judge)
+        else:
+            self._fail(TimeoutError())
+
+    # --- what the transport tells
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._replies.feed(data)
+        try:
+            reply = self._replies.gets()
+        except hiredis.ProtocolError as error:
+            self._fail(ConnectionError(f"not the language of Redis: {error}"))
+            return
+        if reply is INCOMPLETE:
+            return
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            self.drop()  # nobody asked
+        elif not waiter.done():
+            if isinstance(reply, ReplyError):
+                waiter.set_exception(reply)
+            else:
+                waiter.set_result(reply)
+
+    @override
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(error or ConnectionError("the connection was closed"))
+
+    def _fail(self, error: Exception) -> None:
+        """Nobody will answer any more."""
+        self.drop()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
