@@ -129,8 +129,8 @@ class Outbox:
             piece = self._next_piece()
             self._in_flight += 1
             task = spawn(self._deliver(piece))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if not task.done():
+                self._tasks.add(task)
 
     def _next_piece(self) -> list[Pending]:
         """As many groups, in order, as fit one round trip; at least one."""
@@ -166,26 +166,31 @@ class Outbox:
                     future.set_result(answer)
         finally:
             self._in_flight -= 1
+            self._tasks.discard(asyncio.current_task())
         self._schedule()
 
     async def _answered(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
         """The store's answer, and whether it is certain."""
-        submitted, is_certain = await self._send(groups)
-        forgotten = all(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes)
-        if forgotten and self._redeclare is not None:
-            try:
-                await self._redeclare()  # this process declared the queue, and the store lost it
-            except StoreError as error:
-                raise Unanswered(error, is_ambiguous=not is_certain) from error
-            submitted, is_certain_now = await self._send(groups)
-            is_certain = is_certain and is_certain_now
-        return submitted, is_certain
-
-    async def _send(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
-        most = sum(len(group.submissions) for group in groups)
-        claim = self._worker.reserve(most=most) if self._worker else None
+        submitted, is_certain = await self._sent(groups)
+        if submitted.outcomes[0].word is not Word.NO_QUEUE or self._redeclare is None:
+            return submitted, is_certain
         try:
-            submitted, is_certain = await self._repeated(groups, claim)
+            await self._redeclare()  # this process declared the queue, and the store lost it
+        except StoreError as error:
+            raise Unanswered(error, is_ambiguous=not is_certain) from error
+        submitted, is_certain_now = await self._sent(groups)
+        return submitted, is_certain and is_certain_now
+
+    async def _sent(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
+        """The same, with a claim that goes along where slots are free."""
+        claim = self._claim(groups)
+        give_up_at = asyncio.get_running_loop().time() + self._patience
+        try:
+            try:
+                request = claim.request if claim else None
+                submitted, is_certain = await self._store.submit(self._queue, groups, request), True
+            except StoreError as error:
+                submitted, is_certain = await self._repeated(groups, claim, error, give_up_at)
         except (Exception, asyncio.CancelledError):  # not where the event loop has gone
             if claim is not None and self._worker is not None:
                 self._worker.pursue(claim)
@@ -194,19 +199,25 @@ class Outbox:
             self._worker.take(claim, submitted.grant)
         return submitted, is_certain
 
+    def _claim(self, groups: Sequence[Group]) -> Claim | None:
+        if self._worker is None:
+            return None
+        return self._worker.reserve(most=sum([len(group.submissions) for group in groups]))
+
     async def _repeated(
-        self, groups: Sequence[Group], claim: Claim | None
+        self, groups: Sequence[Group], claim: Claim | None, error: StoreError, give_up_at: float
     ) -> tuple[Submitted, bool]:
+        """The answer to a submit that had none but `error`, before `give_up_at`; and whether it is certain."""
         request = claim.request if claim else None
-        loop = asyncio.get_running_loop()
-        give_up_at, pause, is_ambiguous = loop.time() + self._patience, FIRST_PAUSE, False
+        pause, is_ambiguous = FIRST_PAUSE, isinstance(error, Ambiguous)
         while True:
-            try:
-                return await self._store.submit(self._queue, groups, request), not is_ambiguous
-            except StoreError as error:
-                is_ambiguous |= isinstance(error, Ambiguous)
-                if loop.time() + pause > give_up_at:
-                    raise Unanswered(error, is_ambiguous=is_ambiguous) from error
-                logger.warning("queue %s: submit not answered, repeating: %s", self._queue, error)
+            if asyncio.get_running_loop().time() + pause > give_up_at:
+                raise Unanswered(error, is_ambiguous=is_ambiguous) from error
+            logger.warning("queue %s: submit not answered, repeating: %s", self._queue, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+            try:
+                return await self._store.submit(self._queue, groups, request), not is_ambiguous
+            except StoreError as again:
+                error = again
+                is_ambiguous |= isinstance(error, Ambiguous)

@@ -1,7 +1,7 @@
 """The pure queue: every operation as a function from a view of one queue to the changes wanted and the answer.
 
 Nothing here is applied: a caller (the memory store, the search of all interleavings) hands in a `View`, applies the
-`Change` it gets back, and asks again. The Lua scripts of the Redis store mirror these functions; a
+`Change` it gets back, and asks again. The Lua library of the Redis store mirrors these functions; a
 differential test holds them equal.
 """
 

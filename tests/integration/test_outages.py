@@ -189,7 +189,7 @@ async def test_a_redis_that_freezes_for_a_while_costs_no_attempt(
     assert (await end_of(manager, "task")).attempt == 1
 
 
-async def test_scripts_that_are_flushed_again_and_again_stop_nothing(
+async def test_a_library_that_is_flushed_again_and_again_stops_nothing(
     private_redis: PrivateRedis, managers: Managers
 ):
     server = private_redis()
@@ -197,13 +197,13 @@ async def test_scripts_that_are_flushed_again_and_again_stop_nothing(
     await manager.create_queue(QueueConfig("q"))
     with contextlib.closing(connect(server.url)) as client:
         for number in range(100):
-            client.script_flush()
+            client.function_flush()
             await submit(manager, f"task-{number}", jobs.echo, value=number)
-            client.script_flush()
+            client.function_flush()
             info = await manager.get_task_status(f"task-{number}")
             assert await TaskHandle[int](manager, info).result(timeout=10) == number
-        scripts = client.info("stats")
-    assert scripts["total_error_replies"] >= 100, "no script was ever missing"
+        stats = client.info("stats")
+    assert stats["total_error_replies"] >= 100, "the library was never missing"
 
 
 # --- replies that are late, lost and repeated

@@ -70,17 +70,17 @@ async def opened(url: str, **options: Any) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-# --- scripts
+# --- the library
 
 
-async def test_flushed_scripts_are_given_again(clean_redis_url: str):
+async def test_a_flushed_library_is_given_again(clean_redis_url: str):
     async with opened(clean_redis_url) as store:
         with contextlib.closing(plain_client(clean_redis_url)) as client:
-            client.script_flush()
+            client.function_flush()
             await store.submit(Q, group(call("a")))
-            client.script_flush()
+            client.function_flush()
             grant = await store.claim(Q, request(1))
-            client.script_flush()
+            client.function_flush()
             settled = await store.settle(Q, succeeded(grant))
     assert [outcome.word for outcome in settled.outcomes] == [Word.DONE]
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from kew.adapters.redis import scripts
+from kew.adapters.redis import library
 from kew.adapters.simulation.batch import Choice, Summary
 from kew.adapters.simulation.errors import SimulationError
 from kew.adapters.simulation.facts import Facts
@@ -208,7 +208,7 @@ BUGS = (
 def test_a_bug_in_a_script_is_found(
     bug: Bug, monkeypatch: pytest.MonkeyPatch, audited: list[int]
 ) -> None:
-    read = scripts._read
+    read = library._read
 
     def read_with_the_bug(path: str) -> str:
         text = read(path)
@@ -217,7 +217,7 @@ def test_a_bug_in_a_script_is_found(
         assert text.count(bug.text) == 1, "the script has changed: plant the bug again"
         return text.replace(bug.text, bug.planted)
 
-    monkeypatch.setattr(scripts, "_read", read_with_the_bug)
+    monkeypatch.setattr(library, "_read", read_with_the_bug)
     found = next((one for one in map(MIXED.run, CLEAN) if not one.is_good), None)
     assert found is not None
     assert found.oracle in bug.oracles, found

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 Ask = Callable[..., Any]
 REFUSED: Final = "an error"
+BEGIN: Final = "redis.register_function('probe', function(KEYS, ARGV)"
 
 
 @attrs.frozen
@@ -33,9 +34,12 @@ class Probe:
         return reply == self.answer
 
 
-def script(name: str, answer: object, *lines: str) -> Probe:
-    """A script with the keys `a` and `b`."""
-    return Probe(name, answer, (("EVAL", "\n".join(lines), "2", "a", "b"),))
+def script(name: str, answer: object, *lines: str, before: str = "") -> Probe:
+    """A function with the keys `a` and `b`; `before` stands before it in its library."""
+    body = "\n".join(["#!lua name=probes", before, BEGIN, *lines, "end)"])
+    return Probe(
+        name, answer, (("FUNCTION", "LOAD", "REPLACE", body), ("FCALL", "probe", "2", "a", "b"))
+    )
 
 
 # What the scripts of kew rest on.
@@ -105,23 +109,22 @@ SAME: Final = (
     script("an unknown command", REFUSED, "return redis.call('NOSUCH')"),
     script("too few arguments", REFUSED, "return redis.call('HSET', KEYS[1], 'f')"),
     script("SUBSCRIBE in a script", REFUSED, "return redis.call('SUBSCRIBE', 'c')"),
-    Probe("EVALSHA of what was never sent", REFUSED, (("EVALSHA", "0" * 40, "0"),)),
-)
-
-DIFFERENT: Final = (
-    script("the head line", 1, "#!lua", "return 1"),
-    script("cmsgpack", 1, "return #cmsgpack.pack({1}) > 0"),
-    script("struct", 4, "return #struct.pack('>I4', 1)"),
-    script("bit", 3, "return bit.band(7, 3)"),
-    script("redis.sha1hex", 40, "return #redis.sha1hex('x')"),
-    script("redis.replicate_commands", 1, "return redis.replicate_commands()"),
-    script("redis.set_repl", 1, "redis.set_repl(redis.REPL_ALL)", "return 1"),
-    script("redis.acl_check_cmd", 1, "return redis.acl_check_cmd('GET', 'a')"),
-    script("redis.REDIS_VERSION_NUM", 1, "return redis.REDIS_VERSION_NUM > 0"),
     script("an unknown global", REFUSED, "return nosuch == nil"),
     script("io", REFUSED, "return io == nil"),
     script("require", REFUSED, "return require == nil"),
     script("redis.call can't be replaced", REFUSED, "redis.call = nil", "return 1"),
+    script("math while it is loaded", REFUSED, "return 1", before="local pi = math.pi"),
+    script(
+        "a variable of the library stays", 2, *2 * ["n = n + 1"], "return n", before="local n = 0"
+    ),
+    Probe("FCALL of what was never loaded", REFUSED, (("FCALL", "nosuch", "0"),)),
+)
+
+DIFFERENT: Final = (
+    script("cmsgpack", 1, "return #cmsgpack.pack({1}) > 0"),
+    script("struct", 4, "return #struct.pack('>I4', 1)"),
+    script("bit", 3, "return bit.band(7, 3)"),
+    script("redis.acl_check_cmd", 1, "return redis.acl_check_cmd('GET', 'a')"),
     Probe(
         "a full memory",
         0,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 import hiredis
 
-from kew.adapters.redis.scripts import ALONE, NAMES, Scripts
+from kew.adapters.redis.library import Library
 from tests.support.redis_process import LOOPBACK
 
 LATE_SECONDS = 0.15
@@ -36,14 +36,8 @@ Plan = Callable[[str], Fault | None]
 
 
 def operation_names() -> dict[bytes, str]:
-    """What a script's hash and text are called."""
-    scripts = Scripts()
-    names = {**{name: name for name in NAMES}, **ALONE}
-    return {
-        key: operation
-        for name, operation in names.items()
-        for key in (scripts[name].sha.encode(), scripts[name].text.encode())
-    }
+    """The operations of Redis' functions."""
+    return {one.function.encode(): one.name.removesuffix("_alone") for one in Library()}
 
 
 @attrs.define(eq=False)
@@ -170,7 +164,7 @@ class Proxy:
             over.cancel()
 
     def _name(self, command: list[bytes]) -> str:
-        if command[0].upper() in (b"EVALSHA", b"EVAL"):
+        if command[0].upper() == b"FCALL":
             return self._names[command[1]]
         return command[0].decode().lower()
 

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.redis import RedisStore, RedisWakeup, address
-from kew.adapters.redis.scripts import Scripts
+from kew.adapters.redis.library import Library
 from tests.support.scene import START_MS, Scene, SteppedClock
 
 CLOCK_KEY = "test:clock"
@@ -57,7 +57,7 @@ async def redis_scene(url: str) -> AsyncIterator[Scene]:
     await set_clock(START_MS)
     try:
         yield Scene(
-            store=RedisStore(where, scripts=Scripts({"now": CLOCK_FROM_A_KEY})),
+            store=RedisStore(where, library=Library({"now": CLOCK_FROM_A_KEY})),
             set_clock=set_clock,
             new_wakeup=lambda: RedisWakeup(where),
         )

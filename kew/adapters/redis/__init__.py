@@ -1,4 +1,4 @@
-"""The Redis store: records and indexes in Redis, and Lua scripts that mirror the domain's rules."""
+"""The Redis store: records and indexes in Redis, and a library in Lua that mirrors the domain's rules."""
 
 from kew.adapters.redis.connection import Address, address
 from kew.adapters.redis.store import RedisStore

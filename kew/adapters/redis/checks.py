@@ -9,29 +9,47 @@ from typing import Final
 from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.connection import Lines, packed
+from kew.adapters.redis.library import Library
 from kew.adapters.redis.line import ReplyError
-from kew.app.ports import StoreError
+from kew.app.ports import Ambiguous, StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
 
 logger = logging.getLogger("kew")
 OLDEST: Final = (7, 0)
 
 
-async def check(lines: Lines, where: str) -> None:
-    """Connect and look; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
+async def load(lines: Lines, library: Library) -> None:
+    """Let the server have the library, if it hasn't. Raises `StoreError`."""
+    try:
+        await lines.call(packed("FUNCTION", "LOAD", library.text))
+    except Ambiguous as error:
+        if str(error.__cause__) != f"ERR Library '{library.name}' already exists":
+            raise
+
+
+async def check(lines: Lines, where: str, library: Library) -> None:
+    """Connect, look, and load; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
     try:
         reply = await lines.call(packed("INFO"))
     except StoreError as error:
-        raise _advised(error, where) from error.__cause__
+        raise _advised(error, where, "INFO") from error.__cause__
     facts = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
     _check_version(facts, where)
     _check_role(facts, where)
     _check_eviction(facts, where)
+    try:
+        await load(lines, library)
+    except StoreError as error:
+        if _code(error) != "OOM":  # a full server refuses to be told what it may well know
+            raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
 
 
-def _advised(error: StoreError, where: str) -> TaskQueueError:
-    cause = error.__cause__
-    code = cause.code if isinstance(cause, ReplyError) else ""
+def _code(error: StoreError) -> str:
+    return error.__cause__.code if isinstance(error.__cause__, ReplyError) else ""
+
+
+def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
+    cause, code = error.__cause__, _code(error)
     if isinstance(cause, AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
         return StoreUnsuitableError(
             f"Redis at {where} refused the user or password; put them into the URL "
@@ -39,7 +57,7 @@ def _advised(error: StoreError, where: str) -> TaskQueueError:
         )
     if code == "NOPERM":
         return StoreUnsuitableError(
-            f"Redis at {where} doesn't allow this user the command INFO; "
+            f"Redis at {where} doesn't allow this user the command {command}; "
             "docs/redis.md has the ACL line with the rights that kew needs"
         )
     return StoreUnavailableError(

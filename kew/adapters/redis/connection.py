@@ -1,6 +1,6 @@
 """Connections to one Redis: how to make one, and a few long-lived ones that calls share.
 
-redis-py repeats nothing here (its `Retry` is told not to): a lost reply would otherwise run a script
+redis-py repeats nothing here (its `Retry` is told not to): a lost reply would otherwise run a function
 twice behind kew's back. Each call that isn't answered says which of two things happened: `Refused`, surely
 not executed, or `Ambiguous`. A connection with a reply pending (a timeout, a cancelled call) is dropped,
 never used again.
@@ -22,8 +22,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 
+from kew.adapters.redis.library import Argument
 from kew.adapters.redis.line import DirectLine, Line, ReplyError
-from kew.adapters.redis.scripts import Argument
 from kew.app.ports import Ambiguous, Refused, StoreError
 from kew.domain.errors import InvalidConfigError
 
@@ -32,10 +32,11 @@ URL_FORMS: Final = (
     "or unix://[[user]:password@]/path/to/redis.sock[?db=0]; "
     "special characters in a password are written as %XX"
 )
-# Replies of a server that did nothing. An error within a script may come after its first write; these come before.
-NOT_EXECUTED: Final = frozenset(
-    "OOM READONLY LOADING CLUSTERDOWN MASTERDOWN NOAUTH WRONGPASS NOPERM BUSY MISCONF NOREPLICAS TRYAGAIN".split()
-)
+# Replies of a server that did nothing. An error within a function may come after its first write; these come before.
+NOT_EXECUTED: Final = {
+    *("OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM"),
+    *("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN"),
+}
 # A peer that vanished without a word (a host without power, a proxy that forgot) is found out within a minute: nothing
 # else would tell a connection that only listens, and the system's own default is two hours.
 KEEPALIVE: Final = {
@@ -51,8 +52,8 @@ OF_TCP: Final[dict[str, Any]] = {
 }
 
 
-class ScriptMissing(Refused):
-    """The server doesn't have the script: it restarted, failed over or was flushed."""
+class LibraryMissing(Refused):
+    """The server doesn't have the library: it is new, lost its memory, or was flushed."""
 
 
 class WireConnection(Protocol):
@@ -245,7 +246,7 @@ class Lines:
         return f"{self._where} gave no answer in {self._address.timeout} s"
 
     def _refused(self, error: ReplyError) -> StoreError:
-        if error.code == "NOSCRIPT":
-            return ScriptMissing("the server doesn't have the script")
+        if str(error) == "ERR Function not found":
+            return LibraryMissing(f"{self._where} lacks kew's library")
         kind = Refused if error.code in NOT_EXECUTED else Ambiguous
         return kind(f"{self._where}: {error}")

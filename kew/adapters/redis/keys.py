@@ -2,7 +2,7 @@
 
 All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Two keys belong
 to the whole namespace: `tasks`, the records of every queue, and `queues`, the names of those declared. On one
-node, `tasks` is also the directory that keeps ids unique; scripts are given its name and never build it.
+node, `tasks` is also the directory that keeps ids unique; operations are given its name and never build it.
 docs/redis.md has the table.
 """
 

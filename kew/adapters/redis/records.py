@@ -74,7 +74,7 @@ def due_of(call: Submission) -> str:
 
 
 def end_of(call: Submission) -> bytes:
-    """The end of a new record, from the priority on; the script adds what only it knows."""
+    """The end of a new record, from the priority on; Redis adds what only it knows."""
     label = _label(call)
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
     once = "a" if call.at_most_once else ""

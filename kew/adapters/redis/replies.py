@@ -1,4 +1,4 @@
-"""Replies of scripts as values of the domain: the one place where words are read; an unknown one raises."""
+"""Replies of the library as values of the domain: the one place where words are read; an unknown one raises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def word(raw: bytes) -> Word:
     try:
         return WORDS[raw]
     except KeyError:
-        raise AssertionError(f"a script answered {raw!r}, which is no word") from None
+        raise AssertionError(f"an operation answered {raw!r}, which is no word") from None
 
 
 def statuses(outcomes: Sequence[bytes]) -> list[SettleOutcome]:

@@ -1,4 +1,4 @@
-"""The Redis store: each operation is one Lua script, one round trip; this file packs arguments and reads replies."""
+"""The Redis store: an operation is one Redis function, one round trip; this file packs arguments and reads replies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kew.adapters.redis import records
-from kew.adapters.redis.checks import check
-from kew.adapters.redis.connection import Address, Lines, ScriptMissing, packed
+from kew.adapters.redis.checks import check, load
+from kew.adapters.redis.connection import Address, LibraryMissing, Lines, packed
 from kew.adapters.redis.keys import Keys
+from kew.adapters.redis.library import Argument, Library, genuine_library
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_grant, read_status, read_tasks, statuses, word
-from kew.adapters.redis.scripts import Argument, Scripts, genuine_scripts
 from kew.app.ports import Command, Declared, QueueStatus, Settled, Submitted, Swept, TaskStore
 from kew.compat import override
 from kew.domain.config import Settings
@@ -33,7 +33,7 @@ from kew.domain.task import Task
 
 PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
-STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that scripts follow
+STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that operations follow
 PURGE_AT_ONCE: Final = 2_000
 FUNCTIONS_AT_ONCE: Final = 1_000
 WHOLE: Final = {
@@ -45,7 +45,7 @@ COMMAND_LINES, HEARTBEAT_LINES = 8, 1
 class RedisStore(TaskStore):
     """A namespace of queues in one Redis. Heartbeats have a connection of their own, so that no load starves them.
 
-    `scripts` and `checks` are for stand-ins of Redis, which may lack the scripts' head line, or INFO.
+    `library` is for tests with another clock, `checks` for stand-ins of Redis, which lack INFO.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class RedisStore(TaskStore):
         address: Address,
         namespace: str = "kew",
         *,
-        scripts: Scripts | None = None,
+        library: Library | None = None,
         checks: bool = True,
     ) -> None:
         self._address = address
         self._keys = Keys(namespace)
-        self._scripts = scripts or genuine_scripts()
+        self._library = library or genuine_library()
         self._checks = checks
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
@@ -73,7 +73,7 @@ class RedisStore(TaskStore):
         self._lines.open()
         self._heartbeats.open()
         if self._checks:
-            await check(self._lines, self._address.where)
+            await check(self._lines, self._address.where, self._library)
 
     @override
     async def close(self) -> None:
@@ -321,19 +321,21 @@ class RedisStore(TaskStore):
         *,
         lines: Lines | None = None,
     ) -> Any:
-        """A script's reply; a server that lost the script is given it again."""
-        script = self._scripts[name]
-        if "channel" in script.arguments:
+        """An operation's reply; a server that lost the library is given it again."""
+        operation = self._library[name]
+        if "channel" in operation.arguments:
             named["channel"] = self._keys.channels
-        if "queue" in script.arguments:
+        if "queue" in operation.arguments:
             named["queue"] = queue
-        arguments = script.bind(rest, named)
-        keys = self._keys.named(script.keys, queue)
+        arguments = operation.bind(rest, named)
+        keys = self._keys.named(operation.keys, queue)
         lines = lines or self._lines
+        request = packed("FCALL", operation.function, len(keys), *keys, *arguments)
         try:
-            return await lines.call(packed("EVALSHA", script.sha, len(keys), *keys, *arguments))
-        except ScriptMissing:
-            return await lines.call(packed("EVAL", script.text, len(keys), *keys, *arguments))
+            return await lines.call(request)
+        except LibraryMissing:
+            await load(lines, self._library)
+            return await lines.call(request)
 
     def _saw(self, now_ms: int) -> None:
         self._clock_ahead_ms = now_ms - _loop_ms()
@@ -358,7 +360,7 @@ def _no_queue(claim: ClaimRequest | None) -> Grant | None:
 def _claim_arguments(claim: ClaimRequest | None) -> dict[str, Argument]:
     """The arguments of a claim, or of none."""
     if claim is None:
-        return {"incarnation": ""}
+        return {}
     return {
         "incarnation": checked_incarnation(claim.incarnation),
         "lane": str(claim.lane),

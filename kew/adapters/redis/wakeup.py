@@ -87,7 +87,7 @@ def _deliver(message: object, deliver: Callable[[Notice], None]) -> None:
 
 
 def notice_of(text: bytes) -> Notice | None:
-    """What a script published; None for what this version doesn't know."""
+    """What the library published; None for what this version doesn't know."""
     kind, _, rest = text.decode().partition(" ")
     match kind:
         case "w":

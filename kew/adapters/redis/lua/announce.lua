@@ -1,18 +1,21 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- A process serves the queue for `ttl_ms` from now, and can run these functions too. Renewing costs two commands.
 -- KEYS: state workers functions parked
 -- ARGV: channel queue incarnation ttl_ms:int functions*
 -- Reply: {word, 1 if the process was unknown (all of its functions are needed), now}
 -- include: now
-local now = clock_ms()
-local is_new = 0
-if redis.call('ZADD', WORKERS, 'XX', 'CH', now + ttl_ms, incarnation) == 0 then
-  if redis.call('EXISTS', STATE) == 0 then return {'no_queue', 0, now} end
-  is_new = redis.call('ZADD', WORKERS, now + ttl_ms, incarnation)
+
+local function operation()
+  local now = clock_ms()
+  local is_new = 0
+  if redis.call('ZADD', WORKERS, 'XX', 'CH', now + ttl_ms, incarnation) == 0 then
+    if redis.call('EXISTS', STATE) == 0 then return {'no_queue', 0, now} end
+    is_new = redis.call('ZADD', WORKERS, now + ttl_ms, incarnation)
+  end
+  if functions_from <= #ARGV then
+    local mine = FUNCTIONS .. ':' .. incarnation
+    redis.call('SADD', mine, unpack(ARGV, functions_from))
+    if #redis.call('SINTER', mine, PARKED) > 0 then redis.call('PUBLISH', channel .. incarnation, 'w ' .. queue) end
+  end
+  return {'done', is_new, now}
 end
-if functions_from <= #ARGV then
-  local mine = FUNCTIONS .. ':' .. incarnation
-  redis.call('SADD', mine, unpack(ARGV, functions_from))
-  if #redis.call('SINTER', mine, PARKED) > 0 then redis.call('PUBLISH', channel .. incarnation, 'w ' .. queue) end
-end
-return {'done', is_new, now}

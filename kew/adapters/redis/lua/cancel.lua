@@ -1,9 +1,10 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked
 -- ARGV: channel queue id ticket
 -- Reply: {word, now}
 -- include: moves
+
 local function cancel(t)
   if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
   if has_ended(t) then return t.status == 'x' and 'same' or 'ended' end
@@ -18,8 +19,11 @@ local function cancel(t)
   return 'done'
 end
 
-if not s then return {'missing', now} end
-local word = cancel(fetch({id})[1])
-flush()
-write_state()
-return {word, now}
+local function operation()
+  begin_moves()
+  if not s then return {'missing', now} end
+  local word = cancel(fetch({id})[1])
+  flush()
+  write_state()
+  return {word, now}
+end

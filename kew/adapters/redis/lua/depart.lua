@@ -1,11 +1,14 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- End the presence of a process; sweep forgets what it leaves, an hour later.
 -- KEYS: workers idle hungry
 -- ARGV: incarnation
 -- Reply: now
 -- include: now
-local now = clock_ms()
-redis.call('ZADD', WORKERS, 'XX', now, incarnation)
-redis.call('ZREM', IDLE, incarnation)
-redis.call('HDEL', HUNGRY, incarnation)
-return now
+
+local function operation()
+  local now = clock_ms()
+  redis.call('ZADD', WORKERS, 'XX', now, incarnation)
+  redis.call('ZREM', IDLE, incarnation)
+  redis.call('HDEL', HUNGRY, incarnation)
+  return now
+end

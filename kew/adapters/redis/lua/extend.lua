@@ -1,14 +1,12 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- Prolong live leases to `lease_ms` from now; never revive an ended one.
 -- KEYS: tasks state leases
 -- ARGV: queue lease_ms:int refs*
 --   refs: per lease: id; lease
 -- Reply: {now, word, ...}: done, cancel (live, and the task is to stop) or stale
--- include: state
 -- include: record
-local words, ends = {now}, {}
 
-local function extend(t, lease)
+local function extend(t, lease, ends)
   if not t or t.lease ~= lease or t.queue ~= queue then return 'stale' end
   local lease_until = redis.call('ZSCORE', LEASES, member_of(t))
   if not lease_until or tonumber(lease_until) <= now then return 'stale' end
@@ -16,13 +14,16 @@ local function extend(t, lease)
   return t.cancel == '1' and 'cancel' or 'done'
 end
 
-local ids = {}
-for n = refs_from, #ARGV, 2 do ids[#ids + 1] = ARGV[n] end
-for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1]) end
-if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
-send('ZADD', LEASES, ends)
-if #ends > 0 and now + lease_ms < s.wake_at then -- a lease was shortened
-  wake(now + lease_ms)
-  write_state()
+local function operation()
+  begin_state()
+  local words, ends, ids = {now}, {}, {}
+  for n = refs_from, #ARGV, 2 do ids[#ids + 1] = ARGV[n] end
+  for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1], ends) end
+  if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
+  send('ZADD', LEASES, ends)
+  if #ends > 0 and now + lease_ms < s.wake_at then -- a lease was shortened
+    wake(now + lease_ms)
+    write_state()
+  end
+  return words
 end
-return words

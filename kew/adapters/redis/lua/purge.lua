@@ -1,11 +1,12 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- Remove a queue and nothing else, a bounded number of tasks per call. The first call takes the queue itself away, so that
 -- nothing is added or granted any more; the caller repeats until nothing is left.
 -- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: queue limit:int is_first:int
 -- Reply: 1 if something is left
 -- include: batch
-if is_first == 1 then
+
+local function forget_queue()
   redis.call('SREM', QUEUES, queue)
   redis.call('DEL', STATE, IDLE, HUNGRY)
   for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
@@ -26,17 +27,20 @@ local function remove(pop, key, skip)
   limit = limit - #ids
 end
 
-for _, key in ipairs({LINE1, LINE2, LINE3}) do
-  if limit > 0 then remove('LPOP', key, 12) end
-end
-for _, key in ipairs({WAITING1, WAITING2, WAITING3, LEASES}) do
-  if limit > 0 then remove('ZPOPMIN', key, 12) end
-end
-for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 100)) do
-  for priority = 1, 3 do
-    if limit > 0 then remove('ZPOPMIN', PARKED .. ':' .. priority .. ':' .. fn, 12) end
+local function operation()
+  if is_first == 1 then forget_queue() end
+  for _, key in ipairs({LINE1, LINE2, LINE3}) do
+    if limit > 0 then remove('LPOP', key, 12) end
   end
-  if limit > 0 then redis.call('SREM', PARKED, fn) end
+  for _, key in ipairs({WAITING1, WAITING2, WAITING3, LEASES}) do
+    if limit > 0 then remove('ZPOPMIN', key, 12) end
+  end
+  for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 100)) do
+    for priority = 1, 3 do
+      if limit > 0 then remove('ZPOPMIN', PARKED .. ':' .. priority .. ':' .. fn, 12) end
+    end
+    if limit > 0 then redis.call('SREM', PARKED, fn) end
+  end
+  if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
+  return (limit == 0 or redis.call('EXISTS', PARKED) == 1) and 1 or 0
 end
-if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
-return (limit == 0 or redis.call('EXISTS', PARKED) == 1) and 1 or 0

@@ -1,9 +1,10 @@
-#!lua
+-- flags:
 -- Put a failed or cancelled task back: kew.domain.queue.replay.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle
 -- ARGV: channel queue id ticket
 -- Reply: {word, now}
 -- include: moves
+
 local function replay(t)
   if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
   if t.status == 'c' then return 'illegal' end
@@ -16,9 +17,12 @@ local function replay(t)
   return 'done'
 end
 
-if not s then return {'missing', now} end
-local word = replay(fetch({id})[1])
-flush()
-if word == 'done' then offer_waiting(1, '') end
-write_state()
-return {word, now}
+local function operation()
+  begin_moves()
+  if not s then return {'missing', now} end
+  local word = replay(fetch({id})[1])
+  flush()
+  if word == 'done' then offer_waiting(1, '') end
+  write_state()
+  return {word, now}
+end

@@ -1,12 +1,13 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- Apply outcomes in order, each under its lease's identity; then the ordinary claim.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int settlements*
+-- ALONE KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle
+-- ALONE ARGV: channel queue settlements*
 --   settlements: per outcome: id; lease; succeed, fail, retry or release; the delay of a retry or 1 for a started
 --   release; result or error
 -- Reply: {now, {word, status letter, ...}, the claim's answer or false}
 -- include: claim
-if not s then return {now, false, false} end
 
 local function fail(t, word, delay, text)
   if t.cancel == '1' then
@@ -52,26 +53,30 @@ local function settle(t, lease, word, number, text)
   return 'done', t.status
 end
 
-local ids, tasks, outcomes, freed = {}, {}, {}, 0
-for n = settlements_from, #ARGV, 5 do ids[#ids + 1] = ARGV[n] end
-for n, t in ipairs(fetch(ids)) do tasks[ids[n]] = tasks[ids[n]] or t end
-local epoch, wake_before = s.breaker.epoch, s.wake_at
-for n = settlements_from, #ARGV, 5 do
-  local word, status = settle(tasks[ARGV[n]], unpack(ARGV, n + 1, n + 4))
-  outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, status
-  if word == 'done' then freed = freed + 1 end
+local function operation()
+  begin_ready()
+  if not s then return {now, false, false} end
+  local ids, tasks, outcomes, freed = {}, {}, {}, 0
+  for n = settlements_from, #ARGV, 5 do ids[#ids + 1] = ARGV[n] end
+  for n, t in ipairs(fetch(ids)) do tasks[ids[n]] = tasks[ids[n]] or t end
+  local epoch, wake_before = s.breaker.epoch, s.wake_at
+  for n = settlements_from, #ARGV, 5 do
+    local word, status = settle(tasks[ARGV[n]], unpack(ARGV, n + 1, n + 4))
+    outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, status
+    if word == 'done' then freed = freed + 1 end
+  end
+  flush()
+  teller = ''
+  local is_earlier = s.wake_at < wake_before
+  local answer, taken, short = claim()
+  if s.breaker.epoch ~= epoch then freed = setting('max_workers') end
+  local due = freed > taken and not short and count_due(freed - taken) or 0
+  if due > 0 then
+    wake(now)
+    offer_waiting(due, incarnation)
+  elseif not short and (freed > taken and is_later_task_next() or is_earlier) then
+    offer(1, incarnation) -- somebody has to set a timer
+  end
+  write_state()
+  return {now, outcomes, answer}
 end
-flush()
-teller = ''
-local is_earlier = s.wake_at < wake_before
-local answer, taken, short = claim()
-if s.breaker.epoch ~= epoch then freed = setting('max_workers') end
-local due = freed > taken and not short and count_due(freed - taken) or 0
-if due > 0 then
-  wake(now)
-  offer_waiting(due, incarnation)
-elseif not short and (freed > taken and is_later_task_next() or is_earlier) then
-  offer(1, incarnation) -- somebody has to set a timer
-end
-write_state()
-return {now, outcomes, answer}

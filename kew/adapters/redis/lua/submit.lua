@@ -1,16 +1,16 @@
-#!lua
+-- flags:
 -- Store groups of tasks in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int groups*
+-- ALONE KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked idle
+-- ALONE ARGV: channel queue groups*
 --   groups: per group the number of its tasks, then per task: id; due ('+delay_ms' or an instant);
 --   the record's end, from the priority on
 -- Reply: {now, {word, id, ... per group}, the claim's answer or false}
 -- include: claim
-if not s then return {now, false, false} end
 
 local TAIL = '^(%d)a? (%S+) (%S+)'
-local stored, lines, nonces = {}, {{}, {}, {}}, {}
-local outcomes, due_count, wake_before = {}, 0, s.wake_at
+local stored, lines, nonces, due_count
 
 -- The nonces of the ids in use, of all groups at once.
 local function look_up()
@@ -63,35 +63,41 @@ local function store(id, due, tail)
     .. (is_due and ' 0 - ' or ' ' .. int(at - now) .. ' - ') .. tail
 end
 
-look_up()
-local at = groups_from
-while at <= #ARGV do
-  local size = tonumber(ARGV[at])
-  local word, id = judge_group(at + 1, size)
-  outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, id
-  if word == 'done' then
-    for n = at + 1, at + 3 * size, 3 do store(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+local function operation()
+  begin_ready()
+  if not s then return {now, false, false} end
+  stored, lines, nonces, due_count = {}, {{}, {}, {}}, {}, 0
+  local outcomes, wake_before = {}, s.wake_at
+  look_up()
+  local at = groups_from
+  while at <= #ARGV do
+    local size = tonumber(ARGV[at])
+    local word, id = judge_group(at + 1, size)
+    outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, id
+    if word == 'done' then
+      for n = at + 1, at + 3 * size, 3 do store(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+    end
+    at = at + 1 + 3 * size
   end
-  at = at + 1 + 3 * size
-end
-send('HSET', TASKS, stored)
-for priority = 1, 3 do send('RPUSH', LINE[priority], lines[priority]) end
-flush()
+  send('HSET', TASKS, stored)
+  for priority = 1, 3 do send('RPUSH', LINE[priority], lines[priority]) end
+  flush()
 
-local pinned = newly_parked
-newly_parked = {}
-local is_earlier = s.wake_at < wake_before
-local answer, taken, short = claim()
-for fn in pairs(pinned) do
-  local process = string.match(fn, '^@([^/]*)')
-  if process ~= incarnation then tell(process, 'w ' .. queue) end
-end
-if not short then
-  if due_count > taken then
-    offer_waiting(due_count - taken, incarnation)
-  elseif is_earlier and taken == 0 then
-    offer(1, incarnation) -- somebody has to set a timer
+  local pinned = newly_parked
+  newly_parked = {}
+  local is_earlier = s.wake_at < wake_before
+  local answer, taken, short = claim()
+  for fn in pairs(pinned) do
+    local process = string.match(fn, '^@([^/]*)')
+    if process ~= incarnation then tell(process, 'w ' .. queue) end
   end
+  if not short then
+    if due_count > taken then
+      offer_waiting(due_count - taken, incarnation)
+    elseif is_earlier and taken == 0 then
+      offer(1, incarnation) -- somebody has to set a timer
+    end
+  end
+  write_state()
+  return {now, outcomes, answer}
 end
-write_state()
-return {now, outcomes, answer}

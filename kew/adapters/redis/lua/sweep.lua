@@ -1,11 +1,10 @@
-#!lua flags=allow-oom
+-- flags: allow-oom
 -- Bounded maintenance: recover ended leases, remove expired records, fail pinned tasks of processes that have gone, and
 -- forget those processes an hour later.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: channel queue limit:int kept_ms:int orphaned
 -- Reply: {recovered, removed, orphaned, departed, 1 if a limit was reached, now}
 -- include: recover
-if not s then return {0, 0, 0, 0, 0, now} end
 
 -- The index of ends is a hint: only what the record itself says is removed.
 local function remove_expired()
@@ -66,14 +65,18 @@ local function forget_departed()
   return #processes
 end
 
-local recovered = s.wake_at <= now and recover(limit) or 0 -- no lease ends before `wake_at`
-local removed, removed_limit = remove_expired()
-local failed = fail_orphans()
-local departed = forget_departed()
-if recovered > 0 then
-  wake(now)
-  offer_waiting(recovered, '')
+local function operation()
+  begin_moves()
+  if not s then return {0, 0, 0, 0, 0, now} end
+  local recovered = s.wake_at <= now and recover(limit) or 0 -- no lease ends before `wake_at`
+  local removed, removed_limit = remove_expired()
+  local failed = fail_orphans()
+  local departed = forget_departed()
+  if recovered > 0 then
+    wake(now)
+    offer_waiting(recovered, '')
+  end
+  write_state()
+  local more = recovered == limit or removed_limit or failed == limit or departed == limit
+  return {recovered, removed, failed, departed, more and 1 or 0, now}
 end
-write_state()
-local more = recovered == limit or removed_limit or failed == limit or departed == limit
-return {recovered, removed, failed, departed, more and 1 or 0, now}

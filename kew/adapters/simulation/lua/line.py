@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import attrs
 from redis.asyncio.connection import Connection
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from kew.adapters.redis.connection import Address
 from kew.adapters.redis.line import Line, ReplyError
@@ -31,10 +31,8 @@ class InProcessLine(Line):
         answer = asyncio.get_running_loop().create_future()
         try:
             answer.set_result(self._redis.execute(request))
-        except NoScriptError as error:  # its code was taken away
-            answer.set_exception(ReplyError(f"NOSCRIPT {error}"))
         except ResponseError as error:
-            answer.set_exception(ReplyError(str(error)))
+            answer.set_exception(ReplyError(f"ERR {error}"))  # the code that redis-py takes away
         return answer
 
     @override

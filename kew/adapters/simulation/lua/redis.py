@@ -1,7 +1,7 @@
 """A Redis inside this process: fakeredis, spoken to without a socket, a thread or a pause.
 
 What the simulation needs otherwise than fakeredis has it stands here: TIME is the simulated clock, what Redis leaves
-open (the order of a set, a random member) is decided by a seed, and a script is compiled once, as in Redis.
+open (the order of a set, a random member) is decided by a seed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from kew.adapters.redis.connection import packed
-from kew.adapters.redis.scripts import Argument
+from kew.adapters.redis.library import Argument
 from kew.adapters.simulation.errors import SimulationError
 
 VERSION: Final = (7, 0)
-COLLECT_EVERY: Final = 200  # scripts: the Lua heap is cleaned that often, not after each
-ADVICE: Final = "simulating with the Lua scripts needs fakeredis 2.40 or newer, with Lua: pip install 'kew[sim]'"
+ADVICE: Final = "simulating with the Lua library needs fakeredis 2.40 or newer, with Lua: pip install 'kew[sim]'"
 
 
 class RedisInProcess:
@@ -31,8 +30,6 @@ class RedisInProcess:
         server_class, socket_class = _fakeredis()
         self._server = server_class(version=VERSION)
         self._socket = self._connected(socket_class, now_ms, Random(f"redis:{seed}"))
-        runtime = self._socket._get_server_runtime(self._server)
-        self._server._lua_runtime = CompiledOnce(runtime)
 
     def _connected(self, socket_class: Any, now_ms: Callable[[], int], random: Random) -> Any:
         socket = socket_class(self._server, 0, client_class=Redis)
@@ -75,9 +72,9 @@ class RedisInProcess:
         kept.update(copy.deepcopy(written))
         self._socket.changed.update(kept)
 
-    def forget_scripts(self) -> None:
-        """As a restart does."""
-        self.command("SCRIPT", "FLUSH")
+    def forget_library(self) -> None:
+        """As a restart does that had nothing on disk."""
+        self.command("FUNCTION", "FLUSH")
 
 
 class Subscriber:
@@ -106,28 +103,6 @@ class Subscriber:
             if kind == b"message":
                 found.append((channel.decode(), text))
         return found
-
-
-class CompiledOnce:
-    """A Lua runtime that compiles each script once and collects garbage now and then."""
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        self._chunks: dict[bytes, Any] = {}
-        self._run = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
-
-    def execute(self, text: Any) -> Any:
-        """Run a script, or collect."""
-        if text == "collectgarbage()":
-            self._run += 1
-            return self._runtime.execute(text) if self._run % COLLECT_EVERY == 0 else None
-        chunk = self._chunks.get(text)
-        if chunk is None:
-            chunk = self._chunks[text] = self._runtime.compile(text)
-        return chunk()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The store of a simulated world, once more: the Redis adapter with its real scripts, judged by what is in its keys."""
+"""The store of a simulated world, once more: the Redis adapter with its real library, judged by what is in its keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.redis.keys import Keys
-from kew.adapters.redis.scripts import Scripts
+from kew.adapters.redis.library import Library
 from kew.adapters.redis.wakeup import notice_of
 from kew.adapters.simulation.lua.line import StoreInProcess, address_of, without_a_pause
 from kew.adapters.simulation.lua.mirror import Mirror, book_of
@@ -38,7 +38,7 @@ class LuaServer(Server):
         self.redis = RedisInProcess(self.clock.now_ms)
         self._hub = hub
         self._keys = Keys(NAMESPACE)
-        self._scripts = Scripts(header=False)
+        self._library = Library()
         self._address = address_of(self.redis)
         self._stores: dict[str, StoreInProcess] = {}
         self._mirror = Mirror(self.redis, namespace, self._keys)
@@ -63,15 +63,15 @@ class LuaServer(Server):
     def _store_of(self, caller: str) -> StoreInProcess:
         store = self._stores.get(caller)
         if store is None:
-            store = StoreInProcess(self._address, NAMESPACE, scripts=self._scripts)
+            store = StoreInProcess(self._address, NAMESPACE, library=self._library)
             self._stores[caller] = store
         return store
 
     def _tell(self) -> None:
-        """Hand what scripts published to the network that carries notices."""
+        """Hand what the library published to the network that carries notices."""
         for channel, text in self._subscriber.heard():
             notice = notice_of(text)
-            assert notice is not None, f"a script published {text!r}"
+            assert notice is not None, f"the library published {text!r}"
             self._hub.tell(channel.removeprefix(self._keys.channels), notice)
 
     def peek_may_add_ms(self, queue: str) -> int:
@@ -91,7 +91,7 @@ class LuaServer(Server):
 
     @override
     def restarted(self) -> None:
-        self.redis.forget_scripts()
+        self.redis.forget_library()
 
     @override
     def write_down(self) -> None:

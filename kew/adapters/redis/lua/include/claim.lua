@@ -1,5 +1,5 @@
 -- The ordinary claim: kew.domain.queue.claim, after recovering a bounded number of ended leases. Nothing is claimed where
--- `incarnation` is ''. The answer: {word, wait_ms (-1: only a notification), version, {id, lease_until, record, ...}}.
+-- `incarnation` is nil. The answer: {word, wait_ms (-1: only a notification), version, {id, lease_until, record, ...}}.
 -- Needs incarnation, lane, sequence, want, lease_ms, has_room, holds, recover_limit, park_limit; LANES, IDLE, HUNGRY.
 -- include: recover
 -- include: ready
@@ -185,7 +185,7 @@ end
 
 -- The answer, how many leases were granted, and whether fewer than wanted. The caller writes the state.
 local function claim()
-  if incarnation == '' then return false, 0, false end
+  if not incarnation then return false, 0, false end
   local present_until = redis.call('ZSCORE', WORKERS, incarnation)
   if not present_until or tonumber(present_until) <= now then return {'no_worker', 0, s.version, {}}, 0, false end
   local recovered = recover(recover_limit)

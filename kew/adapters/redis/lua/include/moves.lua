@@ -8,9 +8,17 @@
 -- include: breaker
 -- include: record
 -- include: tell
-local LINE, WAITING = {LINE1, LINE2, LINE3}, {WAITING1, WAITING2, WAITING3}
-local changed, is_changed = {}, {}
-local added, removed = {}, {}
+local LINE, WAITING -- keys by priority
+local changed, is_changed, added, removed
+local instants -- the results of `after`
+local teller -- the process whose word this is: it needs not be told
+
+local function begin_moves()
+  begin_state()
+  LINE, WAITING = {LINE1, LINE2, LINE3}, {WAITING1, WAITING2, WAITING3}
+  changed, is_changed, added, removed = {}, {}, {}, {}
+  instants, teller = {}, ''
+end
 
 local function put(t)
   if not is_changed[t.id] then
@@ -121,15 +129,11 @@ local function wait_again(t, status, at)
   put(t)
 end
 
-local instants = {}
-
 -- The instant that lies the setting's time ahead, as text.
 local function after(name)
   if not instants[name] then instants[name] = int(now + setting(name)) end
   return instants[name]
 end
-
-local teller = '' -- the process whose word this is: it needs not be told
 
 local function finish(t, status)
   if t.lease ~= '-' then give_up_lease(t) end

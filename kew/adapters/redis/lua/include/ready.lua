@@ -3,7 +3,12 @@
 -- Needs incarnation, FUNCTIONS, WORKERS.
 -- include: moves
 local LOOK_AHEAD, MANY = 20, 100
-local known, newly_parked = {}, {}
+local known, newly_parked
+
+local function begin_ready()
+  begin_moves()
+  known, newly_parked = {}, {}
+end
 
 local function can_run(fn)
   if known[fn] == nil then

@@ -2,6 +2,7 @@
 --   status queue ticket queued_at ready_at-queued_at history priority[a] nonce function label_bytes payload_bytes\n...
 -- Status: q queued in a line, w queued elsewhere, r retry, p processing, c completed, f failed, x cancelled. `history` is
 -- '-' until something has happened to the task. kew/adapters/redis/records.py is the same in Python. Needs TASKS.
+-- include: state
 -- include: batch
 local RECORD = '^(%a) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^\n]+)\n(.*)$'
 local HISTORY = '^([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),(.+)$'
@@ -14,8 +15,6 @@ local UNTOUCHED = {__index = {
 local function int(number)
   return string.format('%d', number)
 end
-
-local NOW = int(now)
 
 -- All fields are text, as they stand there; `tail` is what never changes, from the priority on. (A batch spends most of its
 -- time here: a table made in one piece costs half of one filled field by field, and a field not looked at nothing.)

@@ -1,9 +1,9 @@
--- What a queue remembers besides its tasks: read once (`now`, `s`; `s` is nil where nobody declared the queue), written
--- once, by `write_state`, and only what changed. Needs STATE.
+-- What a queue remembers besides its tasks: read once, by `begin_state`, written once, by `write_state`, and only what
+-- changed. Needs STATE.
 --   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
 --   first instant at which anything may need a worker; parked: how many tasks are on shelves; clock: when it was written
 -- include: now
-local NEVER = math.huge
+local NEVER = 1 / 0 -- a library sees no `math` while it is loaded
 local COUNTS = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)$'
 
 local function breaker_text(b)
@@ -41,18 +41,22 @@ local function read_state()
   }, LAZY)
 end
 
-local now, s = clock_ms(), read_state()
+local now, NOW -- the clock, and the same as text
+local s -- the state; nil where nobody declared the queue
+local settings_read
 
--- A step back under a second is clamped; a larger one is followed, and counted when the state is next written.
-if s and now < s.clock then
-  if s.clock - now < 1000 then
-    now = s.clock
-  else
-    s.stepped_back, s.wake_at = true, math.min(s.wake_at, now) -- what was due lies ahead again
+-- A step back of the clock under a second is clamped; a larger one is followed, and counted when the state is next written.
+local function begin_state()
+  now, s, settings_read = clock_ms(), read_state(), {}
+  if s and now < s.clock then
+    if s.clock - now < 1000 then
+      now = s.clock
+    else
+      s.stepped_back, s.wake_at = true, math.min(s.wake_at, now) -- what was due lies ahead again
+    end
   end
+  NOW = string.format('%d', now)
 end
-
-local settings_read = {}
 
 local function setting(name)
   local value = settings_read[name]

@@ -6,7 +6,7 @@ local function tell(process, message)
   return redis.call('PUBLISH', channel .. process, message) > 0
 end
 
--- Wake at most `count` of the processes that wait for work, longest first, but not the one that this script answers.
+-- Wake at most `count` of the processes that wait for work, longest first, but not the one that is answered now.
 local function offer(count, claimer)
   for _ = 1, count > 0 and TRIES or 0 do
     local idle = redis.call('ZPOPMIN', IDLE)[1]

@@ -1,0 +1,177 @@
+"""The Lua library: one Redis function per operation, put together from the files of `lua/`.
+
+An operation's head comment is its contract and its binding at once: `-- KEYS:` names the keys (Lua sees them in
+capitals), `-- ARGV:` the arguments (`name`, `name:int`, and last `name*`, whose first index Lua sees as `name_from`),
+`-- flags:` what Redis is to allow it. What Python passes is checked against these names before it reaches Redis.
+`ALONE` names fewer of them for the same operation without a claim (`submit_alone`); what an operation isn't given is
+nil while it runs.
+
+Redis keeps the library and makes its functions once; a script's are made on every call. Its name says what is in it, so
+that processes of different versions can share a Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import attrs
+
+Argument = bytes | str | int
+NAMES: Final = (
+    *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
+    *("find", "watch", "running", "cancel", "replay", "control", "status", "purge"),
+)
+UNNAMED: Final = "kew_0"  # where the name of the library will stand
+COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
+
+
+@attrs.frozen(kw_only=True)
+class Operation:
+    """One function of the library, and the names of what it is called with."""
+
+    name: str
+    function: str
+    keys: tuple[str, ...]
+    arguments: tuple[str, ...]
+    numbers: frozenset[str]
+    rest: str
+
+    def bind(self, rest: Sequence[Argument], named: Mapping[str, Argument]) -> list[Argument]:
+        """The arguments in the function's order; `TypeError` for any that is missing, unknown or no number."""
+        if len(named) != len(self.arguments) or (rest and not self.rest):
+            raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(named)}")
+        try:
+            bound = [named[name] for name in self.arguments]
+        except KeyError as error:
+            raise TypeError(f"{self.name} lacks the argument {error}") from None
+        for name in self.numbers:
+            if type(named[name]) is not int:
+                raise TypeError(f"{self.name}: {name} must be an int, not {named[name]!r}")
+        bound += rest
+        return bound
+
+    @property
+    def seen(self) -> tuple[set[str], set[str]]:
+        """What Lua calls its keys, and its arguments."""
+        rest = {f"{self.rest}_from"} if self.rest else set()
+        return {key.upper() for key in self.keys}, {*self.arguments, *rest}
+
+
+class Library:
+    """All operations, by name. `replaced` swaps includes (a test's clock)."""
+
+    def __init__(self, replaced: Mapping[str, str] | None = None) -> None:
+        sources = {name: _read(f"{name}.lua") for name in NAMES}
+        operations = [one for name in NAMES for one in _operations(name, sources[name])]
+        text = _text(sources, operations, dict(replaced or {}))
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
+        self.name = f"kew_{digest}"
+        self.text = text.replace(UNNAMED, self.name)
+        self._operations = {
+            one.name: attrs.evolve(one, function=one.function.replace(UNNAMED, self.name))
+            for one in operations
+        }
+
+    def __getitem__(self, name: str) -> Operation:
+        return self._operations[name]
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations.values())
+
+
+@cache
+def genuine_library() -> Library:
+    """The library as it is. Putting it together takes some ms, in which an event loop stands still: once will do."""
+    return Library()
+
+
+def _operations(name: str, source: str) -> Iterator[Operation]:
+    yield _operation(name, source, "")
+    if "-- ALONE KEYS:" in source:
+        yield _operation(f"{name}_alone", source, "ALONE ")
+
+
+def _operation(name: str, source: str, which: str) -> Operation:
+    arguments = _declared(source, f"{which}ARGV")
+    plain = [each for each in arguments if not each.endswith("*")]
+    return Operation(
+        name=name,
+        function=f"{UNNAMED}_{name}",
+        keys=tuple(_declared(source, f"{which}KEYS")),
+        arguments=tuple(each.partition(":")[0] for each in plain),
+        numbers=frozenset(each.partition(":")[0] for each in plain if each.endswith(":int")),
+        rest="".join(each[:-1] for each in arguments if each.endswith("*")),
+    )
+
+
+def _text(
+    sources: Mapping[str, str], operations: Sequence[Operation], replaced: Mapping[str, str]
+) -> str:
+    """What Redis loads: names, includes, and the operations, each in a block of its own."""
+    keys = sorted(set[str]().union(*(one.seen[0] for one in operations)))
+    arguments = sorted(set[str]().union(*(one.seen[1] for one in operations)))
+    seen: set[str] = set()
+    parts = [f"#!lua name={UNNAMED}", f"local ARGV, {', '.join([*keys, *arguments])}"]
+    parts += [text for source in sources.values() for text in _included(source, replaced, seen)]
+    for name, source in sources.items():
+        entries = [
+            _entry(one, _declared(source, "flags"), keys, arguments)
+            for one in operations
+            if one.name in (name, f"{name}_alone")
+        ]
+        parts += ["do", source, *entries, "end"]
+    return COMMENT.sub("", "\n".join(parts) + "\n")
+
+
+def _entry(
+    one: Operation, flags: Sequence[str], keys: Iterable[str], arguments: Iterable[str]
+) -> str:
+    """How Redis calls it: names for what was passed, nil for what wasn't."""
+    own_keys, own_arguments = one.seen
+    others = [*(each for each in keys if each not in own_keys)]
+    others += [each for each in arguments if each not in own_arguments]
+    names = [key.upper() for key in one.keys] + list(one.arguments)
+    values = [f"keys[{n}]" for n in range(1, len(one.keys) + 1)]
+    for n, argument in enumerate(one.arguments, 1):
+        values.append(f"tonumber(args[{n}])" if argument in one.numbers else f"args[{n}]")
+    if one.rest:
+        names, values = [*names, f"{one.rest}_from"], [*values, str(len(one.arguments) + 1)]
+    given = [f"  {name} = {value}" for name, value in zip(names, values, strict=True)]
+    quoted = ", ".join(f"'{flag}'" for flag in flags)
+    return "\n".join(
+        [
+            f"redis.register_function{{function_name = '{one.function}', flags = {{{quoted}}},",
+            "callback = function(keys, args)",
+            *([f"  {', '.join(others)} = nil"] if others else []),
+            "  ARGV = args",
+            *given,
+            "  return operation()",
+            "end}",
+        ]
+    )
+
+
+def _included(source: str, replaced: Mapping[str, str], seen: set[str]) -> list[str]:
+    """The includes that `source` asks for and nobody did before, each after those it asks for itself."""
+    texts: list[str] = []
+    for name in re.findall(r"^-- include: (\w+)$", source, re.MULTILINE):
+        if name not in seen:
+            seen.add(name)
+            text = replaced.get(name) or _read(f"include/{name}.lua")
+            texts += [*_included(text, replaced, seen), text]
+    return texts
+
+
+def _read(path: str) -> str:
+    return (resources.files(__package__) / "lua" / path).read_text(encoding="utf-8")
+
+
+def _declared(source: str, word: str) -> list[str]:
+    found = re.search(rf"^-- {word}:(.*)$", source, re.MULTILINE)
+    assert found, f"an operation without a line {word}"
+    return found[1].split()

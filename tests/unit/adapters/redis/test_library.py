@@ -1,0 +1,187 @@
+"""The library's text against what Python makes of it, without a Redis."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
+from kew.adapters.redis.library import NAMES, Library, Operation
+from kew.domain.errors import InvalidConfigError
+from kew.domain.lifecycle import lost_at_most_once, lost_too_often
+from tests.support.tasks import task
+
+LUA = Path(str(resources.files("kew.adapters.redis") / "lua"))
+LIBRARY = Library()
+OPERATIONS = list(LIBRARY)
+ALONE = [one for one in OPERATIONS if one.name.endswith("_alone")]
+FUNCTION = re.compile(r"^local function (\w+)(?:.* end|.*\n(?:(?!end$).*\n)*end)$", re.MULTILINE)
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"--.*", "", text)
+
+
+INCLUDES = "\n".join(without_comments(path.read_text()) for path in (LUA / "include").glob("*.lua"))
+FUNCTIONS = {found[1]: found[0] for found in FUNCTION.finditer(INCLUDES)}
+
+
+def source_of(operation: Operation) -> str:
+    return (LUA / f"{operation.name.removesuffix('_alone')}.lua").read_text()
+
+
+def reached(operation: Operation) -> str:
+    """An operation's own text and that of every function that it may call, through others too.
+
+    Without a claim, nothing behind `claim` is reached.
+    """
+    text, frontier = "", without_comments(source_of(operation))
+    known = {"claim"} if operation in ALONE else set[str]()
+    while frontier:
+        text += frontier
+        new = set(re.findall(r"(?<![.\w'])\w+", frontier)) & FUNCTIONS.keys() - known
+        known |= new
+        frontier = "\n".join(FUNCTIONS[name] for name in new)
+    return text
+
+
+def name_of(operation: Operation) -> str:
+    return operation.name
+
+
+def test_every_file_is_in_the_library():
+    assert sorted(NAMES) == sorted(path.stem for path in LUA.glob("*.lua"))
+
+
+def test_every_include_is_included():
+    used = {
+        name
+        for path in LUA.rglob("*.lua")
+        for name in re.findall(r"^-- include: (\w+)$", path.read_text(), re.MULTILINE)
+    }
+    assert used == {path.stem for path in (LUA / "include").glob("*.lua")}
+
+
+def test_what_does_without_a_claim_is_given_less():
+    assert {one.name for one in ALONE} == {"submit_alone", "settle_alone"}
+    for alone in ALONE:
+        whole = LIBRARY[alone.name.removesuffix("_alone")]
+        assert set(alone.keys) < set(whole.keys)
+        assert set(alone.arguments) < set(whole.arguments)
+        assert alone.rest == whole.rest
+
+
+def test_the_library_has_no_function_that_is_never_called():
+    text = without_comments(LIBRARY.text)
+    for function in set(re.findall(r"^local function (\w+)", text, re.MULTILINE)):
+        assert len(re.findall(rf"(?<![.\w]){function}\b", text)) > 1, function
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
+def test_an_operation_is_given_every_key_that_it_uses_and_no_other(operation: Operation):
+    assert set(operation.keys) <= OF_NAMESPACE | OF_QUEUE
+    every = {name.upper() for name in OF_NAMESPACE | OF_QUEUE}
+    used = set(re.findall(r"\b[A-Z]+[123]?\b", reached(operation))) & every
+    if operation in ALONE:
+        used -= {"IDLE"} - {key.upper() for key in operation.keys}
+    assert used == {key.upper() for key in operation.keys}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
+def test_an_operation_uses_every_argument_that_it_is_given(operation: Operation):
+    _, arguments = operation.seen
+    for argument in arguments:
+        assert re.search(rf"\b{argument}\b", reached(operation)), argument
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
+def test_an_operation_reads_the_clock_at_most_once(operation: Operation):
+    calls = re.findall(r"(?<!function )clock_ms\(\)", reached(operation))
+    assert len(calls) <= 1
+
+
+def test_the_library_uses_nothing_that_redis_may_lack_and_nothing_slow():
+    text = without_comments(LIBRARY.text)
+    assert not re.search(r"\b(cmsgpack|struct|bit|cjson)\.", text)
+    assert not re.search(r"call\('(KEYS|SCAN|EXPIRE|PEXPIRE)'", text)
+
+
+def test_whatever_changes_during_a_call_is_made_anew_by_it():
+    """A function of the library remembers its variables from one call to the next."""
+    head = INCLUDES + "".join(without_comments(source_of(one)) for one in OPERATIONS)
+    for names in re.findall(r"^local (?!function)([\w, ]+?)\s*$", head, re.MULTILINE):
+        for name in names.split(", "):
+            assert re.search(rf"^  (?:[\w, ]+, )?{name}(?:, [\w, ]+)? = ", head, re.MULTILINE), name
+    for value in re.findall(r"^local (?!function)[\w, ]+ = (.*)$", head, re.MULTILINE):
+        assert "{}" not in value, "an empty table that outlives the call"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_operation_has_flags_and_a_contract(name: str):
+    source = (LUA / f"{name}.lua").read_text()
+    for word in ("-- flags:", "-- KEYS:", "-- ARGV:", "-- Reply:"):
+        assert word in source
+
+
+def test_what_drains_a_queue_passes_when_redis_is_full():
+    allowed = {one.name for one in OPERATIONS if "-- flags: allow-oom\n" in source_of(one)}
+    begins = {"declare", "announce"}  # else a process that was restarted could drain nothing
+    assert {"claim", "settle", "extend", "sweep", "depart", "cancel", "watch"} | begins <= allowed
+    assert not {"submit", "replay"} & allowed
+
+
+def test_a_library_is_named_after_what_is_in_it():
+    other = Library({"now": "local function clock_ms() return 1 end"})
+    assert other.name != LIBRARY.name == Library().name
+    assert LIBRARY.text.startswith(f"#!lua name={LIBRARY.name}\n")
+    assert {one.function for one in other}.isdisjoint(one.function for one in LIBRARY)
+
+
+def test_a_wrong_call_fails_before_it_reaches_redis():
+    depart, claim = LIBRARY["depart"], LIBRARY["claim"]
+    with pytest.raises(TypeError, match="depart takes"):
+        depart.bind((), {})
+    with pytest.raises(TypeError, match="lacks the argument 'incarnation'"):
+        depart.bind((), {"process": "w1"})
+    with pytest.raises(TypeError, match="depart takes"):
+        depart.bind(["more"], {"incarnation": "w1"})
+    wrong: dict[str, str | int | bytes] = dict.fromkeys(claim.arguments, "text")
+    with pytest.raises(TypeError, match="must be an int"):
+        claim.bind((), wrong)
+
+
+def test_errors_that_lua_writes_are_the_domains():
+    lost = task(attempt=3)
+    text = LIBRARY.text.replace("\n      .. ", " .. ")
+    assert text.count(f"'{lost_at_most_once(lost)}'".replace("3", "' .. t.attempt .. '")) == 2
+    often = f"'{lost_too_often(7)}'".replace("7", "' .. t.losses .. '")
+    assert often.replace("'' .. ", "") in text
+
+
+def test_all_keys_of_a_queue_share_its_hash_tag():
+    keys = Keys("kew")
+    for part in OF_QUEUE:
+        assert keys.key(part, "orders").startswith("kew:{orders}:")
+    assert {keys.key(part) for part in OF_NAMESPACE} == {"kew:tasks", "kew:queues"}
+
+
+@pytest.mark.parametrize("queue", ["a}b", "{a}", "", "a b", "a:b", "é", "x" * 65])
+def test_a_queue_that_could_change_a_keys_meaning_is_no_key(queue: str):
+    with pytest.raises(InvalidConfigError):
+        Keys("kew").key("state", queue)
+
+
+def test_an_unknown_part_is_no_key():
+    with pytest.raises(ValueError, match="no key is called"):
+        Keys("kew").key("statte", "orders")
+
+
+def test_the_documented_rights_are_the_commands_that_the_scripts_use():
+    page = Path(__file__).parents[4] / "docs" / "redis.md"
+    line = next(line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER"))
+    granted = set(re.findall(r"\+(\S+)", line))
+    text = "\n".join(path.read_text() for path in LUA.rglob("*.lua"))
+    used = {c.lower() for c in re.findall(r"(?:call|send|remove)\('([A-Z]+)'", text)}
+    by_python = {"info", "select", "subscribe", "fcall", "function|load", "hmget", "smembers"}
+    assert granted == used | by_python
