@@ -37,8 +37,8 @@ WITH_CLAIM = [
     *ALONE,
     *(f"kew:{{bench}}:{part}" for part in ["ended", "hungry", "workers", "functions", "lanes"]),
 ]
-ARGUMENTS = ["kew:to:", "bench", ""]
-CLAIM = ["12", "345", "50", "10000", "1", "0", "100", "100"]
+ARGUMENTS = ["kew:to:", "bench"]
+CLAIM = ["7e40672ab96343f2", "12", "345", "50", "10000", "1", "0", "100", "100"]
 
 
 class Bare(Peer):

@@ -1,6 +1,6 @@
-"""What fakeredis, in which the scripts are simulated, does otherwise than Redis: asked, not believed.
+"""What fakeredis, in which the library is simulated, does otherwise than Redis: asked, not believed.
 
-Each probe is a command or a script, with what Redis answers. `SAME` is what kew's scripts rest on; `DIFFERENT` is what
+Each probe is a command or a function, with what Redis answers. `SAME` is what kew's library rests on; `DIFFERENT` is what
 the fake answers otherwise, and docs/simulation.md says what each of these means for the simulation.
 """
 
@@ -42,7 +42,7 @@ def script(name: str, answer: object, *lines: str, before: str = "") -> Probe:
     )
 
 
-# What the scripts of kew rest on.
+# What the library of kew rests on.
 SAME: Final = (
     script("an array ends at nil", [1, 2], "return {1, 2, nil, 4}"),
     script("false is nil", [None, 1], "return {false, true}"),

@@ -49,7 +49,7 @@ def _faults(
     default="memory",
     show_default=True,
     type=click.Choice(STORES),
-    help="lua: the Redis adapter and its scripts, on a Redis in this process.",
+    help="lua: the Redis adapter and its library, on a Redis in this process.",
 )
 @click.option("--lossy", is_flag=True, help="The store may also forget its last writes.")
 @click.option(
