@@ -16,7 +16,7 @@ from kew.app.info import TaskInfo, moment
 from kew.app.ports import Codec, CodecError
 from kew.app.registry import Registry, arguments_of
 from kew.domain.backoff import LONGEST_DELAY
-from kew.domain.config import check_priority, to_ms
+from kew.domain.config import check_priority
 from kew.domain.errors import InvalidTaskError
 from kew.domain.task import Submission, TaskStatus, check_task_id
 
@@ -54,7 +54,6 @@ class Caller:
         """The submission, or `InvalidTaskError`, `InvalidConfigError` or ValueError with nothing stored."""
         task_id = check_task_id(call.task_id)
         options = self._registry.registered(call.function)
-        name = options.name
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
         return Submission.of_fields(
@@ -62,15 +61,11 @@ class Caller:
                 "id": task_id,
                 "nonce": next(self._tokens) if call.token is None else _check_token(call),
                 "task_type": _check_type(call),
-                "function": name,
-                "payload": self._encoded(call, name),
+                "payload": self._encoded(call, options.name),
                 "priority": default_priority if priority is None else int(check_priority(priority)),
                 "due_at": due_at,
                 "delay_ms": delay_ms,
-                "at_most_once": bool(options.at_most_once),
-                "max_retries": 0 if options.at_most_once else options.max_retries,
-                "retry_delay_ms": _ms(options.retry_delay),
-                "timeout_ms": _ms(options.timeout),
+                **options.of_every_call,
             }
         )
 
@@ -80,10 +75,6 @@ class Caller:
             return self._codec.encode_call(call.function, args, call.kwargs)
         except CodecError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else to_ms(seconds)
 
 
 def _check_type(call: Call) -> str:

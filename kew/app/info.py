@@ -15,7 +15,7 @@ from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
 
-class TaskInfo(msgspec.Struct, frozen=True):
+class TaskInfo(msgspec.Struct, frozen=True, gc=False):
     """One task at one moment, a value. Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
 
     `retry_count` counts failed attempts that were followed, or will be followed, by another.

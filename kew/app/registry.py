@@ -31,7 +31,7 @@ from kew.app.naming import (
     returns_of,
 )
 from kew.domain.backoff import Backoff
-from kew.domain.config import QueueConfig, check_name, check_priority
+from kew.domain.config import QueueConfig, check_name, check_priority, to_ms
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
 from kew.domain.retry import ErrorTypes
 from kew.domain.task import PINNED, QueuePriority, pinned_name
@@ -77,9 +77,10 @@ class RegisteredFunction:
         default=None, converter=attrs.converters.optional(check_priority)
     )
     queue: str | None = None
+    of_every_call: dict[str, Any] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Judge the options by the rules of `QueueConfig`."""
+        """Judge the options by the rules of `QueueConfig`; then they are put down as fields of a submission."""
         names = ("max_retries", "retry_delay", "backoff", "retry_on", "give_up_on")
         given: dict[str, Any] = {n: v for n in names if (v := getattr(self, n)) is not None}
         if self.timeout is not None:
@@ -90,6 +91,14 @@ class RegisteredFunction:
             QueueConfig("options", **given)
         if self.at_most_once and self.max_retries:
             raise InvalidConfigError("at_most_once allows no retries: leave max_retries at 0")
+        fields = {
+            "function": self.name,
+            "at_most_once": bool(self.at_most_once),
+            "max_retries": 0 if self.at_most_once else self.max_retries,
+            "retry_delay_ms": None if self.retry_delay is None else to_ms(self.retry_delay),
+            "timeout_ms": None if self.timeout is None else to_ms(self.timeout),
+        }
+        object.__setattr__(self, "of_every_call", fields)
 
     @property
     def returns(self) -> object:

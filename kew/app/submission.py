@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
@@ -22,7 +22,7 @@ from kew.domain.errors import (
     SubmitUncertainError,
     TaskAlreadyExistsError,
 )
-from kew.domain.requests import Group, Word
+from kew.domain.requests import Group, SubmitRef, Word
 from kew.domain.task import QueuePriority, Submission
 
 REQUIRED = ("task_id", "task_type", "task_func")
@@ -45,8 +45,13 @@ class Served(Protocol):
     def works(self) -> bool: ...
 
 
+Piece = tuple[Submission, ...]
+
+
 class Submissions:
     """The submitting side of one process; `served` are the queues that it declared."""
+
+    piece_tasks = MOST_TASKS  # of a batch, that are all or nothing
 
     def __init__(self, process: Process, served: Mapping[str, Served], patience: float) -> None:
         self._process = process
@@ -93,7 +98,7 @@ class Submissions:
         tasks: Sequence[Mapping[str, Any]],
         plain: Callable[[Any], Callable[..., object]],
     ) -> list[TaskInfo]:
-        """Store many calls, in pieces that are all or nothing."""
+        """Store many calls, in pieces that are all or nothing, each in only where the one before it is."""
         served = self._serving(queue)
         _check_batch(tasks)
         priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
@@ -102,9 +107,13 @@ class Submissions:
         _refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
-        for piece in _pieces(submissions):
+        for piece, answered in _sent(outbox, _pieces(submissions, self.piece_tasks)):
             try:
-                answer = await outbox.send(Group(submissions=tuple(piece)))
+                answer = await answered
+                if (
+                    answer.outcome.word is Word.EARLY
+                ):  # it overtook the piece before it, which is in by now
+                    answer = await outbox.send(Group(submissions=piece))
             except Unanswered as error:
                 raise _unanswered(error, piece[0], infos) from error
             if answer.outcome.word not in STORED:
@@ -245,14 +254,41 @@ def _refuse_twins(submissions: Sequence[Submission]) -> None:
         seen.add(submission.id)
 
 
-def _pieces(submissions: Sequence[Submission]) -> Iterator[Sequence[Submission]]:
-    """Cut, in order, at 1,000 tasks or 8 MiB."""
+def _pieces(submissions: Sequence[Submission], most: int) -> Iterator[Piece]:
+    """Cut, in order, at `most` tasks or 8 MiB."""
     start = size = 0
     for n, submission in enumerate(submissions):
         grown = size + len(submission.payload) + len(submission.id)
-        if n > start and (n - start == MOST_TASKS or grown > MOST_BYTES):
-            yield submissions[start:n]
+        if n > start and (n - start == most or grown > MOST_BYTES):
+            yield tuple(submissions[start:n])
             start, grown = n, len(submission.payload) + len(submission.id)
         size = grown
     if submissions:
-        yield submissions[start:]
+        yield tuple(submissions[start:])
+
+
+def _sent(
+    outbox: Outbox, pieces: Iterable[Piece]
+) -> Iterator[tuple[Piece, asyncio.Future[Answer]]]:
+    """Each piece with the answer to come, while the next one is on its way already."""
+    before: tuple[Piece, asyncio.Future[Answer]] | None = None
+    for piece in pieces:
+        after = None
+        if before:
+            if _overtook(before[1]):  # else the next one would be early too, and all that follow
+                before = before[0], outbox.send(Group(submissions=before[0]))
+            after = SubmitRef(before[0][-1].id, before[0][-1].nonce)
+        answered = outbox.send(Group(submissions=piece, after=after))
+        answered.add_done_callback(_overtook)  # nobody awaits it where the one before it failed
+        if before:
+            yield before
+        before = piece, answered
+    if before:
+        yield before
+
+
+def _overtook(answered: asyncio.Future[Answer]) -> bool:
+    """The store has seen it, and not the piece before it."""
+    if not answered.done() or answered.cancelled() or answered.exception():
+        return False
+    return answered.result().outcome.word is Word.EARLY

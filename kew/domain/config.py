@@ -70,6 +70,8 @@ def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> N
 
 def check_priority(value: object) -> QueuePriority:
     """The priority itself, from the enum or its number, else `InvalidConfigError`."""
+    if isinstance(value, QueuePriority):
+        return value
     if isinstance(value, bool) or not isinstance(value, int) or value not in list(QueuePriority):
         raise InvalidConfigError(
             f"priority must be HIGH (1), MEDIUM (2) or LOW (3), not {shown(value)}"

@@ -126,14 +126,15 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     repeated = False
     seen: set[str] = set()
     for call in group.submissions:
-        known = view.find(call.id)
-        same = known is not None and not is_absent(known, now) and known.call.nonce == call.nonce
-        if call.id in seen or (known is not None and not is_absent(known, now) and not same):
+        nonce = _nonce_of(view, call.id, now)
+        if call.id in seen or nonce not in (None, call.nonce):
             return NOTHING, GroupOutcome(Word.DUPLICATE, call.id)
         seen.add(call.id)
-        repeated |= same
+        repeated |= nonce is not None
     if repeated:  # a group is stored whole or not at all, so one of its own means all of them
         return NOTHING, GroupOutcome(Word.SAME)
+    if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
+        return NOTHING, GroupOutcome(Word.EARLY)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:
         return NOTHING, GroupOutcome(Word.FULL)
     ticket = view.state.ticket
@@ -141,6 +142,12 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     return Change(tasks, attrs.evolve(view.state, ticket=ticket + len(tasks))), GroupOutcome(
         Word.DONE
     )
+
+
+def _nonce_of(view: View, task_id: str, now: int) -> str | None:
+    """The nonce under which the id is in use; None: it is not."""
+    known = view.find(task_id)
+    return None if known is None or is_absent(known, now) else known.call.nonce
 
 
 def _stored(view: View, call: Submission, ticket: int, now: int) -> Task:

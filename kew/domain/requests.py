@@ -20,6 +20,7 @@ class Word(enum.StrEnum):
     SAME = "same"  # this very request was applied before: its answer again
     DUPLICATE = "duplicate"  # the id is used
     FULL = "full"  # max_size
+    EARLY = "early"  # what it was to come after is not in
     STALE = "stale"  # the lease named is not current: nothing changed
     CANCEL = "cancel"  # extended, and somebody wants the task to stop
     MISSING = "missing"  # no such task
@@ -30,16 +31,28 @@ class Word(enum.StrEnum):
     NO_LANE = "no_lane"  # the store doesn't know the lane at this sequence: begin a new one
 
 
+@attrs.frozen
+class SubmitRef:
+    """One submit of a task."""
+
+    task_id: str
+    nonce: str
+
+
 @attrs.frozen(kw_only=True)
 class Group:
-    """Submissions that go in together or not at all; others' groups in the same call have outcomes of their own."""
+    """Submissions that go in together or not at all; others' groups in the same call have outcomes of their own.
+
+    `after`: it goes in only where that one is in, so that the pieces of a batch can be on their way at the same time.
+    """
 
     submissions: tuple[Submission, ...]
+    after: SubmitRef | None = None
 
 
 @attrs.frozen
 class GroupOutcome:
-    """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, FULL or NO_QUEUE."""
+    """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL or NO_QUEUE."""
 
     word: Word
     task_id: str = ""

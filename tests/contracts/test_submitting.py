@@ -4,9 +4,9 @@ import asyncio
 
 import attrs
 
-from kew.domain.requests import Word
+from kew.domain.requests import Group, SubmitRef, Word
 from kew.domain.task import TaskStatus
-from tests.support.scene import HIGH, LOW, START_MS, Scene, call, group
+from tests.support.scene import HIGH, LOW, QUEUE, START_MS, Scene, call, group
 
 
 async def test_a_stored_task_is_what_was_submitted(scene: Scene):
@@ -148,6 +148,42 @@ async def test_a_later_group_sees_what_an_earlier_one_stored(scene: Scene):
         Word.SAME,
         Word.DONE,
     ]
+
+
+async def test_a_group_goes_in_only_where_the_one_before_it_is_in(scene: Scene):
+    await scene.declare()
+    first, second = group("a", "b"), group("c", "d", after="b")
+    assert (await scene.try_submit(second))[0].word is Word.EARLY
+    assert await scene.store.find(["c", "d"]) == [None, None]
+    outcomes = await scene.try_submit(second, first, second, second)
+    words = [outcome.word for outcome in outcomes]
+    assert words == [Word.EARLY, Word.DONE, Word.DONE, Word.SAME]
+    assert await scene.waiting() == 4
+
+
+async def test_a_stranger_of_the_same_id_is_not_the_one_before_it(scene: Scene):
+    await scene.declare()
+    await scene.try_submit(group(call("a", nonce="another")))
+    assert (await scene.try_submit(group("b", after="a")))[0].word is Word.EARLY
+    assert await scene.store.find(["b"]) == [None]
+
+
+async def test_the_one_before_it_may_have_ended_or_be_another_queues(scene: Scene):
+    await scene.declare()
+    await scene.declare("mails")
+    await scene.submit("a", queue="mails")
+    assert (await scene.try_submit(group("b", after="a")))[0].word is Word.DONE
+    await scene.store.cancel(QUEUE, "b", None)
+    assert (await scene.try_submit(group("c", after="b")))[0].word is Word.DONE
+
+
+async def test_strange_names_can_come_before_it(scene: Scene):
+    await scene.declare()
+    strange = call("an id\nof 2 lines", nonce="n% 1")
+    after = SubmitRef(strange.id, strange.nonce)
+    assert (await scene.try_submit(group(strange)))[0].word is Word.DONE
+    follows = Group(submissions=(call("b"),), after=after)
+    assert (await scene.try_submit(follows))[0].word is Word.DONE
 
 
 async def test_a_group_beyond_max_size_stores_nothing(scene: Scene):

@@ -26,7 +26,7 @@ from kew.adapters.memory.namespace import Namespace
 from kew.app.ports import Command
 from kew.domain.config import Settings
 from kew.domain.events import Failed, Released, Succeeded
-from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
+from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef
 from kew.domain.task import Submission, Task, is_absent, pinned_name
 
 QUEUES = ("a", "b", "c")
@@ -66,7 +66,8 @@ def brief(value: Any) -> str:
             once = " once" if value.at_most_once else ""
             return f"{task_id!r}:{value.nonce} {function!r} p{priority} {due}{once}"
         case Group(submissions=submissions):
-            return f"[{'; '.join(map(brief, submissions))}]"
+            after = f" after {value.after.task_id!r}:{value.after.nonce}" if value.after else ""
+            return f"[{'; '.join(map(brief, submissions))}{after}]"
         case ClaimRequest():
             return f"claim {value.lane_key}.{value.sequence} x{value.want} {value.lease_ms}ms"
         case Settlement(task_id=task_id, lease=lease, event=event):
@@ -156,7 +157,12 @@ class Operations:
     def _group(self) -> Group:
         if self.submitted and self._chance(20):
             return self.submitted[self.random.randrange(len(self.submitted))]
-        group = Group(submissions=tuple(self._call() for _ in range(self._pick(1, 1, 2, 3))))
+        after = None
+        if self.submitted and self._chance(30):
+            before = self.submitted[-1].submissions[-1]
+            after = SubmitRef(before.id, before.nonce)
+        calls = tuple(self._call() for _ in range(self._pick(1, 1, 2, 3)))
+        group = Group(submissions=calls, after=after)
         self.submitted.append(group)
         return group
 

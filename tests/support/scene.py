@@ -34,6 +34,7 @@ from kew.domain.requests import (
     LeaseRef,
     Settlement,
     SettleOutcome,
+    SubmitRef,
     Word,
 )
 from kew.domain.task import QueuePriority, Submission, Task
@@ -79,10 +80,11 @@ def call(
     )
 
 
-def group(*submissions: Submission | str) -> Group:
-    """A group of submissions, or of ids with the defaults."""
+def group(*submissions: Submission | str, after: str | None = None) -> Group:
+    """A group of submissions, or of ids with the defaults; `after`: the id of such a one."""
     return Group(
-        submissions=tuple(call(one) if isinstance(one, str) else one for one in submissions)
+        submissions=tuple(call(one) if isinstance(one, str) else one for one in submissions),
+        after=None if after is None else SubmitRef(after, call(after).nonce),
     )
 
 

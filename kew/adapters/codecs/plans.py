@@ -53,12 +53,19 @@ class Plans:
     def __init__(self) -> None:
         self._plans: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
         self._methods: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
+        self._last: Callable[[], Function | None] = _nothing  # a weak reference
+        self._last_plan = Plan()
 
     def of(self, function: Function) -> Plan:
         """The function's plan."""
+        if self._last() is function:  # many calls of one function, as in a batch
+            return self._last_plan
         if isinstance(function, types.MethodType):
             return self._cached(self._methods, function.__func__, function)
-        return self._cached(self._plans, function, function)
+        plan = self._cached(self._plans, function, function)
+        if isinstance(function, types.FunctionType):
+            self._last, self._last_plan = weakref.ref(function), plan
+        return plan
 
     def _cached(
         self, cache: weakref.WeakKeyDictionary[Function, Plan], key: Function, function: Function
@@ -70,6 +77,10 @@ class Plans:
         except TypeError:  # unhashable, or without weak references
             return compiled(function)
         return plan
+
+
+def _nothing() -> None:
+    return None
 
 
 def compiled(function: Function) -> Plan:

@@ -22,6 +22,7 @@ import attrs
 import msgspec
 
 from kew.domain.config import Settings
+from kew.domain.requests import Group
 from kew.domain.task import Submission, Task, TaskStatus
 
 STATUS: Final = {
@@ -34,6 +35,7 @@ STATUS: Final = {
     "x": TaskStatus.CANCELLED,
 }
 PRIORITY: Final = {"1": 1, "2": 2, "3": 3}
+DIGITS: Final = {number: digit for digit, number in PRIORITY.items()}
 UNTOUCHED: Final = "0,0,0,0,0,0,0,-,-,0,0,-"  # the history that `-` stands for
 NOT_PLAIN = re.compile(r"[\x00-\x20%]")
 INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -68,6 +70,13 @@ def from_field(field: str) -> str:
     return re.sub(r"%(..)", lambda found: chr(int(found[1], 16)), field)
 
 
+def head_of(group: Group) -> int | str:
+    """How many tasks it has, and the nonce and id of the one that it is to come after."""
+    if group.after is None:
+        return len(group.submissions)
+    return f"{len(group.submissions)} {to_field(group.after.nonce)} {group.after.task_id}"
+
+
 def due_of(call: Submission) -> str:
     """When it is due: `+delay_ms`, or an instant."""
     return f"+{call.delay_ms}" if call.due_at is None else str(call.due_at)
@@ -76,10 +85,11 @@ def due_of(call: Submission) -> str:
 def end_of(call: Submission) -> bytes:
     """The end of a new record, from the priority on; Redis adds what only it knows."""
     label = _label(call)
-    nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
+    payload = call.payload
     once = "a" if call.at_most_once else ""
-    head = f"{call.priority:d}{once} {nonce} {to_field(call.function)} {len(label)} {len(call.payload)}\n"
-    return head.encode() + label + call.payload
+    nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
+    head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}\n"
+    return head.encode() + label + payload
 
 
 def _label(call: Submission) -> bytes:
@@ -91,8 +101,13 @@ def _label(call: Submission) -> bytes:
         call.timeout_ms,
     )
     if options == NO_OPTIONS:
-        return _encode((call.task_type,))
+        return _plain_label(call.task_type)
     return _encode((call.task_type, *options))
+
+
+@lru_cache(maxsize=4096)
+def _plain_label(task_type: str) -> bytes:
+    return _encode((task_type,))
 
 
 @lru_cache(maxsize=4096)

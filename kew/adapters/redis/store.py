@@ -107,8 +107,9 @@ class RedisStore(TaskStore):
         answer, is_new = await self._announce(
             queue, incarnation, [name for name in functions if name not in said], ttl_ms
         )
-        if is_new and said:  # the store has forgotten this process: say all of it again
-            answer, _ = await self._announce(queue, incarnation, sorted(said), ttl_ms)
+        if is_new and said:  # the store has forgotten this process
+            said.clear()
+            answer, _ = await self._announce(queue, incarnation, functions, ttl_ms)
         if answer is Word.DONE:
             said.update(functions)
         return answer
@@ -141,7 +142,7 @@ class RedisStore(TaskStore):
     ) -> Submitted:
         rest: list[Argument] = []
         for group in groups:
-            rest.append(len(group.submissions))
+            rest.append(records.head_of(group))
             for call in group.submissions:
                 rest += (call.id, records.due_of(call), records.end_of(call))
         now, outcomes, answer = await self._run(

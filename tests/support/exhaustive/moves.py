@@ -18,7 +18,7 @@ from kew.domain.events import (
     Succeeded,
 )
 from kew.domain.queue import NOTHING, Change
-from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, Word
+from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef, Word
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus, is_absent
 from tests.support.exhaustive.bounds import RETRY_MS, Bound
@@ -212,6 +212,9 @@ class World:
 
     def _submit(self, task_id: str) -> Snapshot:
         (call,) = (call for call in self.bound.tasks if call.id == task_id)
+        early = Group(submissions=(call,), after=SubmitRef(call.id, call.nonce))
+        change, outcome = rules.submit(self.queue, early, self.now)
+        insist(change is NOTHING and outcome.word is Word.EARLY, "what comes after it waits for it")
         group = Group(submissions=(call,))
         change, outcome = rules.submit(self.queue, group, self.now)
         if self.queue.waiting() >= self.queue.state.settings.max_size:

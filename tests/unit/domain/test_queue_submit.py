@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.queue import NOTHING, QueueState
-from kew.domain.requests import GroupOutcome, Word
+from kew.domain.requests import Group, GroupOutcome, SubmitRef, Word
 from kew.domain.task import Task
 from tests.support.tasks import NOW, call, ended, group, queue, running, task
 
@@ -66,6 +67,42 @@ def test_an_id_may_be_used_again_once_its_record_has_expired() -> None:
     assert outcome.word is Word.DONE
     assert change.tasks[0].ticket == 2
     assert rules.submit(before, group(call()), LATER)[1].word is Word.DONE
+
+
+@pytest.mark.parametrize(
+    ("known", "word"),
+    [
+        (None, Word.EARLY),
+        (task(), Word.DONE),
+        (running(), Word.DONE),
+        (ended(), Word.DONE),
+        (ended(expires_at=NOW), Word.EARLY),
+        (attrs.evolve(task(), call=call(nonce="m")), Word.EARLY),
+        (task(queue="other"), Word.DONE),
+    ],
+)
+def test_a_group_goes_in_only_after_the_one_that_it_is_to_follow(
+    known: Task | None, word: Word
+) -> None:
+    before = queue(known) if known else queue()
+    follows = Group(submissions=(call("next"),), after=SubmitRef("t", call().nonce))
+    change, outcome = rules.submit(before, follows, NOW)
+    assert outcome == GroupOutcome(word)
+    assert bool(change.tasks) is (word is Word.DONE)
+
+
+def test_a_group_that_is_in_stays_in_whatever_it_was_to_follow() -> None:
+    follows = Group(submissions=(call(),), after=SubmitRef("gone", "n"))
+    assert rules.submit(queue(task()), follows, NOW) == (NOTHING, GroupOutcome(Word.SAME))
+
+
+def test_a_used_id_counts_before_the_order_and_the_order_before_the_room() -> None:
+    full = queue(task(), settings=Settings(max_size=1))
+    gone = SubmitRef("gone", "n")
+    twin = Group(submissions=(call(nonce="m"),), after=gone)
+    assert rules.submit(full, twin, NOW)[1] == GroupOutcome(Word.DUPLICATE, "t")
+    early = Group(submissions=(call("new"),), after=gone)
+    assert rules.submit(full, early, NOW)[1].word is Word.EARLY
 
 
 def test_one_id_twice_in_a_group_is_refused_by_name() -> None:

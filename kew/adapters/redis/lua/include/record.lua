@@ -83,7 +83,7 @@ end
 
 -- An entry of the indexes: the ticket, so that equal scores go by it, then the id.
 local function member_of(t)
-  return string.sub('000000000000' .. t.ticket, -12) .. t.id
+  return string.format('%012d', t.ticket) .. t.id
 end
 
 local function id_of(member)
