@@ -23,7 +23,7 @@ import msgspec
 
 from kew.domain.config import Settings
 from kew.domain.requests import Group
-from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.task import PINNED, Submission, Task, TaskStatus
 
 STATUS: Final = {
     "q": TaskStatus.QUEUED,  # in a line
@@ -78,8 +78,11 @@ def head_of(group: Group) -> int | str:
 
 
 def due_of(call: Submission) -> str:
-    """When it is due: `+delay_ms`, or an instant."""
-    return f"+{call.delay_ms}" if call.due_at is None else str(call.due_at)
+    """When it is due: `+delay_ms`, or an instant; nothing, where it is due at once and any process may run it."""
+    if call.due_at is not None:
+        return str(call.due_at)
+    is_plain = call.delay_ms <= 0 and not call.function.startswith(PINNED)
+    return "" if is_plain else f"+{max(0, call.delay_ms)}"
 
 
 def end_of(call: Submission) -> bytes:

@@ -5,7 +5,7 @@
 -- ALONE KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked idle
 -- ALONE ARGV: channel queue groups*
 --   groups: per group the number of its tasks, where it is to come after another task also that one's nonce and id; then per
---   task: id; due ('+delay_ms' or an instant); the record's end, from the priority on
+--   task: id; due ('+delay_ms' or an instant; '': at once, in any process); the record's end, from the priority on
 -- Reply: {now, {word, id, ... per group}, the claim's answer or false}
 -- include: claim
 
@@ -59,7 +59,8 @@ end
 -- At the end of its line: a task that is ready and that any process may run.
 local function store_in_line(id, tail)
   local priority = string.byte(tail) - 48
-  append(lines, priority, member_of({id = id, ticket = s.ticket}))
+  local line = lines[priority]
+  line[#line + 1] = member(s.ticket, id)
   s.waiting[priority] = s.waiting[priority] + 1
   due_count = due_count + 1
   stored[#stored + 1] = head_of_line .. int(s.ticket) .. middle .. tail
@@ -74,15 +75,14 @@ local function store_elsewhere(t, at)
 end
 
 local function store(id, due, tail)
-  local at = now
-  if due ~= '+0' then at = string.byte(due) == 43 and now + string.sub(due, 2) or tonumber(due) end
   s.ticket = s.ticket + 1
   tails[id] = tail
   stored[#stored + 1] = id
-  if at <= now and now >= s.line_at and not string.find(tail, '^%S+ %S+ @') then
+  if due == '' and now >= s.line_at then
     store_in_line(id, tail)
   else -- that is also where ready tasks go for as long as the clock has stepped back
-    store_elsewhere({id = id, ticket = int(s.ticket), tail = tail}, at)
+    local delay = due == '' and 0 or string.match(due, '^%+(.*)')
+    store_elsewhere({id = id, ticket = int(s.ticket), tail = tail}, delay and now + delay or tonumber(due))
   end
 end
 

@@ -82,8 +82,12 @@ local function is_absent(t)
 end
 
 -- An entry of the indexes: the ticket, so that equal scores go by it, then the id.
+local function member(ticket, id)
+  return string.format('%012d', ticket) .. id
+end
+
 local function member_of(t)
-  return string.format('%012d', t.ticket) .. t.id
+  return member(t.ticket, t.id)
 end
 
 local function id_of(member)
