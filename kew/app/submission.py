@@ -23,7 +23,7 @@ from kew.domain.errors import (
     TaskAlreadyExistsError,
 )
 from kew.domain.requests import Group, SubmitRef, Word
-from kew.domain.task import QueuePriority, Submission
+from kew.domain.task import MAX_ID_BYTES, QueuePriority, Submission
 
 REQUIRED = ("task_id", "task_type", "task_func")
 NEEDED = frozenset(REQUIRED)
@@ -206,7 +206,7 @@ def _check_batch(tasks: object) -> None:
     if not isinstance(tasks, Sequence) or isinstance(tasks, str | bytes):
         raise InvalidTaskError("?", f"a batch is a list of mappings, not {type(tasks).__name__}")
     for number, task in enumerate(tasks):
-        if not isinstance(task, Mapping):
+        if type(task) is not dict and not isinstance(task, Mapping):
             reason = f"entry {number} of the batch is no mapping but {type(task).__name__}"
             raise InvalidTaskError("?", reason)
 
@@ -248,6 +248,8 @@ def _are_keywords(kwargs: object) -> bool:
 
 def _refuse_twins(submissions: Sequence[Submission]) -> None:
     seen: set[str] = set()
+    if len({submission.id for submission in submissions}) == len(submissions):
+        return
     for submission in submissions:
         if submission.id in seen:
             raise TaskAlreadyExistsError(submission.id)
@@ -256,15 +258,22 @@ def _refuse_twins(submissions: Sequence[Submission]) -> None:
 
 def _pieces(submissions: Sequence[Submission], most: int) -> Iterator[Piece]:
     """Cut, in order, at `most` tasks or 8 MiB."""
+    for start in range(0, len(submissions), most):
+        piece = submissions[start : start + most]
+        if sum([len(each.payload) for each in piece]) <= MOST_BYTES - len(piece) * MAX_ID_BYTES:
+            yield tuple(piece)
+        else:
+            yield from _pieces_by_size(piece)
+
+
+def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
     start = size = 0
     for n, submission in enumerate(submissions):
-        grown = size + len(submission.payload) + len(submission.id)
-        if n > start and (n - start == most or grown > MOST_BYTES):
+        size += len(submission.payload) + len(submission.id)
+        if n > start and size > MOST_BYTES:
             yield tuple(submissions[start:n])
-            start, grown = n, len(submission.payload) + len(submission.id)
-        size = grown
-    if submissions:
-        yield tuple(submissions[start:])
+            start, size = n, len(submission.payload) + len(submission.id)
+    yield tuple(submissions[start:])
 
 
 def _sent(
