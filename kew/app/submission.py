@@ -12,7 +12,7 @@ from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
 from kew.app.process import Process
-from kew.app.submitter import MOST_BYTES, MOST_TASKS, Answer, Outbox, Unanswered
+from kew.app.submitter import MOST_BYTES, Answer, Outbox, Unanswered
 from kew.domain.config import QueueConfig
 from kew.domain.errors import (
     InvalidTaskError,
@@ -50,8 +50,6 @@ Piece = tuple[Submission, ...]
 
 class Submissions:
     """The submitting side of one process; `served` are the queues that it declared."""
-
-    piece_tasks = MOST_TASKS  # of a batch, that are all or nothing
 
     def __init__(self, process: Process, served: Mapping[str, Served], patience: float) -> None:
         self._process = process
@@ -107,7 +105,7 @@ class Submissions:
         _refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
-        for piece, answered in _sent(outbox, _pieces(submissions, self.piece_tasks)):
+        for piece, answered in _sent(outbox, _pieces(submissions, outbox.most_tasks)):
             try:
                 answer = await answered
                 if (

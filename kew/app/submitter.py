@@ -66,6 +66,8 @@ def _fail(piece: Sequence[Pending], error: Unanswered) -> None:
 class Outbox:
     """The submits of one queue that are waiting for a round trip."""
 
+    most_tasks = MOST_TASKS  # in one
+
     def __init__(
         self,
         queue: str,
@@ -93,7 +95,7 @@ class Outbox:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         size = sum([len(call.payload) + len(call.id) for call in group.submissions])
         self._pending.append((group, size, future))
-        if len(self._pending) >= MOST_TASKS and self._in_flight < IN_FLIGHT:
+        if len(self._pending) >= self.most_tasks and self._in_flight < IN_FLIGHT:
             self._flush()  # it is full: the store can work on it while others are still being submitted
         else:
             self._schedule()
@@ -138,7 +140,7 @@ class Outbox:
         for group, group_size, _ in self._pending:
             tasks += len(group.submissions)
             size += group_size
-            if count and (tasks > MOST_TASKS or size > MOST_BYTES):
+            if count and (tasks > self.most_tasks or size > MOST_BYTES):
                 break
             count += 1
         piece, self._pending = self._pending[:count], self._pending[count:]

@@ -1,7 +1,7 @@
 """What fakeredis, in which the library is simulated, does otherwise than Redis: asked, not believed.
 
-Each probe is a command or a function, with what Redis answers. `SAME` is what kew's library rests on; `DIFFERENT` is what
-the fake answers otherwise, and docs/simulation.md says what each of these means for the simulation.
+Each probe is a command or a function, with what Redis answers. `SAME` is what kew's library rests on; `DIFFERENT` is
+what the fake answers otherwise, and docs/simulation.md says what each of these means for the simulation.
 """
 
 from collections.abc import Callable
