@@ -79,7 +79,10 @@ class QueueFullError(QueueProcessorError):
 
 
 class SubmitUncertainError(QueueProcessorError):
-    """The store stopped answering: the task may be in or not. Submit again with `_token=error.token`: no duplicate."""
+    """The store stopped answering: the task may be in or not. Submit again with `_token=error.token`: no duplicate.
+
+    Of a batch `accepted` is in, and from `task_id` on its piece and the one after it may be, in this order.
+    """
 
     def __init__(self, task_id: str, token: str, accepted: Sequence[str] = ()) -> None:
         super().__init__(

@@ -453,6 +453,11 @@ def half_a_batch_is_in(original: Any) -> Any:
 
 
 @bug(rules, "submit", "keeping")
+def a_piece_goes_in_without_the_one_before_it(original: Any) -> Any:
+    return lambda view, group, now: original(view, attrs.evolve(group, after=None), now)
+
+
+@bug(rules, "submit", "keeping")
 def max_size_is_ignored(original: Any) -> Any:
     def submit(view, group, now):
         with patched(Book, "waiting", lambda _: lambda _self: 0):

@@ -1,13 +1,21 @@
-"""Many tasks in one call: all of them or none."""
+"""Many tasks in one call: all of them or none, and of a large batch a beginning."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from kew.adapters.simulation.facts import Asked
 from kew.adapters.simulation.feature import MAIN, TIGHT, Feature, User, Workload
 from kew.adapters.simulation.handlers import perform
-from kew.domain.errors import QueueFullError, StoreUnavailableError, TaskAlreadyExistsError
+from kew.domain.errors import (
+    QueueFullError,
+    StoreUnavailableError,
+    SubmitUncertainError,
+    TaskAlreadyExistsError,
+)
+
+PIECE: Final = 3  # tasks, where a thousand are usual
 
 
 def _entry(user: User, asked: Asked) -> dict[str, Any]:
@@ -25,6 +33,39 @@ async def submit_batch(user: User) -> None:
     queue = user.random.choice((MAIN, MAIN, TIGHT))
     batch = [user.expect(queue) for _ in range(user.random.randrange(2, 7))]
     await _submit(user, queue, batch, [_entry(user, asked) for asked in batch])
+
+
+async def submit_long_batch(user: User) -> None:
+    """Two pieces of it are on their way at once: what is in is a beginning of it, and an error says which."""
+    queue = user.random.choice((MAIN, TIGHT))
+    served = user.manager._served.get(queue)
+    if served is None:
+        return  # the manager has been shut down
+    served.outbox.most_tasks = PIECE
+    batch = [user.expect(queue) for _ in range(user.random.randrange(PIECE + 1, 4 * PIECE))]
+    try:
+        await user.manager.submit_tasks(queue, [_entry(user, asked) for asked in batch])
+    except TaskAlreadyExistsError as error:
+        user.fail(f"{error.task_id} is said to exist, and was submitted once")
+    except (QueueFullError, StoreUnavailableError) as error:
+        _beginning(user, batch, error.accepted, unknown=0)
+    except SubmitUncertainError as error:
+        _beginning(user, batch, error.accepted, unknown=2 * PIECE)
+        if error.task_id != batch[len(error.accepted)].id:
+            user.fail(f"{error.task_id} is named, which isn't the first one that may be in or not")
+    else:
+        _beginning(user, batch, [asked.id for asked in batch], unknown=0)
+
+
+def _beginning(user: User, batch: list[Asked], accepted: Sequence[str], *, unknown: int) -> None:
+    """`accepted` is in, `unknown` tasks after it may be, and no others."""
+    count = len(accepted)
+    if list(accepted) != [asked.id for asked in batch[:count]]:
+        user.fail(f"{accepted} is not how the batch begins")
+    for asked in batch[:count]:
+        user.facts.accepted(asked.id)
+    for asked in batch[count + unknown :]:
+        user.facts.refused(asked.id)
 
 
 async def submit_batch_with_a_twin(user: User) -> None:
@@ -60,6 +101,7 @@ async def _submit(
 
 FEATURES = (
     Feature("batches", submit_batch),
+    Feature("long batches", submit_long_batch),
     Feature("batch with a twin", submit_batch_with_a_twin, 0.3),
 )
 WORKLOADS = (Workload("batches", FEATURES),)
