@@ -274,18 +274,20 @@ class TaskQueueManager:
         `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with
         `_token`). Cancelling the caller doesn't cancel the submit.
         """
-        call = Call(
-            task_id=task_id,
-            task_type=task_type,
-            function=plain(task_func),
-            args=args,
-            kwargs=kwargs,
-            priority=priority,
-            defer_until=_defer_until,
-            defer_by=_defer_by,
-            token=_token,
+        return await self._submitting().one(
+            queue_name,
+            Call(
+                task_id=task_id,
+                task_type=task_type,
+                function=plain(task_func),
+                args=args,
+                kwargs=kwargs,
+                priority=priority,
+                defer_until=_defer_until,
+                defer_by=_defer_by,
+                token=_token,
+            ),
         )
-        return await self._submitting().one(queue_name, call)
 
     async def submit_tasks(
         self, queue_name: str, tasks: Sequence[Mapping[str, Any]]

@@ -16,7 +16,7 @@ from kew.domain.task import Task
 logger = logging.getLogger("kew")
 POLL = 5.0
 AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
-ASKED_AT_ONCE = 1000
+ASKED_AT_ONCE = 250
 CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
 
 
@@ -58,7 +58,8 @@ class Results:
         waiter = (queue, future)
         self._waiting.setdefault(task_id, []).append(waiter)
         self._ask(queue, task_id)
-        self._poll_in(POLL)
+        if self._poll is None:  # else it comes no later
+            self._poll_in(POLL)
         try:
             return await future
         finally:
@@ -125,26 +126,28 @@ class Results:
     def _look(self, queue: str) -> None:
         asked = self._asked.pop(queue)
         if not self._is_closed:
-            self._looks.begin(self._look_at(queue, list(asked)))
+            for piece in _pieces(
+                list(asked)
+            ):  # the store looks for one while this process reads another
+                self._looks.begin(self._look_at(queue, piece))
 
     async def _look_at(self, queue: str, task_ids: list[str]) -> None:
-        for piece in _pieces(task_ids):
-            try:
-                found = await self._store.watch(queue, piece, self._incarnation)
-            except StoreError as error:
-                logger.warning(
-                    "tasks %s%s: still waiting for their ends: %s",
-                    ", ".join(map(repr, piece[:3])),
-                    ", ..." if len(piece) > 3 else "",
-                    error,
-                )
-                self._poll_in(AFTER_AN_ERROR)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-                for task_id in piece:
-                    self._fail(queue, task_id, partial(copy.copy, error))
-            else:
-                for task_id, task in zip(piece, found, strict=True):
-                    self._seen(queue, task_id, task)
+        try:
+            found = await self._store.watch(queue, task_ids, self._incarnation)
+        except StoreError as error:
+            logger.warning(
+                "tasks %s%s: still waiting for their ends: %s",
+                ", ".join(map(repr, task_ids[:3])),
+                ", ..." if len(task_ids) > 3 else "",
+                error,
+            )
+            self._poll_in(AFTER_AN_ERROR)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
+            for task_id in task_ids:
+                self._fail(queue, task_id, partial(copy.copy, error))
+        else:
+            for task_id, task in zip(task_ids, found, strict=True):
+                self._seen(queue, task_id, task)
 
     def _seen(self, queue: str, task_id: str, task: Task | None) -> None:
         if task is None:

@@ -50,17 +50,35 @@ class Unanswered(Exception):
         self.is_ambiguous = is_ambiguous
 
 
-Pending = tuple[Group, int, "asyncio.Future[Answer]"]
+class Trip:
+    """Groups that share a round trip, and who waits for each. (Two lists: an object less for each of thousands.)"""
+
+    __slots__ = ("groups", "waiters")
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.waiters: list[asyncio.Future[Answer]] = []
+
+    def cut(self, count: int) -> Trip:
+        """The first ones, taken out."""
+        taken = Trip()
+        taken.groups, self.groups = self.groups[:count], self.groups[count:]
+        taken.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
+        return taken
+
+    def fail(self, error: Unanswered) -> None:
+        """None of them has an answer."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
 
 
 def _given_up(cause: StoreError) -> Unanswered:
     return Unanswered(cause, is_ambiguous=isinstance(cause, Ambiguous))
 
 
-def _fail(piece: Sequence[Pending], error: Unanswered) -> None:
-    for _, _, future in piece:
-        if not future.done():
-            future.set_exception(error)
+def _bytes_of(group: Group) -> int:
+    return sum([len(call.payload) + len(call.id) for call in group.submissions])
 
 
 class Outbox:
@@ -82,7 +100,7 @@ class Outbox:
         self._patience = patience
         self._worker = worker
         self._redeclare = redeclare
-        self._pending: list[Pending] = []
+        self._pending = Trip()
         self._in_flight = 0
         self._is_scheduled = False
         self._is_closed = False
@@ -93,9 +111,9 @@ class Outbox:
         if self._is_closed:
             raise _given_up(Refused(SHUT_DOWN))
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        size = sum([len(call.payload) + len(call.id) for call in group.submissions])
-        self._pending.append((group, size, future))
-        if len(self._pending) >= self.most_tasks and self._in_flight < IN_FLIGHT:
+        self._pending.groups.append(group)
+        self._pending.waiters.append(future)
+        if len(self._pending.groups) >= self.most_tasks and self._in_flight < IN_FLIGHT:
             self._flush()  # it is full: the store can work on it while others are still being submitted
         else:
             self._schedule()
@@ -103,20 +121,20 @@ class Outbox:
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
-        if self._pending and not self._is_scheduled and self._in_flight < IN_FLIGHT:
+        if self._pending.groups and not self._is_scheduled and self._in_flight < IN_FLIGHT:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush_scheduled)
 
     async def drain(self) -> None:
         """Wait until nothing is on its way, nor about to be."""
-        while self._tasks or self._pending:
+        while self._tasks or self._pending.groups:
             await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
 
     async def close(self) -> None:
         """Give up what has no answer yet, and tell those who wait for it."""
         self._is_closed = True
-        waiting, self._pending = self._pending, []
-        _fail(waiting, _given_up(Refused(SHUT_DOWN)))
+        waiting, self._pending = self._pending, Trip()
+        waiting.fail(_given_up(Refused(SHUT_DOWN)))
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -127,41 +145,39 @@ class Outbox:
         self._flush()
 
     def _flush(self) -> None:
-        while self._pending and self._in_flight < IN_FLIGHT:
-            piece = self._next_piece()
+        while self._pending.groups and self._in_flight < IN_FLIGHT:
+            trip = self._next_trip()
             self._in_flight += 1
-            task = spawn(self._deliver(piece))
+            task = spawn(self._deliver(trip))
             if not task.done():
                 self._tasks.add(task)
 
-    def _next_piece(self) -> list[Pending]:
+    def _next_trip(self) -> Trip:
         """As many groups, in order, as fit one round trip; at least one."""
         tasks = size = count = 0
-        for group, group_size, _ in self._pending:
+        for group in self._pending.groups:
             tasks += len(group.submissions)
-            size += group_size
+            size += _bytes_of(group)
             if count and (tasks > self.most_tasks or size > MOST_BYTES):
                 break
             count += 1
-        piece, self._pending = self._pending[:count], self._pending[count:]
-        return piece
+        return self._pending.cut(count)
 
-    async def _deliver(self, piece: list[Pending]) -> None:
-        groups = [group for group, _, _ in piece]
+    async def _deliver(self, trip: Trip) -> None:
         try:
-            submitted, is_certain = await self._answered(groups)
+            submitted, is_certain = await self._answered(trip.groups)
         except Unanswered as error:
-            _fail(piece, error)
+            trip.fail(error)
         except Exception:
             # A bug, or a stranger's bytes in the store: those who wait are told, and the next piece goes out.
             logger.exception("queue %s: the answer to a submit can't be read", self._queue)
-            _fail(piece, _given_up(Ambiguous(UNREADABLE)))
+            trip.fail(_given_up(Ambiguous(UNREADABLE)))
         except BaseException:
-            _fail(piece, _given_up(Ambiguous(SHUT_DOWN)))
+            trip.fail(_given_up(Ambiguous(SHUT_DOWN)))
             raise
         else:
             answer = None
-            for (_, _, future), outcome in zip(piece, submitted.outcomes, strict=True):
+            for future, outcome in zip(trip.waiters, submitted.outcomes, strict=True):
                 if answer is None or answer.outcome is not outcome:  # most are one and the same
                     answer = Answer(outcome, submitted.now_ms, is_certain)
                 if not future.done():
