@@ -13,6 +13,8 @@ import hiredis
 from kew.compat import override
 
 INCOMPLETE: Final = object()
+NEVER: Final = float("inf")
+CLOSED: Final = "the connection was closed"
 
 
 class ReplyError(Exception):
@@ -52,6 +54,7 @@ class DirectLine(asyncio.Protocol, Line):
         self._waiter: asyncio.Future[Any] | None = None
         self._give_up_at = 0.0
         self._guard: asyncio.TimerHandle | None = None
+        self._guard_at = NEVER
         self._transport.set_protocol(self)
 
     @property
@@ -63,25 +66,31 @@ class DirectLine(asyncio.Protocol, Line):
     def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
         self._waiter = waiter = self._loop.create_future()
         self._give_up_at = give_up_at
-        if (
-            self._guard is None
-        ):  # one timer for many calls: it looks whether the last of them still waits
-            self._guard = self._loop.call_at(give_up_at, self._judge)
-        self._transport.write(request)
+        if give_up_at < self._guard_at:  # else the timer of an earlier call serves this one too
+            self._set_guard(give_up_at)
+        if self._transport.is_closing():
+            self._fail(ConnectionError(CLOSED))
+        else:
+            self._transport.write(request)
         return waiter
 
     @override
     def drop(self) -> None:
         self._transport.abort()
+        self._set_guard(NEVER)
+
+    def _set_guard(self, at: float) -> None:
         if self._guard is not None:
             self._guard.cancel()
+        self._guard_at = at
+        self._guard = None if at == NEVER else self._loop.call_at(at, self._judge)
 
     def _judge(self) -> None:
-        self._guard = None
+        """Has the last call waited too long?"""
         if self._waiter is None:
-            return
-        if self._loop.time() < self._give_up_at:
-            self._guard = self._loop.call_at(self._give_up_at, self._judge)
+            self._set_guard(NEVER)
+        elif self._loop.time() < self._give_up_at:
+            self._set_guard(self._give_up_at)
         else:
             self._fail(TimeoutError())
 
@@ -98,9 +107,9 @@ class DirectLine(asyncio.Protocol, Line):
         if reply is INCOMPLETE:
             return
         waiter, self._waiter = self._waiter, None
-        if waiter is None:
-            self.drop()  # nobody asked
-        elif not waiter.done():
+        if waiter is None or self._replies.has_data():
+            self.drop()  # nobody asked for that: it must not be taken for the next one's reply
+        if waiter is not None and not waiter.done():
             if isinstance(reply, ReplyError):
                 waiter.set_exception(reply)
             else:
@@ -108,7 +117,7 @@ class DirectLine(asyncio.Protocol, Line):
 
     @override
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(error or ConnectionError("the connection was closed"))
+        self._fail(error or ConnectionError(CLOSED))
 
     def _fail(self, error: Exception) -> None:
         """Nobody will answer any more."""

@@ -1,0 +1,274 @@
+"""Lines and the calls on them, against a server that answers what a test tells it to."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import attrs
+import hiredis
+import pytest
+
+from kew.adapters.redis.connection import Address, LibraryMissing, Lines, address, packed
+from kew.adapters.redis.line import Line, ReplyError
+from kew.app.ports import Ambiguous, Refused
+from tests.support.ledger import until
+
+LOOPBACK = "127.0.0.1"
+NONE = object()
+Answer = Callable[[list[bytes], asyncio.StreamWriter], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class Scripted:
+    """A server on the loopback interface. What kew asks goes to `answer`; how a connection begins is answered OK."""
+
+    answer: Answer
+    connections: int = 0
+    writers: list[asyncio.StreamWriter] = attrs.field(factory=list)
+    asked: list[list[bytes]] = attrs.field(factory=list)
+    port: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        requests = hiredis.Reader(notEnoughData=NONE)
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65536):
+                requests.feed(chunk)
+                while (command := requests.gets()) is not NONE:
+                    if command[0] == b"CLIENT":
+                        writer.write(b"+OK\r\n")
+                    else:
+                        self.asked.append(command)
+                        await self.answer(command, writer)
+
+    def address(self, timeout: float = 5.0) -> Address:
+        return address(f"redis://{LOOPBACK}:{self.port}", timeout=timeout)
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[Scripted]:
+    scripted = Scripted(answer)
+    server = await asyncio.start_server(scripted.serve, LOOPBACK, 0)
+    scripted.port = server.sockets[0].getsockname()[1]
+    try:
+        yield scripted
+    finally:
+        server.close()
+        for writer in scripted.writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def echo(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+    """ECHO's reply."""
+    writer.write(b"$%d\r\n%s\r\n" % (len(command[1]), command[1]))
+
+
+async def silence(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+    """No reply."""
+
+
+def saying(text: bytes) -> Answer:
+    async def answer(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+
+    return answer
+
+
+def asking(line: Line, text: str, seconds: float = 5.0) -> "asyncio.Future[object]":
+    return line.ask(packed("ECHO", text), asyncio.get_running_loop().time() + seconds)
+
+
+# --- one line
+
+
+async def test_a_reply_may_come_byte_by_byte():
+    async def drip(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        for byte in b"*2\r\n$3\r\nabc\r\n:7\r\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with serving(drip) as server:
+        line = await server.address().line()
+        assert await asking(line, "x") == [b"abc", 7]
+        assert await asking(line, "x") == [b"abc", 7]
+        line.drop()
+
+
+async def test_an_error_is_a_reply_and_the_line_lives_on():
+    answers = iter([b"-OOM it is full\r\n", b"+fine\r\n"])
+
+    async def answer(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        writer.write(next(answers))
+
+    async with serving(answer) as server:
+        line = await server.address().line()
+        with pytest.raises(ReplyError, match="OOM it is full") as refused:
+            await asking(line, "x")
+        assert refused.value.code == "OOM"
+        assert not line.is_ended
+        assert await asking(line, "x") == b"fine"
+        line.drop()
+
+
+async def test_a_line_whose_reply_does_not_come_in_time_is_of_no_more_use():
+    async with serving(silence) as server:
+        line = await server.address().line()
+        with pytest.raises(TimeoutError):
+            await asking(line, "x", seconds=0.05)
+        assert line.is_ended
+        with pytest.raises(ConnectionError):
+            await asking(line, "x")
+
+
+async def test_a_timer_of_an_earlier_call_does_not_end_a_later_one():
+    async def slow_once(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        if command[1] == b"slow":
+            await asyncio.sleep(0.15)  # past the time of the first call, within that of the second
+        await echo(command, writer)
+
+    async with serving(slow_once) as server:
+        line = await server.address().line()
+        assert await asking(line, "quick", seconds=0.1) == b"quick"
+        assert await asking(line, "slow", seconds=5) == b"slow"
+        with pytest.raises(TimeoutError):
+            await asking(line, "slow", seconds=0.05)
+
+
+async def test_many_calls_need_one_timer():
+    loop = asyncio.get_running_loop()
+    async with serving(echo) as server:
+        line = await server.address().line()
+        before = len(loop._scheduled)  # type: ignore[attr-defined]
+        for _ in range(50):
+            await asking(line, "x")
+        assert len(loop._scheduled) - before <= 1  # type: ignore[attr-defined]
+        line.drop()
+
+
+async def test_a_server_that_hangs_up_ends_the_call():
+    async def hang_up(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        writer.write(b"$100\r\nhalf of")
+        writer.close()
+
+    async with serving(hang_up) as server:
+        line = await server.address().line()
+        with pytest.raises(ConnectionError):
+            await asking(line, "x")
+        assert line.is_ended
+
+
+async def test_what_is_not_the_language_of_redis_ends_the_call():
+    async with serving(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
+        line = await server.address().line()
+        with pytest.raises(ConnectionError, match="language"):
+            await asking(line, "x")
+        assert line.is_ended
+
+
+async def test_a_reply_that_nobody_asked_for_ends_the_line():
+    async with serving(saying(b"+one\r\n+two\r\n")) as server:
+        lines = Lines(server.address(), 1)
+        for connections in range(1, 4):
+            assert await lines.call(packed("ECHO", "x")) == b"one"
+            assert server.connections == connections
+        await lines.close()
+
+
+# --- calls
+
+
+async def test_a_cancelled_call_leaves_its_reply_to_nobody():
+    async def late(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05 if command[1] == b"first" else 0)
+        await echo(command, writer)
+
+    async with serving(late) as server:
+        lines = Lines(server.address(), 1)
+        first = asyncio.create_task(lines.call(packed("ECHO", "first")))
+        await until(lambda: server.asked, "the first call")
+        first.cancel()
+        assert await lines.call(packed("ECHO", "second")) == b"second"
+        assert server.connections == 2
+        await lines.close()
+
+
+async def test_calls_share_a_few_lines():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 3)
+        texts = [str(n) for n in range(40)]
+        replies = await asyncio.gather(*(lines.call(packed("ECHO", text)) for text in texts))
+        assert replies == [text.encode() for text in texts]
+        assert server.connections == 3
+        await lines.close()
+
+
+async def test_a_call_that_never_got_a_line_is_surely_not_executed():
+    async with serving(silence) as server:
+        lines = Lines(server.address(timeout=0.2), 1)
+        first = asyncio.create_task(lines.call(packed("ECHO", "first")))
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match=r"no answer in 0\.2 s"):
+            await lines.call(packed("ECHO", "second"))
+        with pytest.raises(Ambiguous, match=r"no answer in 0\.2 s"):
+            await first
+        assert [command[1] for command in server.asked] == [b"first"]
+        await lines.close()
+
+
+async def test_where_nobody_listens_nothing_was_executed():
+    async with serving(echo) as server:
+        where = server.address()
+    with pytest.raises(Refused):
+        await Lines(where, 1).call(packed("ECHO", "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("OOM command not allowed", Refused),
+        ("READONLY a replica", Refused),
+        ("LOADING its data", Refused),
+        ("NOAUTH first", Refused),
+        ("BUSY with a script", Refused),
+        ("ERR Function not found", LibraryMissing),
+        ("ERR user_function:12: a nil value", Ambiguous),
+        ("WRONGTYPE of key", Ambiguous),
+    ],
+)
+async def test_an_error_tells_whether_anything_was_executed(text: str, kind: type[Exception]):
+    async with serving(saying(f"-{text}\r\n".encode())) as server:
+        lines = Lines(server.address(), 1)
+        with pytest.raises(kind) as refused:
+            await lines.call(packed("ECHO", "x"))
+        assert type(refused.value) is kind
+        await lines.close()
+
+
+async def test_a_connection_that_the_server_ended_meanwhile_is_not_used():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 1)
+        assert await lines.call(packed("ECHO", "1")) == b"1"
+        server.writers[0].close()
+        await until(lambda: lines._free[0].is_ended, "its end")
+        assert await lines.call(packed("ECHO", "2")) == b"2"
+        assert server.connections == 2
+        await lines.close()
+
+
+async def test_a_closed_pool_keeps_no_connection():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 2)
+        await lines.call(packed("ECHO", "1"))
+        await lines.close()
+        await lines.call(packed("ECHO", "2"))
+        await lines.call(packed("ECHO", "3"))
+        assert server.connections == 3
+        lines.open()
+        await lines.call(packed("ECHO", "4"))
+        await lines.call(packed("ECHO", "5"))
+        assert server.connections == 4
+        await lines.close()
