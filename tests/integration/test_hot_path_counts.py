@@ -100,7 +100,7 @@ class Meter:
         return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
 
     def _calls(self) -> Counter[str]:
-        """Commands that Redis executed, those inside scripts included, this meter's own left out."""
+        """Commands that Redis executed, those inside functions included, this meter's own left out."""
         stats = self._client.info("commandstats")
         calls = {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in stats.items()}
         return Counter({name: n for name, n in calls.items() if name.partition("|")[0] not in OURS})
@@ -135,7 +135,7 @@ def nothing_ran() -> None:
 
 
 async def submitting(managers: Managers, url: str) -> TaskQueueManager:
-    """A manager that submits and doesn't work, its scripts loaded."""
+    """A manager that submits and doesn't work, its library loaded."""
     manager = await managers("", parts=counting_parts(url))
     await manager.create_queue(QUEUE, work=False, functions=[task])
     await submit(manager, "first")
@@ -143,7 +143,7 @@ async def submitting(managers: Managers, url: str) -> TaskQueueManager:
 
 
 async def working(managers: Managers, url: str, *, tick: float = 10.0) -> TaskQueueManager:
-    """A manager whose worker is idle, its scripts loaded. No tick of its upkeep comes into the counting."""
+    """A manager whose worker is idle, its library loaded. No tick of its upkeep comes into the counting."""
     manager = await managers("", parts=counting_parts(url), tick=tick)
     await manager.create_queue(QUEUE, functions=[task])
     for warming in (

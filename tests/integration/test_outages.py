@@ -1,4 +1,4 @@
-"""A Redis that is killed and comes back, forgets its scripts, or answers late, twice or never.
+"""A Redis that is killed and comes back, forgets its library, or answers late, twice or never.
 
 `KEW_FAULTS` and `KEW_KILLS` scale what is done to it.
 """

@@ -1,4 +1,4 @@
-"""What is Redis' own: scripts that vanish, full memory, rights, connections, other programs' keys, costs."""
+"""What is Redis' own: a library that vanishes, full memory, rights, connections, other programs' keys, costs."""
 
 import asyncio
 import contextlib
@@ -351,7 +351,7 @@ async def test_an_operation_costs_few_commands_as_redis_counts_them(
 ):
     server = private_redis()
     async with opened(server.url) as store:
-        await operate(store)  # the script is there
+        await operate(store)  # the library is there
         await store.purge(Q)
         await store.declare(Q, SETTINGS)
         await store.announce(Q, "w1", ["shop:send"], 600_000)
@@ -365,7 +365,7 @@ async def test_an_operation_costs_few_commands_as_redis_counts_them(
 
 
 def commands(client: Any) -> dict[str, int]:
-    """How often each command ran since the counts were reset, in scripts and out of them."""
+    """How often each command ran since the counts were reset, in functions and out of them."""
     stats = client.info("commandstats").items()
     return {key: of["calls"] for key, of in stats if key != "cmdstat_config|resetstat"}
 

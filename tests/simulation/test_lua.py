@@ -1,4 +1,4 @@
-"""The Redis adapter with its real scripts in the simulated world: a second opinion, and what it has none on.
+"""The Redis adapter with its real library in the simulated world: a second opinion, and what it has none on.
 
 Beside the oracles, an audit that shares no code with the adapter reads every raw key now and then.
 """
@@ -114,7 +114,7 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("seeds", PIECES, ids=str)
-def test_the_real_scripts_keep_every_promise(seeds: range, audited: list[int]) -> None:
+def test_the_real_library_keeps_every_promise(seeds: range, audited: list[int]) -> None:
     summary = Summary()
     for seed in seeds:
         summary.add(MIXED.run(seed))
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_trace_with_another_hash_seed() -> None:
 
 @attrs.frozen
 class Bug:
-    """A piece of a script's text, what it is replaced by, and the oracles that may find that."""
+    """A piece of its text, what it is replaced by, and the oracles that may find that."""
 
     name: str
     file: str
@@ -205,7 +205,7 @@ BUGS = (
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_bug_in_a_script_is_found(
+def test_a_bug_in_the_library_is_found(
     bug: Bug, monkeypatch: pytest.MonkeyPatch, audited: list[int]
 ) -> None:
     read = library._read
@@ -214,7 +214,7 @@ def test_a_bug_in_a_script_is_found(
         text = read(path)
         if path != bug.file:
             return text
-        assert text.count(bug.text) == 1, "the script has changed: plant the bug again"
+        assert text.count(bug.text) == 1, "the library has changed: plant the bug again"
         return text.replace(bug.text, bug.planted)
 
     monkeypatch.setattr(library, "_read", read_with_the_bug)

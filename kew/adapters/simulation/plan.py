@@ -23,7 +23,7 @@ class Plan:
     `rate` multiplies how often faults happen. `processes` are those that work, of which the first
     runs every function; `submitters` more only submit. `errands` are what users do over the first
     part of `horizon`, after which the faults stop; `without` names features that are left out.
-    `store` is "memory", or "lua": the Redis adapter and its scripts on a Redis in this process.
+    `store` is "memory", or "lua": the Redis adapter and its library on a Redis in this process.
     """
 
     seed: int
