@@ -195,6 +195,17 @@ class Lines:
             self._free.pop().drop()
         await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
+    async def warm(self, count: int) -> None:
+        """Have so many connections at hand. Raises `Refused`."""
+        give_up_at = asyncio.get_running_loop().time() + self._address.timeout
+        taken: list[Line] = []
+        try:
+            while len(taken) < count:
+                taken.append(await self._taken(give_up_at))
+        finally:
+            for line in taken:
+                self._give_back(line)
+
     async def _taken(self, give_up_at: float) -> Line:
         """A line for one call alone, until it is given back."""
         if self._slots.locked():
