@@ -13,7 +13,7 @@ import pytest
 from kew import QueueNotFoundError, TaskInfo, TaskQueueManager, TaskStatus
 from kew.adapters.cli.folder import Folder, look_into
 
-FILES = 3000
+FILES = 6000
 WORKERS = 4
 KEW = [sys.executable, "-c", "from kew.adapters.cli import main; main()", "demo"]
 

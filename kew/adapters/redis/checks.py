@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +12,7 @@ from redis.exceptions import AuthenticationError
 from kew.adapters.redis.connection import Lines, packed
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.line import ReplyError
-from kew.app.ports import Ambiguous, StoreError
+from kew.app.ports import Ambiguous, Refused, StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
 
 logger = logging.getLogger("kew")
@@ -42,6 +43,8 @@ async def check(lines: Lines, where: str, library: Library) -> None:
     except StoreError as error:
         if _code(error) != "OOM":  # a full server refuses to be told what it may well know
             raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
+    with contextlib.suppress(Refused):
+        await lines.warm(2)  # or the second of two pieces of a batch would wait for its connection
 
 
 def _code(error: StoreError) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,16 +13,7 @@ from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library, genuine_library
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_grant, read_status, read_tasks, statuses, word
-from kew.app.ports import (
-    Command,
-    Declared,
-    QueueStatus,
-    Refused,
-    Settled,
-    Submitted,
-    Swept,
-    TaskStore,
-)
+from kew.app.ports import Command, Declared, QueueStatus, Settled, Submitted, Swept, TaskStore
 from kew.compat import override
 from kew.domain.config import Settings
 from kew.domain.events import Failed, Released, Succeeded
@@ -84,10 +74,6 @@ class RedisStore(TaskStore):
         self._heartbeats.open()
         if self._checks:
             await check(self._lines, self._address.where, self._library)
-            with contextlib.suppress(
-                Refused
-            ):  # else the second of two pieces would wait for its connection
-                await self._lines.warm(2)
 
     @override
     async def close(self) -> None:
