@@ -139,7 +139,7 @@ class TaskStore(Protocol):
     ) -> Word:
         """This process serves the queue for `ttl_ms` from now, and can run these functions too: DONE or NO_QUEUE.
 
-        Functions add up over calls.
+        Functions add up over calls; a process that the store has forgotten says all of them again.
         """
         ...
 
@@ -149,7 +149,10 @@ class TaskStore(Protocol):
     async def submit(
         self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
-        """Store groups in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim."""
+        """Store groups in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
+
+        A group whose `after` isn't in is refused as EARLY.
+        """
         ...
 
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:

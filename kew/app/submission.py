@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
+import attrs
+
 from kew.app.caller import Call, submitted_info
 from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
@@ -105,13 +107,12 @@ class Submissions:
         _refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
-        for piece, answered in _sent(outbox, _pieces(submissions, outbox.most_tasks)):
+        for sent in _underway(outbox, _pieces(submissions, outbox.most_tasks)):
+            piece = sent.piece
             try:
-                answer = await answered
-                if (
-                    answer.outcome.word is Word.EARLY
-                ):  # it overtook the piece before it, which is in by now
-                    answer = await outbox.send(Group(submissions=piece))
+                answer = await sent.answer()
+                if answer.outcome.word is Word.EARLY:
+                    answer = await sent.again(outbox).answer()
             except Unanswered as error:
                 raise _unanswered(error, piece[0], infos) from error
             if answer.outcome.word not in STORED:
@@ -245,9 +246,9 @@ def _are_keywords(kwargs: object) -> bool:
 
 
 def _refuse_twins(submissions: Sequence[Submission]) -> None:
-    seen: set[str] = set()
     if len({submission.id for submission in submissions}) == len(submissions):
         return
+    seen: set[str] = set()
     for submission in submissions:
         if submission.id in seen:
             raise TaskAlreadyExistsError(submission.id)
@@ -274,28 +275,57 @@ def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
     yield tuple(submissions[start:])
 
 
-def _sent(
-    outbox: Outbox, pieces: Iterable[Piece]
-) -> Iterator[tuple[Piece, asyncio.Future[Answer]]]:
-    """Each piece with the answer to come, while the next one is on its way already."""
-    before: tuple[Piece, asyncio.Future[Answer]] | None = None
+@attrs.frozen
+class Underway:
+    """A piece of a batch, and the answer to come. `is_certain`: no earlier sending of it is without an answer."""
+
+    piece: Piece
+    answered: asyncio.Future[Answer]
+    is_certain: bool = True
+
+    @property
+    def is_early(self) -> bool:
+        """It overtook the piece before it, so it has to be sent again."""
+        if not self.answered.done() or self.answered.cancelled() or self.answered.exception():
+            return False
+        return self.answered.result().outcome.word is Word.EARLY
+
+    def again(self, outbox: Outbox) -> Underway:
+        """Sent once more, after it was early: the piece before it is in by now, or just before it on its way."""
+        is_certain = self.is_certain and self.answered.result().is_certain
+        return Underway(self.piece, _sent(outbox, self.piece), is_certain)
+
+    async def answer(self) -> Answer:
+        """What the store says. Raises `Unanswered`."""
+        try:
+            answer = await self.answered
+        except Unanswered as error:
+            error.is_ambiguous |= not self.is_certain
+            raise
+        return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
+
+
+def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> asyncio.Future[Answer]:
+    after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
+    answered = outbox.send(Group(submissions=piece, after=after))
+    answered.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
+    return answered
+
+
+def _heard(answered: asyncio.Future[Answer]) -> None:
+    if not answered.cancelled():
+        answered.exception()
+
+
+def _underway(outbox: Outbox, pieces: Iterable[Piece]) -> Iterator[Underway]:
+    """Each piece on its way, while the next one is so already."""
+    before: Underway | None = None
     for piece in pieces:
-        after = None
-        if before:
-            if _overtook(before[1]):  # else the next one would be early too, and all that follow
-                before = before[0], outbox.send(Group(submissions=before[0]))
-            after = SubmitRef(before[0][-1].id, before[0][-1].nonce)
-        answered = outbox.send(Group(submissions=piece, after=after))
-        answered.add_done_callback(_overtook)  # nobody awaits it where the one before it failed
-        if before:
+        if before is not None and before.is_early:  # else all that follow would be early too
+            before = before.again(outbox)
+        sent = Underway(piece, _sent(outbox, piece, before.piece if before else None))
+        if before is not None:
             yield before
-        before = piece, answered
-    if before:
+        before = sent
+    if before is not None:
         yield before
-
-
-def _overtook(answered: asyncio.Future[Answer]) -> bool:
-    """The store has seen it, and not the piece before it."""
-    if not answered.done() or answered.cancelled() or answered.exception():
-        return False
-    return answered.result().outcome.word is Word.EARLY

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import attrs
 
@@ -104,13 +103,14 @@ class Outbox:
         self._in_flight = 0
         self._is_scheduled = False
         self._is_closed = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._trips: dict[asyncio.Task[None], Trip] = {}
 
     def send(self, group: Group) -> asyncio.Future[Answer]:
         """The store's answer, or `Unanswered`. Cancelling the future leaves the submit on its way."""
-        if self._is_closed:
-            raise _given_up(Refused(SHUT_DOWN))
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._is_closed:
+            future.set_exception(_given_up(Refused(SHUT_DOWN)))
+            return future
         self._pending.groups.append(group)
         self._pending.waiters.append(future)
         if len(self._pending.groups) >= self.most_tasks and self._in_flight < IN_FLIGHT:
@@ -127,18 +127,19 @@ class Outbox:
 
     async def drain(self) -> None:
         """Wait until nothing is on its way, nor about to be."""
-        while self._tasks or self._pending.groups:
-            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
+        while self._trips or self._pending.groups:
+            await (asyncio.wait(self._trips) if self._trips else asyncio.sleep(0))
 
     async def close(self) -> None:
         """Give up what has no answer yet, and tell those who wait for it."""
         self._is_closed = True
         waiting, self._pending = self._pending, Trip()
-        waiting.fail(_given_up(Refused(SHUT_DOWN)))
-        tasks = list(self._tasks)
-        for task in tasks:
+        trips = dict(self._trips)
+        for task in trips:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*trips, return_exceptions=True)
+        for trip in (waiting, *trips.values()):  # one whose task had not begun yet has told nobody
+            trip.fail(_given_up(Refused(SHUT_DOWN)))
 
     def _flush_scheduled(self) -> None:
         self._is_scheduled = False
@@ -149,8 +150,12 @@ class Outbox:
             trip = self._next_trip()
             self._in_flight += 1
             task = spawn(self._deliver(trip))
-            if not task.done():
-                self._tasks.add(task)
+            self._trips[task] = trip
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        """A turn after its end: by then those who waited for it have gone on, and sent what comes next."""
+        del self._trips[task]
 
     def _next_trip(self) -> Trip:
         """As many groups, in order, as fit one round trip; at least one."""
@@ -184,7 +189,6 @@ class Outbox:
                     future.set_result(answer)
         finally:
             self._in_flight -= 1
-            self._tasks.discard(asyncio.current_task())
         self._schedule()
 
     async def _answered(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
@@ -196,7 +200,11 @@ class Outbox:
             await self._redeclare()  # this process declared the queue, and the store lost it
         except StoreError as error:
             raise Unanswered(error, is_ambiguous=not is_certain) from error
-        submitted, is_certain_now = await self._sent(groups)
+        try:
+            submitted, is_certain_now = await self._sent(groups)
+        except Unanswered as error:
+            error.is_ambiguous |= not is_certain
+            raise
         return submitted, is_certain and is_certain_now
 
     async def _sent(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:

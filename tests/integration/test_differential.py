@@ -129,6 +129,9 @@ class Machine(RuleBasedStateMachine):
         made = await self.stack.enter_async_context(twins(self.url, Random(0), "this example"))
         for operation in BEGINNING:
             await made.step(operation)
+            if operation.kind == "announce":  # a process says again what it said before
+                queue, who, functions, _ = operation.arguments
+                made.operations.announced[queue, who] = functions
         return made
 
     @rule(kind=st.sampled_from(OFTEN_DRAWN), random=st.randoms(use_true_random=False))

@@ -12,20 +12,23 @@ from redis.exceptions import AuthenticationError
 from kew.adapters.redis.connection import Lines, packed
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.line import ReplyError
-from kew.app.ports import Ambiguous, Refused, StoreError
+from kew.app.ports import Refused, StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
 
 logger = logging.getLogger("kew")
 OLDEST: Final = (7, 0)
 
 
-async def load(lines: Lines, library: Library) -> None:
-    """Let the server have the library, if it hasn't. Raises `StoreError`."""
+async def load(lines: Lines, library: Library) -> bool:
+    """Let the server have the library, if it hasn't; False: it is too full to take it. Raises `StoreError`."""
     try:
         await lines.call(packed("FUNCTION", "LOAD", library.text))
-    except Ambiguous as error:
+    except StoreError as error:
+        if _code(error) == "OOM":
+            return False
         if str(error.__cause__) != f"ERR Library '{library.name}' already exists":
             raise
+    return True
 
 
 async def check(lines: Lines, where: str, library: Library) -> None:
@@ -41,8 +44,7 @@ async def check(lines: Lines, where: str, library: Library) -> None:
     try:
         await load(lines, library)
     except StoreError as error:
-        if _code(error) != "OOM":  # a full server refuses to be told what it may well know
-            raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
+        raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
     with contextlib.suppress(Refused):
         await lines.warm(2)  # or the second of two pieces of a batch would wait for its connection
 

@@ -27,6 +27,11 @@ NAMES: Final = (
     *("find", "watch", "running", "cancel", "replay", "control", "status", "purge"),
 )
 UNNAMED: Final = "kew_0"  # where the name of the library will stand
+SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}
+local function register(one) registered[one.function_name] = one.callback end
+local redis = setmetatable({register_function = register}, {__index = redis})
+...return registered['%s'](given_keys, given_arguments)
+"""
 COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 
@@ -56,6 +61,11 @@ class Operation:
         return bound
 
     @property
+    def file(self) -> str:
+        """The file of `lua/` that it stands in."""
+        return self.name.removesuffix("_alone")
+
+    @property
     def seen(self) -> tuple[set[str], set[str]]:
         """What Lua calls its keys, and its arguments."""
         rest = {f"{self.rest}_from"} if self.rest else set()
@@ -76,6 +86,13 @@ class Library:
             one.name: attrs.evolve(one, function=one.function.replace(UNNAMED, self.name))
             for one in operations
         }
+
+    def script(self, operation: Operation) -> str:
+        """The same as a script, for a server that is too full to be told the library."""
+        flags = ",".join(_declared(_read(f"{operation.file}.lua"), "flags"))
+        _, _, body = self.text.partition("\n")
+        begin, end = SCRIPT.split("...")
+        return f"#!lua flags={flags}\n{begin}{body}{end % operation.function}"
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]
@@ -122,7 +139,7 @@ def _text(
         entries = [
             _entry(one, _declared(source, "flags"), keys, arguments)
             for one in operations
-            if one.name in (name, f"{name}_alone")
+            if one.file == name
         ]
         parts += ["do", source, *entries, "end"]
     return COMMENT.sub("", "\n".join(parts) + "\n")

@@ -101,7 +101,7 @@ class DirectLine(asyncio.Protocol, Line):
         self._replies.feed(data)
         try:
             reply = self._replies.gets()
-        except hiredis.ProtocolError as error:
+        except (hiredis.ProtocolError, MemoryError) as error:
             self._fail(ConnectionError(f"not the language of Redis: {error}"))
             return
         if reply is INCOMPLETE:

@@ -107,9 +107,10 @@ class RedisStore(TaskStore):
         answer, is_new = await self._announce(
             queue, incarnation, [name for name in functions if name not in said], ttl_ms
         )
-        if is_new and said:  # the store has forgotten this process
-            said.clear()
-            answer, _ = await self._announce(queue, incarnation, functions, ttl_ms)
+        if is_new and said:  # the store has forgotten this process: say all of it again
+            answer, _ = await self._announce(
+                queue, incarnation, sorted(said.union(functions)), ttl_ms
+            )
         if answer is Word.DONE:
             said.update(functions)
         return answer
@@ -335,8 +336,10 @@ class RedisStore(TaskStore):
         try:
             return await lines.call(request)
         except LibraryMissing:
-            await load(lines, self._library)
-            return await lines.call(request)
+            if await load(lines, self._library):
+                return await lines.call(request)
+            script = self._library.script(operation)
+            return await lines.call(packed("EVAL", script, len(keys), *keys, *arguments))
 
     def _saw(self, now_ms: int) -> None:
         self._clock_ahead_ms = now_ms - _loop_ms()

@@ -183,5 +183,14 @@ def test_the_documented_rights_are_the_commands_that_the_scripts_use():
     granted = set(re.findall(r"\+(\S+)", line))
     text = "\n".join(path.read_text() for path in LUA.rglob("*.lua"))
     used = {c.lower() for c in re.findall(r"(?:call|send|remove)\('([A-Z]+)'", text)}
-    by_python = {"info", "select", "subscribe", "fcall", "function|load", "hmget", "smembers"}
+    by_python = {
+        "info",
+        "select",
+        "subscribe",
+        "fcall",
+        "function|load",
+        "eval",
+        "hmget",
+        "smembers",
+    }
     assert granted == used | by_python
