@@ -294,8 +294,9 @@ class TaskQueueManager:
     ) -> list[TaskInfo]:
         """Store many calls, in order: all or nothing up to 1,000 tasks (and 8 MiB), a larger batch in such pieces.
 
-        Each is a mapping with "task_id", "task_type", "task_func", and optionally "priority", "args", "kwargs",
-        "_defer_until", "_defer_by". Raises what `submit_task` raises; the error's `accepted` has the ids that are in.
+        Two pieces are on their way at a time; what is in is always a beginning. Each task is a mapping with "task_id",
+        "task_type", "task_func", and optionally "priority", "args", "kwargs", "_defer_until", "_defer_by". Raises what
+        `submit_task` raises; the error's `accepted` has the ids that are in.
         """
         return await self._submitting().many(queue_name, tasks, plain)
 

@@ -15,8 +15,10 @@ from kew.domain.errors import ResultUnreadableError
 from kew.domain.task import Task, TaskStatus
 
 
-class TaskInfo(msgspec.Struct, frozen=True, gc=False):
-    """One task at one moment, a value. Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
+class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
+    """One task at one moment: a value, which `msgspec.structs.replace` copies with changes.
+
+    Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
 
     `retry_count` counts failed attempts that were followed, or will be followed, by another.
     `error` is that of the last failed attempt ("ValueError: ..."), `attempt` the number of runs begun so far.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 import attrs
@@ -77,7 +77,7 @@ class RegisteredFunction:
         default=None, converter=attrs.converters.optional(check_priority)
     )
     queue: str | None = None
-    of_every_call: dict[str, Any] = attrs.field(init=False, eq=False, repr=False)
+    of_every_call: Mapping[str, Any] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Judge the options by the rules of `QueueConfig`; then they are put down as fields of a submission."""

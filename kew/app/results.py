@@ -17,6 +17,7 @@ logger = logging.getLogger("kew")
 POLL = 5.0
 AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
 ASKED_AT_ONCE = 250
+LOOKS_AT_ONCE = 2  # the store looks for one while this process reads the other
 CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
 
 
@@ -32,6 +33,7 @@ class Results:
         self._incarnation = incarnation
         self._waiting: dict[str, list[tuple[str, asyncio.Future[Task]]]] = {}
         self._asked: dict[str, dict[str, None]] = {}
+        self._turns = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._looks = Owned("waiting for results", lambda: None)
         self._poll: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -126,14 +128,13 @@ class Results:
     def _look(self, queue: str) -> None:
         asked = self._asked.pop(queue)
         if not self._is_closed:
-            for piece in _pieces(
-                list(asked)
-            ):  # the store looks for one while this process reads another
+            for piece in _pieces(list(asked)):
                 self._looks.begin(self._look_at(queue, piece))
 
     async def _look_at(self, queue: str, task_ids: list[str]) -> None:
         try:
-            found = await self._store.watch(queue, task_ids, self._incarnation)
+            async with self._turns:
+                found = await self._store.watch(queue, task_ids, self._incarnation)
         except StoreError as error:
             logger.warning(
                 "tasks %s%s: still waiting for their ends: %s",

@@ -208,7 +208,7 @@ class Outbox:
         return submitted, is_certain and is_certain_now
 
     async def _sent(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
-        """The same, with a claim that goes along where slots are free."""
+        """One asking, repeated until there is an answer; a claim goes along where slots are free."""
         claim = self._claim(groups)
         give_up_at = asyncio.get_running_loop().time() + self._patience
         try:

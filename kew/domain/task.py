@@ -88,7 +88,10 @@ class Submission:
 
     @staticmethod
     def of_fields(fields: dict[str, Any]) -> Submission:
-        """The submission of these fields, each of them given: the constructor at a third of its cost, for hot paths."""
+        """The submission of these fields, each of them given: the constructor at a third of its cost, for hot paths.
+
+        The dictionary is the value's own from then on.
+        """
         call = object.__new__(Submission)
         object.__setattr__(call, "__dict__", fields)
         return call
@@ -153,7 +156,10 @@ class Task:
 
     @staticmethod
     def of_fields(fields: dict[str, Any]) -> Task:
-        """The task of these fields, each of them given: the constructor at a third of its cost, for hot paths."""
+        """The task of these fields, each of them given: the constructor at a third of its cost, for hot paths.
+
+        The dictionary is the value's own from then on.
+        """
         task = object.__new__(Task)
         object.__setattr__(task, "__dict__", fields)
         return task

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
+from kew.adapters.redis.library import Library
 from kew.app.ports import Ambiguous, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
 from kew.domain.errors import StoreUnsuitableError
@@ -136,6 +138,61 @@ async def test_a_process_that_starts_while_redis_is_full_drains_the_queue(
             async with asyncio.timeout(5):
                 ended = await submitter.wait_for_end("full", "t")
     assert ended.status is TaskStatus.COMPLETED
+
+
+async def test_a_full_redis_that_lacks_the_library_drains_all_the_same(
+    private_redis: PrivateRedis,
+):
+    """As when a new version comes to drain it."""
+    server = private_redis(maxmemory="8mb", maxmemory_policy="noeviction")
+    async with TaskQueueManager(server.url) as submitter:
+        await submitter.create_queue(QueueConfig("full"), work=False, functions=[jobs.echo])
+        for n in range(50):
+            await submitter.submit_task(f"t{n}", "full", "t", jobs.echo, None, value=n)
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.config_set("maxmemory", "1mb")
+            client.function_flush()
+            async with TaskQueueManager(server.url) as worker:
+                await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
+                async with asyncio.timeout(10):
+                    for n in range(50):
+                        ended = await submitter.wait_for_end("full", f"t{n}")
+                        assert ended.status is TaskStatus.COMPLETED
+                assert client.function_list() == []
+                assert (await worker.get_queue_status("full"))["queued_tasks"] == 0
+                more = asyncio.create_task(
+                    submitter.submit_task("more", "full", "t", jobs.echo, None, value=1)
+                )
+                assert not (await asyncio.wait([more], timeout=0.3))[0]
+                client.config_set("maxmemory", "8mb")
+                await more
+                assert (await submitter.wait_for_end("full", "more")).status is TaskStatus.COMPLETED
+
+
+async def test_an_operation_is_the_same_as_a_function_and_as_a_script(clean_redis_url: str):
+    library = Library()
+    with contextlib.closing(plain_client(clean_redis_url)) as client:
+        for operation in library:
+            arguments = ["0" if name in operation.numbers else "x" for name in operation.arguments]
+            keys = [f"kew:{{q}}:{key}" for key in operation.keys]
+            asked = (len(keys), *keys, *arguments)
+            with contextlib.suppress(ResponseError):
+                client.execute_command("FUNCTION", "LOAD", library.text)
+            replies = []
+            for words in (("FCALL", operation.function), ("EVAL", library.script(operation))):
+                client.flushdb()
+                try:
+                    replies.append(without_times(client.execute_command(*words, *asked)))
+                except ResponseError as error:
+                    replies.append(re.sub(r"script: .*|user_\w+:\d+", "", str(error)))
+            assert replies[0] == replies[1], operation.name
+
+
+def without_times(reply: object) -> object:
+    """The reply, but for instants."""
+    if isinstance(reply, list):
+        return [without_times(each) for each in reply]
+    return "an instant" if isinstance(reply, int) and reply > 10**12 else reply
 
 
 async def fill(store: RedisStore) -> int:

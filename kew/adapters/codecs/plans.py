@@ -53,18 +53,21 @@ class Plans:
     def __init__(self) -> None:
         self._plans: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
         self._methods: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
-        self._last: Callable[[], Function | None] = _nothing  # a weak reference
-        self._last_plan = Plan()
+        self._last: tuple[Callable[[], Function | None], Plan] = (
+            _nothing,
+            Plan(),
+        )  # a weak reference
 
     def of(self, function: Function) -> Plan:
         """The function's plan."""
-        if self._last() is function:  # many calls of one function, as in a batch
-            return self._last_plan
+        last, plan = self._last
+        if last() is function:  # many calls of one function, as in a batch
+            return plan
         if isinstance(function, types.MethodType):
             return self._cached(self._methods, function.__func__, function)
         plan = self._cached(self._plans, function, function)
         if isinstance(function, types.FunctionType):
-            self._last, self._last_plan = weakref.ref(function), plan
+            self._last = weakref.ref(function), plan
         return plan
 
     def _cached(

@@ -27,7 +27,9 @@ async def load(lines: Lines, library: Library) -> bool:
         if _code(error) == "OOM":
             return False
         if str(error.__cause__) != f"ERR Library '{library.name}' already exists":
-            raise
+            raise Refused(
+                str(error)
+            ) from error.__cause__  # the operation that needs it was not carried out
     return True
 
 

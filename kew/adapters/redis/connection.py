@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import attrs
 import hiredis
+import redis
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -57,7 +58,7 @@ class LibraryMissing(Refused):
 
 
 class WireConnection(Protocol):
-    """What kew uses of redis.asyncio's `Connection`; another class with this face may be injected."""
+    """What kew uses of redis.asyncio's `Connection`, to connect and to listen."""
 
     async def connect(self) -> None: ...
 
@@ -96,11 +97,11 @@ class Address:
         connection = self.connection()
         try:
             await connection.connect()
+            return DirectLine(_writer_of(connection))
         except BaseException:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
             raise
-        return DirectLine(_writer_of(connection))
 
 
 def address(
@@ -108,7 +109,6 @@ def address(
     *,
     connect_timeout: float = 2.0,
     timeout: float = 5.0,
-    connection_class: ConnectionClass | None = None,
 ) -> Address:
     """Read a URL; `InvalidConfigError`, which never quotes the URL, for one that can't be."""
     try:
@@ -133,7 +133,7 @@ def address(
         connect_timeout=options.pop("socket_connect_timeout", connect_timeout),
         timeout=options.pop("socket_timeout", timeout),
         options=options,
-        connection_class=connection_class or known_class,
+        connection_class=known_class,
     )
     try:
         found.connection()
@@ -146,7 +146,9 @@ def address(
 
 def _writer_of(connection: Any) -> asyncio.StreamWriter:
     """What the connection writes to, which it lets go of: redis-py has no public way to take its socket over."""
-    writer: asyncio.StreamWriter = connection._writer
+    writer = getattr(connection, "_writer", None)
+    if not isinstance(writer, asyncio.StreamWriter):
+        raise RedisError(f"kew doesn't know redis-py {redis.__version__} yet: use an earlier one")
     connection._reader = connection._writer = None
     return writer
 
@@ -240,7 +242,11 @@ class Lines:
     async def _connected(self, give_up_at: float) -> Line:
         try:
             async with asyncio.timeout_at(give_up_at):
-                return await self._address.line()
+                line = await self._address.line()
+            if line.is_ended:
+                line.drop()
+                raise ConnectionError("the connection was closed at once")
+            return line
         except TimeoutError:
             raise Refused(self._late) from None
         except BusyLoadingError as error:

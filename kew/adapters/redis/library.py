@@ -167,7 +167,9 @@ def _entry(
             *([f"  {', '.join(others)} = nil"] if others else []),
             "  ARGV = args",
             *given,
-            "  return operation()",
+            "  local reply = operation()",
+            "  ARGV = nil",
+            "  return reply",
             "end}",
         ]
     )

@@ -12,7 +12,9 @@ from kew import (
     StoreUnavailableError,
     SubmitUncertainError,
     TaskAlreadyExistsError,
+    TaskInfo,
     TaskNotFoundError,
+    TaskQueueError,
     TaskQueueManager,
 )
 from kew.adapters.clocks import SystemClock
@@ -184,6 +186,55 @@ async def test_where_nobody_knows_of_a_piece_the_error_names_its_first_task():
             await manager.submit_tasks("q", batch(6))
         assert uncertain.value.accepted == ("0", "1")
         assert uncertain.value.task_id == "2"
+
+
+async def test_full_is_no_certain_answer_to_a_piece_that_was_early_and_unanswered():
+    late: list[Any] = []
+
+    async def before(sending: Sending) -> None:
+        if sending.number == 1:
+            await until(lambda: Word.EARLY in store.words, "the piece that overtakes this one")
+        if sending.number == 2:
+            late.append(sending)
+            raise Ambiguous("it may yet arrive")
+
+    store = Watched(before)
+    async with manager_of(store) as manager:
+        await manager.create_queue(QueueConfig("q", max_size=3), work=False)
+        with pytest.raises(SubmitUncertainError) as uncertain:
+            await manager.submit_tasks("q", batch(4))
+        assert uncertain.value.accepted == ("0", "1")
+        assert late
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_shutting_down_waits_for_a_batch_whatever_piece_it_is_at(turns: int):
+    async with manager_of(Watched()) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        submitting = asyncio.create_task(manager.submit_tasks("q", batch(20)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns:
+            await manager.shutdown()
+        assert len(await submitting) == 20
+
+
+@pytest.mark.parametrize("turns", range(1, 60, 3))
+async def test_whoever_submits_at_a_shutdown_that_waits_for_nobody_is_told(turns: int):
+    async with manager_of(Watched()) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        await manager.submit_task("100", "q", "t", jobs.echo)
+        callers = [
+            asyncio.create_task(manager.submit_tasks("q", batch(20))),
+            asyncio.create_task(manager.submit_task("101", "q", "t", jobs.echo)),
+            asyncio.create_task(manager.submit_task("102", "q", "t", jobs.work)),
+        ]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await manager.shutdown(timeout=0)
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(isinstance(each, list | TaskInfo | TaskQueueError) for each in told), told
 
 
 async def test_a_mistake_in_the_last_piece_is_found_before_the_first_one_is_sent():

@@ -1,9 +1,13 @@
 """What a user is told of a task: as JSON whatever the result is, and by a typed error where it can't be read."""
 
+import copy
 import json
+import pickle
+import weakref
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from kew import QueueConfig, ResultUnreadableError, TaskInfo, TaskQueueManager
@@ -26,6 +30,15 @@ def info(result: object) -> TaskInfo:
 def test_any_result_becomes_json(result: object, told: object):
     assert json.loads(info(result).to_json())["result"] == told
     assert TaskInfo.from_json(info(result).to_json()).result == told
+
+
+def test_an_info_can_be_copied_pickled_and_referred_to_weakly():
+    one = info([1, {"a": "b"}])
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    assert weakref.ref(one)() is one
+    assert msgspec.structs.replace(one, attempt=2).attempt == 2
+    with pytest.raises(AttributeError):
+        one.attempt = 2  # type: ignore[misc]
 
 
 async def test_a_result_that_is_not_as_annotated_is_told_as_such():

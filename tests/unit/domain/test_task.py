@@ -12,6 +12,7 @@ from kew.domain.task import (
     TERMINAL,
     WAITING,
     QueuePriority,
+    Submission,
     Task,
     TaskStatus,
     check_task_id,
@@ -90,6 +91,16 @@ def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: 
     assert moved == attrs.evolve(before, failures=failures, result=result, status=status)
     assert before == copy
     assert before.moved() == before
+
+
+def test_a_submission_is_made_of_its_fields() -> None:
+    before = call(payload=b"p", max_retries=3)
+    fields = {field.name: getattr(before, field.name) for field in attrs.fields(Submission)}
+    made = Submission.of_fields(fields)
+    assert made == before
+    assert hash(made) == hash(before)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.id = "another"  # type: ignore[misc]
 
 
 def test_a_task_is_restored_from_its_fields() -> None:

@@ -129,5 +129,6 @@ local function operation()
     end
   end
   write_state()
+  stored, lines, nonces, tails = nil, nil, nil, nil -- they would be kept until the next call
   return {now, outcomes, answer}
 end

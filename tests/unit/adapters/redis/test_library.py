@@ -107,14 +107,30 @@ def test_the_library_uses_nothing_that_redis_may_lack_and_nothing_slow():
     assert not re.search(r"call\('(KEYS|SCAN|EXPIRE|PEXPIRE)'", text)
 
 
+def names_in(text: str) -> set[str]:
+    return set(re.split(r",\s*", text.strip()))
+
+
 def test_whatever_changes_during_a_call_is_made_anew_by_it():
     """A function of the library remembers its variables from one call to the next."""
-    head = INCLUDES + "".join(without_comments(source_of(one)) for one in OPERATIONS)
-    for names in re.findall(r"^local (?!function)([\w, ]+?)\s*$", head, re.MULTILINE):
-        for name in names.split(", "):
-            assert re.search(rf"^  (?:[\w, ]+, )?{name}(?:, [\w, ]+)? = ", head, re.MULTILINE), name
-    for value in re.findall(r"^local (?!function)[\w, ]+ = (.*)$", head, re.MULTILINE):
-        assert "{}" not in value, "an empty table that outlives the call"
+    text = INCLUDES + "".join(without_comments((LUA / f"{n}.lua").read_text()) for n in NAMES)
+    outside = FUNCTION.sub("", text)
+    inside = "\n".join(found[0] for found in FUNCTION.finditer(text))
+    begins = "\n".join(
+        found[0] for found in FUNCTION.finditer(text) if re.match("begin_|operation$", found[1])
+    )
+    assignment = re.compile(r"^ +([\w, ]+?) = ", re.MULTILINE)
+    assigned = set().union(*(names_in(found) for found in assignment.findall(inside)))
+    made_anew = set().union(*(names_in(found) for found in assignment.findall(begins)))
+    for names, value in re.findall(
+        r"^local (?!function)([\w, ]+?)(?: = (.*))?$", outside, re.MULTILINE
+    ):
+        for name in names_in(names):
+            if value:  # it is to stay as it is
+                assert name not in assigned, name
+                assert "{}" not in value, f"{name} is an empty table, which calls would fill"
+            else:
+                assert name in made_anew, name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,7 +193,7 @@ def test_an_unknown_part_is_no_key():
         Keys("kew").key("statte", "orders")
 
 
-def test_the_documented_rights_are_the_commands_that_the_scripts_use():
+def test_the_documented_rights_are_the_commands_that_are_used():
     page = Path(__file__).parents[4] / "docs" / "redis.md"
     line = next(line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER"))
     granted = set(re.findall(r"\+(\S+)", line))
