@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from kew.app.ports import Command, Notice, StopAsked, TaskEnded, Woken
-from tests.support.scene import Listener, Scene, Worker, group
+from tests.support.scene import Listener, Scene, Worker, call, group
 
 WOKEN = Woken("orders")
 
@@ -130,6 +130,23 @@ async def test_a_task_that_the_longest_idle_process_cannot_run_is_told_to_anothe
     await scene.submit("a")
     assert await first.claim() == []  # where it was told instead, it hands the word on
     assert await told.next() == WOKEN
+
+
+async def test_one_that_waits_for_a_later_task_is_not_told_instead_of_one_that_can_run_this(
+    scene: Scene,
+):
+    await scene.declare()
+    names = {"w0": "f", "w1": "g"}
+    listeners = [await scene.listen(name) for name in names]
+    workers = [await scene.worker(name, function) for name, function in names.items()]
+    assert await workers[0].claim(1) == []
+    await scene.try_submit(group(call("later", function="f", delay_ms=60_000)))
+    for worker in workers:
+        await worker.claim(1)
+    await scene.try_submit(group(call("now", function="g")))
+    processes = Idle(scene, workers, listeners)
+    await workers[0].claim(1)  # on some stores it is told, and hands the word on when it looks
+    assert WOKEN in (await processes.told())[1]
 
 
 @pytest.mark.parametrize("how", ["resume", "reset", "declare"])

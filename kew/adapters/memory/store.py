@@ -369,11 +369,12 @@ class MemoryStore(TaskStore):
                         self.namespace.hub.tell(incarnation, TaskEnded(task.id))
 
     def _tell(self, known: MemoryQueue, work: int) -> None:
-        """Wake as many idle processes as there is new work, of those that can run any of it: no stampede."""
+        """Wake as many idle processes as there is new work: those first that can run what is due, no stampede."""
         if work <= 0 or known.book.state.paused or not known.book.waiting():
             return
         now = self.namespace.last_ms
-        for incarnation in [who for who in known.idle if known.book.awaits(who, now)]:
+        waiting = [who for who in known.idle if known.book.awaits(who, now)]
+        for incarnation in sorted(waiting, key=lambda who: not known.book.ready(who, now, 1)):
             del known.idle[incarnation]
             work -= self.namespace.hub.tell(incarnation, Woken(known.book.name))
             if work <= 0:
