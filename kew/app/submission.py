@@ -13,6 +13,7 @@ from kew.app.caller import Call, submitted_info
 from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
+from kew.app.ports import Ambiguous
 from kew.app.process import Process
 from kew.app.submitter import MOST_BYTES, Answer, Outbox, Unanswered
 from kew.domain.config import QueueConfig
@@ -299,9 +300,10 @@ class Underway:
         """What the store says. Raises `Unanswered`."""
         try:
             answer = await self.answered
-        except Unanswered as error:
-            error.is_ambiguous |= not self.is_certain
-            raise
+        except Unanswered as error:  # others may have been told the same error: it is not changed
+            if self.is_certain:
+                raise
+            raise Unanswered(Ambiguous(str(error)), is_ambiguous=True) from error
         return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
 
 

@@ -53,10 +53,8 @@ class Plans:
     def __init__(self) -> None:
         self._plans: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
         self._methods: weakref.WeakKeyDictionary[Function, Plan] = weakref.WeakKeyDictionary()
-        self._last: tuple[Callable[[], Function | None], Plan] = (
-            _nothing,
-            Plan(),
-        )  # a weak reference
+        # A weak reference to the last function, and its plan.
+        self._last: tuple[Callable[[], Function | None], Plan] = (_nothing, Plan())
 
     def of(self, function: Function) -> Plan:
         """The function's plan."""

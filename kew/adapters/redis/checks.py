@@ -20,16 +20,17 @@ OLDEST: Final = (7, 0)
 
 
 async def load(lines: Lines, library: Library) -> bool:
-    """Let the server have the library, if it hasn't; False: it is too full to take it. Raises `StoreError`."""
+    """Let the server have the library, if it hasn't; False: it is too full to take it.
+
+    Raises `Refused`, as the operation that needs it was not carried out.
+    """
     try:
         await lines.call(packed("FUNCTION", "LOAD", library.text))
     except StoreError as error:
         if _code(error) == "OOM":
             return False
         if str(error.__cause__) != f"ERR Library '{library.name}' already exists":
-            raise Refused(
-                str(error)
-            ) from error.__cause__  # the operation that needs it was not carried out
+            raise Refused(str(error)) from error.__cause__
     return True
 
 

@@ -18,7 +18,7 @@ CLOSED: Final = "the connection was closed"
 
 
 class ReplyError(Exception):
-    """An error reply, as Redis worded it: a code such as NOSCRIPT, and a text."""
+    """An error reply, as Redis worded it: a code such as OOM, and a text."""
 
     @property
     def code(self) -> str:

@@ -207,6 +207,23 @@ async def test_full_is_no_certain_answer_to_a_piece_that_was_early_and_unanswere
         assert late
 
 
+async def test_no_answer_to_a_piece_that_was_early_and_unanswered_leaves_it_in_doubt():
+    async def before(sending: Sending) -> None:
+        if sending.number == 1:
+            await until(lambda: Word.EARLY in store.words, "the piece that overtakes this one")
+        if sending.number == 2:
+            raise Ambiguous("it may yet arrive")
+        if sending.number > 3:
+            raise Refused("it is away")
+
+    store = Watched(before)
+    async with manager_of(store, patience=0.5) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        with pytest.raises(SubmitUncertainError) as uncertain:
+            await manager.submit_tasks("q", batch(4))
+        assert uncertain.value.accepted == ("0", "1")
+
+
 @pytest.mark.parametrize("turns", range(0, 60, 3))
 async def test_shutting_down_waits_for_a_batch_whatever_piece_it_is_at(turns: int):
     async with manager_of(Watched()) as manager:
