@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -16,4 +19,17 @@ else:
             return method
 
 
-__all__ = ["override"]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def like_async(method: Method) -> Method:
+    """Mark a plain function whose result is awaited: mocks and frameworks take it for the `async def` it looks like."""
+    mark: Any = getattr(inspect, "markcoroutinefunction", None)
+    if mark is not None:
+        marked: Method = mark(method)
+        return marked
+    method._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # Python 3.11
+    return method
+
+
+__all__ = ["like_async", "override"]

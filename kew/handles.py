@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
@@ -21,8 +21,10 @@ from typing import (
 import attrs
 
 from kew.app.caller import Call
+from kew.app.futures import raising
 from kew.app.info import TaskInfo
 from kew.app.naming import returns_of
+from kew.compat import like_async
 from kew.domain.errors import InvalidConfigError, TaskCancelledError, TaskFailedError
 from kew.domain.task import QueuePriority, Task, TaskStatus
 
@@ -33,6 +35,7 @@ HOW_TO_DECORATE = (
     "the decorator takes keywords only: @manager.task(queue=...), "
     "or @manager.task() where each submit names its queue"
 )
+NO_QUEUE = "no queue: @manager.task(queue=...) or .options(queue=...)"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +64,8 @@ class TaskHandle(Generic[R]):
         """Cancel it, or tell its run to stop: True, also if it was cancelled before; False: it had ended otherwise."""
         return await self._manager.cancel_task(self.task_id)
 
-    async def result(self, timeout: float | None = None) -> R:
+    @like_async
+    def result(self, timeout: float | None = None) -> Coroutine[Any, Any, R]:
         """Wait for the end and return the result, decoded to the function's return annotation.
 
         Raises `TaskFailedError` or `TaskCancelledError`, each with the `info`; TimeoutError after
@@ -69,18 +73,21 @@ class TaskHandle(Generic[R]):
         gone; `ResultUnreadableError` where the result is not of that annotation. Waits for a
         signal, and survives a store that doesn't answer for a while.
         """
-        waiting = self._manager.wait_for_end(self.info.queue_name, self.task_id)
-        task = await waiting if timeout is None else await self._within(timeout, waiting)
+        if timeout is not None:
+            return self._within(timeout)
+        return self._manager.wait_for_end(self.info.queue_name, self.task_id, self._outcome)
+
+    def _outcome(self, task: Task) -> R:
         if task.status is TaskStatus.FAILED:
             raise TaskFailedError(task.id, task.error, self._manager.info_of(task))
         if task.status is TaskStatus.CANCELLED:
             raise TaskCancelledError(task.id, self._manager.info_of(task))
         return self._manager.result_of(task, self._annotation)  # type: ignore[no-any-return]  # by the annotation
 
-    async def _within(self, timeout: float, waiting: Awaitable[Task]) -> Task:
+    async def _within(self, timeout: float) -> R:
         try:
             async with asyncio.timeout(timeout):
-                return await waiting
+                return await self.result()
         except TimeoutError:
             raise TimeoutError(
                 f"task {self.task_id!r} had not ended after {timeout} s and goes on; its status() and "
@@ -151,12 +158,13 @@ class TaskFunction(Generic[P, R]):
             options=attrs.evolve(self._options, **changes),
         )
 
-    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
-        """Submit this call; every keyword belongs to the function. Raises what `submit_task` raises."""
+    @like_async
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TaskHandle[R]]:
+        """Submit this call; every keyword belongs to the function. To be awaited; raises what `submit_task` raises."""
         options = self._options
         queue = options.queue or self.queue
         if queue is None:
-            raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
+            return raising(InvalidConfigError(NO_QUEUE))
         call = Call(
             task_id=options.task_id or self._manager.new_task_id(self.task_type),
             task_type=self.task_type,
@@ -168,7 +176,9 @@ class TaskFunction(Generic[P, R]):
             defer_by=options.defer_by,
             token=options.token,
         )
-        info = await self._manager.submit_call(queue, call)
+        return self._manager.submit_call(queue, call, self._handle)
+
+    def _handle(self, info: TaskInfo) -> TaskHandle[R]:
         return TaskHandle(self._manager, info, returns_of(self.function))
 
     def __repr__(self) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, Unpack, cast
+from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
 from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
+from kew.app.futures import begun
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, status_dict
@@ -23,6 +24,7 @@ from kew.app.registry import Options, Registry
 from kew.app.spawning import running_loop
 from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served, connect, serve
+from kew.compat import like_async
 from kew.domain.config import ManagerConfig, QueueConfig
 from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError, shown
 from kew.domain.task import QueuePriority, Task
@@ -33,6 +35,7 @@ from kew.shutdown import checked_timeout, shut_down
 logger = logging.getLogger("kew")
 DEFAULT_URL = "redis://localhost:6379"
 PATIENCE = 30.0
+T = TypeVar("T")
 
 
 class TaskQueueManager:
@@ -132,10 +135,9 @@ class TaskQueueManager:
         if process is None:
             return
         assert self._submissions is not None
-        outboxes = self._submissions.outboxes()
         served, self._served = list(self._served.values()), {}
         self.queues = {}
-        await shut_down(process, self._parts, served, outboxes, wait=wait, timeout=seconds)
+        await shut_down(process, self._parts, served, self._submissions, wait=wait, timeout=seconds)
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -252,7 +254,8 @@ class TaskQueueManager:
 
     # --- submitting
 
-    async def submit_task(
+    @like_async
+    def submit_task(
         self,
         task_id: str,
         queue_name: str,
@@ -264,7 +267,7 @@ class TaskQueueManager:
         _defer_by: float | timedelta | None = None,
         _token: str | None = None,
         **kwargs: Any,
-    ) -> TaskInfo:
+    ) -> Coroutine[Any, Any, TaskInfo]:
         """Store a call; from its return on the task will end, whatever crashes.
 
         `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is
@@ -273,8 +276,10 @@ class TaskQueueManager:
         `QueueNotFoundError`, `InvalidTaskError`,
         `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with
         `_token`). Cancelling the caller doesn't cancel the submit.
+
+        To be awaited as any coroutine; the submit is on its way before it is.
         """
-        return await self._submitting().one(
+        return self.submit_call(
             queue_name,
             Call(
                 task_id=task_id,
@@ -287,6 +292,7 @@ class TaskQueueManager:
                 defer_by=_defer_by,
                 token=_token,
             ),
+            _itself,
         )
 
     async def submit_tasks(
@@ -316,9 +322,11 @@ class TaskQueueManager:
         submit = self.submit_task(*args, **kwargs)
         return asyncio.run_coroutine_threadsafe(submit, self._loop).result(_wait_seconds)
 
-    def submit_call(self, queue: str, call: Call) -> Awaitable[TaskInfo]:
-        """Store a prepared call; for `TaskFunction.submit`."""
-        return self._submitting().one(queue, call)
+    def submit_call(
+        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
+    ) -> Coroutine[Any, Any, T]:
+        """Store a prepared call, and tell its status as `as_told` makes it; for `TaskFunction.submit`."""
+        return begun(self._loop, lambda: self._submitting().one(queue, call, as_told))
 
     def new_task_id(self, task_type: str) -> str:
         """An id that nobody has used."""
@@ -371,9 +379,11 @@ class TaskQueueManager:
         """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""
         return TaskHandle(self, info)
 
-    def wait_for_end(self, queue_name: str, task_id: str) -> Awaitable[Task]:
-        """The record once the task has ended; for `TaskHandle.result`."""
-        return self._ready().results.wait(queue_name, task_id)
+    def wait_for_end(
+        self, queue_name: str, task_id: str, as_told: Callable[[Task], T]
+    ) -> Coroutine[Any, Any, T]:
+        """What `as_told` makes of the record, once the task has ended; for `TaskHandle.result`."""
+        return begun(self._loop, lambda: self._ready().results.wait(queue_name, task_id, as_told))
 
     def info_of(self, task: Task) -> TaskInfo:
         """A record as users see it."""
@@ -382,3 +392,7 @@ class TaskQueueManager:
     def result_of(self, task: Task, annotation: object) -> Any:
         """A record's result as a value of the annotated type. Raises `ResultUnreadableError`."""
         return result_of(task, self._parts.codec, annotation)
+
+
+def _itself(info: TaskInfo) -> TaskInfo:
+    return info

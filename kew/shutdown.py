@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from kew.app.process import Process
-from kew.app.submitter import Outbox
+from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served
 from kew.domain.errors import InvalidConfigError, shown
 
@@ -39,7 +39,7 @@ async def shut_down(
     process: Process,
     parts: Parts,
     served: Sequence[Served],
-    outboxes: Sequence[Outbox],
+    submissions: Submissions,
     *,
     wait: bool,
     timeout: float,
@@ -48,15 +48,15 @@ async def shut_down(
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
     try:
-        await _until_sent(outboxes, timeout)
-        await asyncio.gather(*(outbox.close() for outbox in outboxes))
+        await _until_sent(submissions, timeout)
+        await submissions.close()
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
         process.results.close()
         await process.reporter.drain(max(until - loop.time(), GRACE))
     except (Exception, asyncio.CancelledError):  # not where the event loop has gone
-        await _to_the_end(_let_go(process, parts, served, outboxes))
+        await _to_the_end(_let_go(process, parts, served, submissions))
         raise
-    await _to_the_end(_let_go(process, parts, served, outboxes))
+    await _to_the_end(_let_go(process, parts, served, submissions))
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
@@ -73,10 +73,10 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-async def _until_sent(outboxes: Sequence[Outbox], timeout: float) -> None:
+async def _until_sent(submissions: Submissions, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.gather(*(outbox.drain() for outbox in outboxes))
+            await submissions.drain()
     except TimeoutError:
         logger.warning("submits were still unanswered after %g s", timeout)
 
@@ -91,7 +91,7 @@ async def _stop(served: Served, *, wait: bool, until: float) -> None:
 
 
 async def _let_go(
-    process: Process, parts: Parts, served: Sequence[Served], outboxes: Sequence[Outbox]
+    process: Process, parts: Parts, served: Sequence[Served], submissions: Submissions
 ) -> None:
     """Nothing of kew's goes on from here, whatever was reached before."""
     for each in served:
@@ -101,7 +101,7 @@ async def _let_go(
     process.reporter.close()
     parts.watchdog.close()
     await asyncio.gather(
-        *(outbox.close() for outbox in outboxes),
+        submissions.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
     await parts.wakeup.close()

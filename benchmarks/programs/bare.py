@@ -7,7 +7,7 @@ in a hash and does nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import redis.asyncio
@@ -57,8 +57,8 @@ class Bare(Peer):
         for n in range(count):
             await self.submit(n)
 
-    async def submit(self, n: object) -> Any:
-        return await self.call(ALONE, ARGUMENTS, n)
+    def submit(self, n: object) -> Awaitable[Any]:
+        return self.call(ALONE, ARGUMENTS, n)
 
     async def call(self, keys: Sequence[str], arguments: Sequence[str], n: object) -> Any:
         """The script, of that size."""

@@ -44,15 +44,15 @@ class Peer:
         """Start a worker in this process, with 50 slots."""
         raise NotImplementedError
 
-    async def submit(self, n: object) -> Any:
-        """Submit one call of `echo(n)`; what `result` takes."""
+    def submit(self, n: object) -> Awaitable[Any]:
+        """Submit one call of `echo(n)`: the library's own awaitable, of what `result` takes."""
         raise NotImplementedError
 
     async def submit_many(self, ns: Sequence[object]) -> list[Any]:
         """Submit by the library's batch API, where it has one; else at once, `width` at a time."""
         return await self.gathered(ns)
 
-    async def result(self, handle: Any) -> Any:
+    def result(self, handle: Any) -> Awaitable[Any]:
         """Wait until the result can be read, and read it."""
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import tasks
@@ -37,8 +37,8 @@ class Kew(Peer):
         await self.manager.initialize()
         await self.manager.create_queue(QUEUE, functions=[tasks.echo, tasks.spin])
 
-    async def submit(self, n: object) -> TaskInfo:
-        return await self.manager.submit_task(
+    def submit(self, n: object) -> Coroutine[Any, Any, TaskInfo]:
+        return self.manager.submit_task(
             f"task-{next(self.ids)}", "bench", "echo", self.function, None, n
         )
 
@@ -54,8 +54,8 @@ class Kew(Peer):
         ]
         return await self.manager.submit_tasks("bench", calls)
 
-    async def result(self, handle: TaskInfo) -> Any:
-        return await TaskHandle[Any](self.manager, handle).result()
+    def result(self, handle: TaskInfo) -> Coroutine[Any, Any, Any]:
+        return TaskHandle[Any](self.manager, handle).result()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import tasks
@@ -40,8 +40,8 @@ class OldKew(Peer):
         await manager.create_queue(config)
         return manager
 
-    async def submit(self, n: object) -> TaskInfo:
-        return await self.manager.submit_task(
+    def submit(self, n: object) -> Awaitable[TaskInfo]:
+        return self.manager.submit_task(
             f"task-{next(self.ids)}", "bench", "echo", tasks.echo, QueuePriority.MEDIUM, n
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import tasks
@@ -35,8 +35,8 @@ class Streaq(Peer):
     def _worker(self) -> Worker[Any]:
         return Worker(redis_url=self.url, concurrency=self.slots, handle_signals=False)
 
-    async def submit(self, n: object) -> Task[Any, Any]:
-        return await self.echo.enqueue(n)
+    def submit(self, n: object) -> Awaitable[Task[Any, Any]]:
+        return self.echo.enqueue(n)
 
     async def submit_many(self, ns: Sequence[object]) -> list[Task[Any, Any]]:
         calls = [self.echo.enqueue(n) for n in ns]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 import tasks
 from peer import MISSING, Peer, main, polled
+from taskiq import AsyncTaskiqTask
 from taskiq.api import run_receiver_task
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 from taskiq_redis.exceptions import ResultIsMissingError
@@ -31,13 +33,13 @@ class Taskiq(Peer):
             run_receiver_task(self.broker, max_async_tasks=self.slots)
         )
 
-    async def submit(self, n: object) -> str:
-        return (await self.echo.kiq(n)).task_id
+    def submit(self, n: object) -> Awaitable[AsyncTaskiqTask[Any]]:
+        return self.echo.kiq(n)
 
-    async def result(self, handle: str) -> Any:
+    async def result(self, handle: AsyncTaskiqTask[Any]) -> Any:
         async def read() -> Any:
             try:
-                return (await self.backend.get_result(handle)).return_value
+                return (await self.backend.get_result(handle.task_id)).return_value
             except ResultIsMissingError:
                 return MISSING
 

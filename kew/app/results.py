@@ -7,18 +7,51 @@ import copy
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, TypeVar
 
+from kew.app.futures import CoroutineFuture
 from kew.app.ports import StoreError, TaskStore
 from kew.app.spawning import Owned
+from kew.compat import override
 from kew.domain.errors import TaskNotFoundError, TaskQueueError
 from kew.domain.task import Task
 
+T = TypeVar("T")
 logger = logging.getLogger("kew")
 POLL = 5.0
 AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
 ASKED_AT_ONCE = 250
 LOOKS_AT_ONCE = 2  # the store looks for one while this process reads the other
 CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
+
+
+class Ending(CoroutineFuture[T]):
+    """Waiting for the end of one task; `as_told` makes of its record what is told, or raises it."""
+
+    __slots__ = ("_as_told", "_results", "queue", "task_id")
+
+    def __init__(
+        self, results: Results, queue: str, task_id: str, as_told: Callable[[Task], T]
+    ) -> None:
+        super().__init__()
+        self.queue = queue
+        self.task_id = task_id
+        self._results = results
+        self._as_told = as_told
+
+    def ended(self, task: Task) -> None:
+        """This is its record."""
+        try:
+            told = self._as_told(task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who waits
+            self.set_exception(error)
+        else:
+            self.set_result(told)
+
+    @override
+    def cancel(self, msg: Any = None) -> bool:
+        self._results.forget(self)
+        return super().cancel(msg)
 
 
 class Results:
@@ -31,7 +64,7 @@ class Results:
     def __init__(self, store: TaskStore, incarnation: str) -> None:
         self._store = store
         self._incarnation = incarnation
-        self._waiting: dict[str, list[tuple[str, asyncio.Future[Task]]]] = {}
+        self._waiting: dict[str, list[Ending[Any]]] = {}
         self._asked: dict[str, dict[str, None]] = {}
         self._turns = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._looks = Owned("waiting for results", lambda: None)
@@ -42,30 +75,26 @@ class Results:
         """Wait for nothing more: whoever waits is told that the manager was shut down."""
         self._is_closed = True
         for task_id, waiters in list(self._waiting.items()):
-            for queue, _ in waiters:
-                self._fail(queue, task_id, partial(TaskQueueError, CLOSED))
+            for ending in waiters:
+                self._fail(ending.queue, task_id, partial(TaskQueueError, CLOSED))
         if self._poll is not None:
             self._poll.cancel()
         for look in self._looks:
             look.cancel()
 
-    async def wait(self, queue: str, task_id: str) -> Task:
-        """The record once the task has ended. Survives a store that doesn't answer for a while.
+    def wait(self, queue: str, task_id: str, as_told: Callable[[Task], T]) -> Ending[T]:
+        """What `as_told` makes of the record once the task has ended. Survives a store that doesn't answer for a while.
 
         Raises `TaskNotFoundError` where there is no record. Cancelling it leaves the task alone.
         """
         if self._is_closed:
             raise TaskQueueError(CLOSED)
-        future: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
-        waiter = (queue, future)
-        self._waiting.setdefault(task_id, []).append(waiter)
+        ending = Ending(self, queue, task_id, as_told)
+        self._waiting.setdefault(task_id, []).append(ending)
         self._ask(queue, task_id)
         if self._poll is None:  # else it comes no later
             self._poll_in(POLL)
-        try:
-            return await future
-        finally:
-            self._forget(task_id, waiter)
+        return ending
 
     def is_waited_for(self, task_id: str) -> bool:
         """Somebody here waits for its end."""
@@ -73,30 +102,39 @@ class Results:
 
     def ended(self, task: Task) -> None:
         """A task that this process ran has ended: the record is at hand."""
-        for queue, future in self._waiting.get(task.id, ()):
-            if queue == task.queue and not future.done():
-                future.set_result(task)
+        for ending in self._taken(task.queue, task.call.id):
+            ending.ended(task)
 
     def announced(self, task_id: str) -> None:
         """The store says that it has ended: look."""
-        for queue, _ in self._waiting.get(task_id, ()):
-            self._ask(queue, task_id)
+        for ending in self._waiting.get(task_id, ()):
+            self._ask(ending.queue, task_id)
 
     def resumed(self) -> None:
         """Notifications may have been missed: look at everything that is waited for."""
         for task_id in self._waiting:
             self.announced(task_id)
 
-    def _forget(self, task_id: str, waiter: tuple[str, asyncio.Future[Task]]) -> None:
-        waiting = self._waiting[task_id]
-        waiting.remove(waiter)
-        if not waiting:
-            del self._waiting[task_id]
+    def forget(self, ending: Ending[Any]) -> None:
+        """It waits no more."""
+        waiting = self._waiting.get(ending.task_id, [])
+        if ending in waiting:
+            waiting.remove(ending)
+            if not waiting:
+                del self._waiting[ending.task_id]
+
+    def _taken(self, queue: str, task_id: str) -> list[Ending[Any]]:
+        """Those who wait for this task, who do so no more."""
+        waiting = self._waiting.pop(task_id, [])
+        others = [ending for ending in waiting if ending.queue != queue]
+        if not others:
+            return waiting
+        self._waiting[task_id] = others
+        return [ending for ending in waiting if ending.queue == queue]
 
     def _fail(self, queue: str, task_id: str, error: Callable[[], Exception]) -> None:
-        for where, future in self._waiting.get(task_id, ()):
-            if where == queue and not future.done():
-                future.set_exception(error())
+        for ending in self._taken(queue, task_id):
+            ending.set_exception(error())
 
     # --- looking
 

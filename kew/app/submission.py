@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol, TypeVar
 
-import attrs
-
+from kew.app import batch
 from kew.app.caller import Call, submitted_info
+from kew.app.futures import CoroutineFuture
 from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
-from kew.app.ports import Ambiguous
 from kew.app.process import Process
-from kew.app.submitter import MOST_BYTES, Answer, Outbox, Unanswered
+from kew.app.spawning import Owned
+from kew.app.submitter import Answer, Outbox, Unanswered
 from kew.domain.config import QueueConfig
 from kew.domain.errors import (
-    InvalidTaskError,
     QueueFullError,
     QueueNotFoundError,
     StoreUnavailableError,
     SubmitUncertainError,
     TaskAlreadyExistsError,
+    TaskQueueError,
 )
-from kew.domain.requests import Group, SubmitRef, Word
-from kew.domain.task import MAX_ID_BYTES, QueuePriority, Submission
+from kew.domain.requests import Group, Word
+from kew.domain.task import QueuePriority, Submission
 
-REQUIRED = ("task_id", "task_type", "task_func")
-NEEDED = frozenset(REQUIRED)
-LISTS = (list, tuple)
+T = TypeVar("T")
 STORED = (Word.DONE, Word.SAME)
-KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token"})
 
 
 class Served(Protocol):
@@ -48,7 +45,35 @@ class Served(Protocol):
     def works(self) -> bool: ...
 
 
-Piece = tuple[Submission, ...]
+class Submit(CoroutineFuture[T]):
+    """One call on its way, also where this is cancelled; `as_told` makes of its status what the caller is told.
+
+    It has all that it takes to tell the caller, so that each of thousands that wait is one object and no task.
+    """
+
+    __slots__ = ("_as_told", "_call", "_owner", "_queue")
+
+    def __init__(
+        self, owner: Submissions, queue: str, call: Submission, as_told: Callable[[TaskInfo], T]
+    ) -> None:
+        super().__init__()
+        self._owner = owner
+        self._queue = queue
+        self._call = call
+        self._as_told = as_told
+
+    def answered(self, answer: Answer, /) -> None:
+        """The store has said what became of it."""
+        if answer.outcome.word in STORED:
+            self.set_result(self._as_told(submitted_info(self._call, self._queue, answer.now_ms)))
+        else:
+            self._owner.refuse(self, self._queue, self._call, answer)
+
+    def unanswered(self, error: Unanswered, /) -> None:
+        """The store has said nothing."""
+        told = _unanswered(error, self._call, ())
+        told.__cause__ = error
+        self.set_exception(told)
 
 
 class Submissions:
@@ -60,38 +85,33 @@ class Submissions:
         self._patience = patience
         self._remote: dict[str, Outbox] = {}
         self._priorities: dict[str, int] = {}
+        self._refused: dict[str, list[Submit[Any]]] = {}
+        self._looks = Owned("a full queue", lambda: None)
 
-    def one(self, queue: str, call: Call) -> Awaitable[TaskInfo]:
-        """Store one call.
-
-        Everything is done here that can be done at once: of thousands of submits that wait for their answers, each
-        frame and each object less is one less for the garbage collector to walk over.
-        """
+    def one(
+        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
+    ) -> Coroutine[Any, Any, T]:
+        """Store one call: all that can be done at once is done at once, and what is wrong with the call raised."""
         served = self._serving(queue)
         if served is None or not _is_ready(served):
-            return self._one_later(queue, served, call)
+            return self._one_later(queue, served, call, as_told)
         submission = self._process.caller.prepare(call, int(served.config.priority))
         if not _is_ready(served):  # this call registered its function
-            return self._one_later(queue, served, call)
-        return self._told(queue, submission, served.outbox.send(Group(submissions=(submission,))))
+            return self._one_later(queue, served, call, as_told)
+        submit = Submit(self, queue, submission, as_told)
+        served.outbox.send(Group(submissions=(submission,)), submit)
+        return submit
 
-    async def _one_later(self, queue: str, served: Served | None, call: Call) -> TaskInfo:
+    async def _one_later(
+        self, queue: str, served: Served | None, call: Call, as_told: Callable[[TaskInfo], T]
+    ) -> T:
         """The same, where the store has to be asked or told something before."""
         priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
         submission = self._process.caller.prepare(call, priority)
         outbox = await self._outbox(queue, served)
-        return await self._told(queue, submission, outbox.send(Group(submissions=(submission,))))
-
-    async def _told(
-        self, queue: str, submission: Submission, sent: asyncio.Future[Answer]
-    ) -> TaskInfo:
-        try:
-            answer = await sent
-        except Unanswered as error:
-            raise _unanswered(error, submission, ()) from error
-        if answer.outcome.word not in STORED:
-            await self._refuse(queue, submission, answer, ())
-        return submitted_info(submission, queue, answer.now_ms)
+        submit = Submit(self, queue, submission, as_told)
+        outbox.send(Group(submissions=(submission,)), submit)
+        return await submit
 
     async def many(
         self,
@@ -101,23 +121,25 @@ class Submissions:
     ) -> list[TaskInfo]:
         """Store many calls, in pieces that are all or nothing, each in only where the one before it is."""
         served = self._serving(queue)
-        _check_batch(tasks)
+        batch.check_batch(tasks)
         priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
         prepare = self._process.caller.prepare
-        submissions = [prepare(_call(task, plain), priority) for task in tasks]
-        _refuse_twins(submissions)
+        submissions = [prepare(batch.call_of(task, plain), priority) for task in tasks]
+        batch.refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
-        for sent in _underway(outbox, _pieces(submissions, outbox.most_tasks)):
-            piece = sent.piece
+        for underway in batch.underway(outbox, batch.pieces(submissions, outbox.most_tasks)):
+            piece = underway.piece
             try:
-                answer = await sent.answer()
+                answer = await underway.answer()
                 if answer.outcome.word is Word.EARLY:
-                    answer = await sent.again(outbox).answer()
+                    answer = await underway.again(outbox).answer()
             except Unanswered as error:
                 raise _unanswered(error, piece[0], infos) from error
             if answer.outcome.word not in STORED:
-                await self._refuse(queue, piece[0], answer, infos)
+                is_full = answer.outcome.word is Word.FULL
+                most = await self._max_size(queue) if is_full else 0
+                raise self._refusal(queue, piece[0], answer, infos, most)
             infos += [submitted_info(submission, queue, answer.now_ms) for submission in piece]
         return infos
 
@@ -140,36 +162,6 @@ class Submissions:
             known = self._priorities[queue] = int(QueuePriority(found[0].priority))
         return known
 
-    def outboxes(self) -> list[Outbox]:
-        """Those of the declared queues, and of others' queues that were submitted to."""
-        return [*(each.outbox for each in self._served.values()), *self._remote.values()]
-
-    async def _refuse(
-        self, queue: str, first: Submission, answer: Answer, before: Sequence[TaskInfo]
-    ) -> NoReturn:
-        accepted = [info.task_id for info in before]
-        if answer.outcome.word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
-            # An earlier sending may yet arrive, when there is room or a queue again.
-            raise SubmitUncertainError(first.id, first.nonce, accepted)
-        match answer.outcome.word:
-            case Word.DUPLICATE:
-                raise TaskAlreadyExistsError(answer.outcome.task_id, accepted)
-            case Word.FULL:
-                raise QueueFullError(queue, await self._max_size(queue), accepted)
-            case Word.NO_QUEUE:
-                self._priorities.pop(queue, None)
-                raise QueueNotFoundError(queue)
-            case word:
-                raise AssertionError(f"not an outcome of a submit: {word}")
-
-    async def _max_size(self, queue: str) -> int:
-        """For a message: 0 where the store says no more than that the queue is full."""
-        try:
-            found = await asked(lambda: self._process.parts.store.settings(queue))
-        except StoreUnavailableError:
-            return 0
-        return found[0].max_size if found else 0
-
     async def _outbox(self, queue: str, served: Served | None) -> Outbox:
         if served is not None:
             if not _is_ready(served):  # the store must know whom the task can be given to
@@ -185,6 +177,83 @@ class Submissions:
             )
         return self._remote[queue]
 
+    # --- what was not stored
+
+    def refuse(self, submit: Submit[Any], queue: str, call: Submission, answer: Answer) -> None:
+        """Tell the caller what the store said instead of storing it."""
+        if answer.outcome.word is Word.FULL and answer.is_certain:
+            refused = self._refused.setdefault(queue, [])
+            refused.append(submit)
+            if len(refused) == 1:
+                self._looks.begin(self._ask_why_full(queue))
+        else:
+            submit.set_exception(self._refusal(queue, call, answer, ()))
+
+    async def _ask_why_full(self, queue: str) -> None:
+        """One look for all that are refused meanwhile."""
+        most = 0
+        try:
+            most = await self._max_size(queue)
+        finally:
+            self._tell_full(queue, most)
+
+    def _tell_full(self, queue: str, most: int) -> None:
+        for submit in self._refused.pop(queue, ()):
+            if not submit.done():
+                submit.set_exception(QueueFullError(queue, most))
+
+    def _refusal(
+        self,
+        queue: str,
+        first: Submission,
+        answer: Answer,
+        before: Sequence[TaskInfo],
+        max_size: int = 0,
+    ) -> TaskQueueError:
+        """The error that says it, of a piece that begins with `first`; `before`: what is in already."""
+        accepted = [info.task_id for info in before]
+        if answer.outcome.word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
+            # An earlier sending may yet arrive, when there is room or a queue again.
+            return SubmitUncertainError(first.id, first.nonce, accepted)
+        match answer.outcome.word:
+            case Word.DUPLICATE:
+                return TaskAlreadyExistsError(answer.outcome.task_id, accepted)
+            case Word.FULL:
+                return QueueFullError(queue, max_size, accepted)
+            case Word.NO_QUEUE:
+                self._priorities.pop(queue, None)
+                return QueueNotFoundError(queue)
+            case word:
+                raise AssertionError(f"not an outcome of a submit: {word}")
+
+    async def _max_size(self, queue: str) -> int:
+        """For a message: 0 where the store says no more than that the queue is full."""
+        try:
+            found = await asked(lambda: self._process.parts.store.settings(queue))
+        except StoreUnavailableError:
+            return 0
+        return found[0].max_size if found else 0
+
+    # --- the end
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way, and everybody was told."""
+        await asyncio.gather(*(outbox.drain() for outbox in self._outboxes()))
+        if self._looks:
+            await asyncio.wait(self._looks)
+
+    async def close(self) -> None:
+        """Give up what has no answer yet, and tell those who wait for it."""
+        await asyncio.gather(*(outbox.close() for outbox in self._outboxes()))
+        for look in self._looks:
+            look.cancel()
+        for queue in list(self._refused):
+            self._tell_full(queue, 0)
+
+    def _outboxes(self) -> list[Outbox]:
+        """Those of the declared queues, and of others' queues that were submitted to."""
+        return [*(each.outbox for each in self._served.values()), *self._remote.values()]
+
 
 def _is_ready(served: Served) -> bool:
     """The store knows every function that this process can be given tasks of."""
@@ -199,135 +268,3 @@ def _unanswered(
     if error.is_ambiguous:
         return SubmitUncertainError(first.id, first.nonce, accepted)
     return StoreUnavailableError(f"task {first.id!r} was not stored: {error}", accepted)
-
-
-def _check_batch(tasks: object) -> None:
-    """A sequence of mappings, else `InvalidTaskError`."""
-    if not isinstance(tasks, Sequence) or isinstance(tasks, str | bytes):
-        raise InvalidTaskError("?", f"a batch is a list of mappings, not {type(tasks).__name__}")
-    for number, task in enumerate(tasks):
-        if type(task) is not dict and not isinstance(task, Mapping):
-            reason = f"entry {number} of the batch is no mapping but {type(task).__name__}"
-            raise InvalidTaskError("?", reason)
-
-
-def _call(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]) -> Call:
-    """An entry of a batch as a call. Raises `InvalidTaskError`."""
-    keys = task.keys()
-    if not NEEDED <= keys <= KEYS:
-        raise _mistaken(task)
-    args, kwargs = task.get("args"), task.get("kwargs")
-    if args is not None and not isinstance(args, LISTS):
-        reason = f"its 'args' are a list or tuple, not {type(args).__name__}"
-        raise InvalidTaskError(str(task["task_id"]), reason)
-    if kwargs is not None and not _are_keywords(kwargs):
-        raise InvalidTaskError(str(task["task_id"]), "its 'kwargs' are a mapping from names")
-    return Call(
-        task_id=task["task_id"],
-        task_type=task["task_type"],
-        function=plain(task["task_func"]),
-        args=args or (),
-        kwargs=kwargs or {},
-        priority=task.get("priority"),
-        defer_until=task.get("_defer_until"),
-        defer_by=task.get("_defer_by"),
-        token=task.get("_token"),
-    )
-
-
-def _mistaken(task: Mapping[str, Any]) -> InvalidTaskError:
-    missing = [key for key in REQUIRED if key not in task]
-    unknown = sorted(str(key) for key in task.keys() - KEYS)
-    what = f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
-    return InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
-
-
-def _are_keywords(kwargs: object) -> bool:
-    return isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
-
-
-def _refuse_twins(submissions: Sequence[Submission]) -> None:
-    if len({submission.id for submission in submissions}) == len(submissions):
-        return
-    seen: set[str] = set()
-    for submission in submissions:
-        if submission.id in seen:
-            raise TaskAlreadyExistsError(submission.id)
-        seen.add(submission.id)
-
-
-def _pieces(submissions: Sequence[Submission], most: int) -> Iterator[Piece]:
-    """Cut, in order, at `most` tasks or 8 MiB."""
-    for start in range(0, len(submissions), most):
-        piece = submissions[start : start + most]
-        if sum([len(each.payload) for each in piece]) <= MOST_BYTES - len(piece) * MAX_ID_BYTES:
-            yield tuple(piece)
-        else:
-            yield from _pieces_by_size(piece)
-
-
-def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
-    start = size = 0
-    for n, submission in enumerate(submissions):
-        size += len(submission.payload) + len(submission.id)
-        if n > start and size > MOST_BYTES:
-            yield tuple(submissions[start:n])
-            start, size = n, len(submission.payload) + len(submission.id)
-    yield tuple(submissions[start:])
-
-
-@attrs.frozen
-class Underway:
-    """A piece of a batch, and the answer to come. `is_certain`: no earlier sending of it is without an answer."""
-
-    piece: Piece
-    answered: asyncio.Future[Answer]
-    is_certain: bool = True
-
-    @property
-    def is_early(self) -> bool:
-        """It overtook the piece before it, so it has to be sent again."""
-        if not self.answered.done() or self.answered.cancelled() or self.answered.exception():
-            return False
-        return self.answered.result().outcome.word is Word.EARLY
-
-    def again(self, outbox: Outbox) -> Underway:
-        """Sent once more, after it was early: the piece before it is in by now, or just before it on its way."""
-        is_certain = self.is_certain and self.answered.result().is_certain
-        return Underway(self.piece, _sent(outbox, self.piece), is_certain)
-
-    async def answer(self) -> Answer:
-        """What the store says. Raises `Unanswered`."""
-        try:
-            answer = await self.answered
-        except Unanswered as error:  # others may have been told the same error: it is not changed
-            if self.is_certain:
-                raise
-            raise Unanswered(Ambiguous(str(error)), is_ambiguous=True) from error
-        return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
-
-
-def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> asyncio.Future[Answer]:
-    after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
-    answered = outbox.send(Group(submissions=piece, after=after))
-    answered.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
-    return answered
-
-
-def _heard(answered: asyncio.Future[Answer]) -> None:
-    if not answered.cancelled():
-        answered.exception()
-
-
-def _underway(outbox: Outbox, pieces: Iterable[Piece]) -> Iterator[Underway]:
-    """Each piece on its way, while the next one is so already."""
-    before: Underway | None = None
-    for piece in pieces:
-        if before is not None and before.is_early:  # else all that follow would be early too
-            before = before.again(outbox)
-        sent = Underway(piece, _sent(outbox, piece, before.piece if before else None))
-        if before is not None:
-            yield before
-        before = sent
-    if before is not None:
-        yield before

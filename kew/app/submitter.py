@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import attrs
 
@@ -49,6 +50,16 @@ class Unanswered(Exception):
         self.is_ambiguous = is_ambiguous
 
 
+class Waiter(Protocol):
+    """Who waits for the answer to a group; told at most once, unless it was done before (cancelled)."""
+
+    def done(self) -> bool: ...
+
+    def answered(self, answer: Answer, /) -> None: ...
+
+    def unanswered(self, error: Unanswered, /) -> None: ...
+
+
 class Trip:
     """Groups that share a round trip, and who waits for each. (Two lists: an object less for each of thousands.)"""
 
@@ -56,7 +67,7 @@ class Trip:
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self.waiters: list[asyncio.Future[Answer]] = []
+        self.waiters: list[Waiter] = []
 
     def cut(self, count: int) -> Trip:
         """The first ones, taken out."""
@@ -65,11 +76,20 @@ class Trip:
         taken.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
         return taken
 
+    def tell(self, submitted: Submitted, is_certain: bool) -> None:
+        """Each of them has an answer."""
+        answer = None
+        for waiter, outcome in zip(self.waiters, submitted.outcomes, strict=True):
+            if answer is None or answer.outcome is not outcome:  # most are one and the same
+                answer = Answer(outcome, submitted.now_ms, is_certain)
+            if not waiter.done():
+                waiter.answered(answer)
+
     def fail(self, error: Unanswered) -> None:
-        """None of them has an answer."""
+        """None of them has an answer, unless it was told before."""
         for waiter in self.waiters:
             if not waiter.done():
-                waiter.set_exception(error)
+                waiter.unanswered(error)
 
 
 def _given_up(cause: StoreError) -> Unanswered:
@@ -105,19 +125,17 @@ class Outbox:
         self._is_closed = False
         self._trips: dict[asyncio.Task[None], Trip] = {}
 
-    def send(self, group: Group) -> asyncio.Future[Answer]:
-        """The store's answer, or `Unanswered`. Cancelling the future leaves the submit on its way."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    def send(self, group: Group, waiter: Waiter) -> None:
+        """Let the waiter know what the store says. The submit goes on where the waiter is done before (cancelled)."""
         if self._is_closed:
-            future.set_exception(_given_up(Refused(SHUT_DOWN)))
-            return future
+            waiter.unanswered(_given_up(Refused(SHUT_DOWN)))
+            return
         self._pending.groups.append(group)
-        self._pending.waiters.append(future)
+        self._pending.waiters.append(waiter)
         if len(self._pending.groups) >= self.most_tasks and self._in_flight < IN_FLIGHT:
             self._flush()  # it is full: the store can work on it while others are still being submitted
         else:
             self._schedule()
-        return future
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
@@ -170,7 +188,7 @@ class Outbox:
 
     async def _deliver(self, trip: Trip) -> None:
         try:
-            submitted, is_certain = await self._answered(trip.groups)
+            trip.tell(*await self._answered(trip.groups))
         except Unanswered as error:
             trip.fail(error)
         except Exception:
@@ -180,13 +198,6 @@ class Outbox:
         except BaseException:
             trip.fail(_given_up(Ambiguous(SHUT_DOWN)))
             raise
-        else:
-            answer = None
-            for future, outcome in zip(trip.waiters, submitted.outcomes, strict=True):
-                if answer is None or answer.outcome is not outcome:  # most are one and the same
-                    answer = Answer(outcome, submitted.now_ms, is_certain)
-                if not future.done():
-                    future.set_result(answer)
         finally:
             self._in_flight -= 1
         self._schedule()

@@ -5,6 +5,7 @@ import asyncio
 from kew import QueueConfig
 from tests.integration.conftest import Managers
 from tests.support import jobs
+from tests.support.asking import record_of
 
 SECONDS_WITHOUT_A_LOOK = 10.0  # an idle worker looks by itself this seldom here
 
@@ -20,5 +21,5 @@ async def test_a_worker_that_runs_what_it_submitted_is_told_of_what_others_submi
     held = await worker.submit_task("held", "q", "t", asyncio.sleep, None, 60)
     async with asyncio.timeout(SECONDS_WITHOUT_A_LOOK / 2):
         await submitter.submit_task("other", "q", "t", jobs.echo, None, value="now")
-        await submitter.wait_for_end("q", "other")
+        await record_of(submitter, "q", "other")
     assert await worker.cancel_task(held.task_id)

@@ -22,6 +22,7 @@ from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement
 from kew.domain.task import Submission, TaskStatus
 from tests.conftest import PrivateRedis
 from tests.support import jobs
+from tests.support.asking import record_of
 from tests.support.redis_process import connect as plain_client
 from tests.support.redis_process import free_port
 
@@ -136,7 +137,7 @@ async def test_a_process_that_starts_while_redis_is_full_drains_the_queue(
         async with TaskQueueManager(server.url) as worker:
             await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
             async with asyncio.timeout(5):
-                ended = await submitter.wait_for_end("full", "t")
+                ended = await record_of(submitter, "full", "t")
     assert ended.status is TaskStatus.COMPLETED
 
 
@@ -156,7 +157,7 @@ async def test_a_full_redis_that_lacks_the_library_drains_all_the_same(
                 await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
                 async with asyncio.timeout(10):
                     for n in range(50):
-                        ended = await submitter.wait_for_end("full", f"t{n}")
+                        ended = await record_of(submitter, "full", f"t{n}")
                         assert ended.status is TaskStatus.COMPLETED
                 assert client.function_list() == []
                 assert (await worker.get_queue_status("full"))["queued_tasks"] == 0
@@ -166,7 +167,7 @@ async def test_a_full_redis_that_lacks_the_library_drains_all_the_same(
                 assert not (await asyncio.wait([more], timeout=0.3))[0]
                 client.config_set("maxmemory", "8mb")
                 await more
-                assert (await submitter.wait_for_end("full", "more")).status is TaskStatus.COMPLETED
+                assert (await record_of(submitter, "full", "more")).status is TaskStatus.COMPLETED
 
 
 async def test_an_operation_is_the_same_as_a_function_and_as_a_script(clean_redis_url: str):

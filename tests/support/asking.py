@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kew import TaskCancelledError, TaskFailedError, TaskInfo, TaskQueueManager
+from kew.domain.task import Task
 from kew.handles import TaskHandle
 
 SECONDS = 20.0
@@ -50,3 +51,8 @@ async def status_once(
     """The status of the queue "q" once it `is_so`."""
     status: dict[str, Any] = await once(lambda: manager.get_queue_status("q"), is_so, seconds)
     return status
+
+
+async def record_of(manager: TaskQueueManager, queue: str, task_id: str) -> Task:
+    """The task's record once it has ended."""
+    return await manager.wait_for_end(queue, task_id, lambda task: task)

@@ -12,6 +12,7 @@ import pytest
 
 from kew import QueueConfig, ResultUnreadableError, TaskInfo, TaskQueueManager
 from kew.adapters.codecs import PickleCodec
+from tests.support.asking import record_of
 
 
 def info(result: object) -> TaskInfo:
@@ -78,7 +79,7 @@ async def test_results_that_the_hooks_cannot_be_told_of_hold_no_lane(
         for n in range(8):
             await manager.submit_task(f"t{n}", "q", "test", unreadable)
         for n in range(8):
-            await manager.wait_for_end("q", f"t{n}")
+            await record_of(manager, "q", f"t{n}")
         with pytest.raises(ResultUnreadableError):
             await manager.get_task_status("t0")
     assert "hook is not called" in caplog.text

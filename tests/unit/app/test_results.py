@@ -54,8 +54,12 @@ class Watched(MemoryStore):
             await self.settle(queue, [done])
 
 
-def waiting(results: Results, *task_ids: str, queue: str = "q") -> list[asyncio.Task[Task]]:
-    return [asyncio.ensure_future(results.wait(queue, task_id)) for task_id in task_ids]
+def itself(task: Task) -> Task:
+    return task
+
+
+def waiting(results: Results, *task_ids: str, queue: str = "q") -> list[asyncio.Future[Task]]:
+    return [results.wait(queue, task_id, itself) for task_id in task_ids]
 
 
 @pytest.mark.parametrize("mood", ["answers", "refuses"])
@@ -90,7 +94,7 @@ def test_a_silent_store_is_not_asked_again_while_it_is_silent():
         results.close()
         with pytest.raises(TaskQueueError):
             await waiter
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
         assert not list(results._looks)
 
     run(story)
@@ -134,6 +138,6 @@ def test_nobody_waits_once_it_is_closed():
         results = Results(Watched(), "here")
         results.close()
         with pytest.raises(TaskQueueError):
-            await results.wait("q", "a")
+            await results.wait("q", "a", itself)
 
     run(story)

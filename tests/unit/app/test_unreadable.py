@@ -12,6 +12,7 @@ from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.bootstrap import Parts
 from tests.support import jobs
+from tests.support.asking import record_of
 
 LEASE = 0.3
 
@@ -54,7 +55,7 @@ async def test_an_answer_that_makes_no_sense_ends_no_loop(
             await manager.submit_task(f"t{n}", "q", "test", asyncio.sleep, None, 0.05)
         async with asyncio.timeout(15):
             for n in range(8):
-                assert (await manager.wait_for_end("q", f"t{n}")).status == "completed"
+                assert (await record_of(manager, "q", f"t{n}")).status == "completed"
 
 
 async def test_a_submit_whose_answer_makes_no_sense_is_uncertain_and_can_be_resumed():
@@ -76,4 +77,4 @@ async def test_who_waits_for_an_end_is_told_of_an_answer_that_makes_no_sense():
         await manager.submit_task("t", "q", "test", jobs.echo)
         store.garble("watch")
         with pytest.raises(ValueError, match="expected"):
-            await asyncio.wait_for(manager.wait_for_end("q", "t"), 5)
+            await asyncio.wait_for(record_of(manager, "q", "t"), 5)

@@ -1,0 +1,164 @@
+"""Batches: what a caller gives is checked and cut into pieces, and the next piece is on its way while one is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from kew.app.caller import Call
+from kew.app.ports import Ambiguous
+from kew.app.submitter import MOST_BYTES, Answer, Outbox, Unanswered
+from kew.domain.errors import InvalidTaskError, TaskAlreadyExistsError
+from kew.domain.requests import Group, SubmitRef, Word
+from kew.domain.task import MAX_ID_BYTES, Submission
+
+REQUIRED = ("task_id", "task_type", "task_func")
+NEEDED = frozenset(REQUIRED)
+LISTS = (list, tuple)
+KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token"})
+
+Piece = tuple[Submission, ...]
+
+
+def check_batch(tasks: object) -> None:
+    """A sequence of mappings, else `InvalidTaskError`."""
+    if not isinstance(tasks, Sequence) or isinstance(tasks, str | bytes):
+        raise InvalidTaskError("?", f"a batch is a list of mappings, not {type(tasks).__name__}")
+    for number, task in enumerate(tasks):
+        if type(task) is not dict and not isinstance(task, Mapping):
+            reason = f"entry {number} of the batch is no mapping but {type(task).__name__}"
+            raise InvalidTaskError("?", reason)
+
+
+def call_of(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object]]) -> Call:
+    """An entry of a batch as a call. Raises `InvalidTaskError`."""
+    keys = task.keys()
+    if not NEEDED <= keys <= KEYS:
+        raise _mistaken(task)
+    args, kwargs = task.get("args"), task.get("kwargs")
+    if args is not None and not isinstance(args, LISTS):
+        reason = f"its 'args' are a list or tuple, not {type(args).__name__}"
+        raise InvalidTaskError(str(task["task_id"]), reason)
+    if kwargs is not None and not _are_keywords(kwargs):
+        raise InvalidTaskError(str(task["task_id"]), "its 'kwargs' are a mapping from names")
+    return Call(
+        task_id=task["task_id"],
+        task_type=task["task_type"],
+        function=plain(task["task_func"]),
+        args=args or (),
+        kwargs=kwargs or {},
+        priority=task.get("priority"),
+        defer_until=task.get("_defer_until"),
+        defer_by=task.get("_defer_by"),
+        token=task.get("_token"),
+    )
+
+
+def _mistaken(task: Mapping[str, Any]) -> InvalidTaskError:
+    missing = [key for key in REQUIRED if key not in task]
+    unknown = sorted(str(key) for key in task.keys() - KEYS)
+    what = f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
+    return InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
+
+
+def _are_keywords(kwargs: object) -> bool:
+    return isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
+
+
+def refuse_twins(submissions: Sequence[Submission]) -> None:
+    if len({submission.id for submission in submissions}) == len(submissions):
+        return
+    seen: set[str] = set()
+    for submission in submissions:
+        if submission.id in seen:
+            raise TaskAlreadyExistsError(submission.id)
+        seen.add(submission.id)
+
+
+def pieces(submissions: Sequence[Submission], most: int) -> Iterator[Piece]:
+    """Cut, in order, at `most` tasks or 8 MiB."""
+    for start in range(0, len(submissions), most):
+        piece = submissions[start : start + most]
+        if sum([len(each.payload) for each in piece]) <= MOST_BYTES - len(piece) * MAX_ID_BYTES:
+            yield tuple(piece)
+        else:
+            yield from _pieces_by_size(piece)
+
+
+def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
+    start = size = 0
+    for n, submission in enumerate(submissions):
+        size += len(submission.payload) + len(submission.id)
+        if n > start and size > MOST_BYTES:
+            yield tuple(submissions[start:n])
+            start, size = n, len(submission.payload) + len(submission.id)
+    yield tuple(submissions[start:])
+
+
+class Sent(asyncio.Future[Answer]):
+    """The store's answer to a piece, or `Unanswered`."""
+
+    __slots__ = ()
+    answered = asyncio.Future.set_result
+    unanswered = asyncio.Future.set_exception
+
+
+@attrs.frozen
+class Underway:
+    """A piece of a batch, and the answer to come. `is_certain`: no earlier sending of it is without an answer."""
+
+    piece: Piece
+    sent: Sent
+    is_certain: bool = True
+
+    @property
+    def is_early(self) -> bool:
+        """It overtook the piece before it, so it has to be sent again."""
+        if not self.sent.done() or self.sent.cancelled() or self.sent.exception():
+            return False
+        return self.sent.result().outcome.word is Word.EARLY
+
+    def again(self, outbox: Outbox) -> Underway:
+        """Sent once more, after it was early: the piece before it is in by now, or just before it on its way."""
+        is_certain = self.is_certain and self.sent.result().is_certain
+        return Underway(self.piece, _sent(outbox, self.piece), is_certain)
+
+    async def answer(self) -> Answer:
+        """What the store says. Raises `Unanswered`."""
+        try:
+            answer = await self.sent
+        except Unanswered as error:  # others may have been told the same error: it is not changed
+            if self.is_certain:
+                raise
+            raise Unanswered(Ambiguous(str(error)), is_ambiguous=True) from error
+        return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
+
+
+def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> Sent:
+    after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
+    sent = Sent()
+    sent.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
+    outbox.send(Group(submissions=piece, after=after), sent)
+    return sent
+
+
+def _heard(sent: asyncio.Future[Answer]) -> None:
+    if not sent.cancelled():
+        sent.exception()
+
+
+def underway(outbox: Outbox, cut: Iterable[Piece]) -> Iterator[Underway]:
+    """Each piece on its way, while the next one is so already."""
+    before: Underway | None = None
+    for piece in cut:
+        if before is not None and before.is_early:  # else all that follow would be early too
+            before = before.again(outbox)
+        sent = Underway(piece, _sent(outbox, piece, before.piece if before else None))
+        if before is not None:
+            yield before
+        before = sent
+    if before is not None:
+        yield before
