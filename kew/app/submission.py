@@ -195,12 +195,9 @@ class Submissions:
         try:
             most = await self._max_size(queue)
         finally:
-            self._tell_full(queue, most)
-
-    def _tell_full(self, queue: str, most: int) -> None:
-        for submit in self._refused.pop(queue, ()):
-            if not submit.done():
-                submit.set_exception(QueueFullError(queue, most))
+            for submit in self._refused.pop(queue):
+                if not submit.done():
+                    submit.set_exception(QueueFullError(queue, most))
 
     def _refusal(
         self,
@@ -246,9 +243,7 @@ class Submissions:
         """Give up what has no answer yet, and tell those who wait for it."""
         await asyncio.gather(*(outbox.close() for outbox in self._outboxes()))
         for look in self._looks:
-            look.cancel()
-        for queue in list(self._refused):
-            self._tell_full(queue, 0)
+            look.cancel()  # it tells whom it was to tell
 
     def _outboxes(self) -> list[Outbox]:
         """Those of the declared queues, and of others' queues that were submitted to."""
