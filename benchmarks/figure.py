@@ -61,3 +61,8 @@ class Figure:
 def rate(count: int, answer: dict[str, float]) -> float:
     """How many in a second."""
     return count / answer["seconds"]
+
+
+def rate_of_waves(count: int, answers: Sequence[dict[str, float]]) -> float:
+    """How many in a second, over waves of so many each in one process."""
+    return count * len(answers) / sum(answer["seconds"] for answer in answers)

@@ -58,11 +58,11 @@ class Peer:
 
     async def results(self, handles: Sequence[Any]) -> list[Any]:
         """Those of many."""
-        return await at_once(self.readers, [lambda h=h: self.result(h) for h in handles])
+        return await at_once(self.readers, self.result, handles)
 
     async def gathered(self, ns: Sequence[object]) -> list[Any]:
         """Submit at once, `width` in flight."""
-        return await at_once(self.width, [lambda n=n: self.submit(n) for n in ns])
+        return await at_once(self.width, self.submit, ns)
 
     has_batches = False
 
@@ -186,16 +186,18 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-async def at_once(width: int, calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """The answers, in order, with `width` calls in flight."""
-    if width >= len(calls):
-        return list(await asyncio.gather(*(call() for call in calls)))
-    answers: list[Any] = [None] * len(calls)
-    left = iter(enumerate(calls))
+async def at_once(
+    width: int, call: Callable[[Any], Awaitable[Any]], arguments: Sequence[Any]
+) -> list[Any]:
+    """The answers to a call with each argument, in order, with `width` of them in flight."""
+    if width >= len(arguments):
+        return list(await asyncio.gather(*(call(argument) for argument in arguments)))
+    answers: list[Any] = [None] * len(arguments)
+    left = iter(enumerate(arguments))
 
     async def take() -> None:
-        for n, call in left:
-            answers[n] = await call()
+        for n, argument in left:
+            answers[n] = await call(argument)
 
     await asyncio.gather(*(take() for _ in range(width)))
     return answers

@@ -101,7 +101,26 @@ def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
 class Sent(asyncio.Future[Answer]):
     """The store's answer to a piece, or `Unanswered`."""
 
-    __slots__ = ()
+    __slots__ = ("_group",)
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self._group = group
+
+    @property
+    def tasks(self) -> int:
+        """How many the piece has."""
+        return len(self._group.submissions)
+
+    @property
+    def size(self) -> int:
+        """Its bytes, roughly."""
+        return sum([len(call.payload) + len(call.id) for call in self._group.submissions])
+
+    def group(self) -> Group:
+        """The piece, as the store is asked to take it."""
+        return self._group
+
     answered = asyncio.Future.set_result
     unanswered = asyncio.Future.set_exception
 
@@ -139,9 +158,9 @@ class Underway:
 
 def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> Sent:
     after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
-    sent = Sent()
+    sent = Sent(Group(submissions=piece, after=after))
     sent.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
-    outbox.send(Group(submissions=piece, after=after), sent)
+    outbox.send(sent)
     return sent
 
 

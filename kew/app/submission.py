@@ -52,6 +52,7 @@ class Submit(CoroutineFuture[T]):
     """
 
     __slots__ = ("_as_told", "_call", "_owner", "_queue")
+    tasks = 1
 
     def __init__(
         self, owner: Submissions, queue: str, call: Submission, as_told: Callable[[TaskInfo], T]
@@ -61,6 +62,15 @@ class Submit(CoroutineFuture[T]):
         self._queue = queue
         self._call = call
         self._as_told = as_told
+
+    @property
+    def size(self) -> int:
+        """Its bytes, roughly."""
+        return len(self._call.payload) + len(self._call.id)
+
+    def group(self) -> Group:
+        """It alone."""
+        return Group(submissions=(self._call,))
 
     def answered(self, answer: Answer, /) -> None:
         """The store has said what became of it."""
@@ -99,7 +109,7 @@ class Submissions:
         if not _is_ready(served):  # this call registered its function
             return self._one_later(queue, served, call, as_told)
         submit = Submit(self, queue, submission, as_told)
-        served.outbox.send(Group(submissions=(submission,)), submit)
+        served.outbox.send(submit)
         return submit
 
     async def _one_later(
@@ -110,7 +120,7 @@ class Submissions:
         submission = self._process.caller.prepare(call, priority)
         outbox = await self._outbox(queue, served)
         submit = Submit(self, queue, submission, as_told)
-        outbox.send(Group(submissions=(submission,)), submit)
+        outbox.send(submit)
         return await submit
 
     async def many(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol, overload
 
 import attrs
 
@@ -18,12 +18,14 @@ from kew.app.lanes import Claim
 from kew.app.ports import Ambiguous, Refused, StoreError, Submitted, TaskStore
 from kew.app.spawning import spawn
 from kew.app.worker import Worker
+from kew.compat import override
 from kew.domain.requests import Group, GroupOutcome, Word
 
 logger = logging.getLogger("kew")
 MOST_TASKS = 1000
 MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
+FULL_IN_FLIGHT = 6  # of those that can take no more: waiting would bring nothing, but others need connections too
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SHUT_DOWN = "the manager was shut down before there was an answer"
@@ -51,7 +53,19 @@ class Unanswered(Exception):
 
 
 class Waiter(Protocol):
-    """Who waits for the answer to a group; told at most once, unless it was done before (cancelled)."""
+    """A group, and who waits for its answer; told at most once, unless it was done before (cancelled)."""
+
+    @property
+    def tasks(self) -> int:
+        """How many the group has."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its bytes, roughly."""
+        ...
+
+    def group(self) -> Group: ...
 
     def done(self) -> bool: ...
 
@@ -60,21 +74,32 @@ class Waiter(Protocol):
     def unanswered(self, error: Unanswered, /) -> None: ...
 
 
-class Trip:
-    """Groups that share a round trip, and who waits for each. (Two lists: an object less for each of thousands.)"""
+class Trip(Sequence[Group]):
+    """The groups that share a round trip, each made when it is asked for: of thousands in flight none is kept."""
 
-    __slots__ = ("groups", "waiters")
+    __slots__ = ("tasks", "waiters")
 
-    def __init__(self) -> None:
-        self.groups: list[Group] = []
-        self.waiters: list[Waiter] = []
+    def __init__(self, waiters: Sequence[Waiter], tasks: int) -> None:
+        self.waiters = waiters
+        self.tasks = tasks
 
-    def cut(self, count: int) -> Trip:
-        """The first ones, taken out."""
-        taken = Trip()
-        taken.groups, self.groups = self.groups[:count], self.groups[count:]
-        taken.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
-        return taken
+    @override
+    def __len__(self) -> int:
+        return len(self.waiters)
+
+    @overload
+    def __getitem__(self, place: int) -> Group: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Group]: ...
+    @override
+    def __getitem__(self, place: int | slice) -> Group | list[Group]:
+        if isinstance(place, slice):
+            return [waiter.group() for waiter in self.waiters[place]]
+        return self.waiters[place].group()
+
+    @override
+    def __iter__(self) -> Iterator[Group]:
+        return (waiter.group() for waiter in self.waiters)
 
     def tell(self, submitted: Submitted, is_certain: bool) -> None:
         """Each of them has an answer."""
@@ -96,10 +121,6 @@ def _given_up(cause: StoreError) -> Unanswered:
     return Unanswered(cause, is_ambiguous=isinstance(cause, Ambiguous))
 
 
-def _bytes_of(group: Group) -> int:
-    return sum([len(call.payload) + len(call.id) for call in group.submissions])
-
-
 class Outbox:
     """The submits of one queue that are waiting for a round trip."""
 
@@ -119,39 +140,43 @@ class Outbox:
         self._patience = patience
         self._worker = worker
         self._redeclare = redeclare
-        self._pending = Trip()
+        self._pending: list[Waiter] = []
         self._in_flight = 0
         self._is_scheduled = False
         self._is_closed = False
         self._trips: dict[asyncio.Task[None], Trip] = {}
 
-    def send(self, group: Group, waiter: Waiter) -> None:
-        """Let the waiter know what the store says. The submit goes on where the waiter is done before (cancelled)."""
+    def send(self, waiter: Waiter) -> None:
+        """Let it know what the store says of its group, which is sent also where it is done before (cancelled)."""
         if self._is_closed:
             waiter.unanswered(_given_up(Refused(SHUT_DOWN)))
             return
-        self._pending.groups.append(group)
-        self._pending.waiters.append(waiter)
-        if len(self._pending.groups) >= self.most_tasks and self._in_flight < IN_FLIGHT:
-            self._flush()  # it is full: the store can work on it while others are still being submitted
+        self._pending.append(waiter)
+        if self._is_full:
+            self._flush()  # the store can work on it while others are still being submitted
         else:
             self._schedule()
 
+    @property
+    def _is_full(self) -> bool:
+        """What is pending fills a round trip."""
+        return len(self._pending) >= self.most_tasks
+
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
-        if self._pending.groups and not self._is_scheduled and self._in_flight < IN_FLIGHT:
+        if self._pending and not self._is_scheduled and self._may_go:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush_scheduled)
 
     async def drain(self) -> None:
         """Wait until nothing is on its way, nor about to be."""
-        while self._trips or self._pending.groups:
+        while self._trips or self._pending:
             await (asyncio.wait(self._trips) if self._trips else asyncio.sleep(0))
 
     async def close(self) -> None:
         """Give up what has no answer yet, and tell those who wait for it."""
         self._is_closed = True
-        waiting, self._pending = self._pending, Trip()
+        waiting, self._pending = Trip(self._pending, 0), []
         trips = dict(self._trips)
         for task in trips:
             task.cancel()
@@ -159,12 +184,17 @@ class Outbox:
         for trip in (waiting, *trips.values()):  # one whose task had not begun yet has told nobody
             trip.fail(_given_up(Refused(SHUT_DOWN)))
 
+    @property
+    def _may_go(self) -> bool:
+        """Another round trip may be on its way."""
+        return self._in_flight < (FULL_IN_FLIGHT if self._is_full else IN_FLIGHT)
+
     def _flush_scheduled(self) -> None:
         self._is_scheduled = False
         self._flush()
 
     def _flush(self) -> None:
-        while self._pending.groups and self._in_flight < IN_FLIGHT:
+        while self._pending and self._may_go:
             trip = self._next_trip()
             self._in_flight += 1
             task = spawn(self._deliver(trip))
@@ -177,18 +207,19 @@ class Outbox:
 
     def _next_trip(self) -> Trip:
         """As many groups, in order, as fit one round trip; at least one."""
-        tasks = size = count = 0
-        for group in self._pending.groups:
-            tasks += len(group.submissions)
-            size += _bytes_of(group)
-            if count and (tasks > self.most_tasks or size > MOST_BYTES):
+        groups = tasks = size = 0
+        for waiter in self._pending:
+            size += waiter.size
+            if groups and (tasks + waiter.tasks > self.most_tasks or size > MOST_BYTES):
                 break
-            count += 1
-        return self._pending.cut(count)
+            groups += 1
+            tasks += waiter.tasks
+        taken, self._pending = self._pending[:groups], self._pending[groups:]
+        return Trip(taken, tasks)
 
     async def _deliver(self, trip: Trip) -> None:
         try:
-            trip.tell(*await self._answered(trip.groups))
+            trip.tell(*await self._answered(trip))
         except Unanswered as error:
             trip.fail(error)
         except Exception:
@@ -202,9 +233,9 @@ class Outbox:
             self._in_flight -= 1
         self._schedule()
 
-    async def _answered(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
+    async def _answered(self, trip: Trip) -> tuple[Submitted, bool]:
         """The store's answer, and whether it is certain."""
-        submitted, is_certain = await self._sent(groups)
+        submitted, is_certain = await self._sent(trip)
         if submitted.outcomes[0].word is not Word.NO_QUEUE or self._redeclare is None:
             return submitted, is_certain
         try:
@@ -212,22 +243,22 @@ class Outbox:
         except StoreError as error:
             raise Unanswered(error, is_ambiguous=not is_certain) from error
         try:
-            submitted, is_certain_now = await self._sent(groups)
+            submitted, is_certain_now = await self._sent(trip)
         except Unanswered as error:
             error.is_ambiguous |= not is_certain
             raise
         return submitted, is_certain and is_certain_now
 
-    async def _sent(self, groups: Sequence[Group]) -> tuple[Submitted, bool]:
+    async def _sent(self, trip: Trip) -> tuple[Submitted, bool]:
         """One asking, repeated until there is an answer; a claim goes along where slots are free."""
-        claim = self._claim(groups)
+        claim = self._claim(trip)
         give_up_at = asyncio.get_running_loop().time() + self._patience
         try:
             try:
                 request = claim.request if claim else None
-                submitted, is_certain = await self._store.submit(self._queue, groups, request), True
+                submitted, is_certain = await self._store.submit(self._queue, trip, request), True
             except StoreError as error:
-                submitted, is_certain = await self._repeated(groups, claim, error, give_up_at)
+                submitted, is_certain = await self._repeated(trip, claim, error, give_up_at)
         except (Exception, asyncio.CancelledError):  # not where the event loop has gone
             if claim is not None and self._worker is not None:
                 self._worker.pursue(claim)
@@ -236,13 +267,13 @@ class Outbox:
             self._worker.take(claim, submitted.grant)
         return submitted, is_certain
 
-    def _claim(self, groups: Sequence[Group]) -> Claim | None:
+    def _claim(self, trip: Trip) -> Claim | None:
         if self._worker is None:
             return None
-        return self._worker.reserve(most=sum([len(group.submissions) for group in groups]))
+        return self._worker.reserve(most=trip.tasks)
 
     async def _repeated(
-        self, groups: Sequence[Group], claim: Claim | None, error: StoreError, give_up_at: float
+        self, trip: Trip, claim: Claim | None, error: StoreError, give_up_at: float
     ) -> tuple[Submitted, bool]:
         """The answer to a submit that had none but `error`, before `give_up_at`; and whether it is certain."""
         request = claim.request if claim else None
@@ -254,7 +285,7 @@ class Outbox:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
-                return await self._store.submit(self._queue, groups, request), not is_ambiguous
+                return await self._store.submit(self._queue, trip, request), not is_ambiguous
             except StoreError as again:
                 error = again
                 is_ambiguous |= isinstance(error, Ambiguous)
