@@ -86,10 +86,9 @@ class Served:
     worker: Worker | None
     introduce: Callable[[], Coroutine[Any, Any, None]]
 
-    @property
-    def works(self) -> bool:
-        """This process claims from the queue."""
-        return self.worker is not None
+    def is_ready(self) -> bool:
+        """The store knows every function that this process can be given tasks of."""
+        return self.worker is None or self.maintainer.is_announced
 
 
 def serve(

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
-from kew.app.futures import begun
+from kew.app.futures import begun, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, status_dict
@@ -22,7 +22,6 @@ from kew.app.ports import Codec, Command, StoreError
 from kew.app.process import Process
 from kew.app.registry import Options, Registry
 from kew.app.spawning import running_loop
-from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served, connect, serve
 from kew.compat import like_async
 from kew.domain.config import ManagerConfig, QueueConfig
@@ -87,7 +86,6 @@ class TaskQueueManager:
         self._beginning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._served: dict[str, Served] = {}
-        self._submissions: Submissions | None = None
         self.queues: dict[str, Queue] = {}
 
     # --- life
@@ -108,6 +106,8 @@ class TaskQueueManager:
             self._registry,
             capacity=Capacity(self._config.max_concurrency),
             admission=Admission(self._config.max_loop_lag),
+            served=self._served,
+            patience=self._config.patience,
         )
         try:
             await self._parts.store.open()
@@ -121,7 +121,6 @@ class TaskQueueManager:
         self._process, self._loop = process, asyncio.get_running_loop()
         if self._config.max_loop_lag is not None:
             self._parts.watchdog.start()
-        self._submissions = Submissions(process, self._served, self._config.patience)
 
     async def shutdown(self, wait: bool = True, timeout: float | None = 5.0) -> None:
         """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
@@ -134,10 +133,9 @@ class TaskQueueManager:
         process, self._process = self._process, None
         if process is None:
             return
-        assert self._submissions is not None
         served, self._served = list(self._served.values()), {}
         self.queues = {}
-        await shut_down(process, self._parts, served, self._submissions, wait=wait, timeout=seconds)
+        await shut_down(process, self._parts, served, wait=wait, timeout=seconds)
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -292,7 +290,7 @@ class TaskQueueManager:
                 defer_by=_defer_by,
                 token=_token,
             ),
-            _itself,
+            itself,
         )
 
     async def submit_tasks(
@@ -304,7 +302,7 @@ class TaskQueueManager:
         "task_type", "task_func", and optionally "priority", "args", "kwargs", "_defer_until", "_defer_by". Raises what
         `submit_task` raises; the error's `accepted` has the ids that are in.
         """
-        return await self._submitting().many(queue_name, tasks, plain)
+        return await self._ready().submissions.many(queue_name, tasks, plain)
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
@@ -326,16 +324,16 @@ class TaskQueueManager:
         self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
     ) -> Coroutine[Any, Any, T]:
         """Store a prepared call, and tell its status as `as_told` makes it; for `TaskFunction.submit`."""
-        return begun(self._loop, lambda: self._submitting().one(queue, call, as_told))
+        return begun(self._loop, self._submit, queue, call, as_told)
+
+    def _submit(
+        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
+    ) -> Coroutine[Any, Any, T]:
+        return self._ready().submissions.one(queue, call, as_told)
 
     def new_task_id(self, task_type: str) -> str:
         """An id that nobody has used."""
         return f"{task_type}-{self._parts.entropy.identity()}"
-
-    def _submitting(self) -> Submissions:
-        self._ready()
-        assert self._submissions is not None
-        return self._submissions
 
     # --- asking
 
@@ -383,7 +381,12 @@ class TaskQueueManager:
         self, queue_name: str, task_id: str, as_told: Callable[[Task], T]
     ) -> Coroutine[Any, Any, T]:
         """What `as_told` makes of the record, once the task has ended; for `TaskHandle.result`."""
-        return begun(self._loop, lambda: self._ready().results.wait(queue_name, task_id, as_told))
+        return begun(self._loop, self._wait, queue_name, task_id, as_told)
+
+    def _wait(
+        self, queue: str, task_id: str, as_told: Callable[[Task], T]
+    ) -> Coroutine[Any, Any, T]:
+        return self._ready().results.wait(queue, task_id, as_told)
 
     def info_of(self, task: Task) -> TaskInfo:
         """A record as users see it."""
@@ -392,7 +395,3 @@ class TaskQueueManager:
     def result_of(self, task: Task, annotation: object) -> Any:
         """A record's result as a value of the annotated type. Raises `ResultUnreadableError`."""
         return result_of(task, self._parts.codec, annotation)
-
-
-def _itself(info: TaskInfo) -> TaskInfo:
-    return info

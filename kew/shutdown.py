@@ -39,7 +39,6 @@ async def shut_down(
     process: Process,
     parts: Parts,
     served: Sequence[Served],
-    submissions: Submissions,
     *,
     wait: bool,
     timeout: float,
@@ -48,15 +47,15 @@ async def shut_down(
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
     try:
-        await _until_sent(submissions, timeout)
-        await submissions.close()
+        await _until_sent(process.submissions, timeout)
+        await process.submissions.close()
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
         process.results.close()
         await process.reporter.drain(max(until - loop.time(), GRACE))
     except (Exception, asyncio.CancelledError):  # not where the event loop has gone
-        await _to_the_end(_let_go(process, parts, served, submissions))
+        await _to_the_end(_let_go(process, parts, served))
         raise
-    await _to_the_end(_let_go(process, parts, served, submissions))
+    await _to_the_end(_let_go(process, parts, served))
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
@@ -90,9 +89,7 @@ async def _stop(served: Served, *, wait: bool, until: float) -> None:
         await served.worker.stop(wait=wait, timeout=max(0.0, left))
 
 
-async def _let_go(
-    process: Process, parts: Parts, served: Sequence[Served], submissions: Submissions
-) -> None:
+async def _let_go(process: Process, parts: Parts, served: Sequence[Served]) -> None:
     """Nothing of kew's goes on from here, whatever was reached before."""
     for each in served:
         each.maintainer.close()
@@ -101,7 +98,7 @@ async def _let_go(
     process.reporter.close()
     parts.watchdog.close()
     await asyncio.gather(
-        submissions.close(),
+        process.submissions.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
     await parts.wakeup.close()

@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from kew.app.info import TaskInfo, moment
+from kew.app.info import TaskInfo
+from kew.app.naming import PICKLED
 from kew.app.ports import Codec, CodecError
-from kew.app.registry import Registry, arguments_of
+from kew.app.registry import Registry
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidTaskError
-from kew.domain.task import Submission, TaskStatus, check_task_id
+from kew.domain.task import Submission, TaskStatus, check_task_id, make_submission
 
 MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -48,7 +49,8 @@ class Caller:
     def __init__(self, registry: Registry, codec: Codec, incarnation: str) -> None:
         self._registry = registry
         self._codec = codec
-        self._tokens = (f"{incarnation}{number:x}" for number in itertools.count(1))
+        self._incarnation = incarnation
+        self._numbers = itertools.count(1)
 
     def prepare(self, call: Call, default_priority: int) -> Submission:
         """The submission, or `InvalidTaskError`, `InvalidConfigError` or ValueError with nothing stored."""
@@ -56,28 +58,28 @@ class Caller:
         options = self._registry.registered(call.function)
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
-        return Submission.of_fields(
-            {
-                "id": task_id,
-                "nonce": next(self._tokens) if call.token is None else _check_token(call),
-                "task_type": _check_type(call),
-                "payload": self._encoded(call, options.name),
-                "priority": default_priority if priority is None else int(check_priority(priority)),
-                "due_at": due_at,
-                "delay_ms": delay_ms,
-                **options.of_every_call,
-            }
+        return make_submission(
+            task_id,
+            f"{self._incarnation}{next(self._numbers):x}" if call.token is None else _token(call),
+            _task_type(call),
+            options.name,
+            self._encoded(call, options.name),
+            default_priority if priority is None else int(check_priority(priority)),
+            due_at,
+            delay_ms,
+            *options.of_every_call,
         )
 
     def _encoded(self, call: Call, name: str) -> bytes:
-        args = arguments_of(name, call.function, call.args)
+        # A function that travels goes first.
+        args = (call.function, *call.args) if name.startswith(PICKLED) else call.args
         try:
             return self._codec.encode_call(call.function, args, call.kwargs)
         except CodecError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
 
 
-def _check_type(call: Call) -> str:
+def _task_type(call: Call) -> str:
     label: object = call.task_type
     if not isinstance(label, str):
         reason = f"task_type is a text label, not {type(label).__name__}"
@@ -94,7 +96,7 @@ def _is_label(label: str) -> bool:
     return len(label.encode("utf-8", "surrogatepass")) <= MAX_TYPE_BYTES and label.isprintable()
 
 
-def _check_token(call: Call) -> str:
+def _token(call: Call) -> str:
     if not isinstance(call.token, str) or not TOKEN.fullmatch(call.token):
         raise InvalidTaskError(call.task_id, "_token takes the token of a SubmitUncertainError")
     return call.token
@@ -137,8 +139,6 @@ def _delay(call: Call, by: Any) -> int:
     return max(0, math.ceil(seconds * 1000))
 
 
-def submitted_info(call: Submission, queue: str, now_ms: int) -> TaskInfo:
+def submitted_info(call: Submission, queue: str, now: datetime | None) -> TaskInfo:
     """What a user is told of a task that has just been stored."""
-    return TaskInfo(
-        call.id, call.task_type, queue, call.priority, TaskStatus.QUEUED, moment(now_ms)
-    )
+    return TaskInfo(call.id, call.task_type, queue, call.priority, TaskStatus.QUEUED, now)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from kew.app.spawning import running_loop
 from kew.compat import override
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -42,16 +44,19 @@ class CoroutineFuture(asyncio.Future[T], Coroutine[Any, Any, T]):
 
 
 def begun(
-    loop: asyncio.AbstractEventLoop | None, begin: Callable[[], Coroutine[Any, Any, T]]
+    loop: asyncio.AbstractEventLoop | None,
+    begin: Callable[P, Coroutine[Any, Any, T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> Coroutine[Any, Any, T]:
     """What `begin` begins: at once in the loop that it belongs to, elsewhere once it is awaited.
 
     Elsewhere is another thread, or no running loop. What `begin` raises is raised where it is awaited.
     """
     if running_loop() is not loop:
-        return _once_awaited(begin)
+        return _once_awaited(partial(begin, *args, **kwargs))
     try:
-        return begin()
+        return begin(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
         return raising(error)
 
@@ -63,3 +68,8 @@ async def _once_awaited(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
 async def raising(error: Exception) -> Any:
     """Raise it where this is awaited."""
     raise error
+
+
+def itself(value: T) -> T:
+    """What a caller is told where it is told the value as it is."""
+    return value

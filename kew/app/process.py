@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
 from kew.app.admission import Admission
@@ -26,6 +27,7 @@ from kew.app.ports import (
 from kew.app.registry import Registry
 from kew.app.reporter import Reporter
 from kew.app.results import Results
+from kew.app.submission import Served, Submissions
 from kew.app.worker import Worker
 from kew.domain.errors import TaskQueueError
 
@@ -45,6 +47,21 @@ class Adapters(Protocol):
     def threads(self) -> Threads: ...
 
 
+class Forks:
+    """How many forks led from the first process to this one. (To ask the system who one is costs more than a look.)"""
+
+    generation = 0
+
+    @classmethod
+    def happened(cls) -> None:
+        """This is a child."""
+        cls.generation += 1
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=Forks.happened)
+
+
 class Process:
     """One incarnation: it begins with `initialize()` and ends with `shutdown()`."""
 
@@ -56,6 +73,8 @@ class Process:
         *,
         capacity: Capacity,
         admission: Admission,
+        served: Mapping[str, Served],
+        patience: float,
     ) -> None:
         self.parts = parts
         self.incarnation = parts.entropy.identity()
@@ -64,17 +83,18 @@ class Process:
         self.registry.begin(self.incarnation)
         self.caller = Caller(self.registry, parts.codec, self.incarnation)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
+        self.submissions = Submissions(self, served, patience)
         self.results = Results(parts.store, self.incarnation)
         self.reporter = Reporter(hooks, parts.codec, self.results)
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}
         self.admission.has_runs = self.has_runs
-        self._pid = os.getpid()
+        self._generation = Forks.generation
 
     def check(self) -> None:
         """Raise where this is another process by now: after a fork the old one's leases would be claimed as its own."""
-        if os.getpid() != self._pid:
+        if Forks.generation != self._generation:
             raise TaskQueueError(
                 "this manager was initialized in another process (fork); "
                 "create and initialize a TaskQueueManager in each process"

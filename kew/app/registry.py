@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
 import attrs
@@ -77,10 +77,12 @@ class RegisteredFunction:
         default=None, converter=attrs.converters.optional(check_priority)
     )
     queue: str | None = None
-    of_every_call: Mapping[str, Any] = attrs.field(init=False, eq=False, repr=False)
+    of_every_call: tuple[bool, int | None, int | None, int | None] = attrs.field(
+        init=False, eq=False, repr=False
+    )
 
     def __attrs_post_init__(self) -> None:
-        """Judge the options by the rules of `QueueConfig`; then they are put down as fields of a submission."""
+        """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
         names = ("max_retries", "retry_delay", "backoff", "retry_on", "give_up_on")
         given: dict[str, Any] = {n: v for n in names if (v := getattr(self, n)) is not None}
         if self.timeout is not None:
@@ -91,13 +93,12 @@ class RegisteredFunction:
             QueueConfig("options", **given)
         if self.at_most_once and self.max_retries:
             raise InvalidConfigError("at_most_once allows no retries: leave max_retries at 0")
-        fields = {
-            "function": self.name,
-            "at_most_once": bool(self.at_most_once),
-            "max_retries": 0 if self.at_most_once else self.max_retries,
-            "retry_delay_ms": None if self.retry_delay is None else to_ms(self.retry_delay),
-            "timeout_ms": None if self.timeout is None else to_ms(self.timeout),
-        }
+        fields = (
+            bool(self.at_most_once),
+            0 if self.at_most_once else self.max_retries,
+            None if self.retry_delay is None else to_ms(self.retry_delay),
+            None if self.timeout is None else to_ms(self.timeout),
+        )
         object.__setattr__(self, "of_every_call", fields)
 
     @property
@@ -121,11 +122,6 @@ CARRIERS = {
         name=f"{PICKLED}coroutine", function=_call_coroutine, is_coroutine=True
     ),
 }
-
-
-def arguments_of(name: str, function: Function, args: Sequence[object]) -> Sequence[object]:
-    """The positional arguments to encode for a task of that name: a function that travels goes first."""
-    return (function, *args) if name.startswith(PICKLED) else args
 
 
 class Registry:

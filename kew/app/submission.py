@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kew.app import batch
 from kew.app.caller import Call, submitted_info
@@ -13,7 +13,6 @@ from kew.app.futures import CoroutineFuture
 from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
-from kew.app.process import Process
 from kew.app.spawning import Owned
 from kew.app.submitter import Answer, Outbox, Unanswered
 from kew.domain.config import QueueConfig
@@ -25,11 +24,13 @@ from kew.domain.errors import (
     TaskAlreadyExistsError,
     TaskQueueError,
 )
-from kew.domain.requests import Group, Word
+from kew.domain.requests import Group, Word, make_group
 from kew.domain.task import QueuePriority, Submission
 
+if TYPE_CHECKING:
+    from kew.app.process import Process
+
 T = TypeVar("T")
-STORED = (Word.DONE, Word.SAME)
 
 
 class Served(Protocol):
@@ -41,8 +42,7 @@ class Served(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def maintainer(self) -> Maintainer: ...
-    @property
-    def works(self) -> bool: ...
+    def is_ready(self) -> bool: ...
 
 
 class Submit(CoroutineFuture[T]):
@@ -70,12 +70,12 @@ class Submit(CoroutineFuture[T]):
 
     def group(self) -> Group:
         """It alone."""
-        return Group(submissions=(self._call,))
+        return make_group((self._call,), None)
 
     def answered(self, answer: Answer, /) -> None:
         """The store has said what became of it."""
-        if answer.outcome.word in STORED:
-            self.set_result(self._as_told(submitted_info(self._call, self._queue, answer.now_ms)))
+        if answer.is_stored:
+            self.set_result(self._as_told(submitted_info(self._call, self._queue, answer.now)))
         else:
             self._owner.refuse(self, self._queue, self._call, answer)
 
@@ -103,10 +103,10 @@ class Submissions:
     ) -> Coroutine[Any, Any, T]:
         """Store one call: all that can be done at once is done at once, and what is wrong with the call raised."""
         served = self._serving(queue)
-        if served is None or not _is_ready(served):
+        if served is None or not served.is_ready():
             return self._one_later(queue, served, call, as_told)
         submission = self._process.caller.prepare(call, int(served.config.priority))
-        if not _is_ready(served):  # this call registered its function
+        if not served.is_ready():  # this call registered its function
             return self._one_later(queue, served, call, as_told)
         submit = Submit(self, queue, submission, as_told)
         served.outbox.send(submit)
@@ -146,11 +146,11 @@ class Submissions:
                     answer = await underway.again(outbox).answer()
             except Unanswered as error:
                 raise _unanswered(error, piece[0], infos) from error
-            if answer.outcome.word not in STORED:
+            if not answer.is_stored:
                 is_full = answer.outcome.word is Word.FULL
                 most = await self._max_size(queue) if is_full else 0
                 raise self._refusal(queue, piece[0], answer, infos, most)
-            infos += [submitted_info(submission, queue, answer.now_ms) for submission in piece]
+            infos += [submitted_info(submission, queue, answer.now) for submission in piece]
         return infos
 
     def _serving(self, queue: str) -> Served | None:
@@ -174,7 +174,7 @@ class Submissions:
 
     async def _outbox(self, queue: str, served: Served | None) -> Outbox:
         if served is not None:
-            if not _is_ready(served):  # the store must know whom the task can be given to
+            if not served.is_ready():  # the store must know whom the task can be given to
                 await asked(served.maintainer.announce, patience=self._patience)
             return served.outbox
         if queue not in self._remote:
@@ -258,11 +258,6 @@ class Submissions:
     def _outboxes(self) -> list[Outbox]:
         """Those of the declared queues, and of others' queues that were submitted to."""
         return [*(each.outbox for each in self._served.values()), *self._remote.values()]
-
-
-def _is_ready(served: Served) -> bool:
-    """The store knows every function that this process can be given tasks of."""
-    return not served.works or served.maintainer.is_announced
 
 
 def _unanswered(

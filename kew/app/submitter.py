@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Protocol, overload
 
 import attrs
 
+from kew.app.info import moment
 from kew.app.lanes import Claim
 from kew.app.ports import Ambiguous, Refused, StoreError, Submitted, TaskStore
 from kew.app.spawning import spawn
@@ -30,6 +32,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SHUT_DOWN = "the manager was shut down before there was an answer"
 UNREADABLE = "the store's answer could not be read; the log has its traceback"
+STORED = (Word.DONE, Word.SAME)
 
 
 @attrs.frozen
@@ -40,8 +43,13 @@ class Answer:
     """
 
     outcome: GroupOutcome
-    now_ms: int
+    now: datetime | None
     is_certain: bool = True
+    is_stored: bool = attrs.field(init=False)
+
+    @is_stored.default
+    def _is_stored(self) -> bool:
+        return self.outcome.word in STORED
 
 
 class Unanswered(Exception):
@@ -106,7 +114,7 @@ class Trip(Sequence[Group]):
         answer = None
         for waiter, outcome in zip(self.waiters, submitted.outcomes, strict=True):
             if answer is None or answer.outcome is not outcome:  # most are one and the same
-                answer = Answer(outcome, submitted.now_ms, is_certain)
+                answer = Answer(outcome, moment(submitted.now_ms), is_certain)
             if not waiter.done():
                 waiter.answered(answer)
 
@@ -152,15 +160,10 @@ class Outbox:
             waiter.unanswered(_given_up(Refused(SHUT_DOWN)))
             return
         self._pending.append(waiter)
-        if self._is_full:
+        if len(self._pending) >= self.most_tasks:
             self._flush()  # the store can work on it while others are still being submitted
-        else:
+        elif not self._is_scheduled:
             self._schedule()
-
-    @property
-    def _is_full(self) -> bool:
-        """What is pending fills a round trip."""
-        return len(self._pending) >= self.most_tasks
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
@@ -187,7 +190,8 @@ class Outbox:
     @property
     def _may_go(self) -> bool:
         """Another round trip may be on its way."""
-        return self._in_flight < (FULL_IN_FLIGHT if self._is_full else IN_FLIGHT)
+        is_full = len(self._pending) >= self.most_tasks
+        return self._in_flight < (FULL_IN_FLIGHT if is_full else IN_FLIGHT)
 
     def _flush_scheduled(self) -> None:
         self._is_scheduled = False

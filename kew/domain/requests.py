@@ -11,6 +11,7 @@ import attrs
 
 from kew.domain.events import Event
 from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.values import maker
 
 
 class Word(enum.StrEnum):
@@ -39,7 +40,7 @@ class SubmitRef:
     nonce: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Group:
     """Submissions that go in together or not at all; others' groups in the same call have outcomes of their own.
 
@@ -48,6 +49,9 @@ class Group:
 
     submissions: tuple[Submission, ...]
     after: SubmitRef | None = None
+
+
+make_group = maker(Group)
 
 
 @attrs.frozen

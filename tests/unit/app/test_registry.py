@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from kew.adapters.codecs import PickleCodec
 from kew.app import naming
-from kew.app.registry import MANY_PINS, RegisteredFunction, Registry, arguments_of
+from kew.app.caller import Call, Caller
+from kew.app.registry import MANY_PINS, RegisteredFunction, Registry
 from kew.domain.backoff import Fixed
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
 from kew.domain.task import QueuePriority, Submission
@@ -549,8 +550,10 @@ def test_with_a_codec_that_carries_functions_closures_travel(caplog):
     ):
         name = here.name_of(function)
         assert name == f"pickled:{kind}"
-        args = arguments_of(name, function, (2,))
-        payload = codec.encode_call(function, args, {"function": 1})
+        submit = Call(
+            task_id="t", task_type="t", function=function, args=(2,), kwargs={"function": 1}
+        )
+        payload = Caller(here, codec, "inc1").prepare(submit, 2).payload
         assert run_elsewhere(there, codec, name, payload) == 7
     assert here.names() == there.names() == ("pickled:plain", "pickled:coroutine")
     assert messages(caplog) == []
@@ -566,7 +569,6 @@ def test_options_of_a_function_that_travels_are_kept_where_it_was_registered():
 def test_what_has_a_name_travels_by_it():
     registry = Registry(carries_functions=True)
     assert registry.name_of(plain) == f"{HERE}:plain"
-    assert arguments_of(f"{HERE}:plain", plain, (1,)) == (1,)
     assert registry.register(closure(), name="given") == "given"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.store import MemoryStore
+from kew.app.futures import itself
 from kew.app.ports import Refused
 from kew.app.results import POLL, Results
 from kew.compat import override
@@ -52,10 +53,6 @@ class Watched(MemoryStore):
         for task in (await self.claim(queue, request)).tasks:
             done = Settlement(task_id=task.id, lease=task.lease, event=Succeeded(b"7"))
             await self.settle(queue, [done])
-
-
-def itself(task: Task) -> Task:
-    return task
 
 
 def waiting(results: Results, *task_ids: str, queue: str = "q") -> list[asyncio.Future[Task]]:

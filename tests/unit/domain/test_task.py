@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +11,6 @@ from kew.domain.task import (
     TERMINAL,
     WAITING,
     QueuePriority,
-    Submission,
-    Task,
     TaskStatus,
     check_task_id,
     is_absent,
@@ -81,32 +78,6 @@ def test_the_names_that_users_see() -> None:
         *("queued", "processing", "completed", "failed", "retry", "cancelled")
     ]
     assert [(p.name, p.value) for p in QueuePriority] == [("HIGH", 1), ("MEDIUM", 2), ("LOW", 3)]
-
-
-@given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))
-def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: TaskStatus) -> None:
-    before = ended()
-    copy = attrs.evolve(before)
-    moved = before.moved(failures=failures, result=result, status=status)
-    assert moved == attrs.evolve(before, failures=failures, result=result, status=status)
-    assert before == copy
-    assert before.moved() == before
-
-
-def test_a_submission_is_made_of_its_fields() -> None:
-    before = call(payload=b"p", max_retries=3)
-    fields = {field.name: getattr(before, field.name) for field in attrs.fields(Submission)}
-    made = Submission.of_fields(fields)
-    assert made == before
-    assert hash(made) == hash(before)
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        made.id = "another"  # type: ignore[misc]
-
-
-def test_a_task_is_restored_from_its_fields() -> None:
-    before = ended(result=b"r", watchers=("a",))
-    fields = {field.name: getattr(before, field.name) for field in attrs.fields(Task)}
-    assert Task.of_fields(fields) == before
 
 
 @pytest.mark.parametrize(("now", "absent"), [(NOW, False), (NOW + 9, False), (NOW + 10, True)])

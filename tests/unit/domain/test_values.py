@@ -1,0 +1,54 @@
+"""Values that are made quickly are those that the constructor makes."""
+
+import copy
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kew.domain.requests import Group, make_group
+from kew.domain.task import TaskStatus, make_submission, make_task
+from tests.support.tasks import call, ended
+
+MADE = [
+    (make_submission, call(payload=b"p", max_retries=3)),
+    (make_task, ended(result=b"r", watchers=("a",))),
+    (make_group, Group(submissions=(call(),))),
+]
+
+
+@pytest.mark.parametrize(("make", "value"), MADE)
+def test_a_value_is_made_of_its_fields_and_is_frozen_then(make: Any, value: Any) -> None:
+    fields = attrs.asdict(value, recurse=False)
+    made = make(*fields.values())
+    assert type(made) is type(value)
+    assert made == value
+    assert hash(made) == hash(value)
+    assert repr(made) == repr(value)
+    assert copy.copy(made) == pickle.loads(pickle.dumps(made)) == attrs.evolve(made) == value
+    for name in fields:
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(made, name, None)
+    with pytest.raises(AttributeError):
+        made.another = None
+
+
+@pytest.mark.parametrize(("make", "value"), MADE)
+def test_a_value_is_made_of_all_its_fields(make: Any, value: Any) -> None:
+    with pytest.raises(TypeError):
+        make(*list(attrs.asdict(value, recurse=False).values())[1:])
+
+
+@given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))
+def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: TaskStatus) -> None:
+    before = ended()
+    same = attrs.evolve(before)
+    moved = before.moved(failures=failures, result=result, status=status)
+    assert moved == attrs.evolve(before, failures=failures, result=result, status=status)
+    assert before == same
+    assert before.moved() == before
+    with pytest.raises(AttributeError):
+        before.moved(no_such_field=1)
