@@ -184,7 +184,7 @@ class Registry:
 
     def registered(self, function: Function) -> RegisteredFunction:
         """What is known of the function, its options included; it is registered like in `name_of`."""
-        known = self._by_function.get(key_of(function))
+        known = self._by_function.get(id(function)) or self._by_function.get(key_of(function))
         if known is not None:
             return known
         registered = self._new(function, is_submitted=True)
