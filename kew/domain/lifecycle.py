@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, assert_never
 
 from kew.domain.config import Settings
 from kew.domain.errors import IllegalTransition
@@ -82,8 +82,8 @@ def step(task: Task, event: Event, now: int, settings: Settings) -> Step:
         case Claimed():
             return _claimed(task, event, now), None
         case Succeeded(result):
-            call_done = _ended(task, COMPLETED, now, settings, word="succeed")
-            return call_done.moved(result=result, error=""), Effect.COUNT_SUCCESS
+            done = _ended(task, COMPLETED, now, settings, "succeed", result=result, error="")
+            return done, Effect.COUNT_SUCCESS
         case Failed():
             return _failed(task, event, now, settings)
         case Lost():
@@ -93,8 +93,7 @@ def step(task: Task, event: Event, now: int, settings: Settings) -> Step:
         case CancelRequested():
             return _cancelled(task, now, settings)
         case Orphaned():
-            orphan = _ended(task, FAILED, now, settings)
-            return orphan.moved(error=ORPHANED), None
+            return _ended(task, FAILED, now, settings, error=ORPHANED), None
         case Replayed():
             return _replayed(task, now), None
         case _ as never:
@@ -132,36 +131,32 @@ def _claimed(task: Task, event: Claimed, now: int) -> Task:
 def _failed(task: Task, event: Failed, now: int, settings: Settings) -> Step:
     if task.cancel_requested:
         word = "fail" if event.retry_after_ms is None else "retry"  # as a repeat will say it
-        cancelled = _ended(task, CANCELLED, now, settings, word=word)
-        return cancelled.moved(error=event.error), Effect.RETURN_PROBE
-    failures = task.failures + 1
+        cancelled = _ended(task, CANCELLED, now, settings, word, error=event.error)
+        return cancelled, Effect.RETURN_PROBE
+    counted = {"error": event.error, "failures": task.failures + 1}
     if event.retry_after_ms is None:
-        dead = _ended(task, FAILED, now, settings, word="fail")
-        return dead.moved(error=event.error, failures=failures), Effect.COUNT_FAILURE
-    waiting = _waiting(task, RETRY, ready_at=now + event.retry_after_ms, word="retry")
-    return waiting.moved(error=event.error, failures=failures), Effect.COUNT_FAILURE
+        return _ended(task, FAILED, now, settings, "fail", **counted), Effect.COUNT_FAILURE
+    again_at = now + event.retry_after_ms
+    return _waiting(task, RETRY, again_at, "retry", **counted), Effect.COUNT_FAILURE
 
 
 def _lost(task: Task, now: int, settings: Settings) -> Task:
     if task.cancel_requested:
         return _ended(task, CANCELLED, now, settings)
     if task.call.at_most_once:
-        return _ended(task, FAILED, now, settings).moved(error=lost_at_most_once(task))
+        return _ended(task, FAILED, now, settings, error=lost_at_most_once(task))
     losses = task.losses + 1
     if losses > settings.max_deliveries:
-        return _ended(task, FAILED, now, settings).moved(
-            error=lost_too_often(losses), losses=losses
-        )
-    return _waiting(task, QUEUED, ready_at=task.ready_at).moved(losses=losses)
+        return _ended(task, FAILED, now, settings, error=lost_too_often(losses), losses=losses)
+    return _waiting(task, QUEUED, task.ready_at, losses=losses)
 
 
 def _released(task: Task, now: int, settings: Settings, *, started: bool) -> Task:
     if task.cancel_requested:
-        return _ended(task, CANCELLED, now, settings, word="release")
+        return _ended(task, CANCELLED, now, settings, "release")
     if started and task.call.at_most_once:
-        dead = _ended(task, FAILED, now, settings, word="release")
-        return dead.moved(error=lost_at_most_once(task))
-    return _waiting(task, QUEUED, ready_at=task.ready_at, word="release")
+        return _ended(task, FAILED, now, settings, "release", error=lost_at_most_once(task))
+    return _waiting(task, QUEUED, task.ready_at, "release")
 
 
 def _cancelled(task: Task, now: int, settings: Settings) -> Step:
@@ -182,17 +177,20 @@ def _replayed(task: Task, now: int) -> Task:
     )
 
 
-def _waiting(task: Task, status: TaskStatus, *, ready_at: int, word: str = "") -> Task:
+def _waiting(task: Task, status: TaskStatus, ready_at: int, word: str = "", **changes: Any) -> Task:
     return task.moved(
         status=status,
         ready_at=ready_at,
         lease="",
         lease_until=0,
         settled=_settled(task, word),
+        **changes,
     )
 
 
-def _ended(task: Task, status: TaskStatus, now: int, settings: Settings, word: str = "") -> Task:
+def _ended(
+    task: Task, status: TaskStatus, now: int, settings: Settings, word: str = "", **changes: Any
+) -> Task:
     ttl = settings.dead_letter_ttl_ms if status is FAILED else settings.task_ttl_ms
     return task.moved(
         status=status,
@@ -201,6 +199,7 @@ def _ended(task: Task, status: TaskStatus, now: int, settings: Settings, word: s
         settled=_settled(task, word),
         ended_at=now,
         expires_at=now + ttl,
+        **changes,
     )
 
 
