@@ -397,8 +397,8 @@ def retried_for_ever(original: Any) -> Any:
 
 @bug(lifecycle, "_ended", "expiry", "keeping")
 def records_expire_from_their_submission(original: Any) -> Any:
-    def ended(task: Task, status: TaskStatus, now: int, settings: Settings, word: str = "") -> Any:
-        after = original(task, status, now, settings, word)
+    def ended(task: Task, status: TaskStatus, now: int, *rest: Any, **changes: Any) -> Any:
+        after = original(task, status, now, *rest, **changes)
         return after.moved(expires_at=after.expires_at - now + task.queued_at)
 
     return ended
