@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -68,6 +69,17 @@ def _beginning(user: User, batch: list[Asked], accepted: Sequence[str], *, unkno
         user.facts.refused(asked.id)
 
 
+async def submit_at_once(user: User) -> None:
+    """Submits of one moment, more than a round trip takes: several are on their way at once."""
+    queue = user.random.choice((MAIN, TIGHT))
+    served = user.manager._served.get(queue)
+    if served is None:
+        return  # the manager has been shut down
+    served.outbox.most_tasks = PIECE
+    asked = [user.expect(queue) for _ in range(user.random.randrange(PIECE, 8 * PIECE))]
+    await asyncio.gather(*(user.submit(each, user.script()) for each in asked))
+
+
 async def submit_batch_with_a_twin(user: User) -> None:
     """One id is in use: nothing of it may be stored."""
     taken = user.expect(MAIN)
@@ -101,7 +113,8 @@ async def _submit(
 
 FEATURES = (
     Feature("batches", submit_batch),
-    Feature("long batches", submit_long_batch),
+    Feature("long batches", submit_long_batch, 2.0),
+    Feature("submits at once", submit_at_once, 0.5),
     Feature("batch with a twin", submit_batch_with_a_twin, 0.3),
 )
 WORKLOADS = (Workload("batches", FEATURES),)
