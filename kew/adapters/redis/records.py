@@ -119,14 +119,13 @@ def _read_label(label: bytes) -> Label:
     return (task_type, *(options or NO_OPTIONS))
 
 
-# Long: a table of the record's fields, in the order of `Task`; taking it apart would cost each task a call.
+# Long: a table of the record's fields, in the order of the classes; taking it apart would cost each task a call.
 def read(task_id: str, raw: bytes, lease_until: int) -> Task:
     """The task of a record. Every claimed task passes here: nothing is checked a second time."""
     head, _, body = raw.partition(b"\n")
-    status, queue, ticket, queued, offset, history, *rest = head.decode().split(" ")
-    call, outcome = _read_call(task_id, body, *rest)
-    if history == "-":
-        history = UNTOUCHED
+    status, queue, ticket, queued, offset, history, priority, nonce, function, label, payload = (
+        head.decode().split(" ")
+    )
     (
         attempt,
         failures,
@@ -140,10 +139,29 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
         ended,
         expires,
         who,
-    ) = history.split(",")
+    ) = (UNTOUCHED if history == "-" else history).split(",")
     queued_at = int(queued)
+    label_end = int(label)
+    payload_end = label_end + int(payload)
+    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
+        body[:label_end]
+    )
+    outcome = body[payload_end:]
     return make_task(
-        call,
+        make_submission(
+            task_id,
+            from_field(nonce) if "%" in nonce else nonce,
+            task_type,
+            from_field(function) if "%" in function else function,
+            body[label_end:payload_end],
+            PRIORITY[priority[0]],
+            due_at,
+            delay_ms,
+            len(priority) > 1,
+            max_retries,
+            retry_delay_ms,
+            timeout_ms,
+        ),
         queue,
         STATUS[status],
         queued_at + int(offset),
@@ -165,32 +183,6 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
         "" if status == "c" else outcome.decode(),
         () if who == "-" else tuple(who.split(";")),
     )
-
-
-def _read_call(
-    task_id: str, body: bytes, priority: str, nonce: str, function: str, label: str, payload: str
-) -> tuple[Submission, bytes]:
-    """What was submitted, and the outcome that follows it."""
-    label_end = int(label)
-    payload_end = label_end + int(payload)
-    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
-        body[:label_end]
-    )
-    call = make_submission(
-        task_id,
-        from_field(nonce) if "%" in nonce else nonce,
-        task_type,
-        from_field(function) if "%" in function else function,
-        body[label_end:payload_end],
-        PRIORITY[priority[0]],
-        due_at,
-        delay_ms,
-        len(priority) > 1,
-        max_retries,
-        retry_delay_ms,
-        timeout_ms,
-    )
-    return call, body[payload_end:]
 
 
 def is_running(raw: bytes) -> bool:
