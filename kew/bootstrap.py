@@ -86,6 +86,11 @@ class Served:
     worker: Worker | None
     introduce: Callable[[], Coroutine[Any, Any, None]]
 
+    @property
+    def priority(self) -> int:
+        """That of a call for which neither the submit nor its function gives one."""
+        return int(self.config.priority)
+
     def is_ready(self) -> bool:
         """The store knows every function that this process can be given tasks of."""
         return self.worker is None or self.maintainer.is_announced

@@ -32,4 +32,12 @@ def like_async(method: Method) -> Method:
     return method
 
 
-__all__ = ["like_async", "override"]
+def is_like_async(function: object) -> bool:
+    """It is an `async def`, or marked like one."""
+    if inspect.iscoroutinefunction(function):
+        return True
+    mark = getattr(asyncio.coroutines, "_is_coroutine", None)  # Python 3.11
+    return mark is not None and getattr(function, "_is_coroutine", None) is mark
+
+
+__all__ = ["is_like_async", "like_async", "override"]

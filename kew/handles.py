@@ -10,6 +10,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Generic,
+    NoReturn,
     ParamSpec,
     Protocol,
     TypedDict,
@@ -21,7 +22,7 @@ from typing import (
 import attrs
 
 from kew.app.caller import Call
-from kew.app.futures import raising
+from kew.app.futures import Awaited
 from kew.app.info import TaskInfo
 from kew.app.naming import returns_of
 from kew.compat import like_async
@@ -35,8 +36,6 @@ HOW_TO_DECORATE = (
     "the decorator takes keywords only: @manager.task(queue=...), "
     "or @manager.task() where each submit names its queue"
 )
-NO_QUEUE = "no queue: @manager.task(queue=...) or .options(queue=...)"
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -65,7 +64,7 @@ class TaskHandle(Generic[R]):
         return await self._manager.cancel_task(self.task_id)
 
     @like_async
-    def result(self, timeout: float | None = None) -> Coroutine[Any, Any, R]:
+    def result(self, timeout: float | None = None) -> Awaited[R]:
         """Wait for the end and return the result, decoded to the function's return annotation.
 
         Raises `TaskFailedError` or `TaskCancelledError`, each with the `info`; TimeoutError after
@@ -159,12 +158,12 @@ class TaskFunction(Generic[P, R]):
         )
 
     @like_async
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TaskHandle[R]]:
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Awaited[TaskHandle[R]]:
         """Submit this call; every keyword belongs to the function. To be awaited; raises what `submit_task` raises."""
         options = self._options
         queue = options.queue or self.queue
         if queue is None:
-            return raising(InvalidConfigError(NO_QUEUE))
+            return _no_queue()
         call = Call(
             task_id=options.task_id or self._manager.new_task_id(self.task_type),
             task_type=self.task_type,
@@ -183,6 +182,10 @@ class TaskFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<TaskFunction {self.task_type!r} for queue {self._options.queue or self.queue!r}>"
+
+
+async def _no_queue() -> NoReturn:
+    raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
 
 
 class TaskDecorator(Protocol):

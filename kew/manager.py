@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
-from kew.app.futures import begun, itself
+from kew.app.futures import Awaited, begun, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, status_dict
@@ -265,7 +265,7 @@ class TaskQueueManager:
         _defer_by: float | timedelta | None = None,
         _token: str | None = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, TaskInfo]:
+    ) -> Awaited[TaskInfo]:
         """Store a call; from its return on the task will end, whatever crashes.
 
         `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is
@@ -275,7 +275,7 @@ class TaskQueueManager:
         `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with
         `_token`). Cancelling the caller doesn't cancel the submit.
 
-        To be awaited as any coroutine; the submit is on its way before it is.
+        It is on its way from the call on; what is wrong is raised where it is awaited.
         """
         return self.submit_call(
             queue_name,
@@ -320,15 +320,11 @@ class TaskQueueManager:
         submit = self.submit_task(*args, **kwargs)
         return asyncio.run_coroutine_threadsafe(submit, self._loop).result(_wait_seconds)
 
-    def submit_call(
-        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
-    ) -> Coroutine[Any, Any, T]:
+    def submit_call(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Awaited[T]:
         """Store a prepared call, and tell its status as `as_told` makes it; for `TaskFunction.submit`."""
         return begun(self._loop, self._submit, queue, call, as_told)
 
-    def _submit(
-        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
-    ) -> Coroutine[Any, Any, T]:
+    def _submit(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Awaited[T]:
         return self._ready().submissions.one(queue, call, as_told)
 
     def new_task_id(self, task_type: str) -> str:
@@ -379,13 +375,11 @@ class TaskQueueManager:
 
     def wait_for_end(
         self, queue_name: str, task_id: str, as_told: Callable[[Task], T]
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Awaited[T]:
         """What `as_told` makes of the record, once the task has ended; for `TaskHandle.result`."""
         return begun(self._loop, self._wait, queue_name, task_id, as_told)
 
-    def _wait(
-        self, queue: str, task_id: str, as_told: Callable[[Task], T]
-    ) -> Coroutine[Any, Any, T]:
+    def _wait(self, queue: str, task_id: str, as_told: Callable[[Task], T]) -> Awaited[T]:
         return self._ready().results.wait(queue, task_id, as_told)
 
     def info_of(self, task: Task) -> TaskInfo:

@@ -91,14 +91,14 @@ def pieces(submissions: Sequence[Submission], most: int) -> Iterator[Piece]:
 def _pieces_by_size(submissions: Sequence[Submission]) -> Iterator[Piece]:
     start = size = 0
     for n, submission in enumerate(submissions):
-        size += len(submission.payload) + len(submission.id)
+        size += submission.size
         if n > start and size > MOST_BYTES:
             yield tuple(submissions[start:n])
-            start, size = n, len(submission.payload) + len(submission.id)
+            start, size = n, submission.size
     yield tuple(submissions[start:])
 
 
-class Sent(asyncio.Future[Answer]):
+class PieceAnswer(asyncio.Future[Answer]):
     """The store's answer to a piece, or `Unanswered`."""
 
     __slots__ = ("_group",)
@@ -115,7 +115,7 @@ class Sent(asyncio.Future[Answer]):
     @property
     def size(self) -> int:
         """Its bytes, roughly."""
-        return sum([len(call.payload) + len(call.id) for call in self._group.submissions])
+        return sum([call.size for call in self._group.submissions])
 
     def group(self) -> Group:
         """The piece, as the store is asked to take it."""
@@ -130,25 +130,25 @@ class Underway:
     """A piece of a batch, and the answer to come. `is_certain`: no earlier sending of it is without an answer."""
 
     piece: Piece
-    sent: Sent
+    answered: PieceAnswer
     is_certain: bool = True
 
     @property
     def is_early(self) -> bool:
         """It overtook the piece before it, so it has to be sent again."""
-        if not self.sent.done() or self.sent.cancelled() or self.sent.exception():
+        if not self.answered.done() or self.answered.cancelled() or self.answered.exception():
             return False
-        return self.sent.result().outcome.word is Word.EARLY
+        return self.answered.result().outcome.word is Word.EARLY
 
     def again(self, outbox: Outbox) -> Underway:
         """Sent once more, after it was early: the piece before it is in by now, or just before it on its way."""
-        is_certain = self.is_certain and self.sent.result().is_certain
+        is_certain = self.is_certain and self.answered.result().is_certain
         return Underway(self.piece, _sent(outbox, self.piece), is_certain)
 
     async def answer(self) -> Answer:
         """What the store says. Raises `Unanswered`."""
         try:
-            answer = await self.sent
+            answer = await self.answered
         except Unanswered as error:  # others may have been told the same error: it is not changed
             if self.is_certain:
                 raise
@@ -156,17 +156,17 @@ class Underway:
         return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
 
 
-def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> Sent:
+def _sent(outbox: Outbox, piece: Piece, before: Piece | None = None) -> PieceAnswer:
     after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
-    sent = Sent(Group(submissions=piece, after=after))
-    sent.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
-    outbox.send(sent)
-    return sent
+    answer = PieceAnswer(Group(submissions=piece, after=after))
+    answer.add_done_callback(_heard)  # nobody awaits it where the piece before it failed
+    outbox.send(answer)
+    return answer
 
 
-def _heard(sent: asyncio.Future[Answer]) -> None:
-    if not sent.cancelled():
-        sent.exception()
+def _heard(answer: asyncio.Future[Answer]) -> None:
+    if not answer.cancelled():
+        answer.exception()
 
 
 def underway(outbox: Outbox, cut: Iterable[Piece]) -> Iterator[Underway]:

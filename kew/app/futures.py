@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from kew.app.spawning import running_loop
 from kew.compat import override
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+Awaited = Coroutine[object, None, T]
+"""What such a call returns. (Not `Coroutine[Any, Any, T]`: with it type checkers can't tell what `gather` brings.)"""
 
 
-class CoroutineFuture(asyncio.Future[T], Coroutine[Any, Any, T]):
+class CoroutineFuture(asyncio.Future[T], Awaited[T]):
     """A future that may stand where a coroutine is wanted, as what an `async def` returned could.
 
     `await`, `gather` and `wait_for` take it as the future that it is; `create_task`, `TaskGroup` and
-    `run_coroutine_threadsafe`, which refuse futures, as a coroutine.
+    `run_coroutine_threadsafe`, which refuse futures, as a coroutine, once.
     """
 
     __slots__ = ("_steps",)
@@ -29,45 +32,58 @@ class CoroutineFuture(asyncio.Future[T], Coroutine[Any, Any, T]):
 
     @override
     def throw(self, *error: Any) -> Any:
-        return self._stepping().throw(*error)
+        try:
+            return self._stepping().throw(*error)
+        finally:
+            self.cancel()  # a task that is cancelled before its first step has not come to await it
 
     @override
     def close(self) -> None:
-        """What has begun goes on: there is no frame to leave."""
+        """Nobody will await it."""
+        self.cancel()
 
-    def _stepping(self) -> Generator[Any, None, T]:
+    def fail(self, error: BaseException) -> None:
+        """Raise it where this is awaited, as an `async def` would have done."""
+        if isinstance(error, StopIteration):  # which no future can be given
+            error, cause = RuntimeError(f"StopIteration was raised: {error}"), error
+            error.__cause__ = cause
+        self.set_exception(error)
+
+    def _stepping(self) -> Awaited[T]:
         try:
             return self._steps
         except AttributeError:
-            self._steps: Generator[Any, None, T] = self.__await__()
+            self._steps: Awaited[T] = _awaiting(self)
             return self._steps
 
 
+async def _awaiting(future: CoroutineFuture[T]) -> T:
+    return await future
+
+
 def begun(
-    loop: asyncio.AbstractEventLoop | None,
-    begin: Callable[P, Coroutine[Any, Any, T]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> Coroutine[Any, Any, T]:
+    loop: asyncio.AbstractEventLoop | None, begin: Callable[[*Ts], Awaited[T]], *args: *Ts
+) -> Awaited[T]:
     """What `begin` begins: at once in the loop that it belongs to, elsewhere once it is awaited.
 
     Elsewhere is another thread, or no running loop. What `begin` raises is raised where it is awaited.
     """
-    if running_loop() is not loop:
-        return _once_awaited(partial(begin, *args, **kwargs))
+    if loop is None or running_loop() is not loop:
+        return _once_awaited(partial(begin, *args))
     try:
-        return begin(*args, **kwargs)
+        return begin(*args)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
-        return raising(error)
+        return _failed(error)
 
 
-async def _once_awaited(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def _once_awaited(begin: Callable[[], Awaited[T]]) -> T:
     return await begin()
 
 
-async def raising(error: Exception) -> Any:
-    """Raise it where this is awaited."""
-    raise error
+def _failed(error: Exception) -> CoroutineFuture[Any]:
+    future: CoroutineFuture[Any] = CoroutineFuture()
+    future.fail(error)
+    return future
 
 
 def itself(value: T) -> T:

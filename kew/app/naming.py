@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from kew.compat import is_like_async
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
 from kew.domain.task import PINNED
 
@@ -139,9 +140,9 @@ def is_coroutine_function(function: Function) -> bool:
     """Calling it gives a coroutine: behind partials, and objects with an `async def __call__`, too."""
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.iscoroutinefunction(function):
+    if is_like_async(function):
         return True
-    return not isinstance(function, type) and inspect.iscoroutinefunction(type(function).__call__)
+    return not isinstance(function, type) and is_like_async(type(function).__call__)
 
 
 def qualname_of(function: Function) -> str:

@@ -10,7 +10,7 @@ for what records tell. All times are integer milliseconds.
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -147,7 +147,7 @@ class TaskStore(Protocol):
         """End the presence of a process that stops; its lanes and functions are forgotten by maintenance."""
 
     async def submit(
-        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
         """Store groups in order, each whole or not at all, later ones seeing earlier ones; then the ordinary claim.
 

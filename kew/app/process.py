@@ -48,7 +48,10 @@ class Adapters(Protocol):
 
 
 class Forks:
-    """How many forks led from the first process to this one. (To ask the system who one is costs more than a look.)"""
+    """How many forks led from the first process to this one; those of C code that tells Python nothing are not seen.
+
+    (To ask the system who one is takes longer than looking, at every submit.)
+    """
 
     generation = 0
 
@@ -83,7 +86,7 @@ class Process:
         self.registry.begin(self.incarnation)
         self.caller = Caller(self.registry, parts.codec, self.incarnation)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
-        self.submissions = Submissions(self, served, patience)
+        self.submissions = Submissions(self.caller, parts.store, served, patience)
         self.results = Results(parts.store, self.incarnation)
         self.reporter = Reporter(hooks, parts.codec, self.results)
         self.capacity = capacity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import logging
 from collections.abc import Callable, Iterable
@@ -26,9 +27,9 @@ CLOSED = "the manager was shut down while a result was waited for; the task goes
 
 
 class Ending(CoroutineFuture[T]):
-    """Waiting for the end of one task; `as_told` makes of its record what is told, or raises it."""
+    """Waiting for the end of one task; `as_told` makes of its record what is told, in the waiter's context."""
 
-    __slots__ = ("_as_told", "_results", "queue", "task_id")
+    __slots__ = ("_as_told", "_context", "_results", "queue", "task_id")
 
     def __init__(
         self, results: Results, queue: str, task_id: str, as_told: Callable[[Task], T]
@@ -38,13 +39,17 @@ class Ending(CoroutineFuture[T]):
         self.task_id = task_id
         self._results = results
         self._as_told = as_told
+        self._context = contextvars.copy_context()
+
+    def __repr__(self) -> str:
+        return f"<result of task {self.task_id!r}, {self._state.lower()}>"
 
     def ended(self, task: Task) -> None:
         """This is its record."""
         try:
-            told = self._as_told(task)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who waits
-            self.set_exception(error)
+            told = self._context.run(self._as_told, task)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            self.fail(error)
         else:
             self.set_result(told)
 
@@ -133,8 +138,9 @@ class Results:
         return [ending for ending in waiting if ending.queue == queue]
 
     def _fail(self, queue: str, task_id: str, error: Callable[[], Exception]) -> None:
+        """Tell those who wait for it, each an error of its own: who raises one adds to its traceback."""
         for ending in self._taken(queue, task_id):
-            ending.set_exception(error())
+            ending.fail(error())
 
     # --- looking
 
@@ -183,7 +189,7 @@ class Results:
             self._poll_in(AFTER_AN_ERROR)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             for task_id in task_ids:
-                self._fail(queue, task_id, partial(copy.copy, error))
+                self._fail(queue, task_id, partial(_another, error))
         else:
             for task_id, task in zip(task_ids, found, strict=True):
                 self._seen(queue, task_id, task)
@@ -193,6 +199,16 @@ class Results:
             self._fail(queue, task_id, partial(TaskNotFoundError, task_id))
         elif task.is_terminal:
             self.ended(task)
+
+
+def _another(error: Exception) -> Exception:
+    """A copy; where it can't be copied, an error of kew's that names it as its cause."""
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001 - its class is a stranger's
+        told = TaskQueueError(f"the store's answer could not be read: {error!r}")
+        told.__cause__ = error
+        return told
 
 
 def _pieces(task_ids: list[str]) -> Iterable[list[str]]:

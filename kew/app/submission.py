@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+import attrs
 
 from kew.app import batch
-from kew.app.caller import Call, submitted_info
+from kew.app.caller import Call, Caller, submitted_info
 from kew.app.futures import CoroutineFuture
 from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
+from kew.app.ports import TaskStore
 from kew.app.spawning import Owned
-from kew.app.submitter import Answer, Outbox, Unanswered
-from kew.domain.config import QueueConfig
+from kew.app.submitter import SHUT_DOWN, Answer, Outbox, Unanswered, closed
 from kew.domain.errors import (
     QueueFullError,
     QueueNotFoundError,
@@ -27,17 +29,15 @@ from kew.domain.errors import (
 from kew.domain.requests import Group, Word, make_group
 from kew.domain.task import QueuePriority, Submission
 
-if TYPE_CHECKING:
-    from kew.app.process import Process
-
 T = TypeVar("T")
+UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
 
 class Served(Protocol):
     """A queue's services, as far as submitting goes."""
 
     @property
-    def config(self) -> QueueConfig: ...
+    def priority(self) -> int: ...
     @property
     def outbox(self) -> Outbox: ...
     @property
@@ -51,77 +51,92 @@ class Submit(CoroutineFuture[T]):
     It has all that it takes to tell the caller, so that each of thousands that wait is one object and no task.
     """
 
-    __slots__ = ("_as_told", "_call", "_owner", "_queue")
+    __slots__ = ("_as_told", "_owner", "_queue", "call")
     tasks = 1
 
     def __init__(
         self, owner: Submissions, queue: str, call: Submission, as_told: Callable[[TaskInfo], T]
     ) -> None:
         super().__init__()
+        self.call = call
         self._owner = owner
         self._queue = queue
-        self._call = call
         self._as_told = as_told
+
+    def __repr__(self) -> str:
+        return f"<submit of task {self.call.id!r}, {self._state.lower()}>"
 
     @property
     def size(self) -> int:
         """Its bytes, roughly."""
-        return len(self._call.payload) + len(self._call.id)
+        return self.call.size
 
     def group(self) -> Group:
         """It alone."""
-        return make_group((self._call,), None)
+        return make_group((self.call,), None)
 
     def answered(self, answer: Answer, /) -> None:
         """The store has said what became of it."""
-        if answer.is_stored:
-            self.set_result(self._as_told(submitted_info(self._call, self._queue, answer.now)))
+        if not answer.is_stored:
+            self._owner.refuse(self, self._queue, answer)
+            return
+        try:
+            told = self._as_told(submitted_info(self.call, self._queue, answer.now))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            self.fail(error)
         else:
-            self._owner.refuse(self, self._queue, self._call, answer)
+            self.set_result(told)
 
     def unanswered(self, error: Unanswered, /) -> None:
         """The store has said nothing."""
-        told = _unanswered(error, self._call, ())
+        told = _unanswered(error, self.call, ())
         told.__cause__ = error
-        self.set_exception(told)
+        self.fail(told)
 
 
 class Submissions:
     """The submitting side of one process; `served` are the queues that it declared."""
 
-    def __init__(self, process: Process, served: Mapping[str, Served], patience: float) -> None:
-        self._process = process
+    def __init__(
+        self, caller: Caller, store: TaskStore, served: Mapping[str, Served], patience: float
+    ) -> None:
+        self._caller = caller
+        self._store = store
         self._served = served
         self._patience = patience
         self._remote: dict[str, Outbox] = {}
         self._priorities: dict[str, int] = {}
+        self._is_closed = False
+        self._unsent: set[Submit[Any]] = set()
         self._refused: dict[str, list[Submit[Any]]] = {}
-        self._looks = Owned("a full queue", lambda: None)
+        self._background = Owned("submitting", lambda: None)
 
-    def one(
-        self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]
-    ) -> Coroutine[Any, Any, T]:
-        """Store one call: all that can be done at once is done at once, and what is wrong with the call raised."""
+    def one(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Submit[T]:
+        """Store one call. It is on its way from here on; what is wrong with it is raised."""
         served = self._serving(queue)
-        if served is None or not served.is_ready():
-            return self._one_later(queue, served, call, as_told)
-        submission = self._process.caller.prepare(call, int(served.config.priority))
-        if not served.is_ready():  # this call registered its function
-            return self._one_later(queue, served, call, as_told)
-        submit = Submit(self, queue, submission, as_told)
-        served.outbox.send(submit)
+        priority = served.priority if served else self._priorities.get(queue, UNKNOWN)
+        submit = Submit(self, queue, self._caller.prepare(call, priority), as_told)
+        if served is not None and served.is_ready():
+            served.outbox.send(submit)
+        else:
+            self._unsent.add(submit)
+            self._background.begin(self._send_later(submit, queue, served))
         return submit
 
-    async def _one_later(
-        self, queue: str, served: Served | None, call: Call, as_told: Callable[[TaskInfo], T]
-    ) -> T:
-        """The same, where the store has to be asked or told something before."""
-        priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
-        submission = self._process.caller.prepare(call, priority)
-        outbox = await self._outbox(queue, served)
-        submit = Submit(self, queue, submission, as_told)
-        outbox.send(submit)
-        return await submit
+    async def _send_later(self, submit: Submit[Any], queue: str, served: Served | None) -> None:
+        """Where the store has to be asked or told something before."""
+        try:
+            if submit.call.priority == UNKNOWN:
+                priority = await self._priority_elsewhere(queue)
+                submit.call = attrs.evolve(submit.call, priority=priority)
+            outbox = await self._outbox(queue, served)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            if not submit.done():
+                submit.fail(error)
+        else:
+            outbox.send(submit)
+        finally:
+            self._unsent.discard(submit)
 
     async def many(
         self,
@@ -132,8 +147,8 @@ class Submissions:
         """Store many calls, in pieces that are all or nothing, each in only where the one before it is."""
         served = self._serving(queue)
         batch.check_batch(tasks)
-        priority = int(served.config.priority) if served else await self._priority_elsewhere(queue)
-        prepare = self._process.caller.prepare
+        priority = served.priority if served else await self._priority_elsewhere(queue)
+        prepare = self._caller.prepare
         submissions = [prepare(batch.call_of(task, plain), priority) for task in tasks]
         batch.refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
@@ -165,7 +180,7 @@ class Submissions:
         """That of the configuration of a queue that another process declared: it is asked once."""
         known = self._priorities.get(queue)
         if known is None:
-            ask = partial(self._process.parts.store.settings, queue)
+            ask = partial(self._store.settings, queue)
             found = await asked(ask, patience=self._patience)
             if found is None:
                 raise QueueNotFoundError(queue)
@@ -173,6 +188,8 @@ class Submissions:
         return known
 
     async def _outbox(self, queue: str, served: Served | None) -> Outbox:
+        if self._is_closed:
+            raise StoreUnavailableError(SHUT_DOWN)
         if served is not None:
             if not served.is_ready():  # the store must know whom the task can be given to
                 await asked(served.maintainer.announce, patience=self._patience)
@@ -180,7 +197,7 @@ class Submissions:
         if queue not in self._remote:
             self._remote[queue] = Outbox(
                 queue,
-                self._process.parts.store,
+                self._store,
                 patience=self._patience,
                 worker=None,
                 redeclare=None,
@@ -189,25 +206,31 @@ class Submissions:
 
     # --- what was not stored
 
-    def refuse(self, submit: Submit[Any], queue: str, call: Submission, answer: Answer) -> None:
+    def refuse(self, submit: Submit[Any], queue: str, answer: Answer) -> None:
         """Tell the caller what the store said instead of storing it."""
         if answer.outcome.word is Word.FULL and answer.is_certain:
             refused = self._refused.setdefault(queue, [])
             refused.append(submit)
-            if len(refused) == 1:
-                self._looks.begin(self._ask_why_full(queue))
+            if len(refused) == 1:  # one look for all that are refused meanwhile
+                asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
         else:
-            submit.set_exception(self._refusal(queue, call, answer, ()))
+            submit.fail(self._refusal(queue, submit.call, answer, ()))
 
-    async def _ask_why_full(self, queue: str) -> None:
-        """One look for all that are refused meanwhile."""
+    def _ask_why_full(self, queue: str) -> None:
+        if queue in self._refused:
+            self._background.begin(self._tell_why_full(queue))
+
+    async def _tell_why_full(self, queue: str) -> None:
         most = 0
         try:
             most = await self._max_size(queue)
         finally:
-            for submit in self._refused.pop(queue):
-                if not submit.done():
-                    submit.set_exception(QueueFullError(queue, most))
+            self._tell_full(queue, most)
+
+    def _tell_full(self, queue: str, most: int) -> None:
+        for submit in self._refused.pop(queue, ()):
+            if not submit.done():
+                submit.fail(QueueFullError(queue, most))
 
     def _refusal(
         self,
@@ -236,7 +259,7 @@ class Submissions:
     async def _max_size(self, queue: str) -> int:
         """For a message: 0 where the store says no more than that the queue is full."""
         try:
-            found = await asked(lambda: self._process.parts.store.settings(queue))
+            found = await asked(lambda: self._store.settings(queue))
         except StoreUnavailableError:
             return 0
         return found[0].max_size if found else 0
@@ -245,15 +268,24 @@ class Submissions:
 
     async def drain(self) -> None:
         """Wait until nothing is on its way, and everybody was told."""
+        while self._unsent or self._refused:
+            await (asyncio.wait(self._background) if self._background else asyncio.sleep(0))
         await asyncio.gather(*(outbox.drain() for outbox in self._outboxes()))
-        if self._looks:
-            await asyncio.wait(self._looks)
+        if self._refused:
+            await self.drain()
 
     async def close(self) -> None:
         """Give up what has no answer yet, and tell those who wait for it."""
+        self._is_closed = True
+        unsent = list(self._unsent)
+        for task in self._background:
+            task.cancel()
         await asyncio.gather(*(outbox.close() for outbox in self._outboxes()))
-        for look in self._looks:
-            look.cancel()  # it tells whom it was to tell
+        for submit in unsent:
+            if not submit.done():
+                submit.unanswered(closed())
+        for queue in list(self._refused):
+            self._tell_full(queue, 0)
 
     def _outboxes(self) -> list[Outbox]:
         """Those of the declared queues, and of others' queues that were submitted to."""

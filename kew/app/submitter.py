@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol, overload
+from typing import Protocol
 
 import attrs
 
@@ -27,7 +27,9 @@ logger = logging.getLogger("kew")
 MOST_TASKS = 1000
 MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
-FULL_IN_FLIGHT = 6  # of those that can take no more: waiting would bring nothing, but others need connections too
+FULL_IN_FLIGHT = (
+    6  # of those that are full: waiting brings nothing, and two of the store's connections are left
+)
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SHUT_DOWN = "the manager was shut down before there was an answer"
@@ -61,7 +63,7 @@ class Unanswered(Exception):
 
 
 class Waiter(Protocol):
-    """A group, and who waits for its answer; told at most once, unless it was done before (cancelled)."""
+    """A group, and who waits for its answer: told once, or never where it was cancelled."""
 
     @property
     def tasks(self) -> int:
@@ -82,8 +84,8 @@ class Waiter(Protocol):
     def unanswered(self, error: Unanswered, /) -> None: ...
 
 
-class Trip(Sequence[Group]):
-    """The groups that share a round trip, each made when it is asked for: of thousands in flight none is kept."""
+class Trip(Collection[Group]):
+    """The groups that share a round trip, each made when it is sent: those of thousands in flight are not kept."""
 
     __slots__ = ("tasks", "waiters")
 
@@ -95,15 +97,9 @@ class Trip(Sequence[Group]):
     def __len__(self) -> int:
         return len(self.waiters)
 
-    @overload
-    def __getitem__(self, place: int) -> Group: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Group]: ...
     @override
-    def __getitem__(self, place: int | slice) -> Group | list[Group]:
-        if isinstance(place, slice):
-            return [waiter.group() for waiter in self.waiters[place]]
-        return self.waiters[place].group()
+    def __contains__(self, group: object) -> bool:
+        return group in list(self)
 
     @override
     def __iter__(self) -> Iterator[Group]:
@@ -123,6 +119,11 @@ class Trip(Sequence[Group]):
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.unanswered(error)
+
+
+def closed() -> Unanswered:
+    """It was not sent, and won't be."""
+    return _given_up(Refused(SHUT_DOWN))
 
 
 def _given_up(cause: StoreError) -> Unanswered:
@@ -149,18 +150,20 @@ class Outbox:
         self._worker = worker
         self._redeclare = redeclare
         self._pending: list[Waiter] = []
+        self._pending_tasks = 0
         self._in_flight = 0
         self._is_scheduled = False
         self._is_closed = False
         self._trips: dict[asyncio.Task[None], Trip] = {}
 
     def send(self, waiter: Waiter) -> None:
-        """Let it know what the store says of its group, which is sent also where it is done before (cancelled)."""
+        """Let it know what the store says of its group. The group of a cancelled one is sent all the same."""
         if self._is_closed:
-            waiter.unanswered(_given_up(Refused(SHUT_DOWN)))
+            waiter.unanswered(closed())
             return
         self._pending.append(waiter)
-        if len(self._pending) >= self.most_tasks:
+        self._pending_tasks += waiter.tasks
+        if self._pending_tasks >= self.most_tasks:
             self._flush()  # the store can work on it while others are still being submitted
         elif not self._is_scheduled:
             self._schedule()
@@ -179,18 +182,19 @@ class Outbox:
     async def close(self) -> None:
         """Give up what has no answer yet, and tell those who wait for it."""
         self._is_closed = True
-        waiting, self._pending = Trip(self._pending, 0), []
+        waiting, self._pending = Trip(self._pending, self._pending_tasks), []
+        self._pending_tasks = 0
         trips = dict(self._trips)
         for task in trips:
             task.cancel()
         await asyncio.gather(*trips, return_exceptions=True)
         for trip in (waiting, *trips.values()):  # one whose task had not begun yet has told nobody
-            trip.fail(_given_up(Refused(SHUT_DOWN)))
+            trip.fail(closed())
 
     @property
     def _may_go(self) -> bool:
         """Another round trip may be on its way."""
-        is_full = len(self._pending) >= self.most_tasks
+        is_full = self._pending_tasks >= self.most_tasks
         return self._in_flight < (FULL_IN_FLIGHT if is_full else IN_FLIGHT)
 
     def _flush_scheduled(self) -> None:
@@ -219,6 +223,7 @@ class Outbox:
             groups += 1
             tasks += waiter.tasks
         taken, self._pending = self._pending[:groups], self._pending[groups:]
+        self._pending_tasks -= tasks
         return Trip(taken, tasks)
 
     async def _deliver(self, trip: Trip) -> None:

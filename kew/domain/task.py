@@ -83,6 +83,11 @@ class Submission:
     timeout_ms: int | None = None
 
     @property
+    def size(self) -> int:
+        """The bytes that matter: of the payload and, roughly, of the id."""
+        return len(self.payload) + len(self.id)
+
+    @property
     def pinned_to(self) -> str:
         """The incarnation of the only process that can run it, or "" where any may."""
         return self.function[1:].partition("/")[0] if self.function.startswith(PINNED) else ""

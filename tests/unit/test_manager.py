@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ class Moody(MemoryStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
         await asyncio.sleep(self.delay if self.answers else 3600)
         return await super().submit(queue, groups, claim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -99,7 +99,7 @@ class MemoryStore(TaskStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
         now = self._now()
         known = self.namespace.queues.get(queue)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from kew.adapters.simulation.hosts import Host
@@ -77,7 +77,7 @@ class FaultyStore(TaskStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
         return await self._ask(TaskStore.submit, queue, groups, claim)
 

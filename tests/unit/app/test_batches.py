@@ -1,7 +1,7 @@
 """Large batches: their pieces are on their way two at a time, and in only one after another."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -51,9 +51,9 @@ class Watched(MemoryStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Sequence[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
-        first = int(groups[0].submissions[0].id)
+        first = int(next(iter(groups)).submissions[0].id)
         self.sent.append(first)
         sending = Sending(first, len(self.sent))
         self.on_their_way += 1

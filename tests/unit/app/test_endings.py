@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -334,7 +334,7 @@ class Broken(MemoryStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Sequence[Any], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Any], claim: ClaimRequest | None = None
     ) -> Any:
         broken = [
             type(group)(submissions=tuple(map(_spoilt, group.submissions))) for group in groups

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -13,6 +15,8 @@ import pytest
 from kew import (
     QueueConfig,
     QueueFullError,
+    QueuePriority,
+    StoreUnavailableError,
     TaskAlreadyExistsError,
     TaskFailedError,
     TaskInfo,
@@ -20,7 +24,10 @@ from kew import (
     TaskQueueError,
     TaskQueueManager,
 )
-from kew.handles import TaskHandle
+from kew.app.naming import is_coroutine_function
+from kew.app.submitter import Outbox
+from kew.domain.task import Task
+from kew.handles import TaskFunction, TaskHandle
 from tests.support import jobs
 from tests.support.asking import end_of
 
@@ -103,18 +110,148 @@ async def test_what_is_wrong_is_raised_where_it_is_awaited(
         await way(submit(manager))
 
 
+async def stored(manager: TaskQueueManager, task_id: str) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await manager.get_task_status(task_id)
+                return
+            except TaskNotFoundError:
+                await asyncio.sleep(0)
+
+
 async def test_a_submit_is_on_its_way_before_it_is_awaited():
+    """Also where the store has to be asked first, of another's queue, or told of a function."""
+    async with (
+        TaskQueueManager("memory://here") as manager,
+        TaskQueueManager("memory://here") as other,
+    ):
+        await manager.create_queue(QueueConfig("q"))
+        await other.create_queue(QueueConfig("theirs", priority=QueuePriority.LOW), work=False)
+        for call, task_id in ((submit(manager), "t"), (submit(manager, "u", "theirs"), "u")):
+            await stored(manager, task_id)
+            assert (await call).task_id == task_id
+        assert (await manager.get_task_status("u")).priority is QueuePriority.LOW.value
+
+
+async def test_the_arguments_are_those_of_the_call_whatever_becomes_of_them_until_it_is_awaited():
+    async with (
+        TaskQueueManager("memory://here") as manager,
+        TaskQueueManager("memory://here") as other,
+    ):
+        await manager.create_queue(QueueConfig("q"))
+        await other.create_queue(QueueConfig("theirs"), functions=[jobs.echo])
+        for queue in ("q", "q", "theirs", "theirs"):
+            given = [1]
+            call = manager.submit_task(f"{queue}-{id(given)}", queue, "t", jobs.echo, None, given)
+            given.append(2)
+            assert await manager.handle(await call).result() == [1]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_whoever_waits_for_a_store_that_is_asked_first_is_told_at_a_shutdown(waits: bool):
+    async with TaskQueueManager("memory://") as manager:
+        asked = asyncio.Event()
+
+        async def silent(queue: str) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        manager._parts.store.settings = silent  # type: ignore[method-assign]
+        submitting = asyncio.ensure_future(submit(manager, "t", "theirs"))
+        if waits:
+            await asked.wait()
+        await manager.shutdown(timeout=0.05 if waits else 0)
+        with pytest.raises(StoreUnavailableError):
+            await asyncio.wait_for(submitting, 1)
+
+
+async def test_what_stands_for_a_coroutine_is_used_once_like_one():
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
-        submitting = submit(manager)
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    await manager.get_task_status("t")
-                    break
-                except TaskNotFoundError:
-                    await asyncio.sleep(0)
-        assert (await submitting).task_id == "t"
+        call = submit(manager)
+        assert (await asyncio.create_task(call)).task_id == "t"
+        with pytest.raises(RuntimeError, match="reuse"):
+            await asyncio.create_task(call)
+        assert (await call).task_id == "t"
+
+
+async def test_a_result_that_nobody_will_await_is_not_waited_for():
+    """It was closed, or its task was cancelled before its first step."""
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        handle: TaskHandle[Any] = manager.handle(await submit(manager))
+        handle.result().close()
+        asyncio.create_task(handle.result()).cancel()
+        await asyncio.sleep(0.01)
+        assert manager._ready().results._waiting == {}
+        submit(manager, "u").close()
+        await stored(manager, "u")
+
+
+@pytest.mark.parametrize(
+    "error", [StopIteration(7), SystemExit(3), asyncio.CancelledError(), ValueError("no")]
+)
+async def test_whoever_cannot_be_told_is_told_why_and_nobody_else(error: BaseException):
+    """What decodes a result is the user's: whatever it raises belongs to those who wait, and stops nothing else."""
+
+    def told(record: Task) -> Any:
+        if record.call.id == "bad":
+            raise error
+        return record.call.id
+
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
+        ids = ("a", "bad", "b", "bad")
+        waiting = [asyncio.ensure_future(submit(manager, each)) for each in ("a", "bad", "b")]
+        await asyncio.gather(*waiting)
+        answers = [manager.wait_for_end("q", each, told) for each in ids]
+        raised = RuntimeError if isinstance(error, StopIteration) else type(error)
+        for each, answer in zip(ids, answers, strict=True):
+            if each == "bad":
+                with pytest.raises(raised):
+                    await answer
+            else:
+                assert await answer == each
+        assert await manager.handle(await submit(manager, "later")).result(timeout=5) == "later"
+
+
+async def test_a_result_is_decoded_in_the_context_of_whoever_waits_for_it():
+    tenant: ContextVar[str] = ContextVar("tenant")
+
+    async def wait_as(manager: TaskQueueManager, name: str) -> str:
+        tenant.set(name)
+        return await manager.wait_for_end("q", "t", lambda _: tenant.get())
+
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
+        await submit(manager)
+        for _ in range(2):  # told by the one who ran it, then by the store
+            waiting = (wait_as(manager, name) for name in ("ada", "bob"))
+            assert await asyncio.gather(*waiting) == ["ada", "bob"]
+
+
+@pytest.mark.parametrize(("count", "trips"), [(70, 6), (2, 1), (19, 2)])
+async def test_full_round_trips_do_not_wait_for_each_other_up_to_six(
+    monkeypatch: pytest.MonkeyPatch, count: int, trips: int
+):
+    monkeypatch.setattr(Outbox, "most_tasks", 10)
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        on_their_way, go_on = [0], asyncio.Event()
+        store_it = manager._parts.store.submit
+
+        async def held(*call: Any) -> Any:
+            on_their_way[0] += 1
+            await go_on.wait()
+            return await store_it(*call)
+
+        manager._parts.store.submit = held  # type: ignore[assignment,method-assign]
+        calls = [submit(manager, f"t{n}") for n in range(count)]
+        await asyncio.sleep(0.02)
+        assert on_their_way == [trips]
+        go_on.set()
+        assert len(await asyncio.gather(*calls)) == count
 
 
 async def test_where_the_loop_is_another_it_begins_once_it_is_awaited_in_its_own():
@@ -191,7 +328,6 @@ async def test_a_full_queue_is_asked_once_why_for_all_that_it_refuses_at_a_momen
         async def counted(queue: str) -> Any:
             nonlocal looks
             looks += 1
-            await asyncio.sleep(0)
             return await ask(queue)
 
         store.settings = counted  # type: ignore[method-assign]
@@ -224,8 +360,10 @@ async def test_callers_of_a_full_queue_are_told_so_at_a_shutdown_that_does_not_w
 
 
 def test_they_are_taken_for_the_coroutine_functions_that_they_look_like():
-    for method in (TaskQueueManager.submit_task, TaskHandle.result):
-        assert inspect.iscoroutinefunction(method) or asyncio.iscoroutinefunction(method)
+    for method in (TaskQueueManager.submit_task, TaskHandle.result, TaskFunction.submit):
+        assert is_coroutine_function(method)
+        if sys.version_info >= (3, 12):
+            assert inspect.iscoroutinefunction(method)
     mock: Any = create_autospec(TaskQueueManager)
     with contextlib.closing(mock.submit_task(mock, "t", "q", "test", jobs.echo)) as call:
         assert inspect.isawaitable(call)

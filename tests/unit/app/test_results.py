@@ -130,6 +130,30 @@ def test_who_waits_in_the_wrong_queue_spoils_nobodys_wait():
     run(story)
 
 
+class Odd(Exception):
+    """It can't be copied."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def test_an_answer_that_cannot_be_read_is_told_to_all_who_wait():
+    async def story(_: SimulatedManager) -> None:
+        class Broken(Watched):
+            @override
+            async def watch(
+                self, queue: str, task_ids: Sequence[str], incarnation: str
+            ) -> Sequence[Task | None]:
+                raise Odd(1, 2)
+
+        results = Results(Broken(), "here")
+        errors = await asyncio.gather(*waiting(results, "a", "a", "b"), return_exceptions=True)
+        assert [type(error) for error in errors] == [TaskQueueError] * 3
+        assert len(set(map(id, errors))) == 3
+
+    run(story)
+
+
 def test_nobody_waits_once_it_is_closed():
     async def story(_: SimulatedManager) -> None:
         results = Results(Watched(), "here")
