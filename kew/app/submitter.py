@@ -27,9 +27,7 @@ logger = logging.getLogger("kew")
 MOST_TASKS = 1000
 MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
-FULL_IN_FLIGHT = (
-    6  # of those that are full: waiting brings nothing, and two of the store's connections are left
-)
+FULL_IN_FLIGHT = 6  # waiting brings these nothing; two of eight connections are left
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SHUT_DOWN = "the manager was shut down before there was an answer"
