@@ -85,7 +85,7 @@ class TaskQueueManager:
         self._process: Process | None = None
         self._beginning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, Served] = {}  # a new one for each process: its services keep theirs
         self.queues: dict[str, Queue] = {}
 
     # --- life

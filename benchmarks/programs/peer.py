@@ -53,7 +53,7 @@ class Peer:
         return await self.gathered(ns)
 
     def result(self, handle: Any) -> Awaitable[Any]:
-        """Wait until the result can be read, and read it."""
+        """Wait until the result can be read, and read it: the library's own awaitable, where one does so."""
         raise NotImplementedError
 
     async def results(self, handles: Sequence[Any]) -> list[Any]:
@@ -89,14 +89,18 @@ class Peer:
         """One after another."""
         started = time.perf_counter()
         for n in range(count):
-            await self.submit(n)
-        return {"seconds": time.perf_counter() - started}
+            handle = await self.submit(n)
+        seconds = time.perf_counter() - started
+        check_submitted([handle])
+        return {"seconds": seconds}
 
     async def do_submit_gathered(self, count: int) -> dict[str, float]:
         """At once."""
         started = time.perf_counter()
-        await self.gathered(range(count))
-        return {"seconds": time.perf_counter() - started}
+        handles = await self.gathered(range(count))
+        seconds = time.perf_counter() - started
+        check_submitted(handles)
+        return {"seconds": seconds}
 
     async def do_submit_batch(self, count: int) -> dict[str, float]:
         """By the batch API."""
@@ -201,6 +205,12 @@ async def at_once(
 
     await asyncio.gather(*(take() for _ in range(width)))
     return answers
+
+
+def check_submitted(handles: Sequence[Any]) -> None:
+    """Some libraries answer None where they refused a submit."""
+    if not all(handle is not None for handle in handles):
+        raise AssertionError("a submit was refused")
 
 
 async def polled(read: Callable[[], Awaitable[Any]]) -> Any:

@@ -184,6 +184,7 @@ class Registry:
 
     def registered(self, function: Function) -> RegisteredFunction:
         """What is known of the function, its options included; it is registered like in `name_of`."""
+        # Most are functions. (An id is that of one alone: those that are known here are kept alive.)
         known = self._by_function.get(id(function)) or self._by_function.get(key_of(function))
         if known is not None:
             return known

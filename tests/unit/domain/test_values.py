@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kew.domain.requests import Group, make_group
-from kew.domain.task import TaskStatus, make_submission, make_task
+from kew.domain.task import Submission, TaskStatus, make_submission, make_task
 from tests.support.tasks import call, ended
 
 MADE = [
@@ -40,6 +40,11 @@ def test_a_value_is_made_of_its_fields_and_is_frozen_then(make: Any, value: Any)
 def test_a_value_is_made_of_all_its_fields(make: Any, value: Any) -> None:
     with pytest.raises(TypeError):
         make(*list(attrs.asdict(value, recurse=False).values())[1:])
+
+
+def test_what_a_function_says_of_every_call_are_the_last_fields_of_a_submission() -> None:
+    names = [field.name for field in attrs.fields(Submission)]
+    assert names[-4:] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
 
 
 @given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))
