@@ -58,6 +58,7 @@ class Caller:
         options = self._registry.registered(call.function)
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
+        at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
         return make_submission(
             task_id,
             f"{self._incarnation}{next(self._numbers):x}" if call.token is None else _token(call),
@@ -67,7 +68,10 @@ class Caller:
             default_priority if priority is None else int(check_priority(priority)),
             due_at,
             delay_ms,
-            *options.of_every_call,
+            at_most_once,
+            max_retries,
+            retry_delay_ms,
+            timeout_ms,
         )
 
     def _encoded(self, call: Call, name: str) -> bytes:
