@@ -93,7 +93,10 @@ async def submit_batch_with_a_twin(user: User) -> None:
         for asked in batch:
             user.facts.refused(asked.id)
     else:
-        user.fail(f"a batch with {taken.id}, which is in use, was accepted")
+        if taken.id not in user.facts.gone:
+            user.fail(f"a batch with {taken.id}, which is in use, was accepted")
+        for asked in batch:  # somebody removed it meanwhile, so the id was free again
+            user.facts.accepted(asked.id)
 
 
 async def _submit(
