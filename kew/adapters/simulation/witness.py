@@ -72,7 +72,7 @@ class Witness:
         self._leased.clear()
         self._alterations()
         for name, queue in self._namespace.queues.items():
-            self._states[name] = queue.book.state
+            self._states[name], self._hungry[name] = queue.book.state, dict(queue.book.hungry)
         for oracle in self.oracles:
             oracle.forgot()
 
