@@ -36,13 +36,21 @@ async def submit_batch(user: User) -> None:
     await _submit(user, queue, batch, [_entry(user, asked) for asked in batch])
 
 
-async def submit_long_batch(user: User) -> None:
-    """Two pieces of it are on their way at once: what is in is a beginning of it, and an error says which."""
+def _queue_of_small_round_trips(user: User) -> str | None:
+    """A queue whose round trips take few tasks from here on; None: the manager has been shut down."""
     queue = user.random.choice((MAIN, TIGHT))
     served = user.manager._served.get(queue)
     if served is None:
-        return  # the manager has been shut down
+        return None
     served.outbox.most_tasks = PIECE
+    return queue
+
+
+async def submit_long_batch(user: User) -> None:
+    """Two pieces of it are on their way at once: what is in is a beginning of it, and an error says which."""
+    queue = _queue_of_small_round_trips(user)
+    if queue is None:
+        return
     batch = [user.expect(queue) for _ in range(user.random.randrange(PIECE + 1, 4 * PIECE))]
     try:
         await user.manager.submit_tasks(queue, [_entry(user, asked) for asked in batch])
@@ -71,11 +79,9 @@ def _beginning(user: User, batch: list[Asked], accepted: Sequence[str], *, unkno
 
 async def submit_at_once(user: User) -> None:
     """Submits of one moment, more than a round trip takes: several are on their way at once."""
-    queue = user.random.choice((MAIN, TIGHT))
-    served = user.manager._served.get(queue)
-    if served is None:
-        return  # the manager has been shut down
-    served.outbox.most_tasks = PIECE
+    queue = _queue_of_small_round_trips(user)
+    if queue is None:
+        return
     asked = [user.expect(queue) for _ in range(user.random.randrange(PIECE, 8 * PIECE))]
     await asyncio.gather(*(user.submit(each, user.script()) for each in asked))
 
