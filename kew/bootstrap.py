@@ -85,10 +85,11 @@ class Served:
     maintainer: Maintainer
     worker: Worker | None
     introduce: Callable[[], Coroutine[Any, Any, None]]
+    priority: int = attrs.field(init=False)
+    """That of a call for which neither the submit nor its function gives one."""
 
-    @property
-    def priority(self) -> int:
-        """That of a call for which neither the submit nor its function gives one."""
+    @priority.default
+    def _priority(self) -> int:
         return int(self.config.priority)
 
     def is_ready(self) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
-from kew.app.spawning import running_loop
 from kew.compat import override
 
 T = TypeVar("T")
@@ -68,7 +67,11 @@ def begun(
 
     Elsewhere is another thread, or no running loop. What `begin` raises is raised where it is awaited.
     """
-    if loop is None or running_loop() is not loop:
+    try:
+        is_here = asyncio.get_running_loop() is loop
+    except RuntimeError:  # none runs
+        is_here = False
+    if not is_here:
         return _once_awaited(partial(begin, *args))
     try:
         return begin(*args)

@@ -9,12 +9,14 @@ for what records tell. All times are integer milliseconds.
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
+from kew.app.spawning import spawn
 from kew.domain.config import Settings
 from kew.domain.queue import QueueState
 from kew.domain.requests import (
@@ -117,6 +119,16 @@ class Command(enum.StrEnum):
     RESET_BREAKER = "reset_breaker"
 
 
+Told = Callable[["asyncio.Future[Submitted]"], object]
+
+
+def telling(answer: Coroutine[Any, Any, Submitted], told: Told) -> asyncio.Future[Submitted]:
+    """A task that waits for the answer, and then tells."""
+    task = spawn(answer)
+    task.add_done_callback(told)
+    return task
+
+
 class TaskStore(Protocol):
     """Whatever remembers tasks: one namespace of queues."""
 
@@ -154,6 +166,15 @@ class TaskStore(Protocol):
         A group whose `after` isn't in is refused as EARLY.
         """
         ...
+
+    def post(
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, told: Told
+    ) -> asyncio.Future[Submitted]:
+        """`submit`, begun now, for whoever doesn't want to wait: `told` has the future once it is done.
+
+        It is never called before this returns. A store that can tell without a task of its own does so.
+        """
+        return telling(self.submit(queue, groups, claim), told)
 
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
         """Recover a bounded number of ended leases, then grant."""

@@ -10,15 +10,16 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 logger = logging.getLogger("kew")
 IS_EAGER = sys.version_info >= (3, 12)
 
 
 def spawn(
-    work: Coroutine[Any, Any, None], *, name: str | None = None, context: Context | None = None
-) -> asyncio.Task[None]:
+    work: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+) -> asyncio.Task[T]:
     """A task of the running loop; eager from Python 3.12 on, unless the loop makes tasks of its own kind."""
     loop = asyncio.get_running_loop()
     if IS_EAGER and loop.get_task_factory() is None:

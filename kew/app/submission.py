@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from kew.app.maintainer import Maintainer
 from kew.app.ports import TaskStore
 from kew.app.spawning import Owned
 from kew.app.submitter import SHUT_DOWN, Answer, Outbox, Unanswered, closed
+from kew.compat import override
 from kew.domain.errors import (
     QueueFullError,
     QueueNotFoundError,
@@ -51,7 +52,7 @@ class Submit(CoroutineFuture[T]):
     It has all that it takes to tell the caller, so that each of thousands that wait is one object and no task.
     """
 
-    __slots__ = ("_as_told", "_owner", "_queue", "call")
+    __slots__ = ("_as_told", "_outbox", "_owner", "_queue", "call")
     tasks = 1
 
     def __init__(
@@ -62,6 +63,18 @@ class Submit(CoroutineFuture[T]):
         self._owner = owner
         self._queue = queue
         self._as_told = as_told
+        self._outbox: Outbox | None = None
+
+    def go(self, outbox: Outbox) -> None:
+        """Be on its way."""
+        self._outbox = outbox
+        outbox.send(self)
+
+    @override
+    def __await__(self) -> Generator[Any, None, T]:
+        if self._outbox is not None:
+            self._outbox.hurry()
+        return super().__await__()
 
     def __repr__(self) -> str:
         return f"<submit of task {self.call.id!r}, {self._state.lower()}>"
@@ -117,7 +130,7 @@ class Submissions:
         priority = served.priority if served else self._priorities.get(queue, UNKNOWN)
         submit = Submit(self, queue, self._caller.prepare(call, priority), as_told)
         if served is not None and served.is_ready():
-            served.outbox.send(submit)
+            submit.go(served.outbox)
         else:
             self._unsent.add(submit)
             self._background.begin(self._send_later(submit, queue, served))
@@ -134,7 +147,7 @@ class Submissions:
             if not submit.done():
                 submit.fail(error)
         else:
-            outbox.send(submit)
+            submit.go(outbox)
         finally:
             self._unsent.discard(submit)
 

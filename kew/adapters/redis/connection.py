@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.line import DirectLine, Line, ReplyError
+from kew.adapters.redis.pool import Pool
 from kew.app.ports import Ambiguous, Refused, StoreError
 from kew.domain.errors import InvalidConfigError
 
@@ -153,6 +155,11 @@ def _writer_of(connection: Any) -> asyncio.StreamWriter:
     return writer
 
 
+def _hand_over(answer: asyncio.Future[Any], reply: Any) -> None:
+    if not answer.done():
+        answer.set_result(reply)
+
+
 def packed(*command: Argument) -> bytes:
     """A command as Redis reads it."""
     request: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a 1-tuple
@@ -164,27 +171,59 @@ class Lines:
 
     def __init__(self, address: Address, size: int) -> None:
         self._address = address
-        self._slots = asyncio.Semaphore(size)
-        self._free: list[Line] = []
+        self._places: Pool[Line | None] = Pool([None] * size)  # None: a connection has to be made
         self._closed = False
 
     async def call(self, request: bytes) -> Any:
         """The reply. Raises `Refused` or `Ambiguous`; cancelled, the command may have been executed."""
-        give_up_at = asyncio.get_running_loop().time() + self._address.timeout
+        give_up_at = self.give_up_at()
         line = await self._taken(give_up_at)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        line.ask(request, give_up_at, partial(_hand_over, answer))
         try:
-            return await line.ask(request, give_up_at)
-        except ReplyError as error:
-            raise self._refused(error) from error
-        except TimeoutError:
-            raise Ambiguous(self._late) from None
-        except OSError as error:
-            raise Ambiguous(f"{self._where}: {error}") from error
+            reply = await answer
         except BaseException:
             line.drop()  # its reply may come yet, and would be taken for that of another call
             raise
         finally:
-            self._give_back(line)
+            self.give_back(line)
+        if isinstance(reply, Exception):
+            error = self.told(reply)
+            raise error from error.__cause__
+        return reply
+
+    def at_hand(self) -> Line | None:
+        """A free connection, for one call until it is given back; None: to have one, a call has to wait."""
+        if not self._places.free:
+            return None
+        line = self._places.take()
+        if line is not None and not line.is_ended:
+            return line
+        self._places.give(line)
+        return None
+
+    def give_back(self, line: Line) -> None:
+        """The next call may have its place."""
+        if self._closed:
+            line.drop()
+        self._places.give(line)
+
+    def give_up_at(self) -> float:
+        """Until when a call that begins now waits for its reply, in the loop's time."""
+        return asyncio.get_running_loop().time() + self._address.timeout
+
+    def told(self, error: Exception) -> Exception:
+        """What a caller is told of an error of its line."""
+        if isinstance(error, TimeoutError):
+            return Ambiguous(self._late)
+        if isinstance(error, ReplyError):
+            told = self._refused(error)
+        elif isinstance(error, OSError):
+            told = Ambiguous(f"{self._where}: {error}")
+        else:
+            return error
+        told.__cause__ = error
+        return told
 
     def open(self) -> None:
         """Keep connections from now on; they are made when they are needed."""
@@ -193,49 +232,39 @@ class Lines:
     async def close(self) -> None:
         """Disconnect; calls in flight end as they end, and their connections are not kept."""
         self._closed = True
-        while self._free:
-            self._free.pop().drop()
+        for line in self._places.free:
+            if line is not None:
+                line.drop()
         await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
     async def warm(self, count: int) -> None:
         """Have so many connections at hand. Raises `Refused`."""
-        give_up_at = asyncio.get_running_loop().time() + self._address.timeout
+        give_up_at = self.give_up_at()
         taken: list[Line] = []
         try:
             while len(taken) < count:
                 taken.append(await self._taken(give_up_at))
         finally:
             for line in taken:
-                self._give_back(line)
+                self.give_back(line)
 
     async def _taken(self, give_up_at: float) -> Line:
         """A line for one call alone, until it is given back."""
-        if self._slots.locked():
-            await self._slot(give_up_at)
-        else:
-            await self._slots.acquire()
-        while self._free:
-            line = self._free.pop()
-            if not line.is_ended:
-                return line
-            line.drop()
+        place = self._places.take() if self._places.free else await self._place(give_up_at)
+        if place is not None and not place.is_ended:
+            return place
         try:
+            if place is not None:
+                place.drop()
             return await self._connected(give_up_at)
         except BaseException:
-            self._slots.release()
+            self._places.give(None)
             raise
 
-    def _give_back(self, line: Line) -> None:
-        if self._closed or line.is_ended:
-            line.drop()
-        else:
-            self._free.append(line)
-        self._slots.release()
-
-    async def _slot(self, give_up_at: float) -> None:
+    async def _place(self, give_up_at: float) -> Line | None:
         try:
             async with asyncio.timeout_at(give_up_at):
-                await self._slots.acquire()
+                return await self._places.taken()
         except TimeoutError:
             raise Refused(self._late) from None
 

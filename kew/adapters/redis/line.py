@@ -6,6 +6,7 @@ redis-py makes the connection (TLS, user and password, the database); this takes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import hiredis
@@ -15,6 +16,7 @@ from kew.compat import override
 INCOMPLETE: Final = object()
 NEVER: Final = float("inf")
 CLOSED: Final = "the connection was closed"
+Told = Callable[[Any], object]
 
 
 class ReplyError(Exception):
@@ -34,48 +36,49 @@ class Line(Protocol):
         """The server hung up while nobody was asking: seen before sending, it leaves nothing in doubt."""
         ...
 
-    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
-        """The reply to come. Raises `ReplyError` or OSError; TimeoutError from `give_up_at` on, in the loop's time."""
-        ...
+    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
+        """Let `told` have the reply, or an error: `ReplyError` or OSError; TimeoutError at `give_up_at`.
+
+        That is in the loop's time. `told` is called in the very call that brings the reply, not in a later turn, and
+        never before this returns.
+        """
 
     def drop(self) -> None:
-        """Hang up at once. Dropped while a reply is pending, the line is of no more use."""
-        ...
+        """Hang up at once. Nobody is told any more."""
 
 
 class DirectLine(asyncio.Protocol, Line):
     """A line on a connection that somebody else made, in the running loop: it takes the place of its protocol."""
+
+    is_ended = False
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._loop = asyncio.get_running_loop()
         self._writer = writer  # which would close the transport if nobody held it
         self._transport = writer.transport
         self._replies = hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
-        self._waiter: asyncio.Future[Any] | None = None
+        self.is_ended = self._transport.is_closing()
+        self._told: Told | None = None
         self._give_up_at = 0.0
         self._guard: asyncio.TimerHandle | None = None
         self._guard_at = NEVER
         self._transport.set_protocol(self)
 
-    @property
     @override
-    def is_ended(self) -> bool:
-        return self._transport.is_closing()
-
-    @override
-    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
-        self._waiter = waiter = self._loop.create_future()
+    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
+        self._told = told
         self._give_up_at = give_up_at
         if give_up_at < self._guard_at:  # else the timer of an earlier call serves this one too
             self._set_guard(give_up_at)
         if self._transport.is_closing():
-            self._fail(ConnectionError(CLOSED))
+            self._loop.call_soon(self._fail, ConnectionError(CLOSED))
         else:
             self._transport.write(request)
-        return waiter
 
     @override
     def drop(self) -> None:
+        self.is_ended = True
+        self._told = None
         self._transport.abort()
         self._set_guard(NEVER)
 
@@ -87,7 +90,7 @@ class DirectLine(asyncio.Protocol, Line):
 
     def _judge(self) -> None:
         """Has the last call waited too long?"""
-        if self._waiter is None:
+        if self._told is None:
             self._set_guard(NEVER)
         elif self._loop.time() < self._give_up_at:
             self._set_guard(self._give_up_at)
@@ -106,14 +109,15 @@ class DirectLine(asyncio.Protocol, Line):
             return
         if reply is INCOMPLETE:
             return
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or self._replies.has_data():
+        told, self._told = self._told, None
+        if told is None or self._replies.has_data():
             self.drop()  # nobody asked for that: it must not be taken for the next one's reply
-        if waiter is not None and not waiter.done():
-            if isinstance(reply, ReplyError):
-                waiter.set_exception(reply)
-            else:
-                waiter.set_result(reply)
+        if told is not None:
+            told(reply)
+
+    @override
+    def eof_received(self) -> None:
+        self.is_ended = True  # the transport closes itself, and says so in its next turn
 
     @override
     def connection_lost(self, error: Exception | None) -> None:
@@ -121,7 +125,7 @@ class DirectLine(asyncio.Protocol, Line):
 
     def _fail(self, error: Exception) -> None:
         """Nobody will answer any more."""
+        told = self._told
         self.drop()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+        if told is not None:
+            told(error)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis import records
-from kew.app.ports import QueueStatus
+from kew.app.ports import QueueStatus, Settled, Submitted
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.queue import QueueState
-from kew.domain.requests import Grant, SettleOutcome, Word
+from kew.domain.requests import (
+    ClaimRequest,
+    Grant,
+    Group,
+    GroupOutcome,
+    Settlement,
+    SettleOutcome,
+    Word,
+)
 from kew.domain.task import Task
 
 WORDS: Final = {each.value.encode(): each for each in Word}
+WHOLE: Final = {  # an outcome that names no task is the same for all
+    each.value.encode(): GroupOutcome(each) for each in Word
+}
 STATUSES: Final = {letter.encode(): status for letter, status in records.STATUS.items()}
 
 
@@ -24,10 +35,46 @@ def word(raw: bytes) -> Word:
         raise AssertionError(f"an operation answered {raw!r}, which is no word") from None
 
 
-def statuses(outcomes: Sequence[bytes]) -> list[SettleOutcome]:
-    """The outcomes of settlements, from (word, status letter or nothing) pairs."""
+def read_submitted(
+    groups: Collection[Group], claim: ClaimRequest | None, reply: Sequence[Any]
+) -> Submitted:
+    """What became of groups, and of the claim that came with them."""
+    now, outcomes, answer = reply
+    if outcomes is None:
+        missing = [GroupOutcome(Word.NO_QUEUE)] * len(groups)
+        return Submitted(outcomes=missing, now_ms=now, grant=_no_queue(claim))
     pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
-    return [SettleOutcome(word(answer), STATUSES[to] if to else None) for answer, to in pairs]
+    return Submitted(
+        outcomes=[_group_outcome(said, task_id) for said, task_id in pairs],
+        now_ms=now,
+        grant=read_grant(answer),
+    )
+
+
+def _group_outcome(said: bytes, task_id: bytes) -> GroupOutcome:
+    if not task_id and said in WHOLE:
+        return WHOLE[said]
+    return GroupOutcome(word(said), task_id.decode())
+
+
+def read_settled(
+    settlements: Collection[Settlement], claim: ClaimRequest | None, reply: Sequence[Any]
+) -> Settled:
+    """What became of outcomes, and of the claim that came with them."""
+    now, outcomes, answer = reply
+    if outcomes is None:
+        stale = [SettleOutcome(Word.STALE)] * len(settlements)
+        return Settled(outcomes=stale, now_ms=now, grant=_no_queue(claim))
+    pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
+    return Settled(
+        outcomes=[SettleOutcome(word(said), STATUSES[to] if to else None) for said, to in pairs],
+        now_ms=now,
+        grant=read_grant(answer),
+    )
+
+
+def _no_queue(claim: ClaimRequest | None) -> Grant | None:
+    return Grant(word=Word.NO_QUEUE) if claim else None
 
 
 def read_tasks(flat: Sequence[Any]) -> list[Task]:

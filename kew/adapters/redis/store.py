@@ -1,44 +1,61 @@
-"""The Redis store: an operation is one Redis function, one round trip; this file packs arguments and reads replies."""
+"""The Redis store: an operation is one Redis function, one round trip."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kew.adapters.redis import records
+from kew.adapters.redis.arguments import (
+    Request,
+    claim_arguments,
+    settle_arguments,
+    submit_arguments,
+)
 from kew.adapters.redis.checks import check, load
 from kew.adapters.redis.connection import Address, LibraryMissing, Lines, packed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library, genuine_library
+from kew.adapters.redis.posting import Posted
 from kew.adapters.redis.records import checked_incarnation
-from kew.adapters.redis.replies import read_grant, read_status, read_tasks, statuses, word
-from kew.app.ports import Command, Declared, QueueStatus, Settled, Submitted, Swept, TaskStore
+from kew.adapters.redis.replies import (
+    read_grant,
+    read_settled,
+    read_status,
+    read_submitted,
+    read_tasks,
+    word,
+)
+from kew.app.ports import (
+    Command,
+    Declared,
+    QueueStatus,
+    Settled,
+    Submitted,
+    Swept,
+    TaskStore,
+    Told,
+    telling,
+)
 from kew.compat import override
 from kew.domain.config import Settings
-from kew.domain.events import Failed, Released, Succeeded
 from kew.domain.lifecycle import ORPHANED
-from kew.domain.queue import RECOVER_AT_ONCE, outcome_word
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
     Group,
-    GroupOutcome,
     LeaseRef,
     Settlement,
-    SettleOutcome,
     Word,
 )
 from kew.domain.task import Task
 
-PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
 STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that operations follow
 PURGE_AT_ONCE: Final = 2_000
 FUNCTIONS_AT_ONCE: Final = 1_000
-WHOLE: Final = {
-    each: GroupOutcome(each) for each in Word
-}  # an outcome that names no task is the same for all
 COMMAND_LINES, HEARTBEAT_LINES = 8, 1
 
 
@@ -141,28 +158,43 @@ class RedisStore(TaskStore):
     async def submit(
         self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
-        rest: list[Argument] = []
-        for group in groups:
-            rest.append(records.head_of(group))
-            for call in group.submissions:
-                rest += (call.id, records.due_of(call), records.end_of(call))
-        now, outcomes, answer = await self._run(
-            "submit" if claim else "submit_alone", queue, _claim_arguments(claim), rest
-        )
-        self._saw(now)
-        if outcomes is None:
-            missing = [GroupOutcome(Word.NO_QUEUE)] * len(groups)
-            return Submitted(outcomes=missing, now_ms=now, grant=_no_queue(claim))
-        pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
-        return Submitted(
-            outcomes=[_group_outcome(answer, task_id) for answer, task_id in pairs],
-            now_ms=now,
-            grant=read_grant(answer),
-        )
+        return await self._submitted(self._submit_request(queue, groups, claim), groups, claim)
+
+    @override
+    def post(
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, told: Told
+    ) -> asyncio.Future[Submitted]:
+        request = self._submit_request(queue, groups, claim)
+        patiently = partial(self._submitted, request, groups, claim)
+        line = self._lines.at_hand()
+        if line is None:
+            return telling(patiently(), told)
+        posted = Posted(self._lines, line, patiently=patiently, told=told)
+        posted.send(request.packed, partial(self._read_submitted, groups, claim))
+        return posted
+
+    def _submit_request(
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None
+    ) -> Request:
+        rest = submit_arguments(groups)
+        if claim is None:
+            return self._request("submit_alone", queue, {}, rest)
+        return self._request("submit", queue, claim_arguments(claim), rest)
+
+    async def _submitted(
+        self, request: Request, groups: Collection[Group], claim: ClaimRequest | None
+    ) -> Submitted:
+        return self._read_submitted(groups, claim, await self._reply(request))
+
+    def _read_submitted(
+        self, groups: Collection[Group], claim: ClaimRequest | None, reply: Any
+    ) -> Submitted:
+        self._saw(reply[0])
+        return read_submitted(groups, claim, reply)
 
     @override
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
-        now, answer = await self._run("claim", queue, _claim_arguments(request))
+        now, answer = await self._run("claim", queue, claim_arguments(request))
         self._saw(now)
         return read_grant(answer) or Grant(word=Word.NO_QUEUE)
 
@@ -170,17 +202,13 @@ class RedisStore(TaskStore):
     async def settle(
         self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None = None
     ) -> Settled:
-        rest: list[Argument] = []
-        for settlement in settlements:
-            rest += _settle_arguments(settlement)
-        now, outcomes, answer = await self._run(
-            "settle" if claim else "settle_alone", queue, _claim_arguments(claim), rest
-        )
-        self._saw(now)
-        if outcomes is None:
-            stale = [SettleOutcome(Word.STALE)] * len(settlements)
-            return Settled(outcomes=stale, now_ms=now, grant=_no_queue(claim))
-        return Settled(outcomes=statuses(outcomes), now_ms=now, grant=read_grant(answer))
+        rest = settle_arguments(settlements)
+        if claim is None:
+            reply = await self._run("settle_alone", queue, {}, rest)
+        else:
+            reply = await self._run("settle", queue, claim_arguments(claim), rest)
+        self._saw(reply[0])
+        return read_settled(settlements, claim, reply)
 
     @override
     async def extend(self, queue: str, refs: Sequence[LeaseRef], lease_ms: int) -> Sequence[Word]:
@@ -323,23 +351,30 @@ class RedisStore(TaskStore):
         *,
         lines: Lines | None = None,
     ) -> Any:
-        """An operation's reply; a server that lost the library is given it again."""
+        """An operation's reply."""
+        return await self._reply(self._request(name, queue, named, rest), lines)
+
+    def _request(
+        self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument]
+    ) -> Request:
         operation = self._library[name]
         if "channel" in operation.arguments:
             named["channel"] = self._keys.channels
         if "queue" in operation.arguments:
             named["queue"] = queue
-        arguments = operation.bind(rest, named)
         keys = self._keys.named(operation.keys, queue)
+        return Request(operation, (len(keys), *keys, *operation.bind(rest, named)))
+
+    async def _reply(self, request: Request, lines: Lines | None = None) -> Any:
+        """A server that lost the library is given it again; one too full for it is sent the operation as a script."""
         lines = lines or self._lines
-        request = packed("FCALL", operation.function, len(keys), *keys, *arguments)
         try:
-            return await lines.call(request)
+            return await lines.call(request.packed)
         except LibraryMissing:
             if await load(lines, self._library):
-                return await lines.call(request)
-            script = self._library.script(operation)
-            return await lines.call(packed("EVAL", script, len(keys), *keys, *arguments))
+                return await lines.call(request.packed)
+            script = self._library.script(request.operation)
+            return await lines.call(packed("EVAL", script, *request.arguments))
 
     def _saw(self, now_ms: int) -> None:
         self._clock_ahead_ms = now_ms - _loop_ms()
@@ -351,43 +386,3 @@ def _loop_ms() -> float:
 
 def _named(task_id: str, ticket: int | None) -> dict[str, Argument]:
     return {"id": task_id, "ticket": "" if ticket is None else str(ticket)}
-
-
-def _group_outcome(answer: bytes, task_id: bytes) -> GroupOutcome:
-    return GroupOutcome(word(answer), task_id.decode()) if task_id else WHOLE[word(answer)]
-
-
-def _no_queue(claim: ClaimRequest | None) -> Grant | None:
-    return Grant(word=Word.NO_QUEUE) if claim else None
-
-
-def _claim_arguments(claim: ClaimRequest | None) -> dict[str, Argument]:
-    """The arguments of a claim, or of none."""
-    if claim is None:
-        return {}
-    return {
-        "incarnation": checked_incarnation(claim.incarnation),
-        "lane": str(claim.lane),
-        "sequence": claim.sequence,
-        "want": claim.want,
-        "lease_ms": claim.lease_ms,
-        "has_room": int(claim.has_room),
-        "holds": claim.holds,
-        "recover_limit": RECOVER_AT_ONCE,
-        "park_limit": PARK_AT_ONCE,
-    }
-
-
-def _settle_arguments(settlement: Settlement) -> tuple[Argument, ...]:
-    event = settlement.event
-    outcome: tuple[Argument, Argument]
-    match event:
-        case Succeeded(result):
-            outcome = ("", result)
-        case Failed():
-            outcome = (event.retry_after_ms or 0, event.error.encode("utf-8", "backslashreplace"))
-        case Released(started):
-            outcome = (int(started), "")
-        case _:
-            raise TypeError(f"{type(event).__name__} is no outcome of an attempt")
-    return (settlement.task_id, settlement.lease, outcome_word(settlement), *outcome)

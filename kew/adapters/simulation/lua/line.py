@@ -11,7 +11,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
 from kew.adapters.redis.connection import Address
-from kew.adapters.redis.line import Line, ReplyError
+from kew.adapters.redis.line import Line, ReplyError, Told
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.simulation.errors import SimulationError
 from kew.adapters.simulation.lua.redis import RedisInProcess
@@ -27,13 +27,12 @@ class InProcessLine(Line):
         self._redis = redis
 
     @override
-    def ask(self, request: bytes, give_up_at: float) -> asyncio.Future[Any]:
-        answer = asyncio.get_running_loop().create_future()
+    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
         try:
-            answer.set_result(self._redis.execute(request))
+            reply = self._redis.execute(request)
         except ResponseError as error:
-            answer.set_exception(ReplyError(f"ERR {error}"))  # the code that redis-py takes away
-        return answer
+            reply = ReplyError(f"ERR {error}")  # the code that redis-py takes away
+        told(reply)
 
     @override
     def drop(self) -> None:

@@ -78,7 +78,17 @@ def saying(text: bytes) -> Answer:
 
 
 def asking(line: Line, text: str, seconds: float = 5.0) -> "asyncio.Future[object]":
-    return line.ask(packed("ECHO", text), asyncio.get_running_loop().time() + seconds)
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[object] = loop.create_future()
+
+    def told(reply: object) -> None:
+        if isinstance(reply, Exception):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+    line.ask(packed("ECHO", text), loop.time() + seconds, told)
+    return answer
 
 
 # --- one line
@@ -253,7 +263,9 @@ async def test_a_connection_that_the_server_ended_meanwhile_is_not_used():
         lines = Lines(server.address(), 1)
         assert await lines.call(packed("ECHO", "1")) == b"1"
         server.writers[0].close()
-        await until(lambda: lines._free[0].is_ended, "its end")
+        (line,) = lines._places.free
+        assert line is not None
+        await until(lambda: line.is_ended, "its end")
         assert await lines.call(packed("ECHO", "2")) == b"2"
         assert server.connections == 2
         await lines.close()

@@ -46,6 +46,7 @@ local function unindex(key, member)
 end
 
 local function flush()
+  if #changed == 0 and not next(removed) and not next(added) then return end
   local fields = {}
   for n, t in ipairs(changed) do
     fields[2 * n - 1], fields[2 * n] = t.id, packed(t)
