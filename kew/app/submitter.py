@@ -22,6 +22,7 @@ from kew.app.spawning import spawn
 from kew.app.worker import Worker
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Group, GroupOutcome, Word
+from kew.domain.values import maker
 
 logger = logging.getLogger("kew")
 MOST_TASKS = 1000
@@ -36,7 +37,7 @@ UNREADABLE = "the store's answer could not be read; the log has its traceback"
 STORED = (Word.DONE, Word.SAME)
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Answer:
     """What the store said of a group, and when by its clock.
 
@@ -47,6 +48,9 @@ class Answer:
     now: datetime | None
     is_stored: bool
     is_certain: bool = True
+
+
+_answer = maker(Answer)
 
 
 class Unanswered(Exception):
@@ -111,7 +115,7 @@ class Trip(Collection[Group]):
         for waiter, outcome in zip(self.waiters, submitted.outcomes, strict=True):
             if answer is None or answer.outcome is not outcome:  # most are one and the same
                 is_stored = outcome.word in STORED
-                answer = Answer(outcome, moment(submitted.now_ms), is_stored, is_certain)
+                answer = _answer(outcome, moment(submitted.now_ms), is_stored, is_certain)
             if not waiter.done():
                 waiter.answered(answer)
 
@@ -225,6 +229,10 @@ class Outbox:
 
     def _next_trip(self) -> Trip:
         """As many groups, in order, as fit one round trip; at least one."""
+        if len(self._pending) == 1:
+            taken, tasks = self._pending, self._pending[0].tasks
+            self._pending, self._pending_tasks = [], 0
+            return Trip(taken, tasks)
         groups = tasks = size = 0
         for waiter in self._pending:
             size += waiter.size
@@ -241,7 +249,7 @@ class Outbox:
     def _send(self, trip: Trip) -> None:
         self._in_flight += 1
         trip.give_up_at = asyncio.get_running_loop().time() + self._patience
-        request = self._claim(trip)
+        request = self._claim(trip) if self._worker is not None else None
         try:
             posted = self._store.post(self._queue, trip, request, self._heard)
         except Exception as error:  # noqa: BLE001 - a bug: it is logged, and those who wait are told

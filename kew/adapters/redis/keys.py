@@ -8,8 +8,7 @@ docs/redis.md has the table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable
 
 from kew.domain.config import check_name
 
@@ -41,7 +40,6 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.namespace = check_name(namespace, "namespace")
         self.channels = f"{namespace}:to:"
-        self.named = lru_cache(maxsize=4096)(self._named)
 
     def key(self, part: str, queue: str = "") -> str:
         """The key of a part of the namespace or, where it is one of a queue's, of `queue`."""
@@ -55,6 +53,6 @@ class Keys:
         """Where a process is told things."""
         return self.channels + incarnation
 
-    def _named(self, parts: tuple[str, ...], queue: str) -> Sequence[bytes]:
-        """The keys of these names, encoded; cached as `named`."""
+    def named(self, parts: Iterable[str], queue: str) -> tuple[bytes, ...]:
+        """The keys of these names, encoded."""
         return tuple(self.key(part, queue).encode() for part in parts)

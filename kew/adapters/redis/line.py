@@ -14,6 +14,7 @@ import hiredis
 from kew.compat import override
 
 INCOMPLETE: Final = object()
+BUFFER_BYTES: Final = 64 * 1024
 NEVER: Final = float("inf")
 CLOSED: Final = "the connection was closed"
 Told = Callable[[Any], object]
@@ -47,7 +48,7 @@ class Line(Protocol):
         """Hang up at once. Nobody is told any more."""
 
 
-class DirectLine(asyncio.Protocol, Line):
+class DirectLine(asyncio.BufferedProtocol, Line):
     """A line on a connection that somebody else made, in the running loop: it takes the place of its protocol."""
 
     is_ended = False
@@ -58,6 +59,7 @@ class DirectLine(asyncio.Protocol, Line):
         self._transport = writer.transport
         self._replies = hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
         self.is_ended = self._transport.is_closing()
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))  # a slice of which is no copy
         self._told: Told | None = None
         self._give_up_at = 0.0
         self._guard: asyncio.TimerHandle | None = None
@@ -100,8 +102,14 @@ class DirectLine(asyncio.Protocol, Line):
     # --- what the transport tells
 
     @override
-    def data_received(self, data: bytes) -> None:
-        self._replies.feed(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return (
+            self._buffer
+        )  # one for all replies: a new one for each would take as long as reading it
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        self._replies.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # its stub knows bytes alone
         try:
             reply = self._replies.gets()
         except (hiredis.ProtocolError, MemoryError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from kew.adapters.redis import records
@@ -17,7 +17,7 @@ from kew.adapters.redis.arguments import (
 from kew.adapters.redis.checks import check, load
 from kew.adapters.redis.connection import Address, LibraryMissing, Lines, packed
 from kew.adapters.redis.keys import Keys
-from kew.adapters.redis.library import Argument, Library, genuine_library
+from kew.adapters.redis.library import Argument, Library, Operation, genuine_library
 from kew.adapters.redis.posting import Posted
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import (
@@ -79,6 +79,7 @@ class RedisStore(TaskStore):
         self._checks = checks
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
+        self._own = lru_cache(maxsize=4096)(self._own_of)
         self._announced: dict[tuple[str, str], set[str]] = {}
         self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
 
@@ -357,13 +358,18 @@ class RedisStore(TaskStore):
     def _request(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument]
     ) -> Request:
+        operation, keys, own = self._own(name, queue)
+        return Request(operation, (*keys, *operation.bind(rest, named | own if named else own)))
+
+    def _own_of(
+        self, name: str, queue: str
+    ) -> tuple[Operation, tuple[Argument, ...], dict[str, Argument]]:
+        """What is the same in all calls: the operation, its keys, and arguments by name; cached as `_own`."""
         operation = self._library[name]
-        if "channel" in operation.arguments:
-            named["channel"] = self._keys.channels
-        if "queue" in operation.arguments:
-            named["queue"] = queue
         keys = self._keys.named(operation.keys, queue)
-        return Request(operation, (len(keys), *keys, *operation.bind(rest, named)))
+        own: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
+        taken = {name: own[name] for name in operation.arguments if name in own}
+        return operation, (len(keys), *keys), taken
 
     async def _reply(self, request: Request, lines: Lines | None = None) -> Any:
         """A server that lost the library is given it again; one too full for it is sent the operation as a script."""

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import attrs
 import hiredis
 import pytest
+import trustme
 
 from kew.adapters.redis.connection import Address, LibraryMissing, Lines, address, packed
-from kew.adapters.redis.line import Line, ReplyError
+from kew.adapters.redis.line import BUFFER_BYTES, Line, ReplyError
 from kew.app.ports import Ambiguous, Refused
 from tests.support.ledger import until
 
@@ -47,9 +50,9 @@ class Scripted:
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[Scripted]:
+async def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     scripted = Scripted(answer)
-    server = await asyncio.start_server(scripted.serve, LOOPBACK, 0)
+    server = await asyncio.start_server(scripted.serve, LOOPBACK, 0, ssl=tls)
     scripted.port = server.sockets[0].getsockname()[1]
     try:
         yield scripted
@@ -105,6 +108,39 @@ async def test_a_reply_may_come_byte_by_byte():
         line = await server.address().line()
         assert await asking(line, "x") == [b"abc", 7]
         assert await asking(line, "x") == [b"abc", 7]
+        line.drop()
+
+
+@pytest.mark.parametrize("size", [10, BUFFER_BYTES, 5 * BUFFER_BYTES + 17])
+async def test_a_reply_may_be_of_any_size(size: int):
+    text = bytes(range(256)) * (size // 256 + 1)
+
+    async def answer(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        writer.write(b"$%d\r\n%s\r\n" % (size, text[:size]))
+
+    async with serving(answer) as server:
+        line = await server.address().line()
+        assert await asking(line, "x") == text[:size]
+        line.drop()
+
+
+async def test_replies_over_tls_arrive_whole(tmp_path: Path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    text = bytes(range(256)) * 1000
+
+    async def answer(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        for start in range(0, len(text), 1000):  # a record of TLS each: many are read in one go
+            writer.write((b"$%d\r\n" % len(text) if start == 0 else b"") + text[start:][:1000])
+        writer.write(b"\r\n")
+
+    async with serving(answer, tls=tls) as server:
+        url = f"rediss://localhost:{server.port}?ssl_ca_certs={tmp_path}/ca.pem"
+        line = await address(url).line()
+        for _ in range(3):
+            assert await asking(line, "x") == text
         line.drop()
 
 
