@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -119,14 +119,7 @@ class Command(enum.StrEnum):
     RESET_BREAKER = "reset_breaker"
 
 
-Told = Callable[["asyncio.Future[Submitted]"], object]
-
-
-def telling(answer: Coroutine[Any, Any, Submitted], told: Told) -> asyncio.Future[Submitted]:
-    """A task that waits for the answer, and then tells."""
-    task = spawn(answer)
-    task.add_done_callback(told)
-    return task
+OnAnswer = Callable[["asyncio.Future[Submitted]"], object]
 
 
 class TaskStore(Protocol):
@@ -168,13 +161,16 @@ class TaskStore(Protocol):
         ...
 
     def post(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, told: Told
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
     ) -> asyncio.Future[Submitted]:
-        """`submit`, begun now, for whoever doesn't want to wait: `told` has the future once it is done.
+        """`submit`, begun now, for whoever doesn't want to wait: a future with its answer, or the error that it raises.
 
-        It is never called before this returns. A store that can tell without a task of its own does so.
+        `on_answer` is called with it, once and never before this returns: in the call that brings the answer where the
+        store can do so, at the latest in the loop's next turn. Cancelled, it is called too, and the submit is in doubt.
         """
-        return telling(self.submit(queue, groups, claim), told)
+        posted = spawn(self.submit(queue, groups, claim))
+        posted.add_done_callback(on_answer)
+        return posted
 
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
         """Recover a bounded number of ended leases, then grant."""

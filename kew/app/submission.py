@@ -72,7 +72,7 @@ class Submit(CoroutineFuture[T]):
 
     @override
     def __await__(self) -> Generator[Any, None, T]:
-        if self._outbox is not None:
+        if self._outbox is not None and not self.done():
             self._outbox.hurry()
         return super().__await__()
 

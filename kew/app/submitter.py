@@ -1,5 +1,5 @@
 """Submitting: the calls of one moment share a round trip (group commit), each group all or nothing
-with its own outcome.
+with its own outcome. One that is awaited while nothing else is on its way goes at once.
 
 A call that got no answer is repeated with the same identity, which can't make a duplicate; after
 `patience` seconds the caller is told what is known. Cancelling a caller cancels no submit.
@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -29,11 +30,12 @@ MOST_TASKS = 1000
 MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
 FULL_IN_FLIGHT = 6  # waiting brings these nothing; two of eight connections are left
-TURNS = 3  # of the loop, within which whoever was told has gone on, and sent what comes next
+TURNS = 3  # of the loop, in which whoever was told goes on, and sends what comes next: most do so in one
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SHUT_DOWN = "the manager was shut down before there was an answer"
 UNREADABLE = "the store's answer could not be read; the log has its traceback"
+UNREADABLE_HERE = "the answer to a submit can't be read"
 STORED = (Word.DONE, Word.SAME)
 
 
@@ -86,7 +88,8 @@ class Waiter(Protocol):
 class Trip(Collection[Group]):
     """The groups that share a round trip, each made when it is sent: those of thousands in flight are not kept.
 
-    `claim` goes along; without an answer it is repeated until `give_up_at`, in the loop's time.
+    `claim` goes along, until it is taken or pursued. Without an answer it is repeated until `give_up_at`, in the loop's
+    time.
     """
 
     __slots__ = ("claim", "give_up_at", "tasks", "waiters")
@@ -111,8 +114,10 @@ class Trip(Collection[Group]):
 
     def tell(self, submitted: Submitted, is_certain: bool) -> None:
         """Each of them has an answer."""
-        answer = None
-        for waiter, outcome in zip(self.waiters, submitted.outcomes, strict=True):
+        outcomes, answer = submitted.outcomes, None
+        if len(outcomes) != len(self.waiters):
+            raise AssertionError(f"{len(outcomes)} outcomes of {len(self.waiters)} groups")
+        for waiter, outcome in zip(self.waiters, outcomes, strict=True):
             if answer is None or answer.outcome is not outcome:  # most are one and the same
                 is_stored = outcome.word in STORED
                 answer = _answer(outcome, moment(submitted.now_ms), is_stored, is_certain)
@@ -161,11 +166,12 @@ class Outbox:
         self._redeclare = redeclare
         self._pending: list[Waiter] = []
         self._pending_tasks = 0
-        self._in_flight = 0
-        self._told = 0  # round trips, so far
         self._is_scheduled = False
         self._is_closed = False
-        self._trips: dict[asyncio.Future[Any], Trip] = {}
+        self._underway: dict[
+            Trip, asyncio.Future[Any]
+        ] = {}  # with what brings, or looks for, its answer
+        self._ended = 0  # round trips, so far
 
     def send(self, waiter: Waiter) -> None:
         """Let it know what the store says of its group. The group of a cancelled one is sent all the same."""
@@ -176,8 +182,37 @@ class Outbox:
         self._pending_tasks += waiter.tasks
         if self._pending_tasks >= self.most_tasks:
             self._flush()  # the store can work on it while others are still being submitted
-        elif not self._is_scheduled:
+        else:
             self._schedule()
+
+    def hurry(self) -> None:
+        """Somebody waits for a submit: where nothing is on its way, and nothing else about to be, it goes now."""
+        if len(self._pending) == 1 and not self._underway:
+            self._send(self._next_trip())
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way, nor about to be."""
+        seen = -1
+        while self._underway or self._pending or seen != self._ended:
+            if self._underway:
+                await asyncio.wait(self._underway.values())
+            seen = self._ended
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Give up what has no answer yet, and tell those who wait for it, whatever becomes of this call."""
+        self._is_closed = True
+        waiting, self._pending = Trip(self._pending, self._pending_tasks), []
+        self._pending_tasks = 0
+        waiting.fail(closed())
+        underway = dict(self._underway)
+        for trip, answer in underway.items():
+            if answer.cancel():
+                self._give_up(trip)
+            else:
+                self._heard(trip, answer)  # it has come in this turn
+        await asyncio.gather(*underway.values(), return_exceptions=True)
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
@@ -185,39 +220,11 @@ class Outbox:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush_scheduled)
 
-    def hurry(self) -> None:
-        """Somebody waits for a submit: where nothing is on its way, and nothing else about to be, it goes now."""
-        if len(self._pending) == 1 and not self._in_flight:
-            self._send(self._next_trip())
-
-    async def drain(self) -> None:
-        """Wait until nothing is on its way, nor about to be."""
-        seen = -1
-        while self._trips or self._pending or seen != self._told:
-            if self._trips:
-                await asyncio.wait(self._trips)
-            seen = self._told
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-
-    async def close(self) -> None:
-        """Give up what has no answer yet, and tell those who wait for it."""
-        self._is_closed = True
-        waiting, self._pending = Trip(self._pending, self._pending_tasks), []
-        self._pending_tasks = 0
-        waiting.fail(closed())
-        trips = dict(self._trips)
-        for posted in trips:
-            posted.cancel()
-        await asyncio.gather(*trips, return_exceptions=True)
-        for trip in trips.values():  # a task that had not begun yet has told nobody
-            trip.fail(_cut_off())
-
     @property
     def _may_go(self) -> bool:
         """Another round trip may be on its way."""
         is_full = self._pending_tasks >= self.most_tasks
-        return self._in_flight < (FULL_IN_FLIGHT if is_full else IN_FLIGHT)
+        return len(self._underway) < (FULL_IN_FLIGHT if is_full else IN_FLIGHT)
 
     def _flush_scheduled(self) -> None:
         self._is_scheduled = False
@@ -247,17 +254,13 @@ class Outbox:
     # --- a round trip: told at once where all goes well; whatever else there is to do is done by a task
 
     def _send(self, trip: Trip) -> None:
-        self._in_flight += 1
         trip.give_up_at = asyncio.get_running_loop().time() + self._patience
-        request = self._claim(trip) if self._worker is not None else None
+        heard = partial(self._heard, trip)
         try:
-            posted = self._store.post(self._queue, trip, request, self._heard)
+            request = self._claim(trip) if self._worker is not None else None
+            self._underway[trip] = self._store.post(self._queue, trip, request, heard)
         except Exception as error:  # noqa: BLE001 - a bug: it is logged, and those who wait are told
-            self._pursue_claim(trip)
-            self._cannot_read(trip, error)
-            self._ended()
-        else:
-            self._trips[posted] = trip
+            self._cannot_go_on(trip, error, "a submit can't be sent")
 
     def _claim(self, trip: Trip) -> ClaimRequest | None:
         """A claim goes along where slots are free."""
@@ -266,58 +269,76 @@ class Outbox:
         trip.claim = self._worker.reserve(most=trip.tasks)
         return trip.claim.request if trip.claim else None
 
-    def _heard(self, posted: asyncio.Future[Submitted]) -> None:
-        trip = self._trips.pop(posted)
-        if posted.cancelled():
-            self._pursue_claim(trip)
-            trip.fail(_cut_off())
-            self._ended()
-        elif posted.exception() is None and not self._is_forgotten(posted.result()):
-            self._tell(trip, posted.result(), is_certain=True)
-            self._ended()
-        else:
-            task = spawn(self._deliver(trip, posted))
-            self._trips[task] = trip
-            task.add_done_callback(self._trips.pop)
+    def _heard(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
+        """What comes of it has the context of whoever made the store's connection, and not of whoever submitted."""
+        if trip not in self._underway:
+            return  # it was given up
+        try:
+            if posted.cancelled():
+                self._give_up(trip)
+            elif posted.exception() is None and not self._is_forgotten(posted.result()):
+                self._tell(trip, posted.result(), is_certain=True)
+            elif self._is_closed:
+                self._give_up(trip)
+            else:
+                self._look_after(trip, posted)
+        except Exception as error:  # noqa: BLE001 - it is logged, and those who wait are told
+            self._cannot_go_on(trip, error, UNREADABLE_HERE)
+
+    def _look_after(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
+        task = spawn(self._deliver(trip, posted))
+        if trip in self._underway:  # it has not ended in its first step
+            self._underway[trip] = task
 
     def _is_forgotten(self, submitted: Submitted) -> bool:
         """This process declared the queue, and the store lost it."""
-        return submitted.outcomes[0].word is Word.NO_QUEUE and self._redeclare is not None
+        if self._redeclare is None:
+            return False
+        return any(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes[:1])
 
     def _tell(self, trip: Trip, submitted: Submitted, *, is_certain: bool) -> None:
         try:
-            if trip.claim is not None:
-                self._take(trip, submitted)
             trip.tell(submitted, is_certain)
-        except Exception as error:  # noqa: BLE001 - it is logged, and those who wait are told
-            self._cannot_read(trip, error)
+            if trip.claim is not None:
+                self._take(
+                    trip, submitted
+                )  # last: a task that begins here may raise what ends the loop
+        finally:
+            self._end(trip)
 
-    def _cannot_read(self, trip: Trip, error: Exception) -> None:
+    def _cannot_go_on(self, trip: Trip, error: Exception, why: str) -> None:
         """A bug, or a stranger's bytes in the store: those who wait are told, and the next piece goes out."""
-        logger.error("queue %s: the answer to a submit can't be read", self._queue, exc_info=error)
+        logger.error("queue %s: %s", self._queue, why, exc_info=error)
+        self._pursue_claim(trip)
         trip.fail(_given_up(Ambiguous(UNREADABLE)))
+        self._end(trip)
 
-    def _ended(self) -> None:
-        self._in_flight -= 1
-        self._told += 1
-        if self._pending:
-            self._schedule()
+    def _give_up(self, trip: Trip) -> None:
+        """Nobody will hear what the store says of it."""
+        self._pursue_claim(trip)
+        trip.fail(_cut_off())
+        self._end(trip)
+
+    def _end(self, trip: Trip) -> None:
+        if self._underway.pop(trip, None) is not None:
+            self._ended += 1
+            if self._pending:
+                self._schedule()
 
     async def _deliver(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
         """Tell those who wait, also where the first answer is none."""
         try:
             submitted, is_certain = await self._answered(trip, posted)
+            self._tell(trip, submitted, is_certain=is_certain)
         except Unanswered as error:
             trip.fail(error)
+            self._end(trip)
         except Exception as error:  # noqa: BLE001 - it is logged, and those who wait are told
-            self._cannot_read(trip, error)
+            self._cannot_go_on(trip, error, UNREADABLE_HERE)
         except BaseException:
+            self._underway.pop(trip, None)
             trip.fail(_cut_off())
             raise
-        else:
-            self._tell(trip, submitted, is_certain=is_certain)
-        finally:
-            self._ended()
 
     async def _answered(
         self, trip: Trip, posted: asyncio.Future[Submitted]
@@ -351,13 +372,15 @@ class Outbox:
             self._pursue_claim(trip)
             raise
 
-    def _pursue_claim(self, trip: Trip) -> None:
-        if trip.claim is not None and self._worker is not None:
-            self._worker.pursue(trip.claim)
-
     def _take(self, trip: Trip, submitted: Submitted) -> None:
-        if trip.claim is not None and self._worker is not None and submitted.grant is not None:
-            self._worker.take(trip.claim, submitted.grant)
+        claim, trip.claim = trip.claim, None
+        if claim is not None and self._worker is not None and submitted.grant is not None:
+            self._worker.take(claim, submitted.grant)
+
+    def _pursue_claim(self, trip: Trip) -> None:
+        claim, trip.claim = trip.claim, None
+        if claim is not None and self._worker is not None:
+            self._worker.pursue(claim)
 
     async def _repeated(self, trip: Trip, error: StoreError) -> tuple[Submitted, bool]:
         """The answer to a submit that had none but `error`, and whether it is certain."""

@@ -18,7 +18,7 @@ import redis
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import Address, RedisStore, RedisWakeup, address
-from kew.adapters.redis.line import Line, Told
+from kew.adapters.redis.line import Line, OnReply
 from kew.bootstrap import Parts
 from kew.compat import override
 from tests.integration.conftest import Managers, Measured
@@ -46,10 +46,10 @@ class CountingLine(Line):
         return self._line.is_ended
 
     @override
-    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
+    def ask(self, request: bytes, give_up_at: float, on_reply: OnReply) -> None:
         global sent
         sent += 1
-        self._line.ask(request, give_up_at, told)
+        self._line.ask(request, give_up_at, on_reply)
 
     @override
     def drop(self) -> None:

@@ -16,7 +16,7 @@ from kew.domain.requests import ClaimRequest, Group, Settlement
 PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
 
 
-class Request:
+class FunctionCall:
     """An operation with its keys and arguments, as it is sent."""
 
     __slots__ = ("arguments", "operation", "packed")

@@ -171,7 +171,8 @@ class Lines:
 
     def __init__(self, address: Address, size: int) -> None:
         self._address = address
-        self._places: Pool[Line | None] = Pool([None] * size)  # None: a connection has to be made
+        # None: a connection has to be made. These are taken last: one that can't be made keeps nobody from the others.
+        self._places: Pool[Line | None] = Pool([None] * size)
         self._closed = False
 
     async def call(self, request: bytes) -> Any:
@@ -179,8 +180,8 @@ class Lines:
         give_up_at = self.give_up_at()
         line = await self._taken(give_up_at)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        line.ask(request, give_up_at, partial(_hand_over, answer))
         try:
+            line.ask(request, give_up_at, partial(_hand_over, answer))
             reply = await answer
         except BaseException:
             line.drop()  # its reply may come yet, and would be taken for that of another call
@@ -188,18 +189,18 @@ class Lines:
         finally:
             self.give_back(line)
         if isinstance(reply, Exception):
-            error = self.told(reply)
-            raise error from error.__cause__
+            raise self.store_error_of(reply)
         return reply
 
     def at_hand(self) -> Line | None:
         """A free connection, for one call until it is given back; None: to have one, a call has to wait."""
-        if not self._places.free:
-            return None
-        line = self._places.take()
-        if line is not None and not line.is_ended:
-            return line
-        self._places.give(line)
+        while self._places.free:
+            line = self._places.take()
+            if line is not None and not line.is_ended:
+                return line
+            self._places.give_last(None)
+            if line is None:
+                break
         return None
 
     def give_back(self, line: Line) -> None:
@@ -212,12 +213,12 @@ class Lines:
         """Until when a call that begins now waits for its reply, in the loop's time."""
         return asyncio.get_running_loop().time() + self._address.timeout
 
-    def told(self, error: Exception) -> Exception:
-        """What a caller is told of an error of its line."""
+    def store_error_of(self, error: Exception) -> Exception:
+        """What a caller is told of an error of its line: `Refused` or `Ambiguous`; what is neither stays as it is."""
         if isinstance(error, TimeoutError):
             return Ambiguous(self._late)
         if isinstance(error, ReplyError):
-            told = self._refused(error)
+            told = self._answered(error)
         elif isinstance(error, OSError):
             told = Ambiguous(f"{self._where}: {error}")
         else:
@@ -250,15 +251,16 @@ class Lines:
 
     async def _taken(self, give_up_at: float) -> Line:
         """A line for one call alone, until it is given back."""
-        place = self._places.take() if self._places.free else await self._place(give_up_at)
-        if place is not None and not place.is_ended:
-            return place
+        line = self.at_hand()
+        if line is not None:
+            return line
+        line = self._places.take() if self._places.free else await self._place(give_up_at)
+        if line is not None and not line.is_ended:
+            return line
         try:
-            if place is not None:
-                place.drop()
             return await self._connected(give_up_at)
         except BaseException:
-            self._places.give(None)
+            self._places.give_last(None)  # not before those that have a connection
             raise
 
     async def _place(self, give_up_at: float) -> Line | None:
@@ -291,7 +293,7 @@ class Lines:
     def _late(self) -> str:
         return f"{self._where} gave no answer in {self._address.timeout} s"
 
-    def _refused(self, error: ReplyError) -> StoreError:
+    def _answered(self, error: ReplyError) -> StoreError:
         if str(error) == "ERR Function not found":
             return LibraryMissing(f"{self._where} lacks kew's library")
         kind = Refused if error.code in NOT_EXECUTED else Ambiguous

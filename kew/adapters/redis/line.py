@@ -17,7 +17,10 @@ INCOMPLETE: Final = object()
 BUFFER_BYTES: Final = 64 * 1024
 NEVER: Final = float("inf")
 CLOSED: Final = "the connection was closed"
-Told = Callable[[Any], object]
+OTHER_LOOP: Final = (
+    "this manager belongs to another event loop: use it in the one that initialized it"
+)
+OnReply = Callable[[Any], object]
 
 
 class ReplyError(Exception):
@@ -37,38 +40,41 @@ class Line(Protocol):
         """The server hung up while nobody was asking: seen before sending, it leaves nothing in doubt."""
         ...
 
-    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
-        """Let `told` have the reply, or an error: `ReplyError` or OSError; TimeoutError at `give_up_at`.
+    def ask(self, request: bytes, give_up_at: float, on_reply: OnReply) -> None:
+        """Let `on_reply` have the reply, or an error: `ReplyError` or OSError; TimeoutError at `give_up_at`.
 
-        That is in the loop's time. `told` is called in the very call that brings the reply, not in a later turn, and
-        never before this returns.
+        That is in the loop's time. It is called once, in the very call that brings the reply and not in a later turn.
         """
 
     def drop(self) -> None:
-        """Hang up at once. Nobody is told any more."""
+        """Hang up at once. No reply is passed on any more."""
 
 
 class DirectLine(asyncio.BufferedProtocol, Line):
     """A line on a connection that somebody else made, in the running loop: it takes the place of its protocol."""
-
-    is_ended = False
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._loop = asyncio.get_running_loop()
         self._writer = writer  # which would close the transport if nobody held it
         self._transport = writer.transport
         self._replies = hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
-        self.is_ended = self._transport.is_closing()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))  # a slice of which is no copy
-        self._told: Told | None = None
+        self._on_reply: OnReply | None = None
         self._give_up_at = 0.0
         self._guard: asyncio.TimerHandle | None = None
         self._guard_at = NEVER
         self._transport.set_protocol(self)
 
+    @property
     @override
-    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
-        self._told = told
+    def is_ended(self) -> bool:
+        return self._transport.is_closing()
+
+    @override
+    def ask(self, request: bytes, give_up_at: float, on_reply: OnReply) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(OTHER_LOOP)
+        self._on_reply = on_reply
         self._give_up_at = give_up_at
         if give_up_at < self._guard_at:  # else the timer of an earlier call serves this one too
             self._set_guard(give_up_at)
@@ -79,8 +85,7 @@ class DirectLine(asyncio.BufferedProtocol, Line):
 
     @override
     def drop(self) -> None:
-        self.is_ended = True
-        self._told = None
+        self._on_reply = None
         self._transport.abort()
         self._set_guard(NEVER)
 
@@ -92,7 +97,7 @@ class DirectLine(asyncio.BufferedProtocol, Line):
 
     def _judge(self) -> None:
         """Has the last call waited too long?"""
-        if self._told is None:
+        if self._on_reply is None:
             self._set_guard(NEVER)
         elif self._loop.time() < self._give_up_at:
             self._set_guard(self._give_up_at)
@@ -109,7 +114,7 @@ class DirectLine(asyncio.BufferedProtocol, Line):
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
-        self._replies.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # its stub knows bytes alone
+        self._replies.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # its stub is too narrow
         try:
             reply = self._replies.gets()
         except (hiredis.ProtocolError, MemoryError) as error:
@@ -117,15 +122,11 @@ class DirectLine(asyncio.BufferedProtocol, Line):
             return
         if reply is INCOMPLETE:
             return
-        told, self._told = self._told, None
-        if told is None or self._replies.has_data():
+        on_reply, self._on_reply = self._on_reply, None
+        if on_reply is None or self._replies.has_data():
             self.drop()  # nobody asked for that: it must not be taken for the next one's reply
-        if told is not None:
-            told(reply)
-
-    @override
-    def eof_received(self) -> None:
-        self.is_ended = True  # the transport closes itself, and says so in its next turn
+        if on_reply is not None:
+            on_reply(reply)
 
     @override
     def connection_lost(self, error: Exception | None) -> None:
@@ -133,7 +134,7 @@ class DirectLine(asyncio.BufferedProtocol, Line):
 
     def _fail(self, error: Exception) -> None:
         """Nobody will answer any more."""
-        told = self._told
+        on_reply = self._on_reply
         self.drop()
-        if told is not None:
-            told(error)
+        if on_reply is not None:
+            on_reply(error)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kew.adapters.redis.connection import LibraryMissing, Lines
+from kew.adapters.redis.connection import Lines
 from kew.adapters.redis.line import Line
 from kew.compat import override
 
@@ -14,72 +14,60 @@ T = TypeVar("T")
 
 
 class Posted(asyncio.Future[T]):
-    """A call on its way, on a connection that it gives back.
+    """A call on its way, on a line that it gives back: what `read` makes of the reply, or the error of `Lines.call`.
 
-    `told` has it in the very call that brings the reply. For a server that lacks the library `patiently` does all of it
-    again. Cancelled, the call may have been carried out.
+    `on_answer` has it in the very call of the transport that brings the reply, or in the loop's next turn where it is
+    cancelled. Cancelled, the call may have been carried out.
     """
 
-    __slots__ = ("_line", "_lines", "_patient", "_patiently", "_read", "_told")
-
-    _read: Callable[[Any], T]
+    __slots__ = ("_line", "_lines", "_on_answer", "_read")
 
     def __init__(
         self,
         lines: Lines,
         line: Line,
         *,
-        patiently: Callable[[], Coroutine[Any, Any, T]],
-        told: Callable[[asyncio.Future[T]], object],
+        read: Callable[[Any], T],
+        on_answer: Callable[[asyncio.Future[T]], object],
     ) -> None:
         super().__init__()
         self._lines = lines
         self._line = line
-        self._patiently = patiently
-        self._told = told
-        self._patient: asyncio.Task[T] | None = None
-
-    def send(self, request: bytes, read: Callable[[Any], T]) -> None:
-        """Begin: this will be what `read` makes of the reply, or the error that `Lines.call` raises."""
         self._read = read
-        self._line.ask(request, self._lines.give_up_at(), self._replied)
+        self._on_answer = on_answer
+
+    def send(self, request: bytes) -> None:
+        """Begin. Where that raises, it has not begun."""
+        try:
+            self._line.ask(request, self._lines.give_up_at(), self._replied)
+        except BaseException:
+            self._let_go()
+            raise
 
     @override
     def cancel(self, msg: Any | None = None) -> bool:
         if not super().cancel(msg):
             return False
-        if self._patient is not None:
-            self._patient.cancel()
-        else:
-            self._line.drop()  # its reply may come yet, and would be taken for that of another call
-            self._lines.give_back(self._line)
-        self.get_loop().call_soon(self._told, self)
+        self._let_go()
+        self.get_loop().call_soon(self._on_answer, self)
         return True
+
+    def _let_go(self) -> None:
+        self._line.drop()  # its reply may come yet, and would be taken for that of another call
+        self._lines.give_back(self._line)
 
     def _replied(self, reply: Any) -> None:
         self._lines.give_back(self._line)
-        error = self._lines.told(reply) if isinstance(reply, Exception) else None
-        if isinstance(error, LibraryMissing):
-            self._patient = self.get_loop().create_task(self._patiently())
-            self._patient.add_done_callback(self._answered_patiently)
-            return
-        try:
-            if error is not None:
-                raise error
-            self.set_result(self._read(reply))
-        except Exception as wrong:  # noqa: BLE001 - whatever it is, it belongs to whoever is told
-            self.set_exception(wrong)
-        self._told(self)
-
-    def _answered_patiently(self, patient: asyncio.Task[T]) -> None:
-        if self.done():
-            return
-        if patient.cancelled():
-            self.cancel()
-            return
-        error = patient.exception()
-        if error is None:
-            self.set_result(patient.result())
+        if isinstance(reply, Exception):
+            self.set_exception(self._lines.store_error_of(reply))
         else:
+            self._take(reply)
+        self._on_answer(self)
+
+    def _take(self, reply: Any) -> None:
+        try:
+            answer = self._read(reply)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever has the answer
             self.set_exception(error)
-        self._told(self)
+        else:
+            self.set_result(answer)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kew.adapters.redis import records
 from kew.adapters.redis.arguments import (
-    Request,
+    FunctionCall,
     claim_arguments,
     settle_arguments,
     submit_arguments,
@@ -31,13 +31,12 @@ from kew.adapters.redis.replies import (
 from kew.app.ports import (
     Command,
     Declared,
+    OnAnswer,
     QueueStatus,
     Settled,
     Submitted,
     Swept,
     TaskStore,
-    Told,
-    telling,
 )
 from kew.compat import override
 from kew.domain.config import Settings
@@ -159,33 +158,33 @@ class RedisStore(TaskStore):
     async def submit(
         self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
-        return await self._submitted(self._submit_request(queue, groups, claim), groups, claim)
+        reply = await self._reply(self._submit_call(queue, groups, claim))
+        return self._read_submitted(groups, claim, reply)
 
     @override
     def post(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, told: Told
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
     ) -> asyncio.Future[Submitted]:
-        request = self._submit_request(queue, groups, claim)
-        patiently = partial(self._submitted, request, groups, claim)
         line = self._lines.at_hand()
-        if line is None:
-            return telling(patiently(), told)
-        posted = Posted(self._lines, line, patiently=patiently, told=told)
-        posted.send(request.packed, partial(self._read_submitted, groups, claim))
+        if line is None:  # to have one takes waiting
+            return super().post(queue, groups, claim, on_answer)
+        try:
+            call = self._submit_call(queue, groups, claim)
+        except BaseException:
+            self._lines.give_back(line)
+            raise
+        read = partial(self._read_submitted, groups, claim)
+        posted = Posted(self._lines, line, read=read, on_answer=on_answer)
+        posted.send(call.packed)
         return posted
 
-    def _submit_request(
+    def _submit_call(
         self, queue: str, groups: Collection[Group], claim: ClaimRequest | None
-    ) -> Request:
+    ) -> FunctionCall:
         rest = submit_arguments(groups)
         if claim is None:
-            return self._request("submit_alone", queue, {}, rest)
-        return self._request("submit", queue, claim_arguments(claim), rest)
-
-    async def _submitted(
-        self, request: Request, groups: Collection[Group], claim: ClaimRequest | None
-    ) -> Submitted:
-        return self._read_submitted(groups, claim, await self._reply(request))
+            return self._call("submit_alone", queue, {}, rest)
+        return self._call("submit", queue, claim_arguments(claim), rest)
 
     def _read_submitted(
         self, groups: Collection[Group], claim: ClaimRequest | None, reply: Any
@@ -353,13 +352,15 @@ class RedisStore(TaskStore):
         lines: Lines | None = None,
     ) -> Any:
         """An operation's reply."""
-        return await self._reply(self._request(name, queue, named, rest), lines)
+        return await self._reply(self._call(name, queue, named, rest), lines)
 
-    def _request(
+    def _call(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument]
-    ) -> Request:
+    ) -> FunctionCall:
         operation, keys, own = self._own(name, queue)
-        return Request(operation, (*keys, *operation.bind(rest, named | own if named else own)))
+        return FunctionCall(
+            operation, (*keys, *operation.bind(rest, named | own if named else own))
+        )
 
     def _own_of(
         self, name: str, queue: str
@@ -368,19 +369,19 @@ class RedisStore(TaskStore):
         operation = self._library[name]
         keys = self._keys.named(operation.keys, queue)
         own: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
-        taken = {name: own[name] for name in operation.arguments if name in own}
+        taken = {each: own[each] for each in operation.arguments if each in own}
         return operation, (len(keys), *keys), taken
 
-    async def _reply(self, request: Request, lines: Lines | None = None) -> Any:
+    async def _reply(self, call: FunctionCall, lines: Lines | None = None) -> Any:
         """A server that lost the library is given it again; one too full for it is sent the operation as a script."""
         lines = lines or self._lines
         try:
-            return await lines.call(request.packed)
+            return await lines.call(call.packed)
         except LibraryMissing:
             if await load(lines, self._library):
-                return await lines.call(request.packed)
-            script = self._library.script(request.operation)
-            return await lines.call(packed("EVAL", script, *request.arguments))
+                return await lines.call(call.packed)
+            script = self._library.script(call.operation)
+            return await lines.call(packed("EVAL", script, *call.arguments))
 
     def _saw(self, now_ms: int) -> None:
         self._clock_ahead_ms = now_ms - _loop_ms()

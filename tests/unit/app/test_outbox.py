@@ -1,7 +1,8 @@
 """The outbox: what goes out when, and what each caller is told whatever the store does."""
 
 import asyncio
-from collections.abc import Collection
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 import pytest
@@ -12,43 +13,61 @@ from kew import (
     SubmitUncertainError,
     TaskInfo,
     TaskQueueManager,
+    TaskStatus,
 )
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.ports import Ambiguous, Refused, Submitted, Told
+from kew.app.ports import Ambiguous, OnAnswer, Refused, Submitted
+from kew.app.submitter import IN_FLIGHT
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Group
 from tests.support import jobs
+from tests.support.ledger import until
+
+QUEUE = QueueConfig("q", max_workers=2, lease=1.0)
+ENOUGH = range(
+    IN_FLIGHT + 1
+)  # as often as it takes for a round trip that is never counted as over to show
 
 
 class Posting(MemoryStore):
-    """A store that notes the ids of each round trip, and answers when it is told to."""
+    """A store that notes the ids of each round trip, and answers when, and what, it is told to."""
 
     def __init__(self) -> None:
         super().__init__(SystemClock())
         self.trips: list[list[str]] = []
+        self.asked: list[list[tuple[str, str]]] = []
         self.answers = asyncio.Event()
         self.answers.set()
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
+        self.changed: Callable[[Submitted], Any] = lambda answer: answer
+        self.is_closed = False
 
     @override
     def post(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, told: Told
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
     ) -> "asyncio.Future[Submitted]":
         self.trips.append([call.id for group in groups for call in group.submissions])
-        return super().post(queue, groups, claim, told)
+        return super().post(queue, groups, claim, on_answer)
 
     @override
     async def submit(
         self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
+        assert not self.is_closed, "a store that was closed is asked"
+        self.asked.append([(call.id, call.nonce) for group in groups for call in group.submissions])
         await self.answers.wait()
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        return await super().submit(queue, groups, claim)
+        answer = await super().submit(queue, groups, claim)
+        if self.errors:
+            raise self.errors.pop(0)
+        changed: Submitted = self.changed(answer)
+        return changed
+
+    @override
+    async def close(self) -> None:
+        self.is_closed = True
 
 
 @pytest.fixture
@@ -57,11 +76,24 @@ def store() -> Posting:
 
 
 @pytest.fixture
-async def manager(store: Posting) -> Any:
+async def open_manager(store: Posting) -> AsyncIterator[TaskQueueManager]:
     parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
     async with TaskQueueManager(parts=parts, patience=0.2) as one:
-        await one.create_queue(QueueConfig("q"), work=False, functions=[jobs.echo])
         yield one
+
+
+@pytest.fixture
+async def manager(open_manager: TaskQueueManager) -> TaskQueueManager:
+    """It submits and doesn't work."""
+    await open_manager.create_queue(QUEUE, work=False, functions=[jobs.echo])
+    return open_manager
+
+
+@pytest.fixture
+async def working(open_manager: TaskQueueManager) -> TaskQueueManager:
+    """It works too, so that claims go along with its submits."""
+    await open_manager.create_queue(QUEUE, functions=[jobs.echo])
+    return open_manager
 
 
 def submit(manager: TaskQueueManager, task_id: str) -> Any:
@@ -136,18 +168,55 @@ async def test_submits_one_after_another_leave_the_loop_to_others(manager):
     assert turns >= 50
 
 
+async def test_awaiting_what_is_over_hurries_nobody_elses_submit(manager, store):
+    over = submit(manager, "over")
+    await over
+    other = submit(manager, "other")
+    await over
+    assert store.trips == [["over"]]
+    await other
+
+
 # --- what callers are told
+
+
+async def some_turns(count: int = 6) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def outcome(submitting: Awaitable[object]) -> object:
+    """What a caller is told, as a value; nobody waits for ever."""
+    async with asyncio.timeout(5):
+        (told,) = await asyncio.gather(submitting, return_exceptions=True)
+        return told
+
+
+async def goes_on(manager: TaskQueueManager, task_id: str) -> bool:
+    """The queue still takes submits, and runs them where it works at all."""
+    assert (await submit(manager, task_id)).task_id == task_id
+    if manager._process is not None and manager._process.workers:
+        await ended(manager, task_id)
+        await until(
+            lambda: all(worker.is_idle for worker in manager._process.workers.values()),  # type: ignore[union-attr]  # it is there
+            "slots and lanes to be free again",
+        )
+    return True
+
+
+async def ended(manager: TaskQueueManager, task_id: str) -> None:
+    async with asyncio.timeout(5):
+        while (await manager.get_task_status(task_id)).status is not TaskStatus.COMPLETED:  # noqa: ASYNC110 - in a store
+            await asyncio.sleep(0.005)
 
 
 async def test_a_submit_that_is_on_its_way_at_an_impatient_shutdown_is_in_doubt(manager, store):
     store.answers.clear()
     submitting = asyncio.create_task(submit(manager, "doubtful"))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await some_turns()
     assert store.trips == [["doubtful"]]
     await manager.shutdown(timeout=0)
-    with pytest.raises(SubmitUncertainError):
-        await submitting
+    assert isinstance(await outcome(submitting), SubmitUncertainError)
 
 
 async def test_a_submit_that_has_not_gone_out_at_an_impatient_shutdown_is_surely_not_stored(
@@ -155,57 +224,39 @@ async def test_a_submit_that_has_not_gone_out_at_an_impatient_shutdown_is_surely
 ):
     store.answers.clear()
     on_their_way = []
-    for name in ("a", "b"):  # as many round trips as may be on their way at once
-        on_their_way.append(asyncio.create_task(submit(manager, name)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+    for n in range(IN_FLIGHT):
+        on_their_way.append(asyncio.create_task(submit(manager, f"sent-{n}")))
+        await some_turns()
     waiting = asyncio.create_task(submit(manager, "waiting"))
-    await asyncio.sleep(0)
-    assert store.trips == [["a"], ["b"]]
+    await some_turns()
+    assert len(store.trips) == IN_FLIGHT
     await manager.shutdown(timeout=0)
-    with pytest.raises(StoreUnavailableError):
-        await waiting
+    assert isinstance(await outcome(waiting), StoreUnavailableError)
     for each in on_their_way:
-        with pytest.raises(SubmitUncertainError):
-            await each
+        assert isinstance(await outcome(each), SubmitUncertainError)
 
 
-async def test_a_submit_without_an_answer_is_repeated_and_told_its_answer(manager, store):
-    store.error = Ambiguous("no reply")
-    info = await submit(manager, "again")
-    assert info.task_id == "again"
-    assert await manager.get_task_status("again")
-    assert await submit(manager, "next")
+async def test_a_submit_without_an_answer_is_repeated_with_the_same_identity(working, store):
+    for n in ENOUGH:
+        store.asked.clear()
+        store.errors = [Ambiguous("no reply"), Refused("still no reply")]
+        assert (await submit(working, f"again-{n}")).task_id == f"again-{n}"
+        assert len(store.asked) == 3
+        assert store.asked[0] == store.asked[1] == store.asked[2]
+    for n in ENOUGH:
+        await ended(working, f"again-{n}")
+    assert await goes_on(working, "next")
 
 
-async def test_a_shutdown_while_a_submit_is_repeated_leaves_it_in_doubt(manager, store):
-    store.error = Ambiguous("no reply")
-    submitting = asyncio.create_task(submit(manager, "again"))
-    for _ in range(6):  # it has failed once, and pauses
-        await asyncio.sleep(0)
-    await manager.shutdown(timeout=0)
-    with pytest.raises(SubmitUncertainError):
-        await submitting
-
-
-async def test_an_answer_that_cannot_be_read_is_told_and_the_next_submit_goes_out(manager, store):
-    store.error = ValueError("not an answer")
-    with pytest.raises(SubmitUncertainError):
-        await submit(manager, "unreadable")
-    assert (await submit(manager, "next")).task_id == "next"
-
-
-async def test_a_store_that_raises_before_it_asks_anything_is_told_and_blocks_nobody(
-    manager, store, monkeypatch
+async def test_without_an_answer_for_as_long_as_it_is_patient_the_submit_is_in_doubt(
+    working, store
 ):
-    def broken(*_: object) -> None:
-        raise TypeError("a bug")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(store, "post", broken)
-        with pytest.raises(SubmitUncertainError):
-            await submit(manager, "unlucky")
-    assert (await submit(manager, "next")).task_id == "next"
+    for n in ENOUGH:
+        store.errors = [Ambiguous("no reply")] * 20
+        told = await outcome(submit(working, f"lost-{n}"))
+        assert isinstance(told, SubmitUncertainError)
+        store.errors.clear()
+    assert await goes_on(working, "next")
 
 
 async def test_a_store_that_refuses_until_the_patience_is_over_has_surely_stored_nothing(
@@ -216,6 +267,146 @@ async def test_a_store_that_refuses_until_the_patience_is_over_has_surely_stored
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "submit", refusing)
-        with pytest.raises(StoreUnavailableError):
-            await submit(manager, "refused")
-    assert (await submit(manager, "refused")).task_id == "refused"
+        for _ in ENOUGH:
+            assert isinstance(await outcome(submit(manager, "refused")), StoreUnavailableError)
+    assert await goes_on(manager, "refused")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda answer: None,
+        lambda answer: Submitted(outcomes=[], now_ms=answer.now_ms, grant=answer.grant),
+        lambda answer: Submitted(
+            outcomes=[*answer.outcomes] * 2, now_ms=answer.now_ms, grant=answer.grant
+        ),
+    ],
+    ids=["nothing", "no outcome", "too many outcomes"],
+)
+async def test_an_answer_that_cannot_be_read_is_told_and_blocks_nobody(
+    working, store, changed, caplog
+):
+    caplog.set_level(logging.CRITICAL, logger="kew")
+    store.changed = changed
+    for n in ENOUGH:
+        assert isinstance(await outcome(submit(working, f"unread-{n}")), SubmitUncertainError)
+    store.changed = lambda answer: answer
+    assert await goes_on(working, "next")
+
+
+async def test_a_bug_in_the_store_is_told_and_blocks_nobody(working, store, caplog):
+    caplog.set_level(logging.CRITICAL, logger="kew")
+    for n in ENOUGH:
+        store.errors = [ValueError("a bug")]
+        assert isinstance(await outcome(submit(working, f"bug-{n}")), SubmitUncertainError)
+    assert await goes_on(working, "next")
+
+
+async def test_a_submit_that_cannot_even_be_sent_is_told_and_blocks_nobody(
+    working, store, monkeypatch, caplog
+):
+    caplog.set_level(logging.CRITICAL, logger="kew")
+
+    def broken(*_: object) -> None:
+        raise TypeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "post", broken)
+        for n in ENOUGH:
+            assert isinstance(await outcome(submit(working, f"bug-{n}")), SubmitUncertainError)
+    assert await goes_on(working, "next")
+
+
+async def test_a_queue_that_the_store_forgot_is_declared_anew(working, store):
+    for n in ENOUGH:
+        await store.purge("q")
+        assert (await submit(working, f"kept-{n}")).task_id == f"kept-{n}"
+        await ended(working, f"kept-{n}")
+    assert await goes_on(working, "next")
+
+
+async def test_after_a_new_declaration_a_submit_is_repeated_for_as_long_as_before(working, store):
+    await store.purge("q")
+    declare = store.declare
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(0.3)  # longer than the patience
+        store.errors = [Refused("not yet")]
+        return await declare(*arguments)
+
+    store.declare = slow
+    assert (await submit(working, "patient")).task_id == "patient"
+
+
+# --- shutdowns that come in between
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("error", [None, Ambiguous("no reply"), ValueError("a bug")])
+@pytest.mark.parametrize("works", [False, True])
+async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
+    open_manager, store, turns, is_cancelled, error, works, caplog
+):
+    caplog.set_level(logging.CRITICAL, logger="kew")
+    await open_manager.create_queue(QUEUE, work=works, functions=[jobs.echo])
+    store.errors = [error] * 50 if error else []
+    submitting = [submit(open_manager, f"t-{n}") for n in range(3)]
+    shutting_down = asyncio.create_task(
+        open_manager.shutdown(timeout=0 if turns % 2 else 1)  # impatient or not
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if is_cancelled:
+        shutting_down.cancel()
+    await asyncio.gather(shutting_down, return_exceptions=True)
+    for each in submitting:
+        told = await outcome(each)
+        assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
+    await some_turns()
+    left = [task for task in asyncio.all_tasks() if "Outbox" in repr(task)]
+    assert not left
+
+
+def test_what_ends_the_loop_in_a_tasks_first_step_leaves_no_submit_untold():
+    """As with KeyboardInterrupt in a notebook, the loop goes on afterwards."""
+    loop = asyncio.new_event_loop()
+    store = Posting()
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    manager = TaskQueueManager(parts=parts)
+    submitting: list[Any] = []
+    interrupted = 0
+
+    async def interrupts() -> None:
+        raise KeyboardInterrupt
+
+    async def begin() -> None:
+        await manager.initialize()
+        await manager.create_queue(QUEUE, functions=[interrupts, jobs.echo])
+        await asyncio.sleep(0.01)
+
+    async def submit_all(n: int) -> None:
+        calls = [manager.submit_task(f"i-{n}", "q", "t", interrupts), submit(manager, f"e-{n}")]
+        submitting.extend(calls)
+        await asyncio.gather(*calls)
+
+    def run(work: Any) -> None:
+        nonlocal interrupted
+        task = loop.create_task(work)
+        while not task.done():
+            try:
+                loop.run_until_complete(asyncio.wait([task]))
+            except KeyboardInterrupt:
+                interrupted += 1
+        task.result()
+
+    run(begin())
+    for n in ENOUGH:
+        run(submit_all(n))
+    run(asyncio.sleep(0.05))
+    assert interrupted
+    assert [each.result().task_id for each in submitting] == [
+        name for n in ENOUGH for name in (f"i-{n}", f"e-{n}")
+    ]
+    run(manager.shutdown(timeout=1))
+    loop.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, cast
 
 import attrs
@@ -11,15 +11,19 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
 from kew.adapters.redis.connection import Address
-from kew.adapters.redis.line import Line, ReplyError, Told
+from kew.adapters.redis.line import Line, OnReply, ReplyError
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.simulation.errors import SimulationError
 from kew.adapters.simulation.lua.redis import RedisInProcess
+from kew.app.ports import OnAnswer, Submitted, TaskStore
 from kew.compat import override
+from kew.domain.requests import ClaimRequest, Group
 
 
 class InProcessLine(Line):
-    """A request is carried out when it is sent; what can go wrong on the way is the simulated network's."""
+    """A request is carried out when it is sent, and its reply is there before `ask` returns; what can go wrong on the
+    way is the simulated network's.
+    """
 
     is_ended = False
 
@@ -27,12 +31,12 @@ class InProcessLine(Line):
         self._redis = redis
 
     @override
-    def ask(self, request: bytes, give_up_at: float, told: Told) -> None:
+    def ask(self, request: bytes, give_up_at: float, on_reply: OnReply) -> None:
         try:
             reply = self._redis.execute(request)
         except ResponseError as error:
             reply = ReplyError(f"ERR {error}")  # the code that redis-py takes away
-        told(reply)
+        on_reply(reply)
 
     @override
     def drop(self) -> None:
@@ -54,6 +58,12 @@ class StoreInProcess(RedisStore):
     """The adapter as it is, which also says what it last knew of the store's clock."""
 
     told_ms: int | None = None
+
+    @override
+    def post(
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
+    ) -> asyncio.Future[Submitted]:
+        return TaskStore.post(self, queue, groups, claim, on_answer)  # its lines reply too early
 
     @override
     def _saw(self, now_ms: int) -> None:

@@ -1,83 +1,17 @@
 """Lines and the calls on them, against a server that answers what a test tells it to."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-import attrs
-import hiredis
 import pytest
 import trustme
 
-from kew.adapters.redis.connection import Address, LibraryMissing, Lines, address, packed
+from kew.adapters.redis.connection import LibraryMissing, Lines, address, packed
 from kew.adapters.redis.line import BUFFER_BYTES, Line, ReplyError
 from kew.app.ports import Ambiguous, Refused
 from tests.support.ledger import until
-
-LOOPBACK = "127.0.0.1"
-NONE = object()
-Answer = Callable[[list[bytes], asyncio.StreamWriter], Awaitable[None]]
-
-
-@attrs.define(eq=False)
-class Scripted:
-    """A server on the loopback interface. What kew asks goes to `answer`; how a connection begins is answered OK."""
-
-    answer: Answer
-    connections: int = 0
-    writers: list[asyncio.StreamWriter] = attrs.field(factory=list)
-    asked: list[list[bytes]] = attrs.field(factory=list)
-    port: int = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        requests = hiredis.Reader(notEnoughData=NONE)
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(65536):
-                requests.feed(chunk)
-                while (command := requests.gets()) is not NONE:
-                    if command[0] == b"CLIENT":
-                        writer.write(b"+OK\r\n")
-                    else:
-                        self.asked.append(command)
-                        await self.answer(command, writer)
-
-    def address(self, timeout: float = 5.0) -> Address:
-        return address(f"redis://{LOOPBACK}:{self.port}", timeout=timeout)
-
-
-@contextlib.asynccontextmanager
-async def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
-    scripted = Scripted(answer)
-    server = await asyncio.start_server(scripted.serve, LOOPBACK, 0, ssl=tls)
-    scripted.port = server.sockets[0].getsockname()[1]
-    try:
-        yield scripted
-    finally:
-        server.close()
-        for writer in scripted.writers:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-
-async def echo(command: list[bytes], writer: asyncio.StreamWriter) -> None:
-    """ECHO's reply."""
-    writer.write(b"$%d\r\n%s\r\n" % (len(command[1]), command[1]))
-
-
-async def silence(command: list[bytes], writer: asyncio.StreamWriter) -> None:
-    """No reply."""
-
-
-def saying(text: bytes) -> Answer:
-    async def answer(command: list[bytes], writer: asyncio.StreamWriter) -> None:
-        writer.write(text)
-
-    return answer
+from tests.support.scripted import echo, saying, serving, silence
 
 
 def asking(line: Line, text: str, seconds: float = 5.0) -> "asyncio.Future[object]":
@@ -319,4 +253,43 @@ async def test_a_closed_pool_keeps_no_connection():
         await lines.call(packed("ECHO", "4"))
         await lines.call(packed("ECHO", "5"))
         assert server.connections == 4
+        await lines.close()
+
+
+async def test_a_connection_that_cannot_be_made_keeps_nobody_from_those_there_are():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 3)
+        await lines.warm(2)
+        server.is_full = True
+        crowd = [lines.call(packed("ECHO", str(n))) for n in range(3)]
+        replies = await asyncio.gather(*crowd, return_exceptions=True)
+        assert sum(isinstance(reply, Refused) for reply in replies) == 1
+        for n in range(5):
+            assert await lines.call(packed("ECHO", str(n))) == str(n).encode()
+        await lines.close()
+
+
+async def test_a_connection_that_ended_makes_room_for_one_that_lives():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 2)
+        await lines.warm(2)
+        server.writers[1].close()  # the one that would be taken next, or the other one
+        server.is_full = True
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        assert await lines.call(packed("ECHO", "x")) == b"x"
+        await lines.close()
+
+
+async def test_a_call_in_another_event_loop_fails_at_once_and_takes_nothing_away():
+    async with serving(echo) as server:
+        lines = Lines(server.address(), 1)
+        assert await lines.call(packed("ECHO", "here")) == b"here"
+
+        def elsewhere() -> object:
+            return asyncio.run(lines.call(packed("ECHO", "elsewhere")))
+
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(elsewhere)
+        assert await lines.call(packed("ECHO", "again")) == b"again"
         await lines.close()

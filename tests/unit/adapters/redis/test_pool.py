@@ -16,6 +16,23 @@ async def test_what_was_given_back_last_is_taken_first():
     assert pool.take() == first
 
 
+async def test_what_was_given_to_be_taken_last_is():
+    pool = Pool("ab")
+    pool.give_last("c")
+    assert [pool.take() for _ in range(3)] == ["b", "a", "c"]
+    with pytest.raises(IndexError):
+        pool.take()
+
+
+async def test_also_what_is_to_be_taken_last_is_handed_to_who_waits():
+    pool = Pool("a")
+    thing = pool.take()
+    waiting = asyncio.create_task(pool.taken())
+    await asyncio.sleep(0)
+    pool.give_last(thing)
+    assert await waiting == "a"
+
+
 async def test_who_waits_is_served_in_turn_and_before_anybody_else():
     pool = Pool("a")
     thing = pool.take()

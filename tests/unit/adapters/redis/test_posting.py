@@ -1,38 +1,50 @@
 """Calls without a coroutine of their own, against a server that answers what a test tells it to."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from kew.adapters.redis.connection import Lines, packed
+from kew.adapters.redis.connection import LibraryMissing, Lines, packed
 from kew.adapters.redis.posting import Posted
 from kew.app.ports import Ambiguous, Refused
-from tests.support.ledger import until
-from tests.unit.adapters.redis.test_connection import Answer, echo, saying, serving, silence
+from tests.support.scripted import Answer, Scripted, echo, saying, serving, silence
 
 
 class Posts:
-    """Posts ECHOs on one connection, and notes what is told."""
+    """Posts ECHOs on one connection, and notes each that has its answer."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, server: Scripted) -> None:
         self.lines = lines
-        self.told: list[asyncio.Future[str]] = []
+        self.server = server
+        self.answered: list[object] = []
 
     @staticmethod
     def read(reply: Any) -> str:
         text: str = reply.decode()
         return text
 
-    async def patiently(self) -> str:
-        return "patiently"
-
-    def post(self, text: str, read: Any = None) -> "Posted[str]":
+    def post(
+        self,
+        text: str,
+        read: Callable[[Any], str] | None = None,
+        on_answer: Callable[[Any], object] | None = None,
+    ) -> Posted[str]:
         line = self.lines.at_hand()
         assert line is not None
-        posted = Posted[str](self.lines, line, patiently=self.patiently, told=self.told.append)
-        posted.send(packed("ECHO", text), read or self.read)
+        posted = Posted(
+            self.lines,
+            line,
+            read=read or self.read,
+            on_answer=on_answer or self.answered.append,
+        )
+        posted.send(packed("ECHO", text))
         return posted
+
+    async def connections_after_another_call(self) -> int:
+        assert await self.lines.call(packed("ECHO", "other")) == b"other"
+        return self.server.connections
 
 
 @pytest.fixture
@@ -41,7 +53,7 @@ async def posts(request: pytest.FixtureRequest) -> Any:
     async with serving(answer) as server:
         lines = Lines(server.address(timeout=0.2), 1)
         await lines.warm(1)
-        yield Posts(lines)
+        yield Posts(lines, server)
         await lines.close()
 
 
@@ -49,96 +61,65 @@ def answered_by(answer: Answer) -> Any:
     return pytest.mark.parametrize("posts", [answer], indirect=True)
 
 
-async def test_it_tells_what_is_read_and_can_be_awaited_too(posts):
+async def silent_once(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+    if command[1] != b"unanswered":
+        await echo(command, writer)
+
+
+async def test_it_has_what_is_read_and_says_so_once(posts):
     posted = posts.post("hello")
-    assert not posts.told
+    assert not posts.answered
     assert await posted == "hello"
-    assert posts.told == [posted]
+    assert posts.answered == [posted]
 
 
-async def test_it_tells_before_anything_that_the_reply_makes_ready(posts):
-    posted = posts.post("hello")
+async def test_it_says_so_before_anything_that_the_answer_makes_ready(posts):
     order: list[str] = []
+    posted = posts.post("hello", on_answer=lambda _: order.append("told"))
     posted.add_done_callback(lambda _: order.append("a turn later"))
-    posted._told = lambda _: order.append("told")
     await posted
     assert order == ["told", "a turn later"]
 
 
-async def test_the_connection_is_free_again_when_it_tells(posts):
+async def test_the_connection_is_free_again_when_it_says_so(posts):
     again: list[Posted[str]] = []
-    posted = posts.post("first")
-    posted._told = lambda _: again.append(posts.post("second"))
+    posted = posts.post("first", on_answer=lambda _: again.append(posts.post("second")))
     assert await posted == "first"
     assert await again[0] == "second"
+    assert posts.server.connections == 1
 
 
 @answered_by(saying(b"-OOM it is full\r\n"))
 async def test_a_refusal_is_told_as_one(posts):
     with pytest.raises(Refused, match="it is full"):
         await posts.post("x")
-    assert len(posts.told) == 1
+    assert len(posts.answered) == 1
 
 
 @answered_by(saying(b"-ERR Function not found\r\n"))
-async def test_a_server_without_the_library_is_asked_again_with_patience(posts):
-    posted = posts.post("x")
-    assert await posted == "patiently"
-    assert posts.told == [posted]
-
-
-@answered_by(saying(b"-ERR Function not found\r\n"))
-async def test_an_error_of_the_patient_asking_is_told(posts):
-    async def refused() -> str:
-        raise Refused("still not")
-
-    posts.patiently = refused
-    with pytest.raises(Refused, match="still not"):
+async def test_a_server_without_the_library_surely_did_nothing(posts):
+    with pytest.raises(LibraryMissing):
         await posts.post("x")
-    assert len(posts.told) == 1
 
 
-@answered_by(saying(b"-ERR Function not found\r\n"))
-async def test_cancelled_while_it_is_patient_it_asks_no_more(posts):
-    asking = asyncio.Event()
-    ended: list[str] = []
-
-    async def for_ever() -> str:
-        asking.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.append("asking")
-        return ""
-
-    posts.patiently = for_ever
-    posted = posts.post("x")
-    await asking.wait()
-    assert posted.cancel()
-    await until(lambda: posts.told and ended, "the end of the asking")
-    assert posts.told == [posted]
-    assert posted.cancelled()
-
-
-@answered_by(silence)
-async def test_a_call_without_a_reply_in_time_is_in_doubt(posts):
+@answered_by(silent_once)
+async def test_a_call_without_a_reply_in_time_is_in_doubt_and_its_connection_not_used_again(posts):
     with pytest.raises(Ambiguous, match="no answer in"):
-        await posts.post("x")
-    assert posts.lines.at_hand() is None  # the connection is of no more use
+        await posts.post("unanswered")
+    assert len(posts.answered) == 1
+    assert await posts.connections_after_another_call() == 2
 
 
-@answered_by(silence)
-async def test_cancelled_it_tells_so_and_its_connection_is_dropped(posts):
-    posted = posts.post("x")
+@answered_by(silent_once)
+async def test_cancelled_it_says_so_a_turn_later_and_its_connection_is_not_used_again(posts):
+    posted = posts.post("unanswered")
     assert posted.cancel()
-    assert not posts.told  # never in the call that cancels it
+    assert not posts.answered
     await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await posted
-    assert posts.told == [posted]
+    assert posts.answered == [posted]
+    assert posted.cancelled()
     assert not posted.cancel()
-    assert posts.lines.at_hand() is None
-    assert len(posts.lines._places.free) == 1
+    assert await posts.connections_after_another_call() == 2
 
 
 async def test_a_reply_that_cannot_be_read_is_an_error_of_this_call_alone(posts):
@@ -152,10 +133,31 @@ async def test_a_reply_that_cannot_be_read_is_an_error_of_this_call_alone(posts)
 
 async def test_a_connection_that_closes_before_it_is_used_is_told_later_and_not_at_once(posts):
     line = posts.lines.at_hand()
-    posted = Posted[str](posts.lines, line, patiently=posts.patiently, told=posts.told.append)
-    line._transport.abort()  # its end will be known in the next turn
-    posted.send(packed("ECHO", "x"), posts.read)
-    assert not posts.told
+    posted = Posted(posts.lines, line, read=posts.read, on_answer=posts.answered.append)
+    line.drop()
+    posted.send(packed("ECHO", "x"))
+    assert not posts.answered
     with pytest.raises(Ambiguous, match="closed"):
         await posted
-    assert posts.told == [posted]
+    assert posts.answered == [posted]
+
+
+async def test_a_call_that_cannot_be_sent_gives_its_place_back(posts, monkeypatch):
+    def no_clock() -> float:
+        raise RuntimeError("no clock")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(posts.lines, "give_up_at", no_clock)
+        with pytest.raises(RuntimeError, match="no clock"):
+            posts.post("x")
+    assert not posts.answered
+    assert await posts.connections_after_another_call() == 2
+
+
+@answered_by(silence)
+async def test_a_pool_that_closes_lets_go_of_what_is_on_its_way(posts):
+    posted = posts.post("x")
+    await posts.lines.close()
+    posted.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await posted
