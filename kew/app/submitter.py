@@ -208,10 +208,8 @@ class Outbox:
         waiting.fail(closed())
         underway = dict(self._underway)
         for trip, answer in underway.items():
-            if answer.cancel():
+            if answer.cancel():  # else it has come in this turn, and will be told
                 self._give_up(trip)
-            else:
-                self._heard(trip, answer)  # it has come in this turn
         await asyncio.gather(*underway.values(), return_exceptions=True)
 
     def _schedule(self) -> None:

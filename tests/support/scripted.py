@@ -31,6 +31,7 @@ class Scripted:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_full:
+            await asyncio.sleep(0.02)
             writer.close()
             return
         self.connections += 1

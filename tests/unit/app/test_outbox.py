@@ -32,11 +32,18 @@ ENOUGH = range(
 )  # as often as it takes for a round trip that is never counted as over to show
 
 
+async def some_turns(count: int = 6) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Posting(MemoryStore):
     """A store that notes the ids of each round trip, and answers when, and what, it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, slowness: int = 0) -> None:
         super().__init__(SystemClock())
+        self.slowness = slowness  # turns of the loop that an answer takes
+        self.loses_replies = False
         self.trips: list[list[str]] = []
         self.asked: list[list[tuple[str, str]]] = []
         self.answers = asyncio.Event()
@@ -59,7 +66,10 @@ class Posting(MemoryStore):
         assert not self.is_closed, "a store that was closed is asked"
         self.asked.append([(call.id, call.nonce) for group in groups for call in group.submissions])
         await self.answers.wait()
+        await some_turns(self.slowness)
         answer = await super().submit(queue, groups, claim)
+        if self.loses_replies:
+            await asyncio.Event().wait()
         if self.errors:
             raise self.errors.pop(0)
         changed: Submitted = self.changed(answer)
@@ -70,6 +80,11 @@ class Posting(MemoryStore):
         self.is_closed = True
 
 
+def manager_of(store: Posting, patience: float = 0.2) -> TaskQueueManager:
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    return TaskQueueManager(parts=parts, patience=patience)
+
+
 @pytest.fixture
 def store() -> Posting:
     return Posting()
@@ -77,8 +92,7 @@ def store() -> Posting:
 
 @pytest.fixture
 async def open_manager(store: Posting) -> AsyncIterator[TaskQueueManager]:
-    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
-    async with TaskQueueManager(parts=parts, patience=0.2) as one:
+    async with manager_of(store) as one:
         yield one
 
 
@@ -178,11 +192,6 @@ async def test_awaiting_what_is_over_hurries_nobody_elses_submit(manager, store)
 
 
 # --- what callers are told
-
-
-async def some_turns(count: int = 6) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def outcome(submitting: Awaitable[object]) -> object:
@@ -341,39 +350,57 @@ async def test_after_a_new_declaration_a_submit_is_repeated_for_as_long_as_befor
 # --- shutdowns that come in between
 
 
-@pytest.mark.parametrize("turns", range(12))
-@pytest.mark.parametrize("is_cancelled", [False, True])
 @pytest.mark.parametrize("error", [None, Ambiguous("no reply"), ValueError("a bug")])
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("timeout", [0, 1])
 @pytest.mark.parametrize("works", [False, True])
 async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
-    open_manager, store, turns, is_cancelled, error, works, caplog
+    error, is_cancelled, timeout, works, caplog
 ):
     caplog.set_level(logging.CRITICAL, logger="kew")
-    await open_manager.create_queue(QUEUE, work=works, functions=[jobs.echo])
-    store.errors = [error] * 50 if error else []
-    submitting = [submit(open_manager, f"t-{n}") for n in range(3)]
-    shutting_down = asyncio.create_task(
-        open_manager.shutdown(timeout=0 if turns % 2 else 1)  # impatient or not
-    )
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    if is_cancelled:
-        shutting_down.cancel()
-    await asyncio.gather(shutting_down, return_exceptions=True)
-    for each in submitting:
-        told = await outcome(each)
-        assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
-    await some_turns()
-    left = [task for task in asyncio.all_tasks() if "Outbox" in repr(task)]
-    assert not left
+    for slowness in range(7):
+        for turns in range(9):
+            store = Posting(slowness)
+            manager = manager_of(store, patience=0.06)  # it repeats once
+            await manager.initialize()
+            await manager.create_queue(QUEUE, work=works, functions=[jobs.echo])
+            store.errors = [error] * 50 if error else []
+            submitting = [submit(manager, f"t-{n}") for n in range(3)]
+            shutting_down = asyncio.create_task(manager.shutdown(timeout=timeout))
+            await some_turns(turns)
+            if is_cancelled:
+                shutting_down.cancel()
+            await asyncio.gather(shutting_down, return_exceptions=True)
+            for each in submitting:
+                told = await outcome(each)
+                assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
+            await some_turns()
+            left = [task for task in asyncio.all_tasks() if "Outbox" in repr(task)]
+            assert not left, (slowness, turns)
+
+
+async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or_handed_back(
+    open_manager, store
+):
+    await open_manager.create_queue(QUEUE, functions=[jobs.echo])
+    await some_turns(20)  # the worker's own first claim has its answer
+    store.loses_replies = True
+    submitting = submit(open_manager, "granted")
+    await some_turns(20)
+    (granted,) = await store.find(["granted"])
+    assert granted is not None
+    assert granted.status is TaskStatus.PROCESSING
+    await open_manager.shutdown(timeout=0)
+    assert isinstance(await outcome(submitting), SubmitUncertainError)
+    (left,) = await store.find(["granted"])
+    assert left is not None
+    assert left.status in (TaskStatus.QUEUED, TaskStatus.COMPLETED)
 
 
 def test_what_ends_the_loop_in_a_tasks_first_step_leaves_no_submit_untold():
     """As with KeyboardInterrupt in a notebook, the loop goes on afterwards."""
     loop = asyncio.new_event_loop()
-    store = Posting()
-    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
-    manager = TaskQueueManager(parts=parts)
+    manager = manager_of(Posting())
     submitting: list[Any] = []
     interrupted = 0
 
