@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kew.app.runs import Run
 
@@ -73,8 +73,7 @@ class Admission:
     def start(self, begin: Callable[[Run], None], runs: Sequence[Run]) -> None:
         """Call `begin` for each run, now or in the loop's next turns."""
         if self._max_lag is None:
-            for run in runs:
-                begin(run)
+            self._start_at_once(begin, iter(runs))
             return
         self._waiting.extend((begin, run) for run in runs)
         self.lag.measure_while(self._is_busy)
@@ -83,17 +82,30 @@ class Admission:
             self._turn_began = asyncio.get_running_loop().time()
             self._pump(self._max_lag)
 
+    def _start_at_once(self, begin: Callable[[Run], None], left: Iterator[Run]) -> None:
+        try:
+            for run in left:
+                begin(run)
+        except BaseException:  # an interrupt of its first step, after which the loop may yet go on
+            asyncio.get_running_loop().call_soon(self._start_at_once, begin, left)
+            raise
+
     def _is_busy(self) -> bool:
         return self._is_pumping or self.has_runs()
 
     def _pump(self, max_lag: float) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         self._adapt(now - self._turn_began, max_lag)
         self._turn_began = now
-        for _ in range(min(self._slice, len(self._waiting))):
-            begin, run = self._waiting.popleft()
-            begin(run)
+        try:
+            for _ in range(min(self._slice, len(self._waiting))):
+                begin, run = self._waiting.popleft()
+                begin(run)
+        finally:
+            self._go_on(now, max_lag)
+
+    def _go_on(self, now: float, max_lag: float) -> None:
+        loop = asyncio.get_running_loop()
         if not self._waiting:
             self._is_pumping = False
         elif self._slice == 1 and self.lag.last > max_lag:

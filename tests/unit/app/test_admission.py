@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+
+import pytest
 
 from kew.app.admission import LARGEST_SLICE, Admission, LoopLag
 from kew.app.runs import Run
@@ -110,3 +113,25 @@ def test_the_lag_is_how_late_the_loop_was() -> None:
 
     with asyncio.Runner(loop_factory=WorkedLoop) as runner:
         assert 2.9 < runner.run(main()) < 60
+
+
+@pytest.mark.parametrize("max_lag", [None, 0.01])
+def test_where_a_start_is_interrupted_the_others_start_all_the_same(max_lag: float | None):
+    loop = asyncio.new_event_loop()
+    admission, started = Admission(max_lag), []
+
+    def begin(run: Run) -> None:
+        started.append(run.task.call.id)
+        if run.task.call.id in ("1", "3"):
+            raise KeyboardInterrupt
+
+    async def main() -> None:
+        admission.start(begin, [some_run(n) for n in range(5)])
+
+    for work in (main(), asyncio.sleep(0.1), asyncio.sleep(0.1)):
+        with contextlib.suppress(KeyboardInterrupt):
+            loop.run_until_complete(work)
+    loop.run_until_complete(asyncio.sleep(0.1))
+    admission.close()
+    loop.close()
+    assert started == list("01234")
