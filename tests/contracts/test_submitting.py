@@ -4,6 +4,7 @@ import asyncio
 
 import attrs
 
+from kew.app.ports import Submitted
 from kew.domain.requests import Group, SubmitRef, Word
 from kew.domain.task import TaskStatus
 from tests.support.scene import HIGH, LOW, QUEUE, START_MS, Scene, call, group
@@ -299,3 +300,73 @@ async def test_a_thousand_tasks_go_in_at_once_and_come_out_in_order(scene: Scene
     ids = [f"task {n}" for n in range(1_000)]
     assert (await scene.try_submit(group(*ids)))[0].word is Word.DONE
     assert await (await scene.worker()).claim_ids(1_000) == ids
+
+
+# --- posting
+
+
+class Told:
+    """What a posted submit tells, and when."""
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[Submitted]] = []
+
+    def __call__(self, posted: "asyncio.Future[Submitted]") -> None:
+        assert posted.done()
+        self.futures.append(posted)
+
+
+async def posted(scene: Scene, *ids: str, told: Told) -> "asyncio.Future[Submitted]":
+    future = scene.store.post(QUEUE, [group(task_id) for task_id in ids], None, told)
+    assert not told.futures  # never before it returns
+    return future
+
+
+async def test_a_posted_submit_tells_its_answer_once_whether_anybody_awaits_it_or_not(scene: Scene):
+    await scene.declare()
+    for ids, words in ((["a", "b"], [Word.DONE, Word.DONE]), (["b", "c"], [Word.SAME, Word.DONE])):
+        told = Told()
+        future = await posted(scene, *ids, told=told)
+        answer = await future
+        await asyncio.sleep(0)
+        assert told.futures == [future]
+        assert [outcome.word for outcome in answer.outcomes] == words
+    assert answer.now_ms == START_MS
+
+
+async def test_posted_submits_of_one_moment_are_all_told(scene: Scene):
+    await scene.declare(max_size=1000)
+    told = [Told() for _ in range(20)]
+    futures = [
+        scene.store.post(QUEUE, [group(f"task-{n}")], None, each) for n, each in enumerate(told)
+    ]
+    await asyncio.gather(*futures)
+    await asyncio.sleep(0)
+    assert [each.futures for each in told] == [[future] for future in futures]
+    assert None not in await scene.store.find([f"task-{n}" for n in range(20)])
+
+
+async def test_a_posted_submit_that_is_cancelled_tells_so_once_and_the_next_has_its_answer(
+    scene: Scene,
+):
+    await scene.declare()
+    await scene.submit("first")
+    told = Told()
+    future = await posted(scene, "cancelled", told=told)
+    assert future.cancel()
+    await asyncio.wait([future])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told.futures == [future]
+    assert future.cancelled()
+    told = Told()
+    answer = await (await posted(scene, "next", told=told))
+    assert [outcome.word for outcome in answer.outcomes] == [Word.DONE]
+
+
+async def test_a_posted_submit_brings_a_claim_as_any_does(scene: Scene):
+    await scene.declare()
+    worker = await scene.worker()
+    answer = await scene.store.post(QUEUE, [group("a")], worker.request(1), Told())
+    assert answer.grant is not None
+    assert [task.id for task in answer.grant.tasks] == ["a"]

@@ -361,7 +361,7 @@ async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
 ):
     caplog.set_level(logging.CRITICAL, logger="kew")
     cancelled_after = range(1, 11) if is_cancelled else [0]
-    for slowness, before, after in itertools.product(range(7), range(5), cancelled_after):
+    for slowness, before, after in itertools.product(range(9), range(5), cancelled_after):
         store = Posting(slowness)
         manager = manager_of(store, patience=0.06)  # it repeats once
         await manager.initialize()
@@ -374,12 +374,13 @@ async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
         if is_cancelled:
             shutting_down.cancel()
         await asyncio.gather(shutting_down, return_exceptions=True)
-        for each in submitting:
-            told = await outcome(each)
-            assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
         await some_turns()
         left = [task for task in asyncio.all_tasks() if "Outbox" in repr(task)]
         assert not left, (slowness, before, after)
+        for each in submitting:
+            assert each.done(), (slowness, before, after)
+            told = await outcome(each)
+            assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
 
 
 async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or_handed_back(
