@@ -331,7 +331,7 @@ async def test_a_posted_submit_tells_its_answer_once_whether_anybody_awaits_it_o
         await asyncio.sleep(0)
         assert told.futures == [future]
         assert [outcome.word for outcome in answer.outcomes] == words
-    assert answer.now_ms == START_MS
+        assert answer.now_ms == START_MS
 
 
 async def test_posted_submits_of_one_moment_are_all_told(scene: Scene):

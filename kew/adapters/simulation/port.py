@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from kew.adapters.simulation.hosts import Host
@@ -11,6 +13,7 @@ from kew.app.ports import (
     Command,
     Declared,
     Notice,
+    OnAnswer,
     QueueStatus,
     Settled,
     Submitted,
@@ -18,6 +21,7 @@ from kew.app.ports import (
     TaskStore,
     Wakeup,
 )
+from kew.app.spawning import spawn
 from kew.compat import override
 from kew.domain.config import Settings
 from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
@@ -32,6 +36,31 @@ class Carrier(Protocol):
 
     async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
         """The store's reply. Raises `Ambiguous` or `Refused`."""
+
+
+class Posted(asyncio.Future[Submitted]):
+    """A submit on its way. It tells in the very step that brings the answer, as on a real connection."""
+
+    def __init__(self, submit: Callable[[], Awaitable[Submitted]], on_answer: OnAnswer) -> None:
+        super().__init__()
+        self._on_answer = on_answer
+        self._carrying = spawn(self._carry(submit))
+
+    @override
+    def cancel(self, msg: Any | None = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self._carrying.cancel()
+        self.get_loop().call_soon(self._on_answer, self)
+        return True
+
+    async def _carry(self, submit: Callable[[], Awaitable[Submitted]]) -> None:
+        await asyncio.sleep(0)  # nothing is told before `post` has returned
+        try:
+            self.set_result(await submit())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever has the answer
+            self.set_exception(error)
+        self._on_answer(self)
 
 
 class FaultyStore(TaskStore):
@@ -80,6 +109,12 @@ class FaultyStore(TaskStore):
         self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
     ) -> Submitted:
         return await self._ask(TaskStore.submit, queue, groups, claim)
+
+    @override
+    def post(
+        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
+    ) -> asyncio.Future[Submitted]:
+        return Posted(partial(self.submit, queue, groups, claim), on_answer)
 
     @override
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
