@@ -255,8 +255,8 @@ class Outbox:
         trip.give_up_at = asyncio.get_running_loop().time() + self._patience
         heard = partial(self._heard, trip)
         try:
-            request = self._claim(trip) if self._worker is not None else None
-            self._underway[trip] = self._store.post(self._queue, trip, request, heard)
+            claim = self._claim(trip)
+            self._underway[trip] = self._store.post(self._queue, trip, claim, heard)
         except Exception as error:  # noqa: BLE001 - a bug: it is logged, and those who wait are told
             self._cannot_go_on(trip, error, "a submit can't be sent")
 
@@ -297,10 +297,8 @@ class Outbox:
     def _tell(self, trip: Trip, submitted: Submitted, *, is_certain: bool) -> None:
         try:
             trip.tell(submitted, is_certain)
-            if trip.claim is not None:
-                self._take(
-                    trip, submitted
-                )  # last: a task that begins here may raise what ends the loop
+            # Last: a task that begins here may raise what ends the loop.
+            self._take(trip, submitted)
         finally:
             self._end(trip)
 

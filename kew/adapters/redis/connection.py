@@ -196,11 +196,13 @@ class Lines:
         """A free connection, for one call until it is given back; None: to have one, a call has to wait."""
         while self._places.free:
             line = self._places.take()
-            if line is not None and not line.is_ended:
-                return line
-            self._places.give_last(None)
             if line is None:
-                break
+                self._places.give_last(None)
+                return None
+            if not line.is_ended:
+                return line
+            line.drop()
+            self._places.give_last(None)
         return None
 
     def give_back(self, line: Line) -> None:

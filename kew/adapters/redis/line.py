@@ -108,9 +108,8 @@ class DirectLine(asyncio.BufferedProtocol, Line):
 
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
-        return (
-            self._buffer
-        )  # one for all replies: a new one for each would take as long as reading it
+        # One for all replies: to make a new one for each would take as long as to read it.
+        return self._buffer
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
