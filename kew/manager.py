@@ -277,7 +277,9 @@ class TaskQueueManager:
 
         It is on its way from the call on; what is wrong is raised where it is awaited.
         """
-        return self.submit_call(
+        return begun(
+            self._loop,
+            self._submit,
             queue_name,
             Call(
                 task_id=task_id,

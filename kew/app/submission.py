@@ -52,7 +52,7 @@ class Submit(CoroutineFuture[T]):
     It has all that it takes to tell the caller, so that each of thousands that wait is one object and no task.
     """
 
-    __slots__ = ("_as_told", "_outbox", "_owner", "_queue", "call")
+    __slots__ = ("_as_told", "_owner", "_queue", "call", "outbox")
     tasks = 1
 
     def __init__(
@@ -63,17 +63,12 @@ class Submit(CoroutineFuture[T]):
         self._owner = owner
         self._queue = queue
         self._as_told = as_told
-        self._outbox: Outbox | None = None
-
-    def go(self, outbox: Outbox) -> None:
-        """Be on its way."""
-        self._outbox = outbox
-        outbox.send(self)
+        self.outbox: Outbox | None = None  # once it is on its way
 
     @override
     def __await__(self) -> Generator[Any, None, T]:
-        if self._outbox is not None and not self.done():
-            self._outbox.hurry()
+        if self.outbox is not None and not self.done():
+            self.outbox.hurry()
         return super().__await__()
 
     def __repr__(self) -> str:
@@ -130,7 +125,8 @@ class Submissions:
         priority = served.priority if served else self._priorities.get(queue, UNKNOWN)
         submit = Submit(self, queue, self._caller.prepare(call, priority), as_told)
         if served is not None and served.is_ready():
-            submit.go(served.outbox)
+            submit.outbox = served.outbox
+            served.outbox.send(submit)
         else:
             self._unsent.add(submit)
             self._background.begin(self._send_later(submit, queue, served))
@@ -147,7 +143,8 @@ class Submissions:
             if not submit.done():
                 submit.fail(error)
         else:
-            submit.go(outbox)
+            submit.outbox = outbox
+            outbox.send(submit)
         finally:
             self._unsent.discard(submit)
 

@@ -214,7 +214,7 @@ class Outbox:
 
     def _schedule(self) -> None:
         """Flush in the loop's next turn: what else is submitted in this one goes along."""
-        if not self._is_scheduled and self._may_go:
+        if not self._is_scheduled and (not self._underway or self._may_go):
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush_scheduled)
 
@@ -290,17 +290,18 @@ class Outbox:
 
     def _is_forgotten(self, submitted: Submitted) -> bool:
         """This process declared the queue, and the store lost it."""
-        if self._redeclare is None:
-            return False
-        return any(outcome.word is Word.NO_QUEUE for outcome in submitted.outcomes[:1])
+        outcomes = submitted.outcomes
+        is_lost = bool(outcomes) and outcomes[0].word is Word.NO_QUEUE
+        return is_lost and self._redeclare is not None
 
     def _tell(self, trip: Trip, submitted: Submitted, *, is_certain: bool) -> None:
         try:
-            trip.tell(submitted, is_certain)
-            # Last: a task that begins here may raise what ends the loop.
             self._take(trip, submitted)
-        finally:
-            self._end(trip)
+        finally:  # a task that begins there may raise what ends the loop
+            try:
+                trip.tell(submitted, is_certain)
+            finally:
+                self._end(trip)
 
     def _cannot_go_on(self, trip: Trip, error: Exception, why: str) -> None:
         """A bug, or a stranger's bytes in the store: those who wait are told, and the next piece goes out."""

@@ -378,4 +378,4 @@ async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
 
     calls = await Calls().during(one_by_one) / count
     measured("Python calls per lone submit", calls)
-    assert calls <= 127
+    assert calls <= 121

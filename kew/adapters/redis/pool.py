@@ -34,7 +34,7 @@ class Pool(Generic[T]):
 
     def give(self, thing: T) -> None:
         """Hand it over to whoever has waited longest, or let it be the next to be taken."""
-        if not self._handed_over(thing):
+        if not self._waiting or not self._handed_over(thing):
             self.free.append(thing)
 
     def give_last(self, thing: T) -> None:

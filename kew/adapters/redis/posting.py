@@ -61,13 +61,8 @@ class Posted(asyncio.Future[T]):
         if isinstance(reply, Exception):
             self.set_exception(self._lines.store_error_of(reply))
         else:
-            self._take(reply)
+            try:
+                self.set_result(self._read(reply))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever has the answer
+                self.set_exception(error)
         self._on_answer(self)
-
-    def _take(self, reply: Any) -> None:
-        try:
-            answer = self._read(reply)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever has the answer
-            self.set_exception(error)
-        else:
-            self.set_result(answer)

@@ -22,7 +22,7 @@ import attrs
 import msgspec
 
 from kew.domain.config import Settings
-from kew.domain.requests import Group
+from kew.domain.requests import Group, SubmitRef
 from kew.domain.task import PINNED, Submission, Task, TaskStatus, make_submission, make_task
 
 STATUS: Final = {
@@ -70,11 +70,9 @@ def from_field(field: str) -> str:
     return re.sub(r"%(..)", lambda found: chr(int(found[1], 16)), field)
 
 
-def head_of(group: Group) -> int | str:
-    """How many tasks it has, and the nonce and id of the one that it is to come after."""
-    if group.after is None:
-        return len(group.submissions)
-    return f"{len(group.submissions)} {to_field(group.after.nonce)} {group.after.task_id}"
+def head_after(group: Group, after: SubmitRef) -> str:
+    """How many tasks a group has, and the nonce and id of the one that it is to come after."""
+    return f"{len(group.submissions)} {to_field(after.nonce)} {after.task_id}"
 
 
 def due_of(call: Submission) -> str:

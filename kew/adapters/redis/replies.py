@@ -47,7 +47,7 @@ def read_submitted(
     return Submitted(
         outcomes=[_group_outcome(said, task_id) for said, task_id in pairs],
         now_ms=now,
-        grant=read_grant(answer),
+        grant=None if answer is None else read_grant(answer),
     )
 
 

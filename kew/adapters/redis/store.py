@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 from kew.adapters.redis import records
 from kew.adapters.redis.arguments import (
     FunctionCall,
+    FunctionCalls,
     claim_arguments,
     settle_arguments,
     submit_arguments,
@@ -17,7 +18,7 @@ from kew.adapters.redis.arguments import (
 from kew.adapters.redis.checks import check, load
 from kew.adapters.redis.connection import Address, LibraryMissing, Lines, packed
 from kew.adapters.redis.keys import Keys
-from kew.adapters.redis.library import Argument, Library, Operation, genuine_library
+from kew.adapters.redis.library import Argument, Library, genuine_library
 from kew.adapters.redis.posting import Posted
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import (
@@ -78,7 +79,7 @@ class RedisStore(TaskStore):
         self._checks = checks
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
-        self._own = lru_cache(maxsize=4096)(self._own_of)
+        self._calls = FunctionCalls(self._library, self._keys)
         self._announced: dict[tuple[str, str], set[str]] = {}
         self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
 
@@ -183,8 +184,8 @@ class RedisStore(TaskStore):
     ) -> FunctionCall:
         rest = submit_arguments(groups)
         if claim is None:
-            return self._call("submit_alone", queue, {}, rest)
-        return self._call("submit", queue, claim_arguments(claim), rest)
+            return self._calls.make("submit_alone", queue, {}, rest)
+        return self._calls.make("submit", queue, claim_arguments(claim), rest)
 
     def _read_submitted(
         self, groups: Collection[Group], claim: ClaimRequest | None, reply: Any
@@ -352,25 +353,7 @@ class RedisStore(TaskStore):
         lines: Lines | None = None,
     ) -> Any:
         """An operation's reply."""
-        return await self._reply(self._call(name, queue, named, rest), lines)
-
-    def _call(
-        self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument]
-    ) -> FunctionCall:
-        operation, keys, own = self._own(name, queue)
-        return FunctionCall(
-            operation, (*keys, *operation.bind(rest, named | own if named else own))
-        )
-
-    def _own_of(
-        self, name: str, queue: str
-    ) -> tuple[Operation, tuple[Argument, ...], dict[str, Argument]]:
-        """What is the same in all calls: the operation, its keys, and arguments by name; cached as `_own`."""
-        operation = self._library[name]
-        keys = self._keys.named(operation.keys, queue)
-        own: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
-        taken = {each: own[each] for each in operation.arguments if each in own}
-        return operation, (len(keys), *keys), taken
+        return await self._reply(self._calls.make(name, queue, named, rest), lines)
 
     async def _reply(self, call: FunctionCall, lines: Lines | None = None) -> Any:
         """A server that lost the library is given it again; one too full for it is sent the operation as a script."""
@@ -384,7 +367,7 @@ class RedisStore(TaskStore):
             return await lines.call(packed("EVAL", script, *call.arguments))
 
     def _saw(self, now_ms: int) -> None:
-        self._clock_ahead_ms = now_ms - _loop_ms()
+        self._clock_ahead_ms = now_ms - asyncio.get_running_loop().time() * 1000
 
 
 def _loop_ms() -> float:

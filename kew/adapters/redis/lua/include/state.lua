@@ -80,7 +80,7 @@ local function write_state()
   local counts, breaker = counts_text(s), rawget(s, 'breaker') and breaker_text(s.breaker) or s.stored[3]
   local is_same = counts == string.sub(s.stored[2], 1, #counts) and breaker == s.stored[3]
   if is_same and s.settings == s.stored[1] then return end
-  counts = counts .. string.format('%d', now)
+  counts = counts .. NOW
   if breaker == s.stored[3] and s.settings == s.stored[1] then
     redis.call('HSET', STATE, 'counts', counts)
   else
