@@ -168,9 +168,8 @@ class Outbox:
         self._pending_tasks = 0
         self._is_scheduled = False
         self._is_closed = False
-        self._underway: dict[
-            Trip, asyncio.Future[Any]
-        ] = {}  # with what brings, or looks for, its answer
+        # With what brings, or looks for, its answer.
+        self._underway: dict[Trip, asyncio.Future[Any]] = {}
         self._ended = 0  # round trips, so far
 
     def send(self, waiter: Waiter) -> None:

@@ -259,6 +259,8 @@ class Lines:
         line = self._places.take() if self._places.free else await self._place(give_up_at)
         if line is not None and not line.is_ended:
             return line
+        if line is not None:
+            line.drop()
         try:
             return await self._connected(give_up_at)
         except BaseException:

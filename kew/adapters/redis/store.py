@@ -367,7 +367,7 @@ class RedisStore(TaskStore):
             return await lines.call(packed("EVAL", script, *call.arguments))
 
     def _saw(self, now_ms: int) -> None:
-        self._clock_ahead_ms = now_ms - asyncio.get_running_loop().time() * 1000
+        self._clock_ahead_ms = now_ms - _loop_ms()
 
 
 def _loop_ms() -> float:

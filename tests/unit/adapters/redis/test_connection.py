@@ -273,7 +273,7 @@ async def test_a_connection_that_ended_makes_room_for_one_that_lives():
     async with serving(echo) as server:
         lines = Lines(server.address(), 2)
         await lines.warm(2)
-        server.writers[1].close()  # the one that would be taken next, or the other one
+        server.writers[1].close()  # the one that would be taken next
         server.is_full = True
         for _ in range(5):
             await asyncio.sleep(0.01)
