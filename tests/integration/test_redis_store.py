@@ -100,6 +100,54 @@ async def test_a_restarted_redis_is_used_again(private_redis: PrivateRedis):
     assert [task.id for task in grant.tasks] == ["a"]
 
 
+# --- what it keeps of a queue's state from one call to the next
+
+
+async def test_a_queues_state_is_what_redis_says_whoever_wrote_it(clean_redis_url: str):
+    key = f"kew:{{{Q}}}:state"
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("a")))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            earlier = client.hgetall(key)
+            await store.submit(Q, group(call("b")))
+            client.hset(key, mapping=earlier)  # as a failover does that lost the last write
+            await store.submit(Q, group(call("c")))
+            b, c = await store.find(["b", "c"])
+            assert b is not None
+            assert c is not None
+            assert b.ticket == c.ticket
+
+            smaller = earlier[b"settings"].replace(b"max_size=1000000", b"max_size=2")
+            client.hset(key, "settings", smaller)
+            full = await store.submit(Q, group(call("d")))
+
+            granted = await store.claim(Q, request(1))
+            client.hset(key, "breaker", f"open 5 {full.now_ms} 1 0")
+            refused = await store.claim(Q, request(2))
+    assert [outcome.word for outcome in full.outcomes] == [Word.FULL]
+    assert len(granted.tasks) == 1
+    assert refused.tasks == ()
+
+
+async def test_a_call_that_fails_midway_leaves_nothing_to_the_next(clean_redis_url: str):
+    line = f"kew:{{{Q}}}:line2"
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("a")))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            client.rename(line, "aside")
+            client.set(line, "no list")
+            with pytest.raises(StoreError, match="WRONGTYPE"):
+                await store.submit(Q, group(call("b")))
+            client.rename("aside", line)
+        await store.submit(Q, group(call("c")))
+        status = await store.status(Q)
+        assert status is not None
+        assert (status.state.ticket, sum(status.waiting.values())) == (2, 2)
+        (c,) = await store.find(["c"])
+        assert c is not None
+        assert c.ticket == 2
+
+
 # --- memory
 
 

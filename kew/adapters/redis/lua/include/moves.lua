@@ -9,18 +9,19 @@
 -- include: record
 -- include: tell
 local LINE, WAITING -- keys by priority
-local changed, is_changed, added, removed
+local changed, is_changed, added, removed -- nil: nothing
 local instants -- the results of `after`
 local teller -- the process whose word this is: it needs not be told
 
 local function begin_moves()
   begin_state()
   LINE, WAITING = {LINE1, LINE2, LINE3}, {WAITING1, WAITING2, WAITING3}
-  changed, is_changed, added, removed = {}, {}, {}, {}
-  instants, teller = {}, ''
+  changed, is_changed, added, removed, instants = nil, nil, nil, nil, nil
+  teller = ''
 end
 
 local function put(t)
+  if not changed then changed, is_changed = {}, {} end
   if not is_changed[t.id] then
     is_changed[t.id] = true
     changed[#changed + 1] = t
@@ -37,24 +38,33 @@ local function append(lists, key, value)
 end
 
 local function index(key, score, member)
+  added = added or {}
   append(added, key, score)
   append(added, key, member)
 end
 
 local function unindex(key, member)
+  removed = removed or {}
   append(removed, key, member)
 end
 
-local function flush()
-  if #changed == 0 and not next(removed) and not next(added) then return end
+local function write_tasks()
   local fields = {}
   for n, t in ipairs(changed) do
     fields[2 * n - 1], fields[2 * n] = t.id, packed(t)
   end
   send('HSET', TASKS, fields)
-  for key, members in pairs(removed) do send('ZREM', key, members) end
-  for key, members in pairs(added) do send('ZADD', key, members) end
-  changed, is_changed, added, removed = {}, {}, {}, {}
+end
+
+local function send_each(command, lists)
+  for key, members in pairs(lists) do send(command, key, members) end
+end
+
+local function flush()
+  if changed then write_tasks() end
+  if removed then send_each('ZREM', removed) end
+  if added then send_each('ZADD', added) end
+  changed, is_changed, added, removed = nil, nil, nil, nil
 end
 
 local function count(priority, change)
@@ -132,6 +142,7 @@ end
 
 -- The instant that lies the setting's time ahead, as text.
 local function after(name)
+  instants = instants or {}
   if not instants[name] then instants[name] = int(now + setting(name)) end
   return instants[name]
 end

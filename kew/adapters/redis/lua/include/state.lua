@@ -30,9 +30,22 @@ local LAZY = {__index = function(state, name)
   return state.breaker
 end}
 
+-- States as they were written last, by key, from one call to the next: text that says the same need not be taken apart again.
+-- Weak: they last until the garbage collector comes.
+local WEAK = {__mode = 'v'}
+local kept
+
+local function is_same_text(a, b)
+  return a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
+end
+
 local function read_state()
   local stored = redis.call('HMGET', STATE, 'settings', 'counts', 'breaker')
   if not stored[1] then return nil end
+  kept = kept or setmetatable({}, WEAK)
+  local known = kept[STATE]
+  kept[STATE] = nil -- from here on it is changed, and a call that fails doesn't write it
+  if known and is_same_text(known.stored, stored) then return known end
   local version, paused, ticket, token, high, medium, low, parked, wake_at, line_at, clock = string.match(stored[2], COUNTS)
   return setmetatable({
     stored = stored, settings = stored[1], version = tonumber(version), paused = paused == '1', ticket = tonumber(ticket),
@@ -43,11 +56,10 @@ end
 
 local now, NOW -- the clock, and the same as text
 local s -- the state; nil where nobody declared the queue
-local settings_read
 
 -- A step back of the clock under a second is clamped; a larger one is followed, and counted when the state is next written.
 local function begin_state()
-  now, s, settings_read = clock_ms(), read_state(), {}
+  now, s = clock_ms(), read_state()
   if s and now < s.clock then
     if s.clock - now < 1000 then
       now = s.clock
@@ -59,10 +71,11 @@ local function begin_state()
 end
 
 local function setting(name)
-  local value = settings_read[name]
+  if s.values_of ~= s.settings then s.values_of, s.values = s.settings, {} end
+  local value = s.values[name]
   if not value then
     value = tonumber(string.match(s.settings, name .. '=(%d+)'))
-    settings_read[name] = value
+    s.values[name] = value
   end
   return value
 end
@@ -77,14 +90,19 @@ local function count_waiting()
 end
 
 local function write_state()
-  local counts, breaker = counts_text(s), rawget(s, 'breaker') and breaker_text(s.breaker) or s.stored[3]
-  local is_same = counts == string.sub(s.stored[2], 1, #counts) and breaker == s.stored[3]
-  if is_same and s.settings == s.stored[1] then return end
-  counts = counts .. NOW
-  if breaker == s.stored[3] and s.settings == s.stored[1] then
-    redis.call('HSET', STATE, 'counts', counts)
-  else
-    redis.call('HSET', STATE, 'counts', counts, 'breaker', breaker, 'settings', s.settings)
+  local stored, counts = s.stored, counts_text(s)
+  local breaker = rawget(s, 'breaker') and breaker_text(s.breaker) or stored[3]
+  local is_breaker_same, is_settings_same = breaker == stored[3], s.settings == stored[1]
+  if not (is_breaker_same and is_settings_same and counts == string.sub(stored[2], 1, #counts)) then
+    counts = counts .. NOW
+    if is_breaker_same and is_settings_same then
+      redis.call('HSET', STATE, 'counts', counts)
+    else
+      redis.call('HSET', STATE, 'counts', counts, 'breaker', breaker, 'settings', s.settings)
+    end
+    if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
+    stored[1], stored[2], stored[3], s.clock = s.settings, counts, breaker, now
   end
-  if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
+  s.stepped_back = nil
+  kept[STATE] = s
 end
