@@ -3,7 +3,7 @@
 from benchmarks.contenders import EVERYONE
 from benchmarks.figure import Figure, Measure, Run, Values, rate
 
-COUNT = 2_000
+COUNT = 10_000
 
 
 def run(run: Run) -> Values:
