@@ -14,6 +14,7 @@ import attrs
 from kew.app.ports import StoreError, TaskStore
 from kew.app.registry import Registry
 from kew.app.repeat import until_answered
+from kew.app.single_flight import SingleFlight
 from kew.app.worker import Worker
 from kew.domain.config import Settings
 from kew.domain.requests import Word
@@ -48,6 +49,7 @@ class Maintainer:
         self._use: Callable[[Settings], None] = lambda settings: None
         self._tick = tick
         self._announced = -1
+        self.announce_once = SingleFlight(self.announce)
         self._task: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
 

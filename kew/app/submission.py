@@ -16,9 +16,11 @@ from kew.app.info import TaskInfo
 from kew.app.inspector import asked, known_queue
 from kew.app.maintainer import Maintainer
 from kew.app.ports import TaskStore
+from kew.app.single_flight import SingleFlight
 from kew.app.spawning import Owned
 from kew.app.submitter import SHUT_DOWN, Answer, Outbox, Unanswered, closed
 from kew.compat import override
+from kew.domain.config import Settings
 from kew.domain.errors import (
     QueueFullError,
     QueueNotFoundError,
@@ -114,6 +116,7 @@ class Submissions:
         self._patience = patience
         self._remote: dict[str, Outbox] = {}
         self._priorities: dict[str, int] = {}
+        self._asking: dict[str, SingleFlight[tuple[Settings, int] | None]] = {}
         self._is_closed = False
         self._unsent: set[Submit[Any]] = set()
         self._refused: dict[str, list[Submit[Any]]] = {}
@@ -190,8 +193,11 @@ class Submissions:
         """That of the configuration of a queue that another process declared: it is asked once."""
         known = self._priorities.get(queue)
         if known is None:
-            ask = partial(self._store.settings, queue)
-            found = await asked(ask, patience=self._patience)
+            ask = self._asking.setdefault(queue, SingleFlight(partial(self._store.settings, queue)))
+            try:
+                found = await asked(ask, patience=self._patience)
+            finally:
+                self._asking.pop(queue, None)
             if found is None:
                 raise QueueNotFoundError(queue)
             known = self._priorities[queue] = int(QueuePriority(found[0].priority))
@@ -201,8 +207,8 @@ class Submissions:
         if self._is_closed:
             raise StoreUnavailableError(SHUT_DOWN)
         if served is not None:
-            if not served.is_ready():  # the store must know whom the task can be given to
-                await asked(served.maintainer.announce, patience=self._patience)
+            while not served.is_ready():  # the store must know whom the task can be given to
+                await asked(served.maintainer.announce_once, patience=self._patience)
             return served.outbox
         if queue not in self._remote:
             self._remote[queue] = Outbox(

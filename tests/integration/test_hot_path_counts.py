@@ -222,6 +222,32 @@ async def test_a_thousand_submits_of_one_moment_share_a_round_trip(
     assert cost.commands <= 12
 
 
+async def test_gathered_submits_of_a_new_function_are_announced_together(
+    clean_redis_url: str, managers: Managers, meter: Meter, measured: Measured
+):
+    async def new(value: object) -> object:
+        return value
+
+    manager = await working(managers, clean_redis_url)
+    manager.register(new, name="new")
+    with meter.counting() as cost:
+        calls = (manager.submit_task(f"task-{n}", "q", "test", new, None, n) for n in range(300))
+        await asyncio.gather(*calls)
+    measured("round trips of 300 gathered submits of a new function", cost.round_trips)
+    assert cost.round_trips <= 12, "an announcement, the submits, and what runs meanwhile"
+
+
+async def test_gathered_submits_to_a_queue_of_others_ask_for_its_settings_once(
+    clean_redis_url: str, managers: Managers, meter: Meter
+):
+    await submitting(managers, clean_redis_url)
+    manager = await managers("", parts=counting_parts(clean_redis_url))
+    manager.register(task)
+    with meter.counting() as cost:
+        await asyncio.gather(*(submit(manager, f"task-{n}") for n in range(300)))
+    assert cost.round_trips <= 3  # whoever asked goes first, and the others a turn later
+
+
 async def test_a_batch_takes_a_round_trip_per_thousand_tasks(
     clean_redis_url: str, managers: Managers, meter: Meter, measured: Measured
 ):

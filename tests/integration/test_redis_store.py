@@ -108,7 +108,7 @@ async def test_a_queues_state_is_what_redis_says_whoever_wrote_it(clean_redis_ur
     async with opened(clean_redis_url) as store:
         await store.submit(Q, group(call("a")))
         with contextlib.closing(plain_client(clean_redis_url)) as client:
-            earlier = client.hgetall(key)
+            earlier: Any = client.hgetall(key)
             await store.submit(Q, group(call("b")))
             client.hset(key, mapping=earlier)  # as a failover does that lost the last write
             await store.submit(Q, group(call("c")))
