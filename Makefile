@@ -8,6 +8,7 @@
 #   make format        format the code and mend what the linter can mend
 #   make bench         measure kew beside its peers (PEER=arq FIGURE=drain: only these; SAVE=1: into docs)
 #   make bench-self    measure two commits of kew, turn by turn: A=<commit> B=<commit>
+#   make profile       where the time of a task goes in kew's process (FIGURE=drain: only this; SAVE=1: into docs)
 #   make mutation      break the domain's rules one by one, and count what its unit tests notice
 #   make clean         remove what the tools left; the environment in .venv stays
 #
@@ -40,7 +41,7 @@ MUTANTS_MINIMUM := 95
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit contracts integration simulation simulate-long soak check static format clean \
-	bench bench-self mutation test-all-pythons
+	bench bench-self profile mutation test-all-pythons
 
 help:
 	@sed -n '/^#   make/s/^#  //p' Makefile
@@ -112,6 +113,10 @@ bench: $(READY)
 bench-self: $(READY)
 	@$(BIN)/python -m benchmarks.compare '$(A)' '$(B)' $(if $(FIGURE),--figure '$(FIGURE)') \
 		$(if $(LOOP),--loop $(LOOP)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SCALE),--scale $(SCALE))
+
+# Where the time of kew's process goes, as py-spy sees it (which may need the right to look into other processes).
+profile: $(READY)
+	@$(BIN)/python -m benchmarks.profile $(if $(FIGURE),--figure '$(FIGURE)') $(if $(SAVE),--save)
 
 # One process, and politely: it takes about ten minutes. docs/mutation.md explains what survives.
 mutation: $(READY)

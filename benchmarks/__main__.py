@@ -51,7 +51,7 @@ def main() -> None:
         publish(results.read())
         return
     taking_part = rounds.installed(contenders.chosen(asked.peer, asked.loop))
-    about = results.machine(_redis_version(), _python_version())
+    about = results.machine(_redis_version(), environments.base_version())
     measured = {}
     for figure in figures.chosen(asked.figure):
         takes = [each for each in taking_part if each.name in figure.takes]
@@ -81,11 +81,6 @@ def publish(kept: dict[str, object]) -> None:
 def _redis_version() -> str:
     with fresh_server() as server:
         return server.version()
-
-
-def _python_version() -> str:
-    asked = [environments.base_python(), "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _command(asked: argparse.Namespace) -> str:

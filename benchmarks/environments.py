@@ -30,6 +30,12 @@ def base_python() -> str:
     raise SystemExit(f"none of these Pythons can be used: {asked or ', '.join(PYTHONS)}")
 
 
+def base_version() -> str:
+    """The version of that Python."""
+    asked = [base_python(), "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def command(contender: Contender, program: str | None = None) -> list[str]:
     """What starts a contender's program, after its environment was made."""
     path = ROOT / "benchmarks" / "programs" / (program or contender.program)

@@ -9,7 +9,7 @@ from benchmarks import targets
 from benchmarks.contenders import EVERYONE, KEW
 from benchmarks.environments import ROOT
 from benchmarks.figure import Figure, Measure
-from benchmarks.results import Spread, ratios
+from benchmarks.results import Spread, on_machine, ratios
 
 PAGE = ROOT / "docs" / "performance.md"
 Rows = list[list[str]]
@@ -134,11 +134,7 @@ def measured_on(kept: dict[str, Any]) -> str:
     """Machine, date and command, once for all figures that share them."""
     said: dict[str, list[str]] = {}
     for name, figure in kept.items():
-        about = figure["machine"]
-        text = (
-            f"{figure['date']}, `{figure['command']}`: {about['cores']} cores, {about['system']}, "
-            f"Python {about['python']}, Redis {about['redis']}"
-        )
+        text = on_machine(figure["machine"], figure["command"], figure["date"])
         said.setdefault(text, []).append(name)
     whole = len(said) == 1
     return "\n".join(
@@ -178,9 +174,14 @@ def write_page(kept: dict[str, Any]) -> None:
     PAGE.write_text(text)
 
 
-def replaced(text: str, name: str, table: str) -> str:
+def write_profile(text: str) -> None:
+    """Put it into docs/performance.md."""
+    PAGE.write_text(replaced(PAGE.read_text(), "profile", text, by="make profile"))
+
+
+def replaced(text: str, name: str, table: str, *, by: str = "make bench") -> str:
     """The page with this between the marks of section `name`."""
-    begin, end = f"<!-- {name}: written by make bench -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: written by {by} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise SystemExit(f"{PAGE.name} has not exactly one place for {name!r}")
     head, _, rest = text.partition(begin)

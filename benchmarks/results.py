@@ -29,10 +29,22 @@ def machine(redis_version: str, python_version: str) -> dict[str, Any]:
     }
 
 
+def on_machine(about: dict[str, Any], command: str, date: str = "") -> str:
+    """Date, command and machine, in a line."""
+    return (
+        f"{date or today()}, `{command}`: {about['cores']} cores, {about['system']}, "
+        f"Python {about['python']}, Redis {about['redis']}"
+    )
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
 def kept(samples: Samples, *, about: dict[str, Any], command: str) -> dict[str, Any]:
     """One figure as it is written down."""
     return {
-        "date": datetime.now(UTC).date().isoformat(),
+        "date": today(),
         "command": command,
         "machine": about,
         "values": {
