@@ -208,6 +208,15 @@ def _settled(task: Task, word: str) -> str:
     return f"{task.lease}:{word}" if word else task.settled
 
 
+def went_to(task: Task, word: str) -> TaskStatus:
+    """Where the outcome settled last took the task, which may be further by now. (What was cancelled since stays so.)"""
+    if task.status is CANCELLED:
+        return CANCELLED
+    if word == "release" and task.status is FAILED and task.call.at_most_once:
+        return FAILED
+    return {"succeed": COMPLETED, "fail": FAILED, "retry": RETRY, "release": QUEUED}[word]
+
+
 def verify(before: Task, event: Event, after: Task) -> None:
     """Assert that a step went where the table says; for tests, simulation and search."""
     allowed = TABLE[before.status][type(event)]

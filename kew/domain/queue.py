@@ -16,7 +16,7 @@ from kew.domain import breaker as breakers
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.events import CancelRequested, Claimed, Failed, Lost, Orphaned, Replayed, Succeeded
-from kew.domain.lifecycle import Effect, step
+from kew.domain.lifecycle import Effect, step, went_to
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
@@ -284,8 +284,10 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     if task is None or is_absent(task, now) or task.queue != view.name:
         return NOTHING, SettleOutcome(Word.STALE)
     if task.lease != settlement.lease:
-        same = task.settled == f"{settlement.lease}:{outcome_word(settlement)}"
-        return NOTHING, SettleOutcome(Word.SAME, task.status) if same else SettleOutcome(Word.STALE)
+        word = outcome_word(settlement)
+        if task.settled != f"{settlement.lease}:{word}":
+            return NOTHING, SettleOutcome(Word.STALE)
+        return NOTHING, SettleOutcome(Word.SAME, went_to(task, word))
     after, effect = step(task, settlement.event, now, view.state.settings)
     state = _carried_out(view.state, effect, task.epoch, now)
     return Change((after,), state), SettleOutcome(Word.DONE, after.status)

@@ -121,7 +121,7 @@ class Settlement:
 
 @attrs.frozen
 class SettleOutcome:
-    """DONE with the status that the task went to, SAME with the one it has by now, or STALE."""
+    """DONE with the status that the task went to; SAME, for a repeat, with that status again; or STALE."""
 
     word: Word
     status: TaskStatus | None = None

@@ -134,4 +134,4 @@ async def test_a_settle_repeated_after_a_replay_is_still_answered(scene: Scene):
     task = await worker.claim_one()
     await worker.fail(task)
     await scene.replay("a")
-    assert await worker.fail(task) == SettleOutcome(Word.SAME, TaskStatus.QUEUED)
+    assert await worker.fail(task) == SettleOutcome(Word.SAME, TaskStatus.FAILED)

@@ -73,8 +73,19 @@ async def test_a_settle_is_still_answered_while_the_next_attempt_runs(scene: Sce
     first = await worker.claim_one()
     await worker.fail(first, retry_after_ms=0)
     second = await worker.claim_one()
-    assert await worker.fail(first, retry_after_ms=0) == SettleOutcome(SAME, TaskStatus.PROCESSING)
+    assert await worker.fail(first, retry_after_ms=0) == SettleOutcome(SAME, RETRY)
     assert await scene.task("a") == second
+
+
+async def test_a_handed_back_at_most_once_run_gets_the_same_answer(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b", at_most_once=True)
+    worker = await scene.worker()
+    ran, waited = await worker.claim(2)
+    assert await worker.release(ran, started=True) == SettleOutcome(DONE, FAILED)
+    assert await worker.release(ran, started=True) == SettleOutcome(SAME, FAILED)
+    assert await worker.release(waited, started=False) == SettleOutcome(DONE, QUEUED)
+    assert await worker.release(waited, started=False) == SettleOutcome(SAME, QUEUED)
 
 
 async def test_a_settle_is_still_answered_after_a_later_attempt_was_lost(scene: Scene):

@@ -76,7 +76,7 @@ def test_a_repeated_settle_of_a_cancelled_run_gets_its_answer_too(event: Event) 
 def test_a_repeated_settle_gets_its_answer_through_later_attempts() -> None:
     later = running(lease="b.0.9.1", settled=f"{LEASE}:retry", attempt=2)
     answer = rules.settle(queue(later), settlement(AGAIN), NOW)
-    assert answer == (NOTHING, SettleOutcome(Word.SAME, TaskStatus.PROCESSING))
+    assert answer == (NOTHING, SettleOutcome(Word.SAME, TaskStatus.RETRY))
 
 
 @pytest.mark.parametrize("event", [FINAL, SUCCESS, Released(started=True)])

@@ -31,12 +31,20 @@ local function release(t, started)
   wait_again(t, 'w', ready_at(t))
 end
 
+-- Where the outcome settled last took the task.
+local WENT_TO = {succeed = 'c', fail = 'f', retry = 'r', release = 'w'}
+
+local function went_to(t, word)
+  if t.status == 'x' or (word == 'release' and t.status == 'f' and is_at_most_once(t)) then return t.status end
+  return WENT_TO[word]
+end
+
 -- {word, status} of one settlement.
 local function settle(t, lease, word, number, text)
   if not t or is_absent(t) or t.queue ~= queue then return 'stale', '' end
   local settled = lease .. ':' .. word
   if t.lease ~= lease then
-    if t.settled == settled then return 'same', t.status end
+    if t.settled == settled then return 'same', went_to(t, word) end
     return 'stale', ''
   end
   t.settled = settled
