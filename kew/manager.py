@@ -34,6 +34,7 @@ from kew.shutdown import checked_timeout, shut_down
 logger = logging.getLogger("kew")
 DEFAULT_URL = "redis://localhost:6379"
 PATIENCE = 30.0
+SHUT_DOWN = "this manager is being shut down: it takes no new queue"
 T = TypeVar("T")
 
 
@@ -83,7 +84,7 @@ class TaskQueueManager:
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
         self._process: Process | None = None
-        self._beginning = asyncio.Lock()
+        self._life = asyncio.Lock()  # it begins or ends, one at a time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._served: dict[str, Served] = {}  # a new one for each process: its services keep theirs
         self.queues: dict[str, Queue] = {}
@@ -95,7 +96,7 @@ class TaskQueueManager:
 
         Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then.
         """
-        async with self._beginning:
+        async with self._life:
             if self._process is None:
                 await self._begin()
 
@@ -125,17 +126,20 @@ class TaskQueueManager:
     async def shutdown(self, wait: bool = True, timeout: float | None = 5.0) -> None:
         """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
 
-        Handed-back tasks wait for another process, or for this one's next start. `timeout` None waits for as long as
-        they run. Cancelled on its way, it lets go of everything at once: what still ran comes back when its lease has
-        ended. A second call does nothing.
+        Meanwhile they, and hooks, may submit, ask and wait for results as ever. Handed-back tasks wait for another
+        process, or for this one's next start. `timeout` None waits for as long as they run. Cancelled on its way, it
+        lets go of everything at once: what still ran comes back when its lease has ended. A call while another one is
+        under way waits for its end; after it, a call does nothing.
         """
         seconds = checked_timeout(timeout)
-        process, self._process = self._process, None
-        if process is None:
-            return
-        served, self._served = list(self._served.values()), {}
-        self.queues = {}
-        await shut_down(process, self._parts, served, wait=wait, timeout=seconds)
+        async with self._life:
+            if self._process is None:
+                return
+            served = list(self._served.values())
+            try:
+                await shut_down(self._process, self._parts, served, wait=wait, timeout=seconds)
+            finally:
+                self._process, self._served, self.queues = None, {}, {}
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -189,6 +193,8 @@ class TaskQueueManager:
         registered first. The same name twice in one manager: ValueError.
         """
         process = self._ready()
+        if process.is_closing:
+            raise TaskQueueError(SHUT_DOWN)
         if not isinstance(config, QueueConfig):
             raise InvalidConfigError(f"give a QueueConfig('mails'), not {shown(config)}")
         if config.name in self._served:
@@ -204,7 +210,7 @@ class TaskQueueManager:
         )
         self._served[config.name] = served
         try:
-            await self._introduce(served)
+            await self._introduce(served, process)
         except BaseException:
             self._served.pop(config.name, None)
             raise
@@ -216,13 +222,13 @@ class TaskQueueManager:
             served.maintainer.start(served.worker)
         return queue
 
-    async def _introduce(self, served: Served) -> None:
+    async def _introduce(self, served: Served, process: Process) -> None:
         try:
             await served.introduce()
         except StoreError as error:
             raise StoreUnavailableError(f"the queue was not declared: {error}") from error
-        if self._served.get(served.config.name) is not served:
-            raise TaskQueueError("the manager was shut down while the queue was declared")
+        if self._served.get(served.config.name) is not served or process.is_closing:
+            raise TaskQueueError(SHUT_DOWN)
 
     def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
         """Let this process run `function` for tasks of that name (default `module:qualname`); returns the name."""

@@ -17,7 +17,7 @@ from kew.bootstrap import Parts, Served
 from kew.domain.errors import InvalidConfigError, shown
 
 logger = logging.getLogger("kew")
-GRACE = 1.0  # seconds that hooks get at least
+GRACE = 1.0  # seconds that hooks, and submits on their way, get at least
 
 
 def checked_timeout(timeout: object) -> float:
@@ -43,15 +43,20 @@ async def shut_down(
     wait: bool,
     timeout: float,
 ) -> None:
-    """Within `timeout` seconds and a few more: submits get their answers, runs end or are handed back, hooks end."""
+    """Within `timeout` seconds and a few more: runs end or are handed back, hooks end, submits get their answers.
+
+    In this order, since runs and hooks may submit.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
+    process.is_closing = True
     try:
-        await _until_sent(process.submissions, timeout)
-        await process.submissions.close()
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
-        process.results.close()
         await process.reporter.drain(max(until - loop.time(), GRACE))
+        await _until_sent(process.submissions, max(until - loop.time(), GRACE))
+        await process.submissions.close()
+        await asyncio.gather(*(each.worker.hear_out() for each in served if each.worker))
+        process.results.close()
     except (Exception, asyncio.CancelledError):  # not where the event loop has gone
         await _to_the_end(_let_go(process, parts, served))
         raise

@@ -106,14 +106,16 @@ class Executor:
         run.is_thread = True
         return await self._threads.run(call)
 
-    def event_of(self, run: Run, outcome: Outcome) -> Event | None:
-        """What the store is told of an attempt that ended so; None: nothing, its lease is lost."""
+    def event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
+        """What the store is told of an attempt that ended so (None: not begun); None: nothing, its lease is lost."""
         match run.stop, outcome:
             case Stop.LOST, _:
                 return None
             case Stop.TIMEOUT, _:
                 limit = self.timeout_of(run.task)
                 return self._failed(run.task, TimeoutError(f"timed out after {limit:g} s"))
+            case _, None:
+                return Released(started=run.started)
             case _, Returned(result):
                 return Succeeded(result)
             case ((Stop.SHUTDOWN | Stop.FENCED), Raised()):

@@ -49,6 +49,7 @@ class Maintainer:
         self._use: Callable[[Settings], None] = lambda settings: None
         self._tick = tick
         self._announced = -1
+        self._is_over = False
         self.announce_once = SingleFlight(self.announce)
         self._task: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -68,6 +69,8 @@ class Maintainer:
 
     async def announce(self) -> None:
         """Tell the store that this process serves the queue, and what it can run. Raises StoreError."""
+        if self._is_over:
+            return  # nobody is to count on this process any more
         version = self._registry.version
         names = self._registry.names()
         word = await self._store.announce(self._queue, self._incarnation, names, PRESENCE_MS)
@@ -83,8 +86,8 @@ class Maintainer:
 
     @property
     def is_announced(self) -> bool:
-        """The store knows every function that this process knows."""
-        return self._announced == self._registry.version
+        """The store knows every function that this process knows, or needs to know none any more."""
+        return self._is_over or self._announced == self._registry.version
 
     def refresh(self, version: int) -> None:
         """The settings in force have this version: fetch them soon if it is news."""
@@ -126,6 +129,7 @@ class Maintainer:
 
     def close(self) -> list[asyncio.Task[None]]:
         """End the duties alone, at once: these tasks are about to end."""
+        self._is_over = True
         tasks = [task for task in (self._task, self._refreshing) if task is not None]
         for task in tasks:
             task.cancel()

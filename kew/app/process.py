@@ -93,6 +93,7 @@ class Process:
         self.admission = admission
         self.workers: dict[str, Worker] = {}
         self.admission.has_runs = self.has_runs
+        self.is_closing = False  # it ends: what runs may go on, and nothing is to begin
         self._generation = Forks.generation
 
     def check(self) -> None:

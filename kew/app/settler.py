@@ -86,15 +86,14 @@ class Settler:
             return
         finally:
             self._in_flight -= 1
-        statuses = self._acknowledged(batch, settled)
-        try:  # first, since a hook may submit: the slots that were freed belong to what the claim brought
-            if claim is not None and settled.grant is not None:
-                self._worker.take(claim, settled.grant)
-            else:
-                self._worker.slots_freed()
-        finally:
-            self._report(batch, statuses, settled.now_ms)
-            self._schedule()
+        if claim is not None and settled.grant is not None:
+            with self._worker.holding(len(batch)):
+                self._acknowledged(batch, settled)
+            self._worker.take(claim, settled.grant)
+        else:
+            self._acknowledged(batch, settled)
+            self._worker.slots_freed()
+        self._schedule()
 
     def _forsake(self, batch: list[Report], claim: Claim | None) -> None:
         for report in batch:
@@ -105,21 +104,16 @@ class Settler:
         # Once this round trip is counted as over.
         asyncio.get_running_loop().call_soon(self._schedule)
 
-    def _acknowledged(self, batch: list[Report], settled: Settled) -> list[TaskStatus | None]:
-        """Free the slots. What became of each task; None: its lease was not its own any more."""
-        statuses = [
-            None if outcome.word is Word.STALE else outcome.status for outcome in settled.outcomes
-        ]
-        for report, status in zip(batch, statuses, strict=True):
+    def _acknowledged(self, batch: list[Report], settled: Settled) -> None:
+        """The slots are free, and hooks are told."""
+        for report, outcome in zip(batch, settled.outcomes, strict=True):
+            status = None if outcome.word is Word.STALE else outcome.status
             self._worker.settled(report.run, status)
-        return statuses
-
-    def _report(self, batch: list[Report], statuses: list[TaskStatus | None], now_ms: int) -> None:
-        limit = self._worker.breaker_limit
-        for report, status in zip(batch, statuses, strict=True):
             if status is not None and not self._reporter.noted(report.run.task, status):
-                after = _after(report, status, now_ms)
-                self._reporter.settled(after, report.error, breaker_limit=limit)
+                self._report(report, _after(report, status, settled.now_ms))
+
+    def _report(self, report: Report, after: Task) -> None:
+        self._reporter.settled(after, report.error, breaker_limit=self._worker.breaker_limit)
 
 
 def _after(report: Report, status: TaskStatus, now_ms: int) -> Task:

@@ -1,17 +1,16 @@
-"""A queue's worker in this process: claims with free slots only, runs what it is granted, and hands
-back what it can't finish.
+"""A queue's worker in this process: claims with free slots only, runs what it is granted, hands back the rest.
 
-The rules are those of the protocol: a claim in flight is never cancelled; slots are reserved before
-it is sent; a slot is free again when the outcome of its run was acknowledged; nothing starts under
-a lease that may have ended meanwhile.
+The rules are those of the protocol: a claim in flight is never cancelled; slots are reserved before it is sent; a slot
+is free again when the outcome of its run was acknowledged; nothing starts under a lease that may have ended meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from kew.app.admission import Admission
@@ -27,7 +26,7 @@ from kew.app.runs import Run, Stop
 from kew.app.settler import Settler
 from kew.app.spawning import Owned, spawn
 from kew.domain.config import QueueConfig, Settings, to_ms
-from kew.domain.events import Event, Released
+from kew.domain.events import Released
 from kew.domain.requests import Grant, Word
 from kew.domain.task import TaskStatus
 
@@ -98,26 +97,28 @@ class Worker:
         self.hunger = 0
 
     async def stop(self, *, wait: bool, timeout: float) -> None:
-        """Stop claiming, wait for running tasks, hand back what still runs.
+        """Stop claiming, wait for running tasks, hand back what still runs; `end` it then.
 
-        Returns within `timeout` and a few seconds. Threads and coroutines that refuse to end are
-        left: their leases lapse once the process has gone.
+        Returns within `timeout` and a few seconds. Threads and coroutines that refuse to end are left.
         """
         self.close()
-        await self._until_quiet(timeout if wait else 0.0)
+        await self._until_quiet(timeout if wait else 0.0, lambda run: True)
         self._ask_all_to_stop()
-        await self._until_quiet(CANCEL_GRACE, threads=False)
-        await self.end()
+        await self._until_quiet(CANCEL_GRACE, lambda run: run.is_settling or not run.is_thread)
+
+    async def hear_out(self) -> None:
+        """Wait a little for the answers to claims, and hand back what they bring."""
+        await self._until_quiet(CANCEL_GRACE, lambda run: run.is_settling)
 
     def _ask_all_to_stop(self) -> None:
         for run in list(self._runs.values()):
             run.ask_to_stop(Stop.SHUTDOWN)
 
-    async def _until_quiet(self, timeout: float, *, threads: bool = True) -> None:
-        """Until nothing runs and nothing is on its way, at most `timeout` seconds."""
+    async def _until_quiet(self, timeout: float, counts: Callable[[Run], bool]) -> None:
+        """Until no run that counts goes on and nothing is on its way, at most `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
-                while not self._is_quiet(threads=threads):
+                while not self._is_quiet(counts):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -129,11 +130,9 @@ class Worker:
                     ", ".join(repr(run.task.id) for run in self._runs.values()) or "(settling)",
                 )
 
-    def _is_quiet(self, *, threads: bool) -> bool:
-        runs = [
-            run for run in self._runs.values() if threads or run.is_settling or not run.is_thread
-        ]
-        return not runs and self._lanes.are_all_free and not self.background
+    def _is_quiet(self, counts: Callable[[Run], bool]) -> bool:
+        is_running = any(counts(run) for run in self._runs.values())
+        return not is_running and self._lanes.are_all_free and not self.background
 
     async def end(self) -> None:
         """Have nothing to do with the store any more, at once; what still runs is told to stop."""
@@ -153,6 +152,15 @@ class Worker:
     def load(self) -> int:
         """Slots in use or reserved."""
         return len(self._runs) + self._reserved
+
+    @contextlib.contextmanager
+    def holding(self, slots: int) -> Iterator[None]:
+        """Keep so many slots from being reserved: what has been granted already takes them."""
+        self._reserved += slots
+        try:
+            yield
+        finally:
+            self._reserved -= slots
 
     def wake(self) -> None:
         """Look for work as soon as a slot is free."""
@@ -339,7 +347,7 @@ class Worker:
         """An attempt is over: report it, or drop it where its lease is lost."""
         if self._is_over:
             return  # the lease lapses: nobody here can report any more
-        event = self._event_of(run, outcome)
+        event = self._executor.event_of(run, outcome)
         if event is None:
             logger.warning(
                 "task %s: its lease was lost, so attempt %s counts for nothing",
@@ -351,13 +359,6 @@ class Worker:
         else:
             own = outcome.error if isinstance(outcome, Raised) and run.stop is None else None
             self._settler.add(run, event, own)
-
-    def _event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
-        if outcome is not None:
-            return self._executor.event_of(run, outcome)
-        if run.stop is Stop.TIMEOUT:  # spent by the start hook
-            return self._executor.event_of(run, Raised(TimeoutError()))
-        return None if run.stop is Stop.LOST else Released(started=run.started)
 
     def settled(self, run: Run, status: TaskStatus | None) -> None:
         """The store acknowledged the run's outcome; `status` is None where it was stale."""

@@ -209,7 +209,7 @@ def _settled(task: Task, word: str) -> str:
 
 
 def went_to(task: Task, word: str) -> TaskStatus:
-    """Where the outcome settled last took the task, which may be further by now. (What was cancelled since stays so.)"""
+    """Where the outcome settled last took the task. It may be further by now; what was cancelled since stays so."""
     if task.status is CANCELLED:
         return CANCELLED
     if word == "release" and task.status is FAILED and task.call.at_most_once:

@@ -28,7 +28,7 @@ class Word(enum.StrEnum):
     ENDED = "ended"  # the task has ended: nothing to cancel
     ILLEGAL = "illegal"  # the lifecycle doesn't allow it: nothing changed
     NO_QUEUE = "no_queue"  # nobody declared the queue
-    NO_WORKER = "no_worker"  # the incarnation hasn't announced itself, or its presence has ended
+    NO_WORKER = "no_worker"  # no repeat, and the incarnation hasn't announced itself, or its presence has ended
     NO_LANE = "no_lane"  # the store doesn't know the lane at this sequence: begin a new one
 
 

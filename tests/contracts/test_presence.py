@@ -38,6 +38,20 @@ async def test_a_process_that_departs_is_seen_no_more_and_granted_nothing(scene:
     assert (await worker.ask()).word is Word.NO_WORKER
 
 
+async def test_a_process_that_departs_is_told_what_its_last_claim_brought(scene: Scene):
+    """The answer to that claim may have been lost: unheard, its leases would have to end by themselves."""
+    await scene.declare()
+    await scene.submit("a")
+    worker = await scene.worker()
+    request = worker.request(2)
+    (held,) = (await scene.store.claim("orders", request)).tasks
+    await worker.depart()
+    again = await scene.store.claim("orders", request)
+    assert (again.word, again.tasks) == (Word.SAME, (held,))
+    assert (await worker.ask()).word is Word.NO_WORKER
+    assert (await worker.release(held)).word is Word.DONE
+
+
 async def test_a_process_that_nobody_knows_may_depart(scene: Scene):
     await scene.declare()
     await scene.store.depart("orders", "stranger")

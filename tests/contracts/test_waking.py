@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from kew.app.ports import Command, Notice, StopAsked, TaskEnded, Woken
+from kew.domain.requests import Word
 from tests.support.scene import Listener, Scene, Worker, call, group
 
 WOKEN = Woken("orders")
@@ -53,6 +54,17 @@ async def test_an_idle_process_is_told_of_a_new_task(scene: Scene):
     processes = await idle(scene, 1)
     await scene.submit("a")
     assert await processes.told() == [[WOKEN]]
+
+
+async def test_a_process_that_departed_is_not_woken_though_it_repeats_its_last_claim(scene: Scene):
+    processes = await idle(scene, 2)
+    gone = processes.workers[0]
+    request = gone.request()
+    await scene.store.claim("orders", request)
+    await gone.depart()
+    assert (await scene.store.claim("orders", request)).word is Word.SAME
+    await scene.submit("a")
+    assert await processes.told() == [[], [WOKEN]]
 
 
 async def test_one_new_task_wakes_one_of_many_idle_processes(scene: Scene):

@@ -160,6 +160,8 @@ class MemoryStore(TaskStore):
     def _claim(self, known: MemoryQueue, request: ClaimRequest, now: int) -> Grant:
         book = known.book
         if known.presence.get(request.incarnation, 0) <= now:
+            if request.sequence <= book.lane(request.lane_key):  # a repeat: it asks for nothing new
+                return rules.claim(book, request, now)[1]
             return Grant(word=Word.NO_WORKER, version=book.state.version)
         change = rules.recover(book, now)
         self._apply(known, change, now)

@@ -20,6 +20,7 @@ from kew import (
     TaskContext,
     TaskFailedError,
     TaskInfo,
+    TaskQueueError,
     TaskQueueManager,
     TaskStatus,
 )
@@ -599,6 +600,61 @@ async def module_level(name: str) -> str:
     if TaskContext.current().attempt == 1:
         await asyncio.sleep(60)
     return name
+
+
+async def test_what_runs_may_submit_and_ask_while_shutdown_waits_for_it():
+    store = f"memory://{__name__}.follow-up"
+
+    async def parent() -> str:
+        begun.set()
+        await asyncio.sleep(0.05)
+        await submit(manager, child, task_id="child")
+        return (await manager.get_task_status("child")).status.value
+
+    async def child() -> None: ...
+
+    begun = asyncio.Event()
+    told: list[str] = []
+
+    async def on_complete(info: TaskInfo) -> None:
+        await manager.submit_task(f"after-{info.task_id}", "q", "t", child)
+        told.append(info.result)
+
+    manager = TaskQueueManager(store, on_task_complete=on_complete)
+    await manager.initialize()
+    await queue(manager, lease=15)
+    await submit(manager, parent, task_id="parent")
+    await begun.wait()
+    await manager.shutdown()
+    assert told == ["queued"]
+    async with TaskQueueManager(store) as other:
+        for task_id in ("child", "after-parent"):
+            assert (await other.get_task_status(task_id)).status is TaskStatus.QUEUED
+        assert (await other.get_queue_status("q"))["processes"] == []
+
+
+async def test_a_shutdown_beside_another_waits_for_its_end_and_nothing_begins_before(manager):
+    """As where a signal's handler begins one and leaves the `async with` that does the same."""
+    await queue(manager)
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+
+    await submit(manager, work)
+    await begun.wait()
+    first = asyncio.create_task(manager.shutdown())
+    await asyncio.sleep(0)
+    beginning = asyncio.create_task(manager.initialize())
+    with pytest.raises(TaskQueueError, match="shut down"):
+        await manager.create_queue(QueueConfig("late"))
+    await manager.shutdown()
+    assert first.done()
+    await beginning
+    await queue(manager)
+    assert (await manager.get_task_status("t")).status is TaskStatus.COMPLETED
+    await goes_on(manager)
 
 
 async def test_shutdown_hands_back_what_still_runs_and_it_is_no_failure():

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
+import attrs
 import pytest
 
 from kew import (
@@ -386,7 +387,7 @@ async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
 async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or_handed_back(
     open_manager, store
 ):
-    await open_manager.create_queue(QUEUE, functions=[jobs.echo])
+    await open_manager.create_queue(attrs.evolve(QUEUE, lease=15), functions=[jobs.echo])
     await some_turns(20)  # the worker's own first claim has its answer
     store.loses_replies = True
     submitting = submit(open_manager, "granted")

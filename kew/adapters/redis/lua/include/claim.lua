@@ -186,12 +186,12 @@ end
 -- The answer, how many leases were granted, and whether fewer than wanted. The caller writes the state.
 local function claim()
   if not incarnation then return false, 0, false end
-  local present_until = redis.call('ZSCORE', WORKERS, incarnation)
-  if not present_until or tonumber(present_until) <= now then return {'no_worker', 0, s.version, {}}, 0, false end
-  local recovered = recover(recover_limit)
-  local lanes = LANES .. ':' .. incarnation
+  local present_until, lanes = redis.call('ZSCORE', WORKERS, incarnation), LANES .. ':' .. incarnation
+  local is_present = present_until and tonumber(present_until) > now
+  local recovered = is_present and recover(recover_limit)
   local last = tonumber(redis.call('HGET', lanes, lane) or 0)
   if sequence <= last then return granted_before(last) end
+  if not is_present then return {'no_worker', 0, s.version, {}}, 0, false end
   if sequence > 1 and last == 0 then return {'no_lane', 0, s.version, {}}, 0, false end
   local answer, taken, short = claim_anew(lanes)
   if not short then offer_waiting(recovered - taken, incarnation) end
