@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
+from kew.adapters.redis import store as redis_store
 from kew.adapters.redis.library import Library
 from kew.app.ports import Ambiguous, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
@@ -343,6 +344,62 @@ async def test_purging_leaves_no_key_of_kew_and_every_other(clean_redis_url: str
         assert [task and task.id for task in kept] == [None, None, None, "kept"]
         keys: Any = client.keys("*")
         assert {key.decode() for key in keys} == set(others)
+
+
+async def purge_begun(store: RedisStore) -> "asyncio.Task[None]":
+    """A purge after its first steps."""
+    purging = asyncio.create_task(store.purge(Q))
+    while await store.settings(Q) is not None:  # noqa: ASYNC110 - it is Redis that changes
+        await asyncio.sleep(0)
+    return purging
+
+
+async def test_nothing_begins_in_a_queue_before_its_purge_has_ended(
+    clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A large purge takes many steps, and other processes declare a lost queue anew by themselves."""
+    monkeypatch.setattr(redis_store, "PURGE_AT_ONCE", 10)
+    async with opened(clean_redis_url) as store:
+        other = RedisStore(address(clean_redis_url))
+        await other.queues()  # so that it has a connection
+        await store.submit(Q, group(*(call(f"t{n}") for n in range(3_000))))
+        held = (await store.claim(Q, request(1, want=3))).tasks
+
+        purging = await purge_begun(store)
+        assert (await other.submit(Q, group(call("t400")))).outcomes[0].word is Word.NO_QUEUE
+        assert (await other.settle(Q, succeeded(Grant(word=Word.DONE, tasks=held)))).outcomes[
+            0
+        ].word is Word.STALE
+        assert not purging.done()
+        assert (await other.declare(Q, SETTINGS)).version == 1
+        assert (await other.submit(Q, group(call("t400"), call("new")))).outcomes[
+            0
+        ].word is Word.DONE
+        await purging
+        await other.close()
+
+        status = await store.status(Q)
+        assert status is not None
+        assert sum(status.waiting.values()) == 2
+        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        assert [task.id for task in (await store.claim(Q, request(1, want=9))).tasks] == [
+            "t400",
+            "new",
+        ]
+        assert await store.find([f"t{n}" for n in range(400)]) == [None] * 400
+
+
+async def test_a_purge_that_was_interrupted_is_finished_by_who_declares_the_queue(
+    clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(redis_store, "PURGE_AT_ONCE", 10)
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(*(call(f"t{n}") for n in range(500))))
+        purging = await purge_begun(store)
+        purging.cancel()
+        assert await store.queues() == [Q]
+        await store.declare(Q, SETTINGS)
+        assert await store.find([f"t{n}" for n in range(500)]) == [None] * 500
 
 
 async def test_namespaces_do_not_meet(clean_redis_url: str):

@@ -102,9 +102,11 @@ class RedisStore(TaskStore):
 
     @override
     async def declare(self, queue: str, settings: Settings) -> Declared:
-        version, replaced = await self._run(
-            "declare", queue, {"settings": records.write_settings(settings)}
-        )
+        named: dict[str, Argument] = {"settings": records.write_settings(settings)}
+        version, replaced = await self._run("declare", queue, named)
+        while not version:
+            await self._purge_on(queue, is_first=0)
+            version, replaced = await self._run("declare", queue, named)
         return Declared(version, records.read_settings(replaced.decode()) if replaced else None)
 
     @override
@@ -331,10 +333,13 @@ class RedisStore(TaskStore):
 
     @override
     async def purge(self, queue: str) -> None:
-        """The queue goes at once, its tasks in bounded steps: repeat a purge that was interrupted."""
+        """The queue goes at once, its tasks in bounded steps. Interrupted, it is finished by who declares the queue."""
         for key in [key for key in self._announced if key[0] == queue]:
             del self._announced[key]
-        is_first, is_left = 1, 1
+        await self._purge_on(queue, is_first=1)
+
+    async def _purge_on(self, queue: str, *, is_first: int) -> None:
+        is_left = 1
         while is_left:
             is_left = await self._run(
                 "purge", queue, {"limit": PURGE_AT_ONCE, "is_first": is_first}

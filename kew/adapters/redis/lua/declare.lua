@@ -2,12 +2,13 @@
 -- Create a queue or make these its settings; the latest declaration wins, an equal one changes nothing.
 -- KEYS: queues state line1 line2 line3 waiting1 waiting2 waiting3 leases idle
 -- ARGV: channel queue settings
--- Reply: {version, the settings replaced or ''}
+-- Reply: {version, the settings replaced or ''}; version 0: it is being purged
 -- include: moves
 
 local function operation()
   begin_moves()
   if not s then
+    if redis.call('EXISTS', STATE) == 1 then return {0, ''} end
     redis.call('SADD', QUEUES, queue)
     redis.call('HSET', STATE, 'settings', settings, 'breaker', 'closed 0 0 0 0',
       'counts', '1 0 0 0 0 0 0 0 - 0 ' .. string.format('%d', now))

@@ -1,14 +1,15 @@
 -- flags: allow-oom
--- Remove a queue and nothing else, a bounded number of tasks per call. The first call takes the queue itself away, so that
--- nothing is added or granted any more; the caller repeats until nothing is left.
+-- Remove a queue and nothing else, a bounded number of tasks per call. The first call leaves a mark in place of the queue:
+-- nothing is added or granted, and nobody declares it anew, until the last call has taken the mark away. Whoever finds it
+-- may go on.
 -- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
 -- ARGV: queue limit:int is_first:int
 -- Reply: 1 if something is left
 -- include: batch
 
 local function forget_queue()
-  redis.call('SREM', QUEUES, queue)
   redis.call('DEL', STATE, IDLE, HUNGRY)
+  redis.call('HSET', STATE, 'is_purged', 1)
   for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
     redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
   end
@@ -28,7 +29,11 @@ local function remove(pop, key, skip)
 end
 
 local function operation()
-  if is_first == 1 then forget_queue() end
+  if is_first == 1 then
+    forget_queue()
+  elseif redis.call('HEXISTS', STATE, 'is_purged') == 0 then
+    return 0 -- somebody else has finished it, and it may be there anew
+  end
   for _, key in ipairs({LINE1, LINE2, LINE3}) do
     if limit > 0 then remove('LPOP', key, 12) end
   end
@@ -42,5 +47,8 @@ local function operation()
     if limit > 0 then redis.call('SREM', PARKED, fn) end
   end
   if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
-  return (limit == 0 or redis.call('EXISTS', PARKED) == 1) and 1 or 0
+  if limit == 0 or redis.call('EXISTS', PARKED) == 1 then return 1 end
+  redis.call('DEL', STATE)
+  redis.call('SREM', QUEUES, queue)
+  return 0
 end
