@@ -15,12 +15,12 @@ import attrs
 from kew.app import context
 from kew.app.ports import Codec, CodecError, Entropy, Threads
 from kew.app.registry import RegisteredFunction, Registry
-from kew.app.runs import Run, Stop, is_from_outside
+from kew.app.runs import Run, Stop, is_loop_gone
 from kew.domain.backoff import Exponential
 from kew.domain.config import QueueConfig, Settings
 from kew.domain.errors import GiveUp, UnknownFunctionError
 from kew.domain.events import Event, Failed, Released, Succeeded
-from kew.domain.retry import RetryPolicy, retry_after_ms
+from kew.domain.retry import ErrorTypes, RetryPolicy, retry_after_ms
 from kew.domain.task import Task
 
 MAX_ERROR_BYTES = 4096
@@ -39,6 +39,7 @@ class Returned:
     """The encoded result."""
 
     result: bytes
+    is_cancelled = False
 
 
 @attrs.frozen
@@ -46,6 +47,11 @@ class Raised:
     """The error that ended the attempt."""
 
     error: BaseException
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Its asyncio task was cancelled, or it says so."""
+        return isinstance(self.error, asyncio.CancelledError)
 
 
 Outcome = Returned | Raised
@@ -94,7 +100,7 @@ class Executor:
             else:
                 value = await self._in_thread(run, partial(function.function, *args, **kwargs))
         except BaseException as error:  # user code: every way of ending it by itself is an outcome
-            if run.stop is None and is_from_outside(error):
+            if is_loop_gone(error):
                 raise
             return Raised(error)
         try:
@@ -112,8 +118,7 @@ class Executor:
             case Stop.LOST, _:
                 return None
             case Stop.TIMEOUT, _:
-                limit = self.timeout_of(run.task)
-                return self._failed(run.task, TimeoutError(f"timed out after {limit:g} s"))
+                return self._failed(run.task, self._timed_out(run.task))
             case _, None:
                 return Released(started=run.started)
             case _, Returned(result):
@@ -126,6 +131,15 @@ class Executor:
                 return Released(started=True)
             case _, Raised(error):
                 return self._failed(run.task, error)
+
+    def error_of(self, run: Run, outcome: Outcome | None) -> BaseException | None:
+        """The error that the attempt failed with, for hooks and the log; None: it didn't, or it was told to stop."""
+        if run.stop is Stop.TIMEOUT:
+            return self._timed_out(run.task)
+        return outcome.error if isinstance(outcome, Raised) and run.stop is None else None
+
+    def _timed_out(self, task: Task) -> TimeoutError:
+        return TimeoutError(f"timed out after {self.timeout_of(task):g} s")
 
     def _failed(self, task: Task, error: BaseException) -> Failed:
         text = describe(error)
@@ -151,8 +165,8 @@ class Executor:
         return RetryPolicy(
             max_retries=retries,
             backoff=(options and options.backoff) or backoff,
-            retry_on=(options and options.retry_on) or config.retry_on,
-            give_up_on=(options and options.give_up_on) or config.give_up_on,
+            retry_on=_said(options.retry_on if options else None, config.retry_on),
+            give_up_on=_said(options.give_up_on if options else None, config.give_up_on),
         )
 
     def _options(self, task: Task) -> RegisteredFunction | None:
@@ -160,6 +174,11 @@ class Executor:
             return self._registry.resolve(task.call.function)
         except UnknownFunctionError:
             return None
+
+
+def _said(own: ErrorTypes | None, queues: ErrorTypes) -> ErrorTypes:
+    """The function's own, which may be none of them; the queue's where it says nothing."""
+    return queues if own is None else own
 
 
 def describe(error: BaseException) -> str:

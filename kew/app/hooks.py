@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from typing import Any
 import attrs
 
 from kew.app.info import TaskInfo
-from kew.app.runs import is_from_outside
+from kew.app.runs import is_loop_gone
 from kew.domain.errors import InvalidConfigError, shown
 
 logger = logging.getLogger("kew")
@@ -57,7 +58,9 @@ async def _call(hook: Callable[..., Any] | None, info: TaskInfo, *more: object) 
         if inspect.isawaitable(outcome):
             await outcome
     except BaseException as error:  # a user's code: whatever it raises must not touch the task
-        if isinstance(error, KeyboardInterrupt) or is_from_outside(error):
+        task = asyncio.current_task()
+        is_cancelled = isinstance(error, asyncio.CancelledError) and task and task.cancelling()
+        if is_cancelled or isinstance(error, KeyboardInterrupt) or is_loop_gone(error):
             raise
         logger.exception(
             "task %s: the hook %s failed", info.task_id, getattr(hook, "__qualname__", repr(hook))

@@ -11,7 +11,7 @@ from kew.app.info import info_of
 from kew.app.ports import Codec
 from kew.app.results import Results
 from kew.app.spawning import spawn
-from kew.domain.errors import ResultUnreadableError
+from kew.domain.errors import ResultUnreadableError, TaskQueueError
 from kew.domain.task import Task, TaskStatus
 
 logger = logging.getLogger("kew")
@@ -44,7 +44,7 @@ class Reporter:
     def settled(self, after: Task, error: BaseException | None, *, breaker_limit: int) -> None:
         """An attempt's outcome was accepted; `after` is the record now."""
         self._watch_breaker(after, breaker_limit)
-        if error is not None and after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
+        if after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
             logger.warning(
                 "task %s: attempt %s failed, %s: %s",
                 after.id,
@@ -88,7 +88,7 @@ class Reporter:
         if after.status is TaskStatus.COMPLETED:
             await self._hooks.completed(info)
         else:
-            await self._hooks.failed(info, error or TimeoutError(after.error))
+            await self._hooks.failed(info, error or TaskQueueError(after.error))
 
     def close(self) -> None:
         """Call no more hooks, at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 
+from kew.app.spawning import running_loop
 from kew.domain.requests import LeaseRef
 from kew.domain.task import Task
 
@@ -56,20 +57,6 @@ class Run:
             self.handle.cancel()
 
 
-def is_from_outside(error: BaseException) -> bool:
-    """Whether this came out of user code because somebody ended the asyncio task it runs in.
-
-    False: user code raised it itself, which is a failure like any other.
-    """
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-    return isinstance(error, GeneratorExit) and not _is_loop_running()
-
-
-def _is_loop_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+def is_loop_gone(error: BaseException) -> bool:
+    """Whether this came out of user code because its coroutine is thrown away: no event loop runs it any more."""
+    return isinstance(error, GeneratorExit) and running_loop() is None

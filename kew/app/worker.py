@@ -97,10 +97,7 @@ class Worker:
         self.hunger = 0
 
     async def stop(self, *, wait: bool, timeout: float) -> None:
-        """Stop claiming, wait for running tasks, hand back what still runs; `end` it then.
-
-        Returns within `timeout` and a few seconds. Threads and coroutines that refuse to end are left.
-        """
+        """Stop claiming, wait for running tasks, hand back what still runs, but threads and what refuses to end."""
         self.close()
         await self._until_quiet(timeout if wait else 0.0, lambda run: True)
         self._ask_all_to_stop()
@@ -331,15 +328,18 @@ class Worker:
         if run.stop is not None:
             return None
         run.started = True
-        return await self._executor.run(run)
+        outcome = await self._executor.run(run)
+        if outcome.is_cancelled and self._is_ending(run):
+            raise asyncio.CancelledError
+        return outcome
+
+    def _is_ending(self, run: Run) -> bool:
+        """It was cancelled with all that this process does, and not by itself: the event loop ends."""
+        return run.stop is None and any(each.cancelling() for each in self._loops)
 
     def _abandon(self, run: Run) -> None:
-        """Somebody else cancelled this run (a loop that ends cancels everything): as if the process was killed."""
-        logger.warning(
-            "task %s: attempt %s was cancelled from outside; its lease is left to lapse",
-            run.task.id,
-            run.task.attempt,
-        )
+        """As if the process was killed."""
+        _warn(run, "was cancelled with its event loop; its lease is left to lapse")
         self.leave(run)
         self.slots_freed()
 
@@ -347,28 +347,23 @@ class Worker:
         """An attempt is over: report it, or drop it where its lease is lost."""
         if self._is_over:
             return  # the lease lapses: nobody here can report any more
+        if run.stop is None and asyncio.get_running_loop().time() >= run.fence_at:
+            _warn(
+                run, "held the event loop past its lease's end: another process may have begun it"
+            )
         event = self._executor.event_of(run, outcome)
         if event is None:
-            logger.warning(
-                "task %s: its lease was lost, so attempt %s counts for nothing",
-                run.task.id,
-                run.task.attempt,
-            )
+            _warn(run, "counts for nothing: its lease was lost")
             self.leave(run)
             self.slots_freed()
         else:
-            own = outcome.error if isinstance(outcome, Raised) and run.stop is None else None
-            self._settler.add(run, event, own)
+            self._settler.add(run, event, self._executor.error_of(run, outcome))
 
     def settled(self, run: Run, status: TaskStatus | None) -> None:
         """The store acknowledged the run's outcome; `status` is None where it was stale."""
         self.leave(run)
         if status is None:
-            logger.warning(
-                "task %s: attempt %s was settled too late and counts for nothing",
-                run.task.id,
-                run.task.attempt,
-            )
+            _warn(run, "counts for nothing: it was settled too late")
 
     @property
     def breaker_limit(self) -> int:
@@ -398,3 +393,7 @@ class Worker:
         """Somebody asked this task to stop: ask the store at once, with the next extension of the leases."""
         if any(run.task.id == task_id for run in self._runs.values()):
             self._keeper.hasten()
+
+
+def _warn(run: Run, what: str) -> None:
+    logger.warning("task %s: attempt %s %s", run.task.id, run.task.attempt, what)

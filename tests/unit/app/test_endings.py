@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
@@ -262,6 +263,81 @@ async def test_a_timeout_fails_the_attempt_and_cancels_it(manager):
     info = await end_of(manager, slow, task_timeout=0.05)
     assert (info.status, info.error) == (TaskStatus.FAILED, "TimeoutError: timed out after 0.05 s")
     assert cancelled == [1]
+
+
+@pytest.mark.parametrize("options", [{"retry_on": ()}, {"retry_on": (KeyError,)}])
+async def test_a_function_that_retries_on_nothing_is_not_retried_whatever_its_queue_says(
+    manager, options
+):
+    @manager.task(**options)
+    async def fails() -> None:
+        raise ValueError
+
+    info = await end_of(manager, fails, max_retries=3, retry_delay=0.01)
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 1)
+
+
+async def test_a_function_that_gives_up_on_nothing_is_retried_whatever_its_queue_says(manager):
+    @manager.task(give_up_on=())
+    async def fails() -> None:
+        raise ValueError
+
+    options = {"give_up_on": (ValueError,), "retry_delay": 0.01}
+    info = await end_of(manager, fails, max_retries=2, **options)
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 3)
+
+
+async def test_a_timeout_is_told_and_logged_like_any_error(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING, logger="kew")
+    told: list[str] = []
+
+    async def on_fail(info: TaskInfo, error: BaseException) -> None:
+        told.append(f"{type(error).__name__}: {error}")
+
+    async with TaskQueueManager("memory://", on_task_fail=on_fail) as manager:
+        await end_of(manager, sleeps, task_timeout=0.05)
+    assert told == ["TimeoutError: timed out after 0.05 s"]
+    assert "task t: attempt 1 failed, for good: TimeoutError: timed out after 0.05 s" in caplog.text
+
+
+async def sleeps() -> None:
+    await asyncio.sleep(60)
+
+
+async def test_a_task_that_holds_the_event_loop_past_its_lease_is_logged(
+    manager, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.WARNING, logger="kew")
+
+    async def holds() -> None:
+        time.sleep(2 * LEASE)  # noqa: ASYNC251 - that is what is tested
+
+    info = await end_of(manager, holds)
+    assert info.status is TaskStatus.COMPLETED
+    assert "task t: attempt 1 held the event loop past its lease's end" in caplog.text
+
+
+async def test_a_hook_that_submits_gets_no_slot_that_was_granted_already():
+    running = most = 0
+
+    async def task() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+
+    async def on_complete(info: TaskInfo) -> None:
+        if info.task_id.startswith("t"):
+            await submit(one, task, task_id=f"after-{info.task_id}")
+
+    async with TaskQueueManager("memory://", on_task_complete=on_complete) as one:
+        await one.create_queue(QueueConfig("q", max_workers=9, max_workers_per_process=1))
+        await asyncio.gather(*(submit(one, task, task_id=f"t{n}") for n in range(20)))
+        for n in range(20):
+            await until(one, task_id=f"t{n}")
+            await until(one, task_id=f"after-t{n}")
+    assert most == 1
 
 
 async def test_a_timeout_is_retried_like_any_error(manager):
@@ -784,11 +860,24 @@ async def test_a_run_cancelled_by_a_loop_that_ends_counts_for_nothing(manager):
     await queue(manager)
     await submit(manager, module_level, "again")
     await until(manager, TaskStatus.PROCESSING)
-    (run,) = list(manager._served["q"].worker._runs.values())
-    run.handle.cancel()
-    info = await until(manager)
-    assert (info.result, info.attempt, info.retry_count) == ("again", 2, 0)
-    await goes_on(manager)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(2 * LEASE)
+    info = await manager.get_task_status("t")
+    assert (info.status, info.attempt) == (TaskStatus.PROCESSING, 1)
+
+
+async def test_a_task_that_is_cancelled_alone_fails_like_any_other(manager):
+    async def cancels_itself() -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel()
+        await asyncio.sleep(60)
+
+    info = await end_of(manager, cancels_itself, max_retries=1, retry_delay=0.01)
+    assert (info.status, info.attempt) == (TaskStatus.FAILED, 2)
+    assert info.error == "CancelledError: raised by the task itself"
 
 
 async def test_kew_installs_no_signal_handlers(manager):
