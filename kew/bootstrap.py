@@ -85,12 +85,6 @@ class Served:
     maintainer: Maintainer
     worker: Worker | None
     introduce: Callable[[], Coroutine[Any, Any, None]]
-    priority: int = attrs.field(init=False)
-    """That of a call for which neither the submit nor its function gives one."""
-
-    @priority.default
-    def _priority(self) -> int:
-        return int(self.config.priority)
 
     def is_ready(self) -> bool:
         """The store knows every function that this process can be given tasks of."""

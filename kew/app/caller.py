@@ -19,7 +19,7 @@ from kew.app.registry import Registry
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidTaskError
-from kew.domain.task import Submission, TaskStatus, check_task_id, make_submission
+from kew.domain.task import PINNED, Submission, TaskStatus, check_task_id, make_submission
 
 MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -59,7 +59,7 @@ class Caller:
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
         at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
-        return make_submission(
+        submission = make_submission(
             task_id,
             f"{self._incarnation}{next(self._numbers):x}" if call.token is None else _token(call),
             _task_type(call),
@@ -73,6 +73,23 @@ class Caller:
             retry_delay_ms,
             timeout_ms,
         )
+        if options.name.startswith(PINNED):
+            self._registry.hold(options.name)
+        return submission
+
+    def not_stored(self, submission: Submission) -> None:
+        """It was refused, for certain."""
+        self._registry.release(submission.function)
+
+    def refuse_pinned(self, submission: Submission, queue: str) -> None:
+        """Raise `InvalidTaskError` where only this process could run it, which doesn't work on the queue."""
+        if submission.function.startswith(PINNED):
+            self.not_stored(submission)
+            raise InvalidTaskError(
+                submission.id,
+                "a closure, lambda or bound method runs in the process that submits it, and this one doesn't work on "
+                f"queue {queue!r}; submit a module-level function, or use the pickle codec",
+            )
 
     def _encoded(self, call: Call, name: str) -> bytes:
         # A function that travels goes first.

@@ -29,7 +29,6 @@ class Capacity:
     def join(self, server: Server) -> None:
         """Share with this worker from now on."""
         self._servers.append(server)
-        self._servers.sort(key=lambda each: each.priority)
 
     def leave(self, server: Server) -> None:
         """Share with it no more."""
@@ -52,6 +51,6 @@ class Capacity:
     def freed(self) -> None:
         """Slots became free: those who starve look for work, by priority."""
         if self._total is not None:
-            for server in self._servers:
+            for server in sorted(self._servers, key=lambda each: each.priority):
                 if server.hunger:
                     server.wake()

@@ -21,7 +21,7 @@ from kew.domain.config import QueueConfig, Settings
 from kew.domain.errors import GiveUp, UnknownFunctionError
 from kew.domain.events import Event, Failed, Released, Succeeded
 from kew.domain.retry import ErrorTypes, RetryPolicy, retry_after_ms
-from kew.domain.task import Task
+from kew.domain.task import PINNED, Task
 
 MAX_ERROR_BYTES = 4096
 
@@ -111,6 +111,11 @@ class Executor:
     async def _in_thread(self, run: Run, call: Callable[[], object]) -> object:
         run.is_thread = True
         return await self._threads.run(call)
+
+    def completed(self, task: Task) -> None:
+        """A task that nobody can put back any more needs no function."""
+        if task.call.function.startswith(PINNED):
+            self._registry.release(task.call.function)
 
     def event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
         """What the store is told of an attempt that ended so (None: not begun); None: nothing, its lease is lost."""

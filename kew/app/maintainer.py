@@ -28,7 +28,10 @@ SWEEP_LIMIT = 200
 
 
 class Maintainer:
-    """The background duties of one queue in one process."""
+    """The background duties of one queue in one process.
+
+    `priority`: of its tasks, where neither the submit nor the function gives one, as the settings in force have it.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Maintainer:
         self._declared = settings
         self._store = store
         self._registry = registry
+        self.priority = settings.priority
         self._version = 0
         self._use: Callable[[Settings], None] = lambda settings: None
         self._tick = tick
@@ -110,6 +114,7 @@ class Maintainer:
                 self._version,
                 difference(self._declared, settings),
             )
+        self.priority = settings.priority
         self._use(settings)
 
     # --- the tick

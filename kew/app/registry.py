@@ -140,6 +140,9 @@ class Registry:
         self._by_name: dict[str, RegisteredFunction] = {}
         self._by_function: dict[Key, RegisteredFunction] = {}
         self._pins = itertools.count(1)
+        self._pinned = 0
+        self._is_warned = False
+        self._uses: dict[str, int] = {}  # of pins that submits made: how many tasks need them
         self.version = 0  # grows whenever `names()` changes
         if carries_functions:
             for carrier in CARRIERS.values():
@@ -148,9 +151,11 @@ class Registry:
     def begin(self, incarnation: str) -> None:
         """The process is `incarnation` from now on.
 
-        Its pins are named after it, and those of the former are unknown.
+        Its pins are named after it, and those of the former are unknown. What was pinned by a submit is forgotten.
         """
         self._incarnation = incarnation
+        for name in list(self._uses):
+            self._forget(name)
         for key, pin in list(self._by_function.items()):
             if pin.name.startswith(PINNED):
                 self._by_name.pop(pin.name, None)
@@ -175,6 +180,7 @@ class Registry:
         known = self._by_function.get(key_of(function))
         base = known or self._new(function, is_submitted=False)
         registered = attrs.evolve(base, name=name or base.name, **options)
+        self._uses.pop(base.name, None)  # it stays from now on
         self._keep(registered)
         return registered.name
 
@@ -192,7 +198,27 @@ class Registry:
         if not registered.name.startswith(PICKLED):  # what travels needs no memory here
             self._keep(registered)
             self._warn(registered)
+        if registered.name.startswith(PINNED):
+            self._uses[registered.name] = 0
         return registered
+
+    def hold(self, name: str) -> None:
+        """A task needs this pin."""
+        if name in self._uses:
+            self._uses[name] += 1
+
+    def release(self, name: str) -> None:
+        """A task needs it no more. Where none does, it is forgotten, unless somebody registered it."""
+        if name in self._uses:
+            self._uses[name] -= 1
+            if self._uses[name] <= 0:
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        del self._uses[name]
+        self._pinned -= 1
+        registered = self._by_name.pop(name)
+        del self._by_function[key_of(registered.function)]
 
     def resolve(self, name: str) -> RegisteredFunction:
         """The function of that name, from a trusted package if need be. Raises `UnknownFunctionError`.
@@ -241,11 +267,13 @@ class Registry:
         if self._carries:
             return CARRIERS[is_coroutine_function(function)].name
         number = next(self._pins)
-        if number == MANY_PINS:
+        self._pinned += 1
+        if self._pinned > MANY_PINS and not self._is_warned:
+            self._is_warned = True
             logger.warning(
-                "%d closures, lambdas or bound methods are pinned to this process and kept for as long as it lives; "
+                "%d closures, lambdas or bound methods are pinned to this process until their tasks have ended; "
                 "submit one module-level function with arguments instead",
-                number,
+                MANY_PINS,
             )
         return pinned_name(self._incarnation, f"{number}:{_visible(qualname_of(function))}")
 

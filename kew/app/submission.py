@@ -33,6 +33,7 @@ from kew.domain.requests import Group, Word, make_group
 from kew.domain.task import QueuePriority, Submission
 
 T = TypeVar("T")
+PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
 UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
 
@@ -40,7 +41,7 @@ class Served(Protocol):
     """A queue's services, as far as submitting goes."""
 
     @property
-    def priority(self) -> int: ...
+    def worker(self) -> object | None: ...
     @property
     def outbox(self) -> Outbox: ...
     @property
@@ -125,8 +126,11 @@ class Submissions:
     def one(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Submit[T]:
         """Store one call. It is on its way from here on; what is wrong with it is raised."""
         served = self._serving(queue)
-        priority = served.priority if served else self._priorities.get(queue, UNKNOWN)
-        submit = Submit(self, queue, self._caller.prepare(call, priority), as_told)
+        priority = served.maintainer.priority if served else self._priorities.get(queue, UNKNOWN)
+        submission = self._caller.prepare(call, priority)
+        if served is None or served.worker is None:
+            self._caller.refuse_pinned(submission, queue)
+        submit = Submit(self, queue, submission, as_told)
         if served is not None and served.is_ready():
             submit.outbox = served.outbox
             served.outbox.send(submit)
@@ -160,9 +164,12 @@ class Submissions:
         """Store many calls, in pieces that are all or nothing, each in only where the one before it is."""
         served = self._serving(queue)
         batch.check_batch(tasks)
-        priority = served.priority if served else await self._priority_elsewhere(queue)
+        priority = served.maintainer.priority if served else await self._priority_elsewhere(queue)
         prepare = self._caller.prepare
         submissions = [prepare(batch.call_of(task, plain), priority) for task in tasks]
+        if served is None or served.worker is None:
+            for submission in submissions:
+                self._caller.refuse_pinned(submission, queue)
         batch.refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
@@ -190,7 +197,7 @@ class Submissions:
             return None
 
     async def _priority_elsewhere(self, queue: str) -> int:
-        """That of the configuration of a queue that another process declared: it is asked once."""
+        """That of the configuration of a queue that another process declared: it is asked once a minute."""
         known = self._priorities.get(queue)
         if known is None:
             ask = self._asking.setdefault(queue, SingleFlight(partial(self._store.settings, queue)))
@@ -201,6 +208,8 @@ class Submissions:
             if found is None:
                 raise QueueNotFoundError(queue)
             known = self._priorities[queue] = int(QueuePriority(found[0].priority))
+            loop = asyncio.get_running_loop()
+            loop.call_later(PRIORITY_KEPT, self._priorities.pop, queue, None)
         return known
 
     async def _outbox(self, queue: str, served: Served | None) -> Outbox:
@@ -230,7 +239,12 @@ class Submissions:
             if len(refused) == 1:  # one look for all that are refused meanwhile
                 asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
         else:
-            submit.fail(self._refusal(queue, submit.call, answer, ()))
+            self._fail(submit, self._refusal(queue, submit.call, answer, ()))
+
+    def _fail(self, submit: Submit[Any], error: TaskQueueError) -> None:
+        if not isinstance(error, SubmitUncertainError):
+            self._caller.not_stored(submit.call)
+        submit.fail(error)
 
     def _ask_why_full(self, queue: str) -> None:
         if queue in self._refused:
@@ -246,7 +260,7 @@ class Submissions:
     def _tell_full(self, queue: str, most: int) -> None:
         for submit in self._refused.pop(queue, ()):
             if not submit.done():
-                submit.fail(QueueFullError(queue, most))
+                self._fail(submit, QueueFullError(queue, most))
 
     def _refusal(
         self,

@@ -120,12 +120,9 @@ class Worker:
                     await self._changed.wait()
         except TimeoutError:
             if timeout:
-                logger.warning(
-                    "queue %s: still running after %g s: %s",
-                    self.config.name,
-                    timeout,
-                    ", ".join(repr(run.task.id) for run in self._runs.values()) or "(settling)",
-                )
+                left = ", ".join(repr(run.task.id) for run in self._runs.values()) or "(settling)"
+                name = self.config.name
+                logger.warning("queue %s: still running after %g s: %s", name, timeout, left)
 
     def _is_quiet(self, counts: Callable[[Run], bool]) -> bool:
         is_running = any(counts(run) for run in self._runs.values())
@@ -364,6 +361,8 @@ class Worker:
         self.leave(run)
         if status is None:
             _warn(run, "counts for nothing: it was settled too late")
+        elif status is TaskStatus.COMPLETED:
+            self._executor.completed(run.task)
 
     @property
     def breaker_limit(self) -> int:
@@ -383,6 +382,7 @@ class Worker:
     def use(self, settings: Settings) -> None:
         """Judge by these from now on: another process declared them."""
         self._executor.use(settings)
+        self.priority = settings.priority
         share = self.config.max_workers_per_process or settings.max_workers
         self._slots = min(settings.max_workers, share)
         self.wake()

@@ -1,0 +1,148 @@
+"""Submitting as a process does it: what a queue says of its tasks, and functions that only this process can run."""
+
+import asyncio
+import functools
+import gc
+import logging
+import weakref
+from typing import Any
+
+import pytest
+
+from kew import (
+    InvalidTaskError,
+    QueueConfig,
+    QueueFullError,
+    QueuePriority,
+    TaskQueueManager,
+    TaskStatus,
+)
+from kew.app import submission
+from tests.support import jobs
+from tests.support.ledger import until
+
+HIGH, LOW = QueuePriority.HIGH, QueuePriority.LOW
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, logger="kew")
+
+
+async def submit(manager: TaskQueueManager, task_id: str, function: Any = jobs.echo) -> Any:
+    return await manager.submit_task(task_id, "q", "t", function, None, task_id)
+
+
+# --- priorities
+
+
+async def test_a_queues_priority_is_that_of_the_latest_declaration_in_every_process_that_works_on_it():
+    url = f"memory://{__name__}.latest"
+    async with TaskQueueManager(url) as first, TaskQueueManager(url) as second:
+        await first.create_queue(QueueConfig("q", priority=LOW), functions=[jobs.echo])
+        assert (await submit(first, "before")).priority == LOW
+        await second.create_queue(QueueConfig("q", priority=HIGH), functions=[jobs.echo])
+        await submit(first, "brings the news")
+        await until(lambda: first._served["q"].maintainer.priority == HIGH, "the news")
+        assert (await submit(first, "after")).priority == HIGH
+
+
+async def test_a_process_that_only_submits_follows_a_new_priority_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(submission, "PRIORITY_KEPT", 0.02)
+    url = f"memory://{__name__}.elsewhere"
+    async with TaskQueueManager(url) as owner, TaskQueueManager(url) as web:
+        await owner.create_queue(QueueConfig("q", priority=LOW))
+        assert (await submit(web, "before")).priority == LOW
+        async with TaskQueueManager(url) as other:
+            await other.create_queue(QueueConfig("q", priority=HIGH))
+            await asyncio.sleep(0.1)
+            assert (await submit(web, "after")).priority == HIGH
+
+
+# --- functions that only this process can run
+
+
+@pytest.mark.parametrize("declares", [True, False])
+async def test_a_closure_is_refused_where_this_process_does_not_work_on_the_queue(declares: bool):
+    url = f"memory://{__name__}.closure-{declares}"
+    async with TaskQueueManager(url) as owner, TaskQueueManager(url) as web:
+        await owner.create_queue(QueueConfig("q"))
+        if declares:
+            await web.create_queue(QueueConfig("q"), work=False)
+        with pytest.raises(InvalidTaskError, match="doesn't work on queue 'q'"):
+            await submit(web, "one", lambda value: value)
+        with pytest.raises(InvalidTaskError, match="doesn't work on queue 'q'"):
+            await web.submit_tasks(
+                "q", [{"task_id": "two", "task_type": "t", "task_func": lambda: None}]
+            )
+        assert (await owner.get_queue_status("q"))["queued_tasks"] == 0
+
+
+class Thing:
+    """What a closure may hold on to."""
+
+    async def work(self, value: object) -> object:
+        return value
+
+
+async def test_what_a_closure_holds_is_let_go_of_when_its_tasks_have_completed():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q", max_retries=1, retry_delay=0))
+        things = [Thing() for _ in range(3)]
+        gone = [weakref.ref(thing) for thing in things]
+        for n in range(3):
+            work: Any = functools.partial(things[n].work)
+            await asyncio.gather(submit(manager, f"{n}-a", work), submit(manager, f"{n}-b", work))
+            work = None
+        for n in range(3):
+            await until_ended(manager, f"{n}-a")
+            await until_ended(manager, f"{n}-b")
+        things.clear()
+        gc.collect()
+        assert [each() for each in gone] == [None] * 3
+        assert manager._registry.names() == ()
+
+
+async def test_a_closure_that_was_registered_or_may_be_put_back_is_kept():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        attempts: list[str] = []
+
+        async def fails(value: str) -> None:
+            attempts.append(value)
+            if len(attempts) == 1:
+                raise ValueError
+
+        async def kept(value: str) -> None:
+            attempts.append(value)
+
+        manager.register(kept)
+        await submit(manager, "kept", kept)
+        await until_ended(manager, "kept")
+        assert len(manager._registry.names()) == 1
+        attempts.clear()
+        await submit(manager, "fails", fails)
+        await until_ended(manager, "fails")
+        await manager.replay_task("fails")
+        await until(lambda: len(attempts) == 2, "the second attempt")
+        await until_ended(manager, "fails")
+        assert len(manager._registry.names()) == 1
+
+
+async def test_a_closure_that_was_refused_is_not_kept():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q", max_size=1))
+        await manager.pause_queue("q")
+        await submit(manager, "first")
+        with pytest.raises(QueueFullError):
+            await submit(manager, "second", functools.partial(jobs.echo))
+        assert len(manager._registry.names()) == 1
+
+
+async def until_ended(manager: TaskQueueManager, task_id: str) -> None:
+    ended = {TaskStatus.COMPLETED, TaskStatus.FAILED}
+    async with asyncio.timeout(5):
+        while (await manager.get_task_status(task_id)).status not in ended:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
