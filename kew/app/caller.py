@@ -16,6 +16,7 @@ from kew.app.info import TaskInfo
 from kew.app.naming import PICKLED
 from kew.app.ports import Codec, CodecError
 from kew.app.registry import Registry
+from kew.app.signatures import Shape
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidTaskError
@@ -58,6 +59,9 @@ class Caller:
         options = self._registry.registered(call.function)
         priority = options.priority if call.priority is None else call.priority
         due_at, delay_ms = _due(call)
+        shape = options.shape
+        if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
+            self._check_fits(call, options.name, shape)
         at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
         submission = make_submission(
             task_id,
@@ -81,15 +85,21 @@ class Caller:
         """It was refused, for certain."""
         self._registry.release(submission.function)
 
+    def _check_fits(self, call: Call, name: str, shape: Shape) -> None:
+        try:
+            shape.signature.bind(*call.args, **call.kwargs)
+        except TypeError as error:
+            reason = f"{name} can't be called so: {error}"
+            raise InvalidTaskError(call.task_id, reason) from None
+
     def refuse_pinned(self, submission: Submission, queue: str) -> None:
-        """Raise `InvalidTaskError` where only this process could run it, which doesn't work on the queue."""
-        if submission.function.startswith(PINNED):
-            self.not_stored(submission)
-            raise InvalidTaskError(
-                submission.id,
-                "a closure, lambda or bound method runs in the process that submits it, and this one doesn't work on "
-                f"queue {queue!r}; submit a module-level function, or use the pickle codec",
-            )
+        """Raise `InvalidTaskError`: only this process could run it, which doesn't work on the queue."""
+        self.not_stored(submission)
+        raise InvalidTaskError(
+            submission.id,
+            "a closure, lambda or bound method runs in the process that submits it, and this one doesn't work on "
+            f"queue {queue!r}; submit a module-level function, or use the pickle codec",
+        )
 
     def _encoded(self, call: Call, name: str) -> bytes:
         # A function that travels goes first.

@@ -30,6 +30,7 @@ from kew.app.naming import (
     qualname_of,
     returns_of,
 )
+from kew.app.signatures import Shape, shape_of
 from kew.domain.backoff import Backoff
 from kew.domain.config import QueueConfig, check_name, check_priority, to_ms
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
@@ -80,6 +81,8 @@ class RegisteredFunction:
     of_every_call: tuple[bool, int | None, int | None, int | None] = attrs.field(
         init=False, eq=False, repr=False
     )
+    shape: Shape | None = attrs.field(init=False, eq=False, repr=False)
+    """What its calls must fit; None: that can't be said."""
 
     def __attrs_post_init__(self) -> None:
         """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
@@ -100,6 +103,8 @@ class RegisteredFunction:
             None if self.timeout is None else to_ms(self.timeout),
         )
         object.__setattr__(self, "of_every_call", fields)
+        travels = self.name.startswith(PICKLED)  # with each call another function
+        object.__setattr__(self, "shape", None if travels else shape_of(self.function))
 
     @property
     def returns(self) -> object:

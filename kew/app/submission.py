@@ -30,7 +30,7 @@ from kew.domain.errors import (
     TaskQueueError,
 )
 from kew.domain.requests import Group, Word, make_group
-from kew.domain.task import QueuePriority, Submission
+from kew.domain.task import PINNED, QueuePriority, Submission
 
 T = TypeVar("T")
 PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
@@ -128,7 +128,7 @@ class Submissions:
         served = self._serving(queue)
         priority = served.maintainer.priority if served else self._priorities.get(queue, UNKNOWN)
         submission = self._caller.prepare(call, priority)
-        if served is None or served.worker is None:
+        if submission.function.startswith(PINNED) and not (served and served.worker):
             self._caller.refuse_pinned(submission, queue)
         submit = Submit(self, queue, submission, as_told)
         if served is not None and served.is_ready():
@@ -167,8 +167,8 @@ class Submissions:
         priority = served.maintainer.priority if served else await self._priority_elsewhere(queue)
         prepare = self._caller.prepare
         submissions = [prepare(batch.call_of(task, plain), priority) for task in tasks]
-        if served is None or served.worker is None:
-            for submission in submissions:
+        for submission in submissions:
+            if submission.function.startswith(PINNED) and not (served and served.worker):
                 self._caller.refuse_pinned(submission, queue)
         batch.refuse_twins(submissions)
         outbox = await self._outbox(queue, served)

@@ -437,15 +437,24 @@ async def test_a_payload_that_cannot_be_decoded_is_final():
     assert info.error.startswith("PayloadError: arguments")
 
 
-async def test_arguments_that_do_not_fit_fail_like_any_error(manager):
-    async def wants_two(first: int, second: int) -> None: ...
+async def test_arguments_that_do_not_fit_fail_like_any_error():
+    """As where the function has another parameter in the worker's version."""
 
-    await queue(manager)
-    await submit(manager, wants_two, 1)
-    info = await until(manager)
-    assert info.error is not None
-    assert info.error.startswith("TypeError: ")
-    await goes_on(manager)
+    async def as_it_was(first: int) -> None: ...
+
+    async def as_it_is(first: int, second: int) -> None: ...
+
+    async with TaskQueueManager("memory://versions") as old:
+        old.register(as_it_was, name="job")
+        await old.create_queue(QueueConfig("q"), work=False)
+        await submit(old, as_it_was, 1)
+    async with TaskQueueManager("memory://versions") as manager:
+        manager.register(as_it_is, name="job")
+        await queue(manager)
+        info = await until(manager)
+        assert info.error is not None
+        assert info.error.startswith("TypeError: ")
+        await goes_on(manager)
 
 
 # --- hooks

@@ -61,6 +61,59 @@ async def test_a_process_that_only_submits_follows_a_new_priority_after_a_while(
             assert (await submit(web, "after")).priority == HIGH
 
 
+# --- calls that don't fit
+
+
+async def plain(first: int, second: int = 2, /, third: int = 3, *, last: int = 4) -> None: ...
+async def takes_all(*args: object, **kwargs: object) -> None: ...
+async def needs_a_name(first: int = 1, *, name: str) -> None: ...
+async def needs_one(first: int, *rest: int) -> None: ...
+
+
+@functools.wraps(plain)
+async def wrapper(*args: object) -> None: ...
+
+
+CASES: list[tuple[Any, tuple[object, ...], dict[str, Any], bool]] = [
+    (plain, (1,), {}, True),
+    (plain, (1, 2, 3), {"last": 5}, True),
+    (plain, (1,), {"third": 5}, True),
+    (plain, (), {}, False),
+    (plain, (1, 2, 3, 4), {}, False),
+    (plain, (1,), {"second": 5}, False),
+    (plain, (1, 2, 3), {"third": 5}, False),
+    (plain, (1,), {"other": 5}, False),
+    (takes_all, (), {}, True),
+    (takes_all, (1, 2), {"any": 3}, True),
+    (needs_a_name, (1,), {"name": "n"}, True),
+    (needs_a_name, (1,), {}, False),
+    (needs_a_name, (), {}, False),
+    (needs_one, (1, 2, 3), {}, True),
+    (needs_one, (), {}, False),
+    (functools.partial(plain, 1), (), {}, True),
+    (functools.partial(plain, 1), (2, 3, 4), {}, False),
+    (jobs.echo, ("value",), {}, True),
+    (wrapper, (1, 2, 3, 4, 5), {}, True),  # what it wraps is not what is called
+    (wrapper, (), {"last": 5}, False),
+]
+
+
+@pytest.mark.parametrize(("function", "args", "kwargs", "fits"), CASES)
+async def test_a_call_that_does_not_fit_its_function_is_refused_with_the_reason(
+    function: Any, args: tuple[object, ...], kwargs: dict[str, Any], fits: bool
+):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        await manager.pause_queue("q")
+        calling = manager.submit_task("t", "q", "t", function, None, *args, **kwargs)
+        if fits:
+            assert (await calling).task_id == "t"
+            return
+        with pytest.raises(InvalidTaskError, match=r"task 't' .* can't be called so: ."):
+            await calling
+        assert (await manager.get_queue_status("q"))["queued_tasks"] == 0
+
+
 # --- functions that only this process can run
 
 
