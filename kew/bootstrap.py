@@ -16,14 +16,16 @@ from kew.adapters.threads import DaemonThreads
 from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.executor import Executor
 from kew.app.lanes import Lanes
-from kew.app.maintainer import TICK, Maintainer
+from kew.app.maintainer import Maintainer
 from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup, Watchdog
 from kew.app.process import Process
 from kew.app.submitter import Outbox
 from kew.app.worker import Worker
-from kew.domain.config import QueueConfig, check_name
+from kew.domain.config import TICK, QueueConfig, check_name
 from kew.domain.errors import InvalidConfigError
 
+DEFAULT_URL = "redis://localhost:6379"
+DEFAULT_NAMESPACE = "kew"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 _shared: dict[tuple[str, str], Namespace] = {}
 
@@ -58,6 +60,23 @@ def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
         "the store's URL must begin with redis://, rediss://, unix:// or memory://"
         + (f", not {scheme}://" if scheme else "")
     )
+
+
+def parts_of(url: str, namespace: str, codec: Codec | None, parts: Parts | None) -> Parts:
+    """The parts that were given, or those for the URL. What parts have of their own, given beside them, is refused."""
+    if parts is None:
+        return connect(url, namespace, codec=codec)
+    beside = {
+        "redis_url": url != DEFAULT_URL,
+        "namespace": namespace != DEFAULT_NAMESPACE,
+        "codec": codec is not None,
+    }
+    ignored = [name for name, was_given in beside.items() if was_given]
+    if ignored:
+        raise InvalidConfigError(
+            f"{ignored[0]} would be ignored beside parts, which have their own: give one or the other"
+        )
+    return parts
 
 
 def _scheme(url: object) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+import inspect
+import math
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
@@ -26,7 +28,14 @@ from kew.app.futures import Awaited
 from kew.app.info import TaskInfo
 from kew.app.naming import returns_of
 from kew.compat import like_async
-from kew.domain.errors import InvalidConfigError, TaskCancelledError, TaskFailedError
+from kew.domain.config import check_timeout
+from kew.domain.errors import (
+    InvalidConfigError,
+    InvalidTaskError,
+    TaskCancelledError,
+    TaskFailedError,
+    shown,
+)
 from kew.domain.task import QueuePriority, Task, TaskStatus
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ HOW_TO_DECORATE = (
     "the decorator takes keywords only: @manager.task(queue=...), "
     "or @manager.task() where each submit names its queue"
 )
+NO_QUEUE = "no queue: @manager.task(queue=...) or .options(queue=...)"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -68,7 +78,8 @@ class TaskHandle(Generic[R]):
         """Wait for the end and return the result, decoded to the function's return annotation.
 
         Raises `TaskFailedError` or `TaskCancelledError`, each with the `info`; TimeoutError after
-        `timeout` seconds, which leaves the task alone; `TaskNotFoundError` where the record has
+        `timeout` seconds, which leaves the task alone; `InvalidConfigError` for what is no number of
+        them; `TaskNotFoundError` where the record has
         gone; `ResultUnreadableError` where the result is not of that annotation. Waits for a
         signal, and survives a store that doesn't answer for a while.
         """
@@ -84,8 +95,11 @@ class TaskHandle(Generic[R]):
         return self._manager.result_of(task, self._annotation)  # type: ignore[no-any-return]  # by the annotation
 
     async def _within(self, timeout: float) -> R:
+        seconds = check_timeout(
+            timeout, least=-math.inf
+        )  # what is left of a deadline may be less than nothing
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
                 return await self.result()
         except TimeoutError:
             raise TimeoutError(
@@ -95,6 +109,16 @@ class TaskHandle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.task_id!r} in {self.info.queue_name!r}>"
+
+
+def handle_on(manager: TaskQueueManager, info: object) -> TaskHandle[Any]:
+    """A handle on the task of which this is the status; `InvalidConfigError` for what is none."""
+    if isinstance(info, TaskInfo):
+        return TaskHandle(manager, info)
+    raise InvalidConfigError(
+        f"a handle takes a task's status, not {shown(info)}: "
+        "manager.handle(await manager.get_task_status(task_id))"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -118,6 +142,29 @@ class Changes(TypedDict, total=False):
     defer_by: float | timedelta | None
     defer_until: datetime | None
     token: str | None
+
+
+OPTIONS = frozenset({*Changes.__annotations__, *(f"_{name}" for name in Changes.__annotations__)})
+
+
+def misplaced_option(function: Callable[..., object], kwargs: Mapping[str, object]) -> str | None:
+    """Where a keyword that the function doesn't take is an option of the submit: what to write instead."""
+    found = [name for name in kwargs if name in OPTIONS]
+    if not found:
+        return None
+    try:
+        taken = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # it has none to show, as some of C
+        return None
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values())
+    for name in found:
+        if name not in taken and not takes_all:
+            option = name.removeprefix("_")
+            return (
+                f"the function has no argument {name}; the submit has the option: "
+                f".options({option}={shown(kwargs[name])}).submit(...)"
+            )
+    return None
 
 
 class TaskFunction(Generic[P, R]):
@@ -163,9 +210,12 @@ class TaskFunction(Generic[P, R]):
         options = self._options
         queue = options.queue or self.queue
         if queue is None:
-            return _no_queue()
+            return _refused(InvalidConfigError(NO_QUEUE))
+        task_id = options.task_id or self._manager.new_task_id(self.task_type)
+        if kwargs and (reason := misplaced_option(self.function, kwargs)):
+            return _refused(InvalidTaskError(task_id, reason))
         call = Call(
-            task_id=options.task_id or self._manager.new_task_id(self.task_type),
+            task_id=task_id,
             task_type=self.task_type,
             function=self.function,
             args=args,
@@ -184,8 +234,8 @@ class TaskFunction(Generic[P, R]):
         return f"<TaskFunction {self.task_type!r} for queue {self._options.queue or self.queue!r}>"
 
 
-async def _no_queue() -> NoReturn:
-    raise InvalidConfigError("no queue: @manager.task(queue=...) or .options(queue=...)")
+async def _refused(error: Exception) -> NoReturn:
+    raise error
 
 
 class TaskDecorator(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,23 +16,19 @@ from kew.app.futures import Awaited, begun, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, status_dict
-from kew.app.maintainer import TICK
 from kew.app.ports import Codec, Command, StoreError
 from kew.app.process import Process
 from kew.app.registry import Options, Registry
 from kew.app.spawning import running_loop
-from kew.bootstrap import Parts, Served, connect, serve
+from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, Served, parts_of, serve
 from kew.compat import like_async
-from kew.domain.config import ManagerConfig, QueueConfig
+from kew.domain.config import PATIENCE, TICK, ManagerConfig, QueueConfig, check_timeout
 from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError, shown
-from kew.domain.task import QueuePriority, Task
-from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, plain
+from kew.domain.task import QueuePriority, Task, unique_id
+from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, handle_on, plain
 from kew.queues import CircuitBreaker, Queue
-from kew.shutdown import checked_timeout, shut_down
+from kew.shutdown import HAS_ENDED, shut_down
 
-logger = logging.getLogger("kew")
-DEFAULT_URL = "redis://localhost:6379"
-PATIENCE = 30.0
 SHUT_DOWN = "this manager is being shut down: it takes no new queue"
 T = TypeVar("T")
 
@@ -41,13 +36,15 @@ T = TypeVar("T")
 class TaskQueueManager:
     """Background task queues inside this asyncio process, remembered by a store that others may share.
 
-    `redis_url`: redis://, rediss://, unix://, or memory:// (private to this manager) and
-    memory://name (shared within the process). `max_concurrency` bounds the tasks of all queues in
-    this process; queues are then served by their priority. `trust`: packages below which functions
-    may be resolved by import. `patience`: seconds for which a submit is repeated while the store
-    doesn't answer. `max_loop_lag`: seconds that the event loop may be late before this process
-    starts tasks more slowly (the polite host); None: it starts whatever it is granted at once. Hooks
-    are plain or async callables.
+    `redis_url`: redis://, rediss://, unix://, or memory:// (private to this manager) and memory://name (shared within
+    the process). `cleanup_on_start`: each `initialize()` removes all that the namespace has. Hooks are plain or async
+    callables. `namespace` keeps sets of queues apart in one store. `max_concurrency` bounds the tasks of all queues in
+    this process; queues are then served by their priority. `max_loop_lag`: seconds that the event loop may be late
+    before this process starts tasks more slowly (the polite host); None: it starts whatever it is granted at once.
+    `trust`: packages below which functions may be resolved by import. `codec`: how arguments and results become bytes;
+    None: MessagePack. `patience`: seconds for which a submit is repeated while the store doesn't answer. `parts`:
+    adapters of your own, instead of a `redis_url`, `namespace` and `codec`. `tick`: seconds between two looks at an
+    idle queue, in case a notification was lost; presence and clearing up go by it too.
     """
 
     def __init__(
@@ -58,7 +55,7 @@ class TaskQueueManager:
         on_task_complete: TaskHook | None = None,
         on_task_fail: FailHook | None = None,
         *,
-        namespace: str = "kew",
+        namespace: str = DEFAULT_NAMESPACE,
         max_concurrency: int | None = None,
         max_loop_lag: float | None = None,
         trust: Sequence[str] = (),
@@ -73,7 +70,7 @@ class TaskQueueManager:
             patience=patience,
             tick=tick,
         )
-        self._parts = parts or connect(redis_url, namespace, codec=codec)
+        self._parts = parts_of(redis_url, namespace, codec, parts)
         self._cleanup_on_start = cleanup_on_start
         self._hooks = Hooks(
             on_task_start=on_task_start,
@@ -84,6 +81,7 @@ class TaskQueueManager:
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
         self._process: Process | None = None
+        self._why_not_ready = "not initialized: call `await manager.initialize()` first"
         self._life = asyncio.Lock()  # it begins or ends, one at a time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._served: dict[str, Served] = {}  # a new one for each process: its services keep theirs
@@ -131,7 +129,7 @@ class TaskQueueManager:
         lets go of everything at once: what still ran comes back when its lease has ended. A call while another one is
         under way waits for its end; after it, a call does nothing.
         """
-        seconds = checked_timeout(timeout)
+        seconds = check_timeout(timeout)
         async with self._life:
             if self._process is None:
                 return
@@ -140,6 +138,7 @@ class TaskQueueManager:
                 await shut_down(self._process, self._parts, served, wait=wait, timeout=seconds)
             finally:
                 self._process, self._served, self.queues = None, {}, {}
+                self._why_not_ready = HAS_ENDED
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -154,7 +153,7 @@ class TaskQueueManager:
         await self.shutdown()
 
     async def cleanup(self) -> None:
-        """Remove every queue and task of this namespace, and nothing else; this process's queues begin anew, empty."""
+        """Remove all queues and tasks of this namespace alone; this process's queues begin anew, their tokens at 1."""
         self._ready()
         await self._purge()
         for served in self._served.values():
@@ -169,7 +168,7 @@ class TaskQueueManager:
 
     def _ready(self) -> Process:
         if self._process is None:
-            raise TaskQueueError("not initialized: call `await manager.initialize()` first")
+            raise TaskQueueError(self._why_not_ready)
         self._process.check()
         return self._process
 
@@ -189,8 +188,8 @@ class TaskQueueManager:
     ) -> Queue:
         """Declare the queue for all processes and start its worker in this one.
 
-        `work=False` declares without working, for a process that only submits. `functions` are
-        registered first. The same name twice in one manager: ValueError.
+        `work=False` declares without working, for a process that only submits. `functions` are registered first. The
+        same name twice in one manager: `InvalidConfigError`.
         """
         process = self._ready()
         if process.is_closing:
@@ -243,8 +242,8 @@ class TaskQueueManager:
     ) -> TaskDecorator:
         """Decorate a function: registered here, and its calls can be submitted (`await f.submit(...)`).
 
-        `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on,
-        timeout, at_most_once. None of them: the queue's own.
+        `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on, timeout, at_most_once.
+        None of them: the queue's own.
         """
         if misplaced:
             raise TypeError(HOW_TO_DECORATE)
@@ -274,12 +273,11 @@ class TaskQueueManager:
     ) -> Awaited[TaskInfo]:
         """Store a call; from its return on the task will end, whatever crashes.
 
-        `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is
-        the function's, then the queue's. `_defer_by` takes seconds or a timedelta, `_defer_until` a
-        datetime (a naive one is local time). Raises `TaskAlreadyExistsError`, `QueueFullError`,
-        `QueueNotFoundError`, `InvalidTaskError`,
-        `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with
-        `_token`). Cancelling the caller doesn't cancel the submit.
+        `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is the function's, then
+        the queue's. `_defer_by` takes seconds or a timedelta, `_defer_until` a datetime (a naive one is local time).
+        Raises `TaskAlreadyExistsError`, `QueueFullError`, `QueueNotFoundError`, `InvalidTaskError`,
+        `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with `_token`). Cancelling the
+        caller doesn't cancel the submit.
 
         It is on its way from the call on; what is wrong is raised where it is awaited.
         """
@@ -307,18 +305,16 @@ class TaskQueueManager:
         """Store many calls, in order: all or nothing up to 1,000 tasks (and 8 MiB), a larger batch in such pieces.
 
         Two pieces are on their way at a time; what is in is always a beginning. Each task is a mapping with "task_id",
-        "task_type", "task_func", and optionally "priority", "args", "kwargs", "_defer_until", "_defer_by". Raises what
-        `submit_task` raises; the error's `accepted` has the ids that are in.
+        "task_type", "task_func", and optionally "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token".
+        Raises what `submit_task` raises; the error's `accepted` has the ids that are in. After a
+        `SubmitUncertainError`, submit what `get_task_status` finds no record of.
         """
         return await self._ready().submissions.many(queue_name, tasks, plain)
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
     ) -> TaskInfo:
-        """`submit_task` for other threads than the event loop's.
-
-        TimeoutError after `_wait_seconds` leaves the submit going.
-        """
+        """`submit_task` for other threads than the loop's; TimeoutError after `_wait_seconds` leaves it going."""
         self._ready()  # a process that forked has no loop that could serve it
         assert self._loop is not None
         if running_loop() is self._loop:
@@ -337,7 +333,7 @@ class TaskQueueManager:
 
     def new_task_id(self, task_type: str) -> str:
         """An id that nobody has used."""
-        return f"{task_type}-{self._parts.entropy.identity()}"
+        return unique_id(task_type, self._parts.entropy.identity())
 
     # --- asking
 
@@ -350,10 +346,8 @@ class TaskQueueManager:
         return await self._ready().inspector.ongoing()
 
     async def get_queue_status(self, queue_name: str) -> dict[str, Any]:
-        """The queue in plain values: name, max_workers, current_workers, queued_tasks,
-        circuit_breaker_status, and more.
-
-        Raises `QueueNotFoundError`.
+        """The queue in plain values: name, max_workers, current_workers, queued_tasks (deferred tasks and retries too),
+        circuit_breaker_status, and more. Raises `QueueNotFoundError`.
         """
         return status_dict(await self._ready().inspector.status(queue_name))
 
@@ -379,7 +373,7 @@ class TaskQueueManager:
 
     def handle(self, info: TaskInfo) -> TaskHandle[Any]:
         """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""
-        return TaskHandle(self, info)
+        return handle_on(self, info)
 
     def wait_for_end(
         self, queue_name: str, task_id: str, as_told: Callable[[Task], T]

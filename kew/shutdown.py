@@ -7,32 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from kew.app.process import Process
 from kew.app.submission import Submissions
 from kew.bootstrap import Parts, Served
-from kew.domain.errors import InvalidConfigError, shown
 
 logger = logging.getLogger("kew")
+HAS_ENDED = "this manager was shut down: `await manager.initialize()` again, and then create its queues again"
 GRACE = 1.0  # seconds that hooks, and submits on their way, get at least
-
-
-def checked_timeout(timeout: object) -> float:
-    """Seconds, without an end for None; `InvalidConfigError` for what is no number of seconds."""
-    if timeout is None:
-        return math.inf
-    try:
-        seconds = float(timeout) if isinstance(timeout, int | float) else math.nan
-    except OverflowError:
-        seconds = math.inf
-    if math.isnan(seconds):
-        raise InvalidConfigError(
-            f"timeout takes seconds, or None to wait without an end, not {shown(timeout)}"
-        )
-    return seconds
 
 
 async def shut_down(

@@ -74,7 +74,7 @@ def refuse_twins(submissions: Sequence[Submission]) -> None:
     seen: set[str] = set()
     for submission in submissions:
         if submission.id in seen:
-            raise TaskAlreadyExistsError(submission.id)
+            raise TaskAlreadyExistsError(submission.id, is_twice=True)
         seen.add(submission.id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import re
@@ -19,12 +20,13 @@ from kew.app.registry import Registry
 from kew.app.signatures import Shape
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import check_priority
-from kew.domain.errors import InvalidTaskError
+from kew.domain.errors import InvalidConfigError, InvalidTaskError, shown
 from kew.domain.task import PINNED, Submission, TaskStatus, check_task_id, make_submission
 
 MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
 FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
+DEFERS = ("_defer_by", "_defer_until")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +56,13 @@ class Caller:
         self._numbers = itertools.count(1)
 
     def prepare(self, call: Call, default_priority: int) -> Submission:
-        """The submission, or `InvalidTaskError`, `InvalidConfigError` or ValueError with nothing stored."""
+        """The submission, or `InvalidTaskError` with nothing stored."""
         task_id = check_task_id(call.task_id)
-        options = self._registry.registered(call.function)
-        priority = options.priority if call.priority is None else call.priority
+        try:
+            options = self._registry.registered(call.function)
+            priority = options.priority if call.priority is None else check_priority(call.priority)
+        except InvalidConfigError as error:
+            raise InvalidTaskError(task_id, _reason(call.function, error)) from error
         due_at, delay_ms = _due(call)
         shape = options.shape
         if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
@@ -69,7 +74,7 @@ class Caller:
             _task_type(call),
             options.name,
             self._encoded(call, options.name),
-            default_priority if priority is None else int(check_priority(priority)),
+            default_priority if priority is None else int(priority),
             due_at,
             delay_ms,
             at_most_once,
@@ -110,6 +115,14 @@ class Caller:
             raise InvalidTaskError(call.task_id, str(error)) from error
 
 
+def _reason(function: object, error: InvalidConfigError) -> str:
+    if callable(function):
+        return str(error)
+    if inspect.iscoroutine(function):
+        function.close()  # nobody will await it
+    return f"pass the function and its arguments, not the call or a name: {shown(function)} is not callable"
+
+
 def _task_type(call: Call) -> str:
     label: object = call.task_type
     if not isinstance(label, str):
@@ -148,8 +161,16 @@ def _due(call: Call) -> tuple[int | None, int]:
 
 def _refuse_mistyped(call: Call) -> None:
     mistyped = [name for name in call.kwargs if name.startswith("_defer")]
-    if mistyped:
-        raise InvalidTaskError(call.task_id, f"{mistyped[0]} is no option: _defer_until, _defer_by")
+    if not mistyped:
+        return
+    name, option = mistyped[0], mistyped[0].removeprefix("_")
+    if name in DEFERS:
+        raise InvalidTaskError(
+            call.task_id,
+            f"{name} says something of the submit and is no argument of the function: "
+            f"f.options({option}=...).submit(...), and in a batch beside 'kwargs', not among them",
+        )
+    raise InvalidTaskError(call.task_id, f"{name} is no option; there are {', '.join(DEFERS)}")
 
 
 def _instant(call: Call, until: object) -> int:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import attrs
 
-from kew.domain.backoff import LONGEST_DELAY, Backoff, Exponential, is_within
+from kew.domain.backoff import LONGEST_DELAY, Backoff, is_within
 from kew.domain.errors import InvalidConfigError, shown
-from kew.domain.retry import ErrorTypes, RetryPolicy
+from kew.domain.retry import error_types
 from kew.domain.task import QueuePriority
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_WORKERS = 100_000
 MOST_TASKS = 1_000_000_000
 SHORTEST_LEASE = 0.2
+PATIENCE = 30.0
 LONGEST_PATIENCE = 60.0  # seconds for which a submit may be repeated
 SHORTEST_TTL = LONGEST_PATIENCE + 1  # so that a repeated submit still meets its record
+TICK = 4.0
 LONGEST_TICK = 10.0
 DAY = 24 * 3600.0
 
@@ -52,15 +55,17 @@ class _Whole:
 
 @attrs.frozen
 class _Seconds:
-    """A validator: a duration within bounds."""
+    """A validator: a duration within bounds. `instead_of_none`: what to give where None was meant."""
 
     least: float
     most: float = LONGEST_DELAY
+    instead_of_none: str = attrs.field(default="", kw_only=True)
 
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not is_within(value, self.least, self.most):
             raise InvalidConfigError(
                 f"{attribute.name} must be from {self.least} to {self.most:.0f} seconds, not {shown(value)}"
+                f"{self.instead_of_none if value is None else ''}"
             )
 
 
@@ -79,11 +84,23 @@ def check_priority(value: object) -> QueuePriority:
     return QueuePriority(value)
 
 
-def _errors(instance: object, attribute: attrs.Attribute[ErrorTypes], value: object) -> None:
+def check_timeout(value: object, least: float = 0.0) -> float:
+    """Seconds from 0 on, inf (no end) for None; `InvalidConfigError` for what is no number, or less than `least`."""
+    if value is None:
+        return math.inf
+    if not is_within(value, least, math.inf):
+        raise InvalidConfigError(
+            f"timeout takes seconds from 0 on, or None to wait without an end, not {shown(value)}"
+        )
+    assert isinstance(value, int | float)
+    return math.inf if value > LONGEST_DELAY else float(max(value, 0))
+
+
+def _errors(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     kinds = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise InvalidConfigError(
-            f"{attribute.name} must be a tuple of exception classes, not {shown(value)}"
+            f"{attribute.name} must be an exception class or a tuple of them, not {shown(value)}"
         )
 
 
@@ -100,7 +117,8 @@ def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -
 class ManagerConfig:
     """What a manager is told, apart from where its store is. A value that can't be raises `InvalidConfigError`.
 
-    `tick` is well below the time for which a process's presence lasts, which is renewed every few ticks.
+    `tick` is how often an idle queue is looked at, in case a notification was lost, seconds. Every fifth renews this
+    process's presence, every twentieth clears up; so it is well below the time for which a presence lasts.
     """
 
     max_concurrency: int | None = attrs.field(
@@ -109,8 +127,8 @@ class ManagerConfig:
     max_loop_lag: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_Seconds(0.001, 1))
     )
-    patience: float = attrs.field(default=30.0, validator=_Seconds(0, LONGEST_PATIENCE))
-    tick: float = attrs.field(default=4.0, validator=_Seconds(0.001, LONGEST_TICK))
+    patience: float = attrs.field(default=PATIENCE, validator=_Seconds(0, LONGEST_PATIENCE))
+    tick: float = attrs.field(default=TICK, validator=_Seconds(0.001, LONGEST_TICK))
 
 
 @attrs.frozen(kw_only=True)
@@ -144,17 +162,23 @@ class QueueConfig:
 
     `priority` is the default priority of the queue's tasks and, where the manager has a `max_concurrency`, the order in
     which queues are served. `max_workers` bounds the leases over all processes, `max_workers_per_process` this
-    process's share. `max_circuit_breaker_failures` None: no breaker. `lease` is how long a worker may be silent before
-    its tasks are given to another; it is extended every third of it. `max_deliveries` bounds how
-    often a task may take its worker down. Records live for `task_ttl` after their end, failed ones
-    for `dead_letter_ttl`.
+    process's share. `max_size` bounds what waits, deferred tasks and retries included, `task_timeout` an attempt.
+    `max_circuit_breaker_failures` None: no breaker. `retry_on` and `give_up_on` take what `except` takes: an exception
+    class, or a tuple of them. `lease` is how long a worker may be silent before its tasks are given to another; it is
+    extended every third of it. `max_deliveries` bounds how often a task may take its worker down. Records live for
+    `task_ttl` after their end, failed ones for `dead_letter_ttl`.
     """
 
     name: str = attrs.field(validator=_name)
     max_workers: int = attrs.field(default=10, validator=_Whole(1, MOST_WORKERS))
     priority: QueuePriority = attrs.field(default=QueuePriority.MEDIUM, converter=check_priority)
     max_size: int = attrs.field(default=1000, validator=_Whole(1, MOST_TASKS))
-    task_timeout: float = attrs.field(default=3600, validator=_Seconds(0.001))
+    task_timeout: float = attrs.field(
+        default=3600,
+        validator=_Seconds(
+            0.001, instead_of_none="; every task has a limit, the longest is as good as none"
+        ),
+    )
     max_circuit_breaker_failures: int | None = attrs.field(
         default=3, validator=_Whole(1, MOST_TASKS, optional=True)
     )
@@ -162,8 +186,12 @@ class QueueConfig:
     max_retries: int = attrs.field(default=0, validator=_Whole(0, MOST_TASKS))
     retry_delay: float = attrs.field(default=1.0, validator=_Seconds(0))
     backoff: Backoff | None = attrs.field(default=None, validator=_backoff, kw_only=True)
-    retry_on: ErrorTypes = attrs.field(default=(BaseException,), validator=_errors, kw_only=True)
-    give_up_on: ErrorTypes = attrs.field(default=(), validator=_errors, kw_only=True)
+    retry_on: tuple[type[BaseException], ...] = attrs.field(
+        default=(BaseException,), converter=error_types, validator=_errors, kw_only=True
+    )
+    give_up_on: tuple[type[BaseException], ...] = attrs.field(
+        default=(), converter=error_types, validator=_errors, kw_only=True
+    )
     lease: float = attrs.field(default=15.0, validator=_Seconds(SHORTEST_LEASE, DAY), kw_only=True)
     max_workers_per_process: int | None = attrs.field(
         default=None, validator=_Whole(1, MOST_WORKERS, optional=True), kw_only=True
@@ -196,13 +224,4 @@ class QueueConfig:
             max_deliveries=self.max_deliveries,
             task_ttl_ms=to_ms(self.task_ttl),
             dead_letter_ttl_ms=to_ms(self.dead_letter_ttl),
-        )
-
-    def retry_policy(self) -> RetryPolicy:
-        """The queue's own retry policy; tasks may override parts of it."""
-        return RetryPolicy(
-            max_retries=self.max_retries,
-            backoff=self.backoff or Exponential(base=self.retry_delay),
-            retry_on=self.retry_on,
-            give_up_on=self.give_up_on,
         )

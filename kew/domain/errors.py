@@ -7,6 +7,7 @@ one of these only where a caller has to be told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 LONGEST_SHOWN = 100
 
@@ -29,20 +30,31 @@ class InvalidConfigError(TaskQueueError, ValueError):
 
 
 class InvalidTaskError(TaskQueueError, ValueError):
-    """A task that can't be stored as it was given (its id, its arguments, its options): nothing was stored."""
+    """A task that can't be stored as it was given (its id, its function, its arguments, its options).
+
+    Nothing was stored, of a batch neither: `accepted` is empty.
+    """
 
     def __init__(self, task_id: str, reason: str) -> None:
         super().__init__(f"task {task_id!r} was not submitted: {reason}")
         self.task_id = task_id
         self.reason = reason
+        self.accepted: tuple[str, ...] = ()
 
 
 class TaskAlreadyExistsError(TaskQueueError):
-    """The id is in use in this namespace. `accepted`: ids of the same call that are in already (large batches)."""
+    """The id is in use in this namespace, or stands twice in a batch (`is_twice`).
 
-    def __init__(self, task_id: str, accepted: Sequence[str] = ()) -> None:
+    `accepted`: ids of the same call that are in already (large batches).
+    """
+
+    def __init__(
+        self, task_id: str, accepted: Sequence[str] = (), *, is_twice: bool = False
+    ) -> None:
         super().__init__(
-            f"task id {task_id!r} is already used; choose another one, or wait until its record has expired"
+            f"task id {task_id!r} stands twice in this list; nothing of it was submitted"
+            if is_twice
+            else f"task id {task_id!r} is already used; choose another one, or wait until its record has expired"
         )
         self.task_id = task_id
         self.accepted = tuple(accepted)
@@ -79,15 +91,18 @@ class QueueFullError(QueueProcessorError):
 
 
 class SubmitUncertainError(QueueProcessorError):
-    """The store stopped answering: the task may be in or not. Submit again with `_token=error.token`: no duplicate.
+    """The store stopped answering: the task may be in or not.
 
-    Of a batch `accepted` is in, and from `task_id` on its piece and the one after it may be, in this order.
+    Submit it again with `_token=error.token`: no duplicate, as long as its record lives. Of a batch `accepted` is in,
+    and from `task_id` on its piece and the one after it may be, in this order; a token is that of one task, so submit
+    what `get_task_status` knows nothing of.
     """
 
     def __init__(self, task_id: str, token: str, accepted: Sequence[str] = ()) -> None:
         super().__init__(
             f"the store did not answer whether task {task_id!r} was stored; "
-            "resume with submit_task(..., _token=error.token), which can't make a duplicate"
+            "resume with submit_task(..., _token=error.token), which can't make a duplicate "
+            "(of a batch: submit what get_task_status finds no record of)"
         )
         self.task_id = task_id
         self.token = token
@@ -142,11 +157,31 @@ class UnknownFunctionError(TaskQueueError):
 
 
 class Retry(Exception):
-    """Raise it in a task to fail this attempt and run again `after` seconds later, if a retry is left."""
+    """Raise it in a task to fail this attempt and run again `after` seconds (or a timedelta) later, if a retry is left.
 
-    def __init__(self, after: float, message: str = "") -> None:
-        super().__init__(message or f"retry asked for in {after} s")
-        self.after = after
+    `after` that is neither raises `InvalidConfigError` instead, which fails the attempt like any other error.
+    """
+
+    def __init__(self, after: float | timedelta, message: str = "") -> None:
+        self.after = _checked_after(after)
+        super().__init__(message or f"retry asked for in {self.after} s")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Revived without `__init__`, whose arguments are not kept: it may come from a pool of processes."""
+        return _revived, (type(self), *self.args), self.__dict__
+
+
+def _revived(kind: type[Retry], *args: object) -> Retry:
+    return kind.__new__(kind, *args)
+
+
+def _checked_after(after: object) -> float:
+    seconds = after.total_seconds() if isinstance(after, timedelta) else after
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds != seconds:
+        raise InvalidConfigError(
+            f"Retry(after=...) takes seconds or a timedelta, not {shown(after)}"
+        )
+    return seconds
 
 
 class GiveUp(Exception):

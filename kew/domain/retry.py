@@ -7,7 +7,13 @@ import attrs
 from kew.domain.backoff import Backoff, Exponential, bounded
 from kew.domain.errors import GiveUp, Retry
 
-ErrorTypes = tuple[type[BaseException], ...]
+ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
+"""What `except` takes: an exception class, or a tuple of them."""
+
+
+def error_types(given: ErrorTypes) -> tuple[type[BaseException], ...]:
+    """As a tuple; what is neither stays as it is, for a validator to refuse."""
+    return (given,) if isinstance(given, type) else given
 
 
 @attrs.frozen(kw_only=True)
@@ -16,8 +22,10 @@ class RetryPolicy:
 
     max_retries: int = 0
     backoff: Backoff = Exponential()
-    retry_on: ErrorTypes = (BaseException,)
-    give_up_on: ErrorTypes = ()
+    retry_on: tuple[type[BaseException], ...] = attrs.field(
+        default=(BaseException,), converter=error_types
+    )
+    give_up_on: tuple[type[BaseException], ...] = attrs.field(default=(), converter=error_types)
 
 
 def retry_after_ms(

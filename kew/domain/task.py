@@ -60,6 +60,14 @@ def check_task_id(task_id: object) -> str:
     return task_id
 
 
+def unique_id(label: str, identity: str) -> str:
+    """An id for people and machines: the label, cut where both together would be too long for one."""
+    room = MAX_ID_BYTES - 1 - len(identity)
+    if len(label) > room // 4:  # else it fits, whatever its letters
+        label = label.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+    return f"{label}-{identity}"
+
+
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Submission:
     """A call to be made, as it crosses the port. Sizes and ids were checked before it was built.

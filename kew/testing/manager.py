@@ -14,13 +14,12 @@ import attrs
 from kew.adapters.simulation.server import Server
 from kew.app.hooks import FailHook, TaskHook
 from kew.app.info import TaskInfo
-from kew.app.maintainer import TICK
 from kew.app.naming import natural_name, qualname_of
 from kew.app.ports import Threads
 from kew.app.registry import Options
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.config import QueueConfig
+from kew.domain.config import TICK, QueueConfig
 from kew.domain.task import PINNED
 from kew.handles import TaskDecorator, TaskFunction
 from kew.manager import TaskQueueManager

@@ -52,7 +52,9 @@ async def managers() -> AsyncIterator[Managers]:
     made: list[TaskQueueManager] = []
 
     async def make(url: str, **options: Any) -> TaskQueueManager:
-        manager = TaskQueueManager(url, **options)
+        if "parts" not in options:
+            options["redis_url"] = url
+        manager = TaskQueueManager(**options)
         made.append(manager)
         await manager.initialize()
         return manager

@@ -1,13 +1,21 @@
 """What decorated functions and handles tell a person who got something wrong."""
 
 import asyncio
+import math
 import threading
 import time
 from typing import Any
 
 import pytest
 
-from kew import InvalidConfigError, QueueConfig, TaskCancelledError, TaskQueueManager
+from kew import (
+    InvalidConfigError,
+    InvalidTaskError,
+    QueueConfig,
+    TaskCancelledError,
+    TaskQueueManager,
+)
+from tests.support import jobs
 
 
 @pytest.fixture
@@ -77,3 +85,61 @@ async def test_a_cancelled_thread_that_returns_has_completed(manager):
     await asyncio.to_thread(started.wait, 5)
     assert await handle.cancel()
     assert await handle.result(timeout=5) == "done"
+
+
+async def test_an_option_among_the_arguments_is_told_apart_from_them(manager):
+    work = decorated(manager)
+    for name, option in (
+        ("_defer_by", "defer_by"),
+        ("task_id", "task_id"),
+        ("_token", "token"),
+        ("priority", "priority"),
+    ):
+        with pytest.raises(InvalidTaskError, match=rf"\.options\({option}=5\)\.submit\(\.\.\.\)"):
+            await work.submit(1, **{name: 5})
+    takes_all = manager.task(queue="q")(options_as_arguments)
+    with pytest.raises(InvalidTaskError, match=r"\.options\(defer_by=\.\.\.\)\.submit\(\.\.\.\)"):
+        await takes_all.submit(priority=1, _defer_by=5)
+
+
+async def options_as_arguments(priority: int, **others: int) -> list[int]:
+    return [priority, *others.values()]
+
+
+async def test_an_argument_that_is_called_like_an_option_is_the_functions(manager):
+    handle = await manager.task(queue="q")(options_as_arguments).submit(priority=3, task_id=4)
+    assert await handle.result(timeout=5) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "label", ["x" * 256, "é" * 128, "\N{GRINNING FACE}" * 64], ids=["x", "é", "face"]
+)
+async def test_the_longest_task_type_has_an_id_of_its_own(manager, label: str):
+    assert len(label.encode()) == 256
+    work = manager.task(queue="q", task_type=label)(jobs.echo)
+    first, second = await work.submit(1), await work.submit(2)
+    assert first.task_id != second.task_id
+    assert first.task_id.startswith(label[:50])
+    assert await second.result(timeout=5) == 2
+
+
+@pytest.mark.parametrize("timeout", ["a", [], True, float("nan")])
+async def test_a_wait_refuses_what_is_no_number_of_seconds(manager, timeout: Any):
+    handle = await decorated(manager).submit(0)
+    with pytest.raises(InvalidConfigError, match="timeout takes seconds"):
+        await handle.result(timeout=timeout)
+
+
+async def test_a_wait_takes_any_number_of_seconds(manager):
+    handle = await decorated(manager).options(defer_by=0.05).submit(0)
+    for too_short in (0, -1, -math.inf, -(10**400)):
+        with pytest.raises(TimeoutError):
+            await handle.result(timeout=too_short)
+    for long_enough in (60, math.inf, 10**400):
+        assert await handle.result(timeout=long_enough) is None
+
+
+@pytest.mark.parametrize("given", ["task-id", None, 7])
+async def test_a_handle_wants_the_status_and_says_how_to_have_it(manager, given: Any):
+    with pytest.raises(InvalidConfigError, match=r"await manager\.get_task_status\(task_id\)"):
+        manager.handle(given)

@@ -1,9 +1,11 @@
 """A manager's own life: beginning twice, beginning in vain, ending."""
 
 import asyncio
+import inspect
 import math
+import warnings
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,11 +15,15 @@ from kew import (
     QueueConfig,
     StoreUnavailableError,
     SubmitUncertainError,
+    TaskAlreadyExistsError,
+    TaskContext,
     TaskFailedError,
+    TaskInfo,
     TaskQueueError,
     TaskQueueManager,
 )
 from kew.adapters.clocks import SystemClock
+from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.app.ports import Refused, Submitted
@@ -180,7 +186,7 @@ async def test_a_shutdown_cancelled_at_any_moment_leaves_nothing_behind(turns: i
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
-@pytest.mark.parametrize("timeout", ["5", [], math.nan, object()])
+@pytest.mark.parametrize("timeout", ["5", [], math.nan, object(), -1, True])
 async def test_shutdown_refuses_a_timeout_that_is_none_and_goes_on(timeout: Any):
     async with over(Moody()) as manager:
         await manager.create_queue(QueueConfig("q"))
@@ -190,7 +196,7 @@ async def test_shutdown_refuses_a_timeout_that_is_none_and_goes_on(timeout: Any)
         assert await manager.handle(task).result(timeout=5) is None
 
 
-@pytest.mark.parametrize("timeout", [None, 0, -1, 10**400, math.inf])
+@pytest.mark.parametrize("timeout", [None, 0, 0.5, 10**400, math.inf])
 async def test_shutdown_takes_any_number_of_seconds_and_none(timeout: float | None):
     store = Moody()
     manager = over(store)
@@ -297,3 +303,112 @@ async def test_who_waits_for_a_result_is_told_of_the_shutdown():
     await manager.shutdown()
     with pytest.raises(TaskQueueError, match="shut down"):
         await waiter
+
+
+async def coroutine_of() -> None:
+    """Whose call is no function."""
+
+
+@pytest.mark.parametrize(
+    ("function", "priority", "words"),
+    [
+        (coroutine_of, None, "pass the function and its arguments, not the call"),
+        ("digest", None, "pass the function and its arguments, not the call"),
+        (jobs.echo, 7, r"priority must be HIGH \(1\), MEDIUM \(2\) or LOW \(3\), not 7"),
+    ],
+    ids=["a call", "a name", "a wrong priority"],
+)
+@pytest.mark.parametrize("is_batch", [False, True], ids=["one", "a batch"])
+async def test_what_is_wrong_with_a_task_is_told_with_its_id(
+    function: Any, priority: Any, words: str, is_batch: bool
+):
+    given: Any = function() if function is coroutine_of else function
+    entry = {"task_id": "t", "task_type": "x", "task_func": given, "priority": priority}
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        with warnings.catch_warnings(), pytest.raises(InvalidTaskError, match=words) as caught:
+            warnings.simplefilter("error")
+            if is_batch:
+                await manager.submit_tasks("q", [entry])
+            else:
+                await manager.submit_task("t", "q", "x", given, priority)
+    assert (caught.value.task_id, caught.value.accepted) == ("t", ())
+    if given is not function:
+        assert inspect.getcoroutinestate(given) == inspect.CORO_CLOSED
+
+
+async def test_a_batch_that_has_an_id_twice_says_so():
+    entry = {"task_id": "t", "task_type": "x", "task_func": jobs.echo}
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        with pytest.raises(TaskAlreadyExistsError, match="'t' stands twice in this list"):
+            await manager.submit_tasks("q", [entry, entry])
+
+
+async def test_an_option_among_a_batch_entrys_arguments_is_told_where_it_belongs():
+    entry = {"task_id": "t", "task_type": "x", "task_func": jobs.echo, "kwargs": {"_defer_by": 5}}
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        with pytest.raises(InvalidTaskError, match="in a batch beside 'kwargs', not among them"):
+            await manager.submit_tasks("q", [entry])
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"redis_url": "redis://elsewhere"}, {"namespace": "mine"}, {"codec": MessagePackCodec()}],
+    ids=lambda beside: next(iter(beside)),
+)
+def test_what_parts_bring_themselves_is_not_taken_beside_them(beside: dict[str, Any]):
+    with pytest.raises(InvalidConfigError, match=f"{next(iter(beside))} would be ignored"):
+        over(Moody(), **beside)
+
+
+async def test_a_manager_that_was_shut_down_says_so_and_what_to_do():
+    manager = TaskQueueManager("memory://")
+    for task_id, words in (
+        ("a", "not initialized"),
+        ("b", "was shut down.*create its queues again"),
+    ):
+        with pytest.raises(TaskQueueError, match=words):
+            await manager.submit_task(task_id, "q", "t", jobs.echo)
+        await manager.initialize()
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task(task_id, "q", "t", jobs.echo)
+        await manager.shutdown()
+
+
+@pytest.mark.parametrize("option", ["retry_on", "give_up_on"])
+@pytest.mark.parametrize("kinds", [ValueError, (ValueError,)], ids=["a class", "a tuple"])
+async def test_a_queue_and_a_task_take_one_class_of_errors_as_except_does(option: str, kinds: Any):
+    async with TaskQueueManager("memory://") as manager:
+        given: Any = {"retry_delay": 0, option: kinds}
+        await manager.create_queue(QueueConfig("by-queue", max_retries=1, **given))
+        await manager.create_queue(QueueConfig("by-task"))
+        by_task = manager.task(queue="by-task", max_retries=1, **given)(failing)
+        infos = [
+            await manager.submit_task("t", "by-queue", "t", fail_too),
+            (await by_task.submit()).info,
+        ]
+        for info in infos:
+            with pytest.raises(TaskFailedError, match="ValueError: always") as caught:
+                await manager.handle(info).result(timeout=10)
+            assert cast("TaskInfo", caught.value.info).retry_count == (option == "retry_on")
+
+
+async def fail_too() -> None:
+    raise ValueError("always")
+
+
+async def test_after_a_clean_up_fencing_tokens_begin_anew():
+    async def token() -> int:
+        return TaskContext.current().fencing_token
+
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        tokens = []
+        for task_id in ("a", "b", "c"):
+            info = await manager.submit_task(task_id, "q", "t", token)
+            tokens.append(await manager.handle(info).result(timeout=10))
+            if task_id == "b":
+                await manager.cleanup()
+        assert tokens == [1, 2, 1]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -36,12 +38,17 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
     (
         lambda: InvalidTaskError("t1", "too big"),
         "task 't1' was not submitted: too big",
-        {"task_id": "t1", "reason": "too big"},
+        {"task_id": "t1", "reason": "too big", "accepted": ()},
     ),
     (
         lambda: TaskAlreadyExistsError("t1", ["t0"]),
         "task id 't1' is already used; choose another one, or wait until its record has expired",
         {"task_id": "t1", "accepted": ("t0",)},
+    ),
+    (
+        lambda: TaskAlreadyExistsError("t1", is_twice=True),
+        "task id 't1' stands twice in this list; nothing of it was submitted",
+        {"task_id": "t1", "accepted": ()},
     ),
     (
         lambda: TaskNotFoundError("t1"),
@@ -61,7 +68,8 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
     (
         lambda: SubmitUncertainError("t1", "n1", ["t0"]),
         "the store did not answer whether task 't1' was stored; resume with "
-        "submit_task(..., _token=error.token), which can't make a duplicate",
+        "submit_task(..., _token=error.token), which can't make a duplicate "
+        "(of a batch: submit what get_task_status finds no record of)",
         {"task_id": "t1", "token": "n1", "accepted": ("t0",)},
     ),
     (
@@ -100,6 +108,7 @@ def test_an_error_says_what_to_do_and_carries_what_a_program_needs(
 
 def test_nothing_is_accepted_unless_it_is_said() -> None:
     for error in (
+        InvalidTaskError("t", "why"),
         TaskAlreadyExistsError("t"),
         QueueFullError("q", 1),
         SubmitUncertainError("t", "n"),
@@ -134,6 +143,23 @@ def test_an_error_can_be_caught_as_what_it_is(kind: type[Exception], base: type[
 def test_retry_says_when() -> None:
     assert (Retry(2.5).after, str(Retry(2.5))) == (2.5, "retry asked for in 2.5 s")
     assert str(Retry(2.5, "busy")) == "busy"
+    assert Retry(timedelta(minutes=1)).after == 60
+    for wrong in ("3", None, True, math.nan, [3]):
+        with pytest.raises(
+            InvalidConfigError, match=r"Retry\(after=\.\.\.\) takes seconds or a timedelta"
+        ):
+            Retry(wrong)  # type: ignore[arg-type]
+
+
+class Busy(Retry):
+    def __init__(self) -> None:
+        super().__init__(7, "busy")
+
+
+def test_retry_survives_the_way_out_of_a_pool_of_processes() -> None:
+    for error in (Retry(2.5), Busy()):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), again.after, str(again)) == (type(error), error.after, str(error))
 
 
 def test_plain_errors_survive_a_pickle() -> None:

@@ -83,13 +83,22 @@ def test_retry_needs_a_retry_left_like_any_other() -> None:
     assert after(RetryPolicy(max_retries=1), failures=1, error=Retry(2.5)) is None
 
 
+def test_kinds_of_errors_may_be_given_as_except_takes_them() -> None:
+    policy = RetryPolicy(max_retries=1, retry_on=OSError, give_up_on=TimeoutError)
+    assert (policy.retry_on, policy.give_up_on) == ((OSError,), (TimeoutError,))
+
+
 @pytest.mark.parametrize(
     ("asked", "wait"),
-    [(-5, 0), (0, 0), (math.nan, 0), (math.inf, YEAR_MS), (10**400, YEAR_MS), (1e9, YEAR_MS)],
+    [(-5, 0), (0, 0), (math.inf, YEAR_MS), (10**400, YEAR_MS), (1e9, YEAR_MS)],
 )
 def test_whatever_a_user_asks_for_is_bounded(asked: float, wait: int) -> None:
     assert after(RetryPolicy(max_retries=1), error=Retry(asked)) == wait
     assert after(RetryPolicy(max_retries=1, backoff=Odd(asked))) == wait
+
+
+def test_a_backoff_that_is_not_a_number_is_no_wait() -> None:
+    assert after(RetryPolicy(max_retries=1, backoff=Odd(math.nan))) == 0
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(0, 1, exclude_max=True))
