@@ -121,6 +121,12 @@ def test_a_bad_url_is_refused_without_being_quoted(url: Any, caplog: Any):
     assert_silent(refused.value, caplog.text)
 
 
+async def test_a_database_that_redis_does_not_have_is_told_as_that(clean_redis_url: str):
+    error = await refusal(f"{clean_redis_url.rpartition('/')[0]}/99", StoreUnsuitableError)
+    assert "no database of that number" in str(error)
+    assert "/0 to /15" in str(error)
+
+
 async def test_a_redis_that_evicts_any_key_is_refused(private_redis: PrivateRedis):
     server = private_redis(maxmemory="50mb", maxmemory_policy="allkeys-lru")
     error = await refusal(server.url, StoreUnsuitableError)

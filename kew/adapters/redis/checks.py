@@ -17,6 +17,7 @@ from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQ
 
 logger = logging.getLogger("kew")
 OLDEST: Final = (7, 0)
+NO_DATABASE: Final = "DB index is out of range"
 
 
 async def load(lines: Lines, library: Library) -> bool:
@@ -67,6 +68,11 @@ def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
         return StoreUnsuitableError(
             f"Redis at {where} doesn't allow this user the command {command}; "
             "docs/redis.md has the ACL line with the rights that kew needs"
+        )
+    if NO_DATABASE in str(cause):
+        return StoreUnsuitableError(
+            f"Redis at {where} has no database of that number ({cause}); "
+            "the URL ends in one that it has, /0 to /15 unless its setting `databases` says otherwise"
         )
     return StoreUnavailableError(
         f"Redis at {where} can't be used ({cause or error}). "
