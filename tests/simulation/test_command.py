@@ -1,9 +1,12 @@
 """`kew simulate`: what it prints, and its exit codes."""
 
+import sys
+
 import click.testing
 import pytest
 
 from kew.adapters.cli.commands import kew
+from kew.adapters.simulation.lua import redis as lua_redis
 from tests.simulation.bugs import BUGS
 
 
@@ -16,6 +19,7 @@ def test_good_seeds_end_with_a_table_and_zero():
     assert result.exit_code == 0, result.output
     assert "seeds               3" in result.output
     assert "violations          0" in result.output
+    assert result.output.endswith("\nEvery promise was kept.\n")
 
 
 def test_seeds_can_be_shared_between_processes():
@@ -36,6 +40,7 @@ def test_one_seed_is_told_line_by_line_with_its_hash():
     assert "trace hash" in first.output
     assert first.output == again.output
     assert any("submit" in line for line in first.output.splitlines())
+    assert first.output.endswith("\nEvery promise was kept.\n")
 
 
 def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe():
@@ -47,6 +52,7 @@ def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe():
         assert "VIOLATION of bounds" in result.output
         assert "replay: kew simulate --seed" in result.output
         assert "shrunk in" in result.output
+        assert "Every promise" not in result.output
 
 
 def test_only_the_faults_that_were_asked_for_happen():
@@ -57,7 +63,27 @@ def test_only_the_faults_that_were_asked_for_happen():
 
 
 @pytest.mark.parametrize(
-    "args", [("--faults", "earthquake"), ("--workload", "none"), ("--seeds", "0")]
+    "args",
+    [
+        ("--faults", "earthquake"),
+        ("--workload", "none"),
+        ("--seeds", "0"),
+        ("--seed", "-1"),
+        ("--first", "-1"),
+        ("--seed", "1", "--seeds", "2"),
+        ("--seed", "1", "--minutes", "2"),
+        ("--seed", "1", "--first", "0"),
+    ],
 )
 def test_a_bad_option_is_two(args):
     assert command(*args).exit_code == 2
+
+
+@pytest.mark.parametrize("which", [("--seed", "1"), ("--seeds", "2", "--jobs", "1")])
+def test_without_the_redis_that_it_needs_one_line_says_what_to_install(which, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fakeredis", None)
+    lua_redis._fakeredis.cache_clear()
+    result = command("--store", "lua", *which)
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert "pip install 'kew[sim]'" in result.output

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kew import QueueProcessorError, TaskQueueError
 from kew.adapters.cli import screen, summary
-from kew.adapters.cli.drive import Drive
+from kew.adapters.cli.drive import Drive, check_options
 from kew.adapters.cli.folder import Folder, look_into
 from kew.adapters.cli.tally import Tally
 
@@ -74,6 +74,10 @@ def demo(folder: Path | None, url: str, workers: int, namespace: str) -> None:
       2    bad folder or option, or a Redis that can't be reached or used
       130  stopped by Ctrl-C (143: by SIGTERM); running files were handed back
     """
+    try:
+        check_options(url=url, namespace=namespace, workers=workers)
+    except TaskQueueError as error:
+        screen.refuse(error)
     place = _place(folder)
     console = screen.console()
     order = Order(

@@ -43,6 +43,12 @@ def config_of(folder: Folder, workers: int) -> QueueConfig:
     )
 
 
+def check_options(*, url: str, namespace: str, workers: int) -> None:
+    """`InvalidConfigError` for what no run could begin with; nothing is connected."""
+    TaskQueueManager(url, namespace=namespace)
+    QueueConfig("demo", max_workers=workers)
+
+
 class Drive:
     """One run over one folder. `stage` is told what it is at, in words."""
 

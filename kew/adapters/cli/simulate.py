@@ -11,14 +11,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kew.adapters.cli import screen
 from kew.adapters.simulation.batch import Choice, Summary, run_seeds
+from kew.adapters.simulation.errors import SimulationError
 from kew.adapters.simulation.faults import Fault
 from kew.adapters.simulation.features import workloads
+from kew.adapters.simulation.lua.redis import RedisInProcess
 from kew.adapters.simulation.plan import STORES
 from kew.adapters.simulation.shrinker import shrink
 from kew.adapters.simulation.simulation import Outcome
 from kew.adapters.simulation.table import summary_lines, violation_lines
 
 VIOLATED = 1
+KEPT = "Every promise was kept."
+NOTHING_RUN = "No seed was run: the time was too short."
 SEEDS = 200
 
 
@@ -37,9 +41,17 @@ def _faults(
 @click.option(
     "--seeds", type=click.IntRange(1), help=f"How many seeds; {SEEDS} if nothing is said."
 )
-@click.option("--first", default=0, show_default=True, help="The first seed.")
-@click.option("--minutes", type=click.FloatRange(0.0, min_open=True), help="As many seeds as fit.")
-@click.option("--seed", type=int, help="One seed, with a trace of who did what when.")
+@click.option("--first", type=click.IntRange(0), help="The first seed; 0 if nothing is said.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.0, min_open=True),
+    help="As many seeds as fit; with --seeds, no more than those.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="This seed alone, with a trace of who did what when.",
+)
 @click.option("--faults", callback=_faults, metavar="A,B", help="Draw from these alone.")
 @click.option(
     "--workload", default="mixed", show_default=True, type=click.Choice(sorted(workloads()))
@@ -57,7 +69,7 @@ def _faults(
 )
 def simulate(
     seeds: int | None,
-    first: int,
+    first: int | None,
     minutes: float | None,
     seed: int | None,
     faults: tuple[Fault, ...] | None,
@@ -75,17 +87,34 @@ def simulate(
     Exit codes:
       0  every promise was kept
       1  a promise was broken: how to see it again is printed
-      2  bad option
+      2  bad option, or something is not installed that it needs
     """
+    if store == "lua":
+        _need_a_redis()
     choice = Choice(workload=workload, faults=faults, lossy=lossy, store=store)
     if seed is not None:
+        _refuse_beside_one(seeds=seeds, first=first, minutes=minutes)
         raise SystemExit(_run_one(choice, seed))
-    numbers = _numbers(first, seeds, minutes)
+    numbers = _numbers(first or 0, seeds, minutes)
     summary = _run_many(numbers, choice, seeds=seeds, minutes=minutes, jobs=jobs)
     _say(summary_lines(summary))
     if summary.violations:
         _say(_recipe(summary.violations[0]))
         raise SystemExit(VIOLATED)
+    _say(["", KEPT if summary.seeds else NOTHING_RUN])
+
+
+def _need_a_redis() -> None:
+    try:
+        RedisInProcess(lambda: 0)
+    except SimulationError as error:
+        screen.refuse(error)
+
+
+def _refuse_beside_one(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"--seed is one seed alone: leave out it or --{name}")
 
 
 def _numbers(first: int, seeds: int | None, minutes: float | None) -> Iterable[int]:
@@ -99,6 +128,7 @@ def _run_one(choice: Choice, seed: int) -> int:
     _say(outcome.trace)
     _say(["", f"plan        {outcome.plan.recipe()}", f"trace hash  {outcome.trace_hash}"])
     if outcome.is_good:
+        _say(["", KEPT])
         return 0
     _say(["", *violation_lines(outcome), *_recipe(outcome)])
     return VIOLATED

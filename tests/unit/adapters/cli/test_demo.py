@@ -40,6 +40,25 @@ def test_every_file_below_the_folder_is_digested(tmp_path):
     assert "bytes        10" in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--redis", "localhost", "URL"),
+        ("--redis", "redis://localhost/zero", "URL"),
+        ("--workers", "0", "max_workers"),
+        ("--namespace", "a b", "namespace"),
+    ],
+)
+def test_a_bad_option_is_refused_before_the_folder_is_looked_into(
+    tmp_path, monkeypatch, option, value, words
+):
+    monkeypatch.setattr("kew.adapters.cli.demo.look_into", None)
+    result = run(tmp_path, option, value)
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert words in result.output
+
+
 def test_what_cannot_be_read_is_tried_three_times_and_told_of(tmp_path):
     write(tmp_path, good="fine\n")
     (tmp_path / "broken").symlink_to("nowhere")
