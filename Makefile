@@ -1,8 +1,10 @@
 # What a person does with kew's source. Each command sets up what it needs and says what it does:
 #
 #   make demo          push every file of a folder through a queue (FOLDER=..., default: Python's own)
-#   make test          all tests; make unit, make integration, make simulation: one suite
-#   make check         what CI runs: format, lint, types, import contracts, all tests with coverage
+#   make test          all tests; make unit, make contracts, make integration, make simulation: one suite
+#   make test-all-pythons  all tests on each Python that is here (PYTHONS=...)
+#   make check         what CI runs: make static, then all tests with coverage
+#   make static        format, lint, types and import contracts, without any test
 #   make soak          the tests that kill, cut and feed nonsense, at ten times the length
 #   make simulate-long 10,000 seeds of the simulation and 1,000 lossy ones, with the tables of docs/simulation.md
 #   make format        format the code and mend what the linter can mend

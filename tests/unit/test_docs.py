@@ -54,3 +54,12 @@ def test_the_defaults_that_the_documents_tell_are_the_codes():
         "circuit_breaker_probes": 1,
     }
     assert {name: defaults[name] for name in told} == told
+
+
+def test_make_help_tells_of_every_command():
+    text = (DOCS.parent / "Makefile").read_text()
+    joined = text.replace("\\\n", "")
+    [phony] = re.findall(r"^\.PHONY: (.*)$", joined, re.MULTILINE)
+    told = "\n".join(re.findall(r"^#   (make .*)$", text, re.MULTILINE))
+    missing = [name for name in phony.split() if not re.search(rf"make {name}(?![\w-])", told)]
+    assert missing == ["help"]
