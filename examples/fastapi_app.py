@@ -1,6 +1,6 @@
 """Sign people up now, write to them in the background: kew inside FastAPI.
 
-    pip install kew fastapi uvicorn
+    pip install . fastapi uvicorn        # in a clone: this version of kew is not released yet
     uvicorn examples.fastapi_app:app
     curl -X POST 'localhost:8000/signup?email=ada@example.org'
 

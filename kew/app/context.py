@@ -13,6 +13,9 @@ from kew.domain.task import Task
 class TaskContext:
     """The attempt that is running. Hand `fencing_token` to storage that refuses writes with an older one.
 
+    It grows with every lease of the queue while the queue's data is in the store: `cleanup()`, `cleanup_on_start=True`
+    and a store that was emptied begin anew at 1.
+
     `deadline` is the event loop's time (`loop.time()`) at which the attempt is timed out. It works in threads of plain
     functions too.
     """

@@ -1,8 +1,9 @@
 """Every Python snippet of README.md and docs/ runs, and prints what its `# prints: ...` comments say.
 
-A snippet that calls `asyncio.run`, or uses `kew.testing`, is a program: it runs in a process of its own. The others of
-one page run one after another in one module, with one initialized `manager` and with kew's names at hand. Redis is
-replaced by `memory://`: what a snippet shows doesn't depend on the store.
+A snippet that calls `asyncio.run`, or uses `kew.testing`, is a program: it runs in a process of its own. One that
+handles signals is sent SIGTERM once it has printed a line, and then has to end well. The others of one page run one
+after another in one module, with one initialized `manager` and with kew's names at hand. Redis is replaced by
+`memory://`: what a snippet shows doesn't depend on the store.
 """
 
 import ast
@@ -13,6 +14,7 @@ import inspect
 import io
 import logging
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -95,15 +97,24 @@ async def run(snippet: Snippet, module: types.ModuleType) -> list[str]:
 def test_the_programs_run_as_they_stand(program, tmp_path):
     file = tmp_path / "program.py"
     file.write_text(program.source)
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-W", "error", str(file)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+    ) as process:
+        try:
+            assert process.stdout is not None
+            first_line = process.stdout.readline()
+            if "add_signal_handler(" in program.source:
+                process.send_signal(signal.SIGTERM)
+            rest, complaints = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, complaints) == (0, "")
+    assert first_line
+    if "add_signal_handler(" in program.source:
+        assert rest == "stopped\n"
 
 
 def test_the_readme_has_snippets_to_run():

@@ -262,3 +262,54 @@ async def test_a_mistake_in_the_last_piece_is_found_before_the_first_one_is_sent
         with pytest.raises(Exception, match="no task_func"):
             await manager.submit_tasks("q", wrong)
     assert store.sent == []
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["its answer lost", "it was lost"])
+async def test_a_batch_is_resumed_with_what_has_no_record(is_stored: bool):
+    """As docs/failure.md says; and the token, which is that of one task, resumes no piece of several."""
+
+    class Losing(Watched):
+        is_away = True
+
+        @override
+        async def submit(
+            self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+        ) -> Submitted:
+            first = next(iter(groups)).submissions[0].id
+            if self.is_away and first != "0":
+                if is_stored:
+                    await super().submit(queue, groups, claim)
+                raise Ambiguous("its answer was lost")
+            return await super().submit(queue, groups, claim)
+
+    store = Losing()
+    async with manager_of(store, patience=0.2) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        with pytest.raises(SubmitUncertainError) as uncertain:
+            await manager.submit_tasks("q", batch(6))
+        store.is_away = False
+        rest = batch(6)[len(uncertain.value.accepted) :]
+        if is_stored:
+            rest[0]["_token"] = uncertain.value.token
+            with pytest.raises(TaskAlreadyExistsError):
+                await manager.submit_tasks("q", rest)
+        missing = [entry for entry in rest if await has_no_record(manager, entry["task_id"])]
+        await manager.submit_tasks("q", missing)
+        await assert_stored(manager, up_to=6, of=6)
+
+
+async def has_no_record(manager: TaskQueueManager, task_id: str) -> bool:
+    try:
+        await manager.get_task_status(task_id)
+    except TaskNotFoundError:
+        return True
+    return False
+
+
+async def test_a_token_in_an_entry_resumes_a_batch_of_this_one_alone():
+    store = Watched()
+    async with manager_of(store) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        for _ in range(2):
+            await manager.submit_tasks("q", [{**batch(1)[0], "_token": "abc"}])
+        assert store.words == [Word.DONE, Word.SAME]
