@@ -72,7 +72,7 @@ def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
     if NO_DATABASE in str(cause):
         return StoreUnsuitableError(
             f"Redis at {where} has no database of that number ({cause}); "
-            "the URL ends in one that it has, /0 to /15 unless its setting `databases` says otherwise"
+            "end the URL with one that it has, /0 to /15 unless its setting `databases` says otherwise"
         )
     return StoreUnavailableError(
         f"Redis at {where} can't be used ({cause or error}). "
