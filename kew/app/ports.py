@@ -110,6 +110,22 @@ class QueueStatus:
     stuck: Mapping[str, int]
 
 
+@attrs.frozen
+class Bookmark:
+    """How far a queue's dead letters were read: down to the one of this id, whose record ends at this instant."""
+
+    expires_at: int
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class DeadLetters:
+    """A page of FAILED tasks. Their payloads stay in the store. `after`: where the next page begins; None: there is none."""
+
+    tasks: Sequence[Task]
+    after: Bookmark | None
+
+
 class Command(enum.StrEnum):
     """What people do to a queue as a whole."""
 
@@ -203,6 +219,15 @@ class TaskStore(Protocol):
 
     async def running(self, queue: str) -> Sequence[Task]:
         """The tasks under a current lease, over all processes."""
+        ...
+
+    async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
+        """The next dead letters, of at most `limit` (1 or more) ended tasks looked at; None: nobody declared the queue.
+
+        Those whose records end last come first (the newest ends, while `dead_letter_ttl` stays as it is), of one instant
+        the greatest id. What doesn't change meanwhile is on one page, and on no other. A page may be empty and not the
+        last.
+        """
         ...
 
     async def watch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -27,6 +28,7 @@ class Book(View):
         self._leased: dict[str, Task] = {}
         self._lease_ends: list[tuple[int, int, str]] = []
         self._expiries: list[tuple[int, str]] = []
+        self._dead: list[tuple[int, str]] = []  # those of FAILED tasks, in order
         self.lanes: dict[str, int] = {}
         self.functions: dict[str, set[str]] = {}
         self._hungry: dict[str, Hungry] = {}
@@ -128,10 +130,19 @@ class Book(View):
         found: dict[str, Task] = {}
         while self._expiries and self._expiries[0][0] <= now and len(found) < limit:
             expires_at, task_id = heapq.heappop(self._expiries)
+            self._bury(expires_at, task_id)
             task = self._records.get(task_id)
             if task is not None and task.expires_at == expires_at and task.queue == self._name:
                 found[task_id] = task
         return list(found.values())
+
+    def dead_letters(self, before: tuple[int, str] | None, limit: int) -> list[tuple[int, str]]:
+        """When the records of FAILED tasks end, and their ids: the last ones before this one, backwards.
+
+        An id that another queue has used again is among them until its old record would have been removed.
+        """
+        end = len(self._dead) if before is None else bisect_left(self._dead, before)
+        return self._dead[max(0, end - limit) : end][::-1]
 
     def waiting_for(self, function: str) -> list[Task]:
         """The tasks that wait for a worker that knows this function."""
@@ -191,6 +202,8 @@ class Book(View):
             self._waiting[old.call.priority] -= 1
         elif old.lease:
             del self._leased[old.id]
+        elif old.status is TaskStatus.FAILED:
+            self._bury(old.expires_at, old.id)
 
     def _index(self, task: Task, now: int) -> None:
         if task.is_waiting:
@@ -201,6 +214,14 @@ class Book(View):
             heapq.heappush(self._lease_ends, (task.lease_until, task.ticket, task.id))
         else:
             heapq.heappush(self._expiries, (task.expires_at, task.id))
+            if task.status is TaskStatus.FAILED:
+                insort(self._dead, (task.expires_at, task.id))
+
+    def _bury(self, expires_at: int, task_id: str) -> None:
+        """It is no dead letter any more, if it was one."""
+        place = bisect_left(self._dead, (expires_at, task_id))
+        if self._dead[place : place + 1] == [(expires_at, task_id)]:
+            del self._dead[place]
 
     def _line(self, task: Task) -> Line:
         key = (task.call.priority, task.call.function)

@@ -9,8 +9,10 @@ import attrs
 from kew.adapters.memory.book import Book
 from kew.adapters.memory.namespace import LANES_KEPT_MS, MemoryQueue, Namespace
 from kew.app.ports import (
+    Bookmark,
     Clock,
     Command,
+    DeadLetters,
     Declared,
     QueueStatus,
     Settled,
@@ -259,6 +261,25 @@ class MemoryStore(TaskStore):
         return known.book.leased() if known else []
 
     @override
+    async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
+        known = self.namespace.queues.get(queue)
+        if known is None:
+            return None
+        now = self._now()
+        before = None if after is None else (after.expires_at, after.task_id)
+        entries = known.book.dead_letters(before, limit)
+        found = ((end, self._present(task_id, now)) for end, task_id in entries)
+        is_last = len(entries) < limit or entries[-1][0] <= now
+        return DeadLetters(
+            tasks=[
+                _without_payload(task)
+                for end, task in found
+                if task is not None and task.queue == queue and task.expires_at == end
+            ],
+            after=None if is_last else Bookmark(*entries[-1]),
+        )
+
+    @override
     async def watch(
         self, queue: str, task_ids: Sequence[str], incarnation: str
     ) -> Sequence[Task | None]:
@@ -381,6 +402,10 @@ class MemoryStore(TaskStore):
             work -= self.namespace.hub.tell(incarnation, Woken(known.book.name))
             if work <= 0:
                 return
+
+
+def _without_payload(task: Task) -> Task:
+    return task.moved(call=attrs.evolve(task.call, payload=b""))
 
 
 def judged(state: QueueState, now: int) -> QueueState:

@@ -24,7 +24,7 @@ import attrs
 Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
-    *("find", "watch", "running", "cancel", "replay", "control", "status", "purge"),
+    *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
 )
 UNNAMED: Final = "kew_0"  # where the name of the library will stand
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}

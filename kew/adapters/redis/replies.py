@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis import records
-from kew.app.ports import QueueStatus, Settled, Submitted
+from kew.app.ports import Bookmark, DeadLetters, QueueStatus, Settled, Submitted
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.queue import QueueState
 from kew.domain.requests import (
@@ -81,6 +81,18 @@ def read_tasks(flat: Sequence[Any]) -> list[Task]:
     """Tasks from (id, lease_until, record) triples."""
     triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     return [records.read(task_id.decode(), raw, int(end)) for task_id, end, raw in triples]
+
+
+def read_dead_letters(reply: Sequence[Any]) -> DeadLetters | None:
+    """A page of dead letters; None: nobody declared the queue."""
+    if len(reply) == 1:
+        return None
+    _, last, flat = reply
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return DeadLetters(
+        tasks=[records.read(task_id.decode(), raw, 0) for task_id, raw in pairs],
+        after=None if last is None else Bookmark(int(last[0]), last[1].decode()),
+    )
 
 
 def read_grant(answer: Sequence[Any] | None) -> Grant | None:

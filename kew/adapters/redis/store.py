@@ -22,6 +22,7 @@ from kew.adapters.redis.library import Argument, Library, genuine_library
 from kew.adapters.redis.posting import Posted
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import (
+    read_dead_letters,
     read_grant,
     read_settled,
     read_status,
@@ -30,7 +31,9 @@ from kew.adapters.redis.replies import (
     word,
 )
 from kew.app.ports import (
+    Bookmark,
     Command,
+    DeadLetters,
     Declared,
     OnAnswer,
     QueueStatus,
@@ -278,6 +281,15 @@ class RedisStore(TaskStore):
     @override
     async def running(self, queue: str) -> Sequence[Task]:
         return read_tasks(await self._run("running", queue, {}))
+
+    @override
+    async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
+        place: dict[str, Argument] = {"expires_at": "", "id": ""}
+        if after is not None:
+            place = {"expires_at": str(after.expires_at), "id": after.task_id}
+        reply = await self._run("failed", queue, {**place, "limit": limit})
+        self._saw(reply[0])
+        return read_dead_letters(reply)
 
     @override
     async def watch(

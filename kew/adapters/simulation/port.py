@@ -10,7 +10,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 from kew.adapters.simulation.hosts import Host
 from kew.adapters.simulation.notices import FaultyHub
 from kew.app.ports import (
+    Bookmark,
     Command,
+    DeadLetters,
     Declared,
     Notice,
     OnAnswer,
@@ -145,6 +147,10 @@ class FaultyStore(TaskStore):
     @override
     async def running(self, queue: str) -> Sequence[Task]:
         return await self._ask(TaskStore.running, queue)
+
+    @override
+    async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
+        return await self._ask(TaskStore.failed, queue, after, limit)
 
     @override
     async def watch(

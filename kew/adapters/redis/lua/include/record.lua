@@ -73,6 +73,11 @@ local function set_outcome(t, outcome, drops_payload)
   t.body = string.sub(t.body, 1, label_bytes + payload_bytes) .. outcome
 end
 
+local function outcome_of(t)
+  local label_bytes, payload_bytes = string.match(t.tail, ' ([^ ]+) ([^ ]+)$')
+  return string.sub(t.body, label_bytes + payload_bytes + 1)
+end
+
 local function has_ended(t)
   return t.expires_at ~= '0'
 end
