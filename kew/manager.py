@@ -15,17 +15,24 @@ from kew.app.capacity import Capacity
 from kew.app.futures import Awaited, begun, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
-from kew.app.inspector import asked, status_dict
-from kew.app.ports import Codec, Command, StoreError
+from kew.app.inspector import asked, known_queue
+from kew.app.ports import Codec, StoreError
 from kew.app.process import Process
 from kew.app.registry import Options, Registry
 from kew.app.spawning import running_loop
 from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, Served, parts_of, serve
-from kew.compat import like_async
+from kew.compat import like_async, override
 from kew.domain.config import PATIENCE, TICK, ManagerConfig, QueueConfig, check_timeout
-from kew.domain.errors import InvalidConfigError, StoreUnavailableError, TaskQueueError, shown
+from kew.domain.errors import (
+    InvalidConfigError,
+    QueueInUseError,
+    StoreUnavailableError,
+    TaskQueueError,
+    shown,
+)
 from kew.domain.task import QueuePriority, Task, unique_id
 from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, handle_on, plain
+from kew.questions import Questions
 from kew.queues import CircuitBreaker, Queue
 from kew.shutdown import HAS_ENDED, shut_down
 
@@ -33,7 +40,7 @@ SHUT_DOWN = "this manager is being shut down: it takes no new queue"
 T = TypeVar("T")
 
 
-class TaskQueueManager:
+class TaskQueueManager(Questions):
     """Background task queues inside this asyncio process, remembered by a store that others may share.
 
     `redis_url`: redis://, rediss://, unix://, or memory:// (private to this manager) and memory://name (shared within
@@ -161,11 +168,25 @@ class TaskQueueManager:
             if served.worker is not None:
                 served.worker.wake()
 
+    async def delete_queue(self, queue_name: str) -> None:
+        """Remove the queue with all its tasks, also those that run, and nothing else.
+
+        Not one that this manager created (`QueueInUseError`): it would have to stop what runs in the middle of the
+        program. Other processes that serve or fill it declare it anew, empty, so stop them first. What they still run
+        counts for nothing then. Raises `QueueNotFoundError`. After a `StoreUnavailableError` call it again: where it
+        raises `QueueNotFoundError` then, nothing is left.
+        """
+        process = self._ready()
+        if known_queue(queue_name) in self._served:
+            raise QueueInUseError(queue_name)
+        await process.inspector.remove(queue_name)
+
     async def _purge(self) -> None:
         store = self._parts.store
         for queue in await asked(store.queues):
             await asked(partial(store.purge, queue))
 
+    @override
     def _ready(self) -> Process:
         if self._process is None:
             raise TaskQueueError(self._why_not_ready)
@@ -335,41 +356,7 @@ class TaskQueueManager:
         """An id that nobody has used."""
         return unique_id(task_type, self._parts.entropy.identity())
 
-    # --- asking
-
-    async def get_task_status(self, task_id: str) -> TaskInfo:
-        """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` where its result can't be read."""
-        return await self._ready().inspector.info(task_id)
-
-    async def get_ongoing_tasks(self) -> list[TaskInfo]:
-        """All running tasks of the namespace, over all processes, longest running first."""
-        return await self._ready().inspector.ongoing()
-
-    async def get_queue_status(self, queue_name: str) -> dict[str, Any]:
-        """The queue in plain values: name, max_workers, current_workers, queued_tasks (deferred tasks and retries too),
-        circuit_breaker_status, and more. Raises `QueueNotFoundError`.
-        """
-        return status_dict(await self._ready().inspector.status(queue_name))
-
-    async def cancel_task(self, task_id: str) -> bool:
-        """Cancel a waiting task, or tell a running one to stop: True, also if it was cancelled before; False: it had
-        ended otherwise.
-
-        A running one may still complete, as a thread does. Raises `TaskNotFoundError`.
-        """
-        return await self._ready().inspector.cancel(task_id)
-
-    async def replay_task(self, task_id: str) -> bool:
-        """Put a FAILED or CANCELLED task back: True; False: it had completed. Raises `TaskNotFoundError`."""
-        return await self._ready().inspector.replay(task_id)
-
-    async def pause_queue(self, queue_name: str) -> None:
-        """Let no process claim from the queue; running tasks go on. Raises `QueueNotFoundError`."""
-        await self._ready().inspector.control(queue_name, Command.PAUSE)
-
-    async def resume_queue(self, queue_name: str) -> None:
-        """Undo `pause_queue`."""
-        await self._ready().inspector.control(queue_name, Command.RESUME)
+    # --- one task
 
     def handle(self, info: TaskInfo) -> TaskHandle[Any]:
         """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""

@@ -1,15 +1,24 @@
-"""Answering questions: one task, all that run, a queue, its breaker."""
+"""Answering questions: one task, all that run, what failed for good, a queue, its breaker."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from kew.app.info import TaskInfo, info_of
-from kew.app.ports import Ambiguous, Codec, Command, QueueStatus, StoreError, TaskStore
+from kew.app.ports import (
+    Ambiguous,
+    Bookmark,
+    Codec,
+    Command,
+    DeadLetters,
+    QueueStatus,
+    StoreError,
+    TaskStore,
+)
 from kew.domain.breaker import BreakerState
 from kew.domain.config import check_name
 from kew.domain.errors import (
@@ -18,12 +27,14 @@ from kew.domain.errors import (
     QueueNotFoundError,
     StoreUnavailableError,
     TaskNotFoundError,
+    shown,
 )
 from kew.domain.requests import Word
 from kew.domain.task import Task, check_task_id
 
 PATIENCE = 4.0
 FIRST_PAUSE = 0.05
+LOOKED_AT = 200  # ended tasks, for one page of dead letters
 
 
 async def asked(call: Callable[[], Awaitable[Any]], *, patience: float = PATIENCE) -> Any:
@@ -51,6 +62,13 @@ def known_queue(queue: object) -> str:
         return check_name(queue)
     except InvalidConfigError:
         raise QueueNotFoundError(str(queue)) from None
+
+
+def checked_limit(limit: object) -> int | None:
+    """How many at most, None for all; `InvalidConfigError` for what is neither."""
+    if limit is None or (type(limit) is int and limit > 0):
+        return limit
+    raise InvalidConfigError(f"limit takes a number from 1 on, or None for all, not {shown(limit)}")
 
 
 def _is_id(task_id: object) -> bool:
@@ -93,6 +111,39 @@ class Inspector:
             found += await asked(partial(self._store.running, queue))
         found.sort(key=lambda task: (task.started_at, task.id))
         return [info_of(task, self._codec) for task in found]
+
+    def failed(self, queue: str, limit: int | None) -> AsyncIterator[TaskInfo]:
+        """The dead letters, at most `limit`. Raises `InvalidConfigError` at once, `QueueNotFoundError` on its way."""
+        known_queue(queue)
+        return self._failed(queue, checked_limit(limit))
+
+    async def _failed(self, queue: str, left: int | None) -> AsyncIterator[TaskInfo]:
+        after: Bookmark | None = None
+        while True:
+            page: DeadLetters | None = await asked(
+                partial(self._store.failed, queue, after, LOOKED_AT)
+            )
+            if page is None:
+                raise QueueNotFoundError(queue)
+            for task in page.tasks[:left]:
+                yield info_of(task, self._codec)
+            left = None if left is None else left - len(page.tasks)
+            after = page.after
+            if after is None or (left is not None and left <= 0):
+                return
+            await asyncio.sleep(0)  # others go on, also where the store never waits
+
+    async def queues(self) -> list[str]:
+        """The names of all declared queues, sorted."""
+        return list(await asked(self._store.queues))
+
+    async def remove(self, queue: str) -> None:
+        """Purge the queue. Raises `QueueNotFoundError`, having removed what an interrupted removal may have left."""
+        known_queue(queue)
+        known = await asked(lambda: self._store.settings(queue))
+        await asked(lambda: self._store.purge(queue))
+        if known is None:
+            raise QueueNotFoundError(queue)
 
     async def status(self, queue: str) -> QueueStatus:
         """The queue now. Raises `QueueNotFoundError`."""

@@ -120,7 +120,7 @@ class Bookmark:
 
 @attrs.frozen(kw_only=True)
 class DeadLetters:
-    """A page of FAILED tasks. Their payloads stay in the store. `after`: where the next page begins; None: there is none."""
+    """A page of FAILED tasks, without their payloads. `after`: where the next page begins; None: this is the last."""
 
     tasks: Sequence[Task]
     after: Bookmark | None
@@ -224,9 +224,9 @@ class TaskStore(Protocol):
     async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
         """The next dead letters, of at most `limit` (1 or more) ended tasks looked at; None: nobody declared the queue.
 
-        Those whose records end last come first (the newest ends, while `dead_letter_ttl` stays as it is), of one instant
-        the greatest id. What doesn't change meanwhile is on one page, and on no other. A page may be empty and not the
-        last.
+        First those whose records end last: the newest ends, while `dead_letter_ttl` stays as it is. Of one instant,
+        those whose ids are greatest in UTF-8. What doesn't change meanwhile is on one page, and on no other. A page may
+        be empty and not the last.
         """
         ...
 

@@ -76,6 +76,17 @@ class QueueNotFoundError(TaskQueueError):
         self.queue = queue
 
 
+class QueueInUseError(TaskQueueError):
+    """This manager created the queue and would bring it back: it doesn't delete it. Nothing was removed."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"queue {queue!r} was created by this manager, which would bring it back: shut it down, "
+            "and delete the queue with one that did not create it"
+        )
+        self.queue = queue
+
+
 class QueueProcessorError(TaskQueueError):
     """A queue can't take or serve the call just now; its subclasses say why."""
 

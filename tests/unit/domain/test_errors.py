@@ -17,6 +17,7 @@ from kew.domain.errors import (
     InvalidConfigError,
     InvalidTaskError,
     QueueFullError,
+    QueueInUseError,
     QueueNotFoundError,
     QueueProcessorError,
     ResultUnreadableError,
@@ -58,6 +59,12 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
     (
         lambda: QueueNotFoundError("q"),
         "no queue 'q'; declare it first: await manager.create_queue(...)",
+        {"queue": "q"},
+    ),
+    (
+        lambda: QueueInUseError("q"),
+        "queue 'q' was created by this manager, which would bring it back: shut it down, "
+        "and delete the queue with one that did not create it",
         {"queue": "q"},
     ),
     (
