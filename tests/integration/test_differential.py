@@ -43,6 +43,7 @@ ANSWERS = {
     "cancel": ["done", "cancel", "same", "ended", "missing"],
     "replay": ["done", "same", "illegal", "missing"],
     "control": ["done", "same", "no_queue"],
+    "failed": ["some", "none"],
     "announce": ["done", "no_queue"],
     "sweep": ["recovered", "removed", "orphaned", "departed"],
 }

@@ -15,7 +15,7 @@ from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
 from kew.adapters.redis import store as redis_store
 from kew.adapters.redis.library import Library
-from kew.app.ports import Ambiguous, Notice, Refused, Resumed, StoreError, TaskEnded
+from kew.app.ports import Ambiguous, Bookmark, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
 from kew.domain.errors import StoreUnsuitableError
 from kew.domain.events import Succeeded
@@ -313,6 +313,7 @@ async def use_everything(store: RedisStore, url: str) -> None:
     assert await store.cancel(Q, "strange", None) is Word.DONE
     assert await store.replay(Q, "b", None) is Word.DONE
     assert await store.control(Q, Command.PAUSE, "w1", 1) is Word.DONE
+    assert await store.failed(Q, Bookmark(10**15, "a"), 10) is not None
     assert (await store.find(["a"]))[0] is not None
     assert await store.status(Q) is not None
     assert await store.settings(Q) == (SETTINGS, 1)

@@ -342,6 +342,9 @@ class Operations:
     def _running(self) -> Operation:
         return Operation("running", (self._queue(),))
 
+    def _failed(self) -> Operation:
+        return Operation("failed", (self._queue(), self._pick(1, 2, 5, 100)))
+
     def _status(self) -> Operation:
         return Operation("status", (self._queue(),))
 
@@ -386,6 +389,7 @@ WEIGHT_OF = {
     "watch": 2,
     "find": 1,
     "running": 1,
+    "failed": 1,
     "status": 1,
     "peek": 1,
     "settings": 0.6,

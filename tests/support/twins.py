@@ -8,6 +8,7 @@ Where two right stores may differ, this is the place that says so, and nowhere e
   tasks are parked, and counts from the last reply that told its time.
 - `stuck` of a status: Redis counts those that some claim has met, memory all.
 - Orders that the port leaves open: of the workers in a status, of the running tasks.
+- Where a page of dead letters ends: memory looks at those alone, Redis at all that ended. So all pages are compared.
 - Who is woken when: only what must be told (an end to its watchers, a stop to the holder) is compared here.
 """
 
@@ -22,7 +23,16 @@ from typing import Any
 import attrs
 
 from kew.adapters.memory.store import MemoryStore, judged
-from kew.app.ports import Notice, QueueStatus, Settled, StopAsked, Submitted, Swept, TaskEnded
+from kew.app.ports import (
+    Notice,
+    QueueStatus,
+    Settled,
+    StopAsked,
+    Submitted,
+    Swept,
+    TaskEnded,
+    TaskStore,
+)
 from kew.domain.breaker import Breaker, BreakerState, reopens_at
 from kew.domain.invariants import between, violations
 from kew.domain.queue import free_leases
@@ -76,6 +86,9 @@ class Twins:
             return
         if operation.kind == "peek":
             await self._peek(operation.queue)
+            return
+        if operation.kind == "failed":
+            await self._failed(*operation.arguments)
             return
         ours = await getattr(self.memory, operation.kind)(*operation.arguments)
         theirs = await getattr(self.redis.store, operation.kind)(*operation.arguments)
@@ -159,6 +172,16 @@ class Twins:
         if _is_longer(ours, exact) or _is_longer(theirs, late):
             self.fail(f"a peek that is too long: exact {exact}, memory {ours}, Redis {theirs}")
         self._count("peek", ours)
+
+    async def _failed(self, queue: str, limit: int) -> None:
+        ours = await dead_letters(self.memory, queue, limit)
+        theirs = await dead_letters(self.redis.store, queue, limit)
+        faults = _unequal("dead letters", ours, theirs)
+        if faults:
+            self.fail("different answers", *faults)
+        self.counts[
+            "failed: nothing" if ours is None else "failed: some" if ours else "failed: none"
+        ] += 1
 
     # --- comparing all of it
 
@@ -276,6 +299,16 @@ def _seen(answer: Any) -> Any:
     if isinstance(answer, Sequence) and not isinstance(answer, str):
         return [_seen(one) for one in answer]
     return answer
+
+
+async def dead_letters(store: TaskStore, queue: str, limit: int) -> list[Task] | None:
+    """Those of all pages; None: no queue."""
+    page = await store.failed(queue, None, limit)
+    found = None if page is None else list(page.tasks)
+    while found is not None and page is not None and page.after is not None:
+        page = await store.failed(queue, page.after, limit)
+        found += page.tasks if page else ()
+    return found
 
 
 def need_in(memory: MemoryStore, queue: str, *, present_at: int) -> int | None:

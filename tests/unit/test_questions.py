@@ -26,6 +26,7 @@ from kew.app.ports import Bookmark, DeadLetters, Refused
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.config import Settings
+from kew.testing import SimulatedManager, run
 from tests.support import jobs
 
 HOUR = 3_600.0
@@ -203,6 +204,17 @@ async def test_a_manager_that_has_not_begun_says_so():
         manager.failed_tasks("q")
 
 
+def test_a_simulated_manager_tells_its_dead_letters_too():
+    async def scenario(manager: SimulatedManager) -> None:
+        await have_failed(manager, "first")
+        await manager.advance(HOUR)
+        await have_failed(manager, "second")
+        assert [info.task_id for info in await all_failed(manager)] == ["second", "first"]
+        assert await manager.get_queue_names() == ["q"]
+
+    run(scenario)
+
+
 # --- queues
 
 
@@ -269,6 +281,28 @@ async def test_what_an_interrupted_deletion_left_is_removed_by_the_next_one():
     with pytest.raises(QueueNotFoundError):
         await asking.remove("q")
     assert store.purged == ["q"]
+
+
+async def test_what_another_process_runs_of_a_deleted_queue_counts_for_nothing():
+    store, began, end = Watched(), asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        began.set()
+        await end.wait()
+
+    async with over(store) as ours, over(store) as other:
+        await ours.create_queue(QueueConfig("q", max_workers=1))
+        info = await ours.submit_task("t", "q", "test", wait)
+        await began.wait()
+        await other.delete_queue("q")
+        waiting = asyncio.create_task(other.handle(info).result(timeout=10))
+        end.set()
+        with pytest.raises(TaskNotFoundError):
+            await waiting
+        info = await ours.submit_task("next", "q", "test", jobs.echo, None, 7)
+        assert await ours.handle(info).result(timeout=10) == 7
+        with pytest.raises(TaskNotFoundError):
+            await ours.get_task_status("t")
 
 
 @pytest.mark.parametrize("works", [True, False])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 
+import attrs
+
 from kew.adapters.memory.book import Book
 from kew.adapters.memory.hub import Hub
-from kew.domain.task import Task
+from kew.app.ports import Bookmark, DeadLetters
+from kew.domain.task import Task, is_absent
 
 logger = logging.getLogger("kew")
 CLAMPED_STEP_MS = 1000
@@ -24,6 +27,28 @@ class MemoryQueue:
     def present(self, now: int) -> list[str]:
         """The incarnations whose presence lasts."""
         return [who for who, end in self.presence.items() if end > now]
+
+    def failed(self, after: Bookmark | None, limit: int, now: int) -> DeadLetters:
+        """A page of dead letters."""
+        before = None if after is None else (after.expires_at, after.task_id)
+        entries = self.book.dead_letters(before, limit)
+        is_last = len(entries) < limit or entries[-1][0] <= now
+        return DeadLetters(
+            tasks=[task for entry in entries if (task := self._dead_letter(*entry, now))],
+            after=None if is_last else Bookmark(*entries[-1]),
+        )
+
+    def _dead_letter(self, expires_at: int, task_id: str, now: int) -> Task | None:
+        """The record of an entry, without its payload; None: it is absent, or another's by now."""
+        task = self.book.find(task_id)
+        if (
+            task is None
+            or task.queue != self.book.name
+            or expires_at != task.expires_at
+            or is_absent(task, now)
+        ):
+            return None
+        return task.moved(call=attrs.evolve(task.call, payload=b""))
 
     def forget(self, incarnation: str) -> None:
         """Drop the lanes and the functions of a process that has gone."""

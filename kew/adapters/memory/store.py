@@ -263,21 +263,7 @@ class MemoryStore(TaskStore):
     @override
     async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
         known = self.namespace.queues.get(queue)
-        if known is None:
-            return None
-        now = self._now()
-        before = None if after is None else (after.expires_at, after.task_id)
-        entries = known.book.dead_letters(before, limit)
-        found = ((end, self._present(task_id, now)) for end, task_id in entries)
-        is_last = len(entries) < limit or entries[-1][0] <= now
-        return DeadLetters(
-            tasks=[
-                _without_payload(task)
-                for end, task in found
-                if task is not None and task.queue == queue and task.expires_at == end
-            ],
-            after=None if is_last else Bookmark(*entries[-1]),
-        )
+        return known.failed(after, limit, self._now()) if known else None
 
     @override
     async def watch(
@@ -402,10 +388,6 @@ class MemoryStore(TaskStore):
             work -= self.namespace.hub.tell(incarnation, Woken(known.book.name))
             if work <= 0:
                 return
-
-
-def _without_payload(task: Task) -> Task:
-    return task.moved(call=attrs.evolve(task.call, payload=b""))
 
 
 def judged(state: QueueState, now: int) -> QueueState:
