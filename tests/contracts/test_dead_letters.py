@@ -174,6 +174,33 @@ async def test_an_id_that_was_used_again_is_looked_up_as_what_it_is_now(scene: S
     assert await dead_letters(scene, queue="mails") == ["c", "a"]
 
 
+async def test_an_id_that_came_back_to_its_queue_is_one_dead_letter(scene: Scene):
+    worker = await declared(scene)
+    other = await declared(scene, "mails")
+    for where in (worker, other, worker):
+        await fail(scene, where, "a")
+        await scene.advance(DEAD_MS)
+    await scene.advance(-1_000)
+    assert await dead_letters(scene) == ["a"]
+    assert await dead_letters(scene, queue="mails") == []
+
+
+async def test_an_id_of_another_queue_is_none_although_its_record_ends_when_the_old_one_did(
+    scene: Scene,
+):
+    worker = await declared(scene)
+    await scene.declare("mails", dead_letter_ttl_ms=5_000)
+    other = await scene.worker(queue="mails")
+    await fail(scene, worker, "a")
+    await scene.advance(DEAD_MS)
+    await scene.submit("a", queue="mails")
+    task = await other.claim_one()
+    await scene.advance(-5_000)
+    await other.fail(task)
+    assert await dead_letters(scene, queue="mails") == ["a"]
+    assert await dead_letters(scene) == []
+
+
 async def test_each_queue_has_its_own(scene: Scene):
     await fail(scene, await declared(scene), "a")
     await fail(scene, await declared(scene, "mails"), "m")
