@@ -50,7 +50,8 @@ class Questions(ABC):
 
         Newest end first, at most `limit` of them (1 or more; None: all). Each may be put back in the loop's body:
         `await manager.replay_task(info.task_id)`; one that fails again meanwhile doesn't come a second time. (Where
-        `dead_letter_ttl` was changed, those come first that are kept longest.)
+        `dead_letter_ttl` was changed, those come first that are kept longest; after it was shortened, one that fails
+        again may come once more.)
 
         They are read page by page, with the loop: one that was replayed or expired since its page was read is told
         as it was. Raises `QueueNotFoundError` and `StoreUnavailableError` where the loop reads on, and
