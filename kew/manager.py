@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 from kew.app.admission import Admission
 from kew.app.caller import Call
 from kew.app.capacity import Capacity
-from kew.app.futures import Awaited, begun, itself
+from kew.app.futures import Awaited, begun, check_loop, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
 from kew.app.inspector import asked, known_queue
@@ -34,7 +34,7 @@ from kew.domain.task import QueuePriority, Task, unique_id
 from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, handle_on, plain
 from kew.questions import Questions
 from kew.queues import CircuitBreaker, Queue
-from kew.shutdown import HAS_ENDED, shut_down
+from kew.shutdown import HAS_ENDED, leave_behind, shut_down
 
 SHUT_DOWN = "this manager is being shut down: it takes no new queue"
 T = TypeVar("T")
@@ -99,11 +99,17 @@ class TaskQueueManager(Questions):
     async def initialize(self) -> None:
         """Connect, check the store, and begin to listen. A second call does nothing.
 
-        Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then.
+        Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then. Where the event
+        loop of an earlier one was closed without a shutdown, it begins anew, as after a crash.
         """
         async with self._life:
+            if self._process is not None and self._process.loop.is_closed():
+                self._process.check()
+                await leave_behind(self._parts)
+                self._has_ended()
             if self._process is None:
                 await self._begin()
+            self._here()
 
     async def _begin(self) -> None:
         process = Process(
@@ -138,14 +144,19 @@ class TaskQueueManager(Questions):
         """
         seconds = check_timeout(timeout)
         async with self._life:
-            if self._process is None:
+            if self._process is None or self._process.is_forked:
                 return
+            if not self._process.loop.is_closed():
+                check_loop(self._process.loop)
             served = list(self._served.values())
             try:
                 await shut_down(self._process, self._parts, served, wait=wait, timeout=seconds)
             finally:
-                self._process, self._served, self.queues = None, {}, {}
-                self._why_not_ready = HAS_ENDED
+                self._has_ended()
+
+    def _has_ended(self) -> None:
+        self._process, self._served, self.queues = None, {}, {}
+        self._why_not_ready = HAS_ENDED
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -161,7 +172,7 @@ class TaskQueueManager(Questions):
 
     async def cleanup(self) -> None:
         """Remove all queues and tasks of this namespace alone; this process's queues begin anew, their tokens at 1."""
-        self._ready()
+        self._here()
         await self._purge()
         for served in self._served.values():
             await asked(served.introduce)
@@ -176,7 +187,7 @@ class TaskQueueManager(Questions):
         counts for nothing then. Raises `QueueNotFoundError`. After a `StoreUnavailableError` call it again: where it
         raises `QueueNotFoundError` then, nothing is left.
         """
-        process = self._ready()
+        process = self._here()
         if known_queue(queue_name) in self._served:
             raise QueueInUseError(queue_name)
         await process.inspector.remove(queue_name)
@@ -186,12 +197,17 @@ class TaskQueueManager(Questions):
         for queue in await asked(store.queues):
             await asked(partial(store.purge, queue))
 
-    @override
     def _ready(self) -> Process:
         if self._process is None:
             raise TaskQueueError(self._why_not_ready)
         self._process.check()
         return self._process
+
+    @override
+    def _here(self) -> Process:
+        process = self._ready()
+        check_loop(process.loop)
+        return process
 
     @property
     def loop_lag(self) -> float:
@@ -212,7 +228,7 @@ class TaskQueueManager(Questions):
         `work=False` declares without working, for a process that only submits. `functions` are registered first. The
         same name twice in one manager: `InvalidConfigError`.
         """
-        process = self._ready()
+        process = self._here()
         if process.is_closing:
             raise TaskQueueError(SHUT_DOWN)
         if not isinstance(config, QueueConfig):
@@ -330,7 +346,7 @@ class TaskQueueManager(Questions):
         Raises what `submit_task` raises; the error's `accepted` has the ids that are in. After a
         `SubmitUncertainError`, submit what `get_task_status` finds no record of.
         """
-        return await self._ready().submissions.many(queue_name, tasks, plain)
+        return await self._here().submissions.many(queue_name, tasks, plain)
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any

@@ -16,22 +16,22 @@ class Questions(ABC):
     """What a manager can be asked about tasks and queues, over all processes."""
 
     @abstractmethod
-    def _ready(self) -> Process:
-        """This process, once it has begun. Raises `TaskQueueError`."""
+    def _here(self) -> Process:
+        """This process, once it has begun, in its event loop. Raises `TaskQueueError`."""
 
     async def get_task_status(self, task_id: str) -> TaskInfo:
         """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` where its result can't be read."""
-        return await self._ready().inspector.info(task_id)
+        return await self._here().inspector.info(task_id)
 
     async def get_ongoing_tasks(self) -> list[TaskInfo]:
         """All running tasks of the namespace, over all processes, longest running first."""
-        return await self._ready().inspector.ongoing()
+        return await self._here().inspector.ongoing()
 
     async def get_queue_status(self, queue_name: str) -> dict[str, Any]:
         """The queue in plain values: name, max_workers, current_workers, queued_tasks (deferred tasks and retries too),
         circuit_breaker_status, and more. Raises `QueueNotFoundError`.
         """
-        return status_dict(await self._ready().inspector.status(queue_name))
+        return status_dict(await self._here().inspector.status(queue_name))
 
     async def cancel_task(self, task_id: str) -> bool:
         """Cancel a waiting task, or tell a running one to stop: True, also if it was cancelled before; False: it had
@@ -39,11 +39,11 @@ class Questions(ABC):
 
         A running one may still complete, as a thread does. Raises `TaskNotFoundError`.
         """
-        return await self._ready().inspector.cancel(task_id)
+        return await self._here().inspector.cancel(task_id)
 
     async def replay_task(self, task_id: str) -> bool:
         """Put a FAILED or CANCELLED task back: True; False: it had completed. Raises `TaskNotFoundError`."""
-        return await self._ready().inspector.replay(task_id)
+        return await self._here().inspector.replay(task_id)
 
     def failed_tasks(self, queue_name: str, limit: int | None = None) -> AsyncIterator[TaskInfo]:
         """The queue's dead letters, over all processes: `async for info in manager.failed_tasks("mails")`.
@@ -57,16 +57,16 @@ class Questions(ABC):
         as it was. Raises `QueueNotFoundError` and `StoreUnavailableError` where the loop reads on, and
         `InvalidConfigError` for another `limit`.
         """
-        return self._ready().inspector.failed(queue_name, limit)
+        return self._here().inspector.failed(queue_name, limit)
 
     async def get_queue_names(self) -> list[str]:
         """All queues of the namespace, whoever declared them, sorted."""
-        return await self._ready().inspector.queues()
+        return await self._here().inspector.queues()
 
     async def pause_queue(self, queue_name: str) -> None:
         """Let no process claim from the queue; running tasks go on. Raises `QueueNotFoundError`."""
-        await self._ready().inspector.control(queue_name, Command.PAUSE)
+        await self._here().inspector.control(queue_name, Command.PAUSE)
 
     async def resume_queue(self, queue_name: str) -> None:
         """Undo `pause_queue`."""
-        await self._ready().inspector.control(queue_name, Command.RESUME)
+        await self._here().inspector.control(queue_name, Command.RESUME)

@@ -6,6 +6,7 @@ Also where the ending itself is cut short.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -29,8 +30,11 @@ async def shut_down(
 ) -> None:
     """Within `timeout` seconds and a few more: runs end or are handed back, hooks end, submits get their answers.
 
-    In this order, since runs and hooks may submit.
+    In this order, since runs and hooks may submit. Where the process's event loop is closed, nothing is left to end.
     """
+    if process.loop.is_closed():
+        await leave_behind(parts)
+        return
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
     process.is_closing = True
@@ -45,6 +49,13 @@ async def shut_down(
         await _to_the_end(_let_go(process, parts, served))
         raise
     await _to_the_end(_let_go(process, parts, served))
+
+
+async def leave_behind(parts: Parts) -> None:
+    """Their event loop is closed: nobody can end what was begun there, and leases lapse."""
+    parts.watchdog.close()
+    with contextlib.suppress(RuntimeError):  # that the loop is closed
+        await parts.wakeup.close()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:

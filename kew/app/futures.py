@@ -8,9 +8,18 @@ from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 from kew.compat import override
+from kew.domain.errors import TaskQueueError
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+OTHER_LOOP = (
+    "this manager belongs to another event loop: use it in the one that initialized it, or make one for each loop; "
+    "from other threads there is submit_sync"
+)
+LOOP_CLOSED = (
+    "the event loop in which this manager was initialized is closed: call `await manager.initialize()` in this one, "
+    "and create its queues again"
+)
 
 Awaited = Coroutine[object, None, T]
 """What such a call returns. (Not `Coroutine[Any, Any, T]`: with it type checkers can't tell what `gather` brings.)"""
@@ -72,15 +81,25 @@ def begun(
     except RuntimeError:  # none runs
         is_here = False
     if not is_here:
-        return _once_awaited(partial(begin, *args))
+        return _once_awaited(loop, partial(begin, *args))
     try:
         return begin(*args)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
         return _failed(error)
 
 
-async def _once_awaited(begin: Callable[[], Awaited[T]]) -> T:
+async def _once_awaited(
+    loop: asyncio.AbstractEventLoop | None, begin: Callable[[], Awaited[T]]
+) -> T:
+    if loop is not None:
+        check_loop(loop)
     return await begin()
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Raise `TaskQueueError` where another loop runs than this one, to which everything belongs."""
+    if asyncio.get_running_loop() is not loop:
+        raise TaskQueueError(LOOP_CLOSED if loop.is_closed() else OTHER_LOOP)
 
 
 def _failed(error: Exception) -> CoroutineFuture[Any]:

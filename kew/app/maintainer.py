@@ -16,11 +16,10 @@ from kew.app.registry import Registry
 from kew.app.repeat import until_answered
 from kew.app.single_flight import SingleFlight
 from kew.app.worker import Worker
-from kew.domain.config import Settings
+from kew.domain.config import TICK, Settings
 from kew.domain.requests import Word
 
 logger = logging.getLogger("kew")
-TICK = 4.0
 TICKS_PER_PRESENCE = 5
 TICKS_PER_SWEEP = 20
 PRESENCE_MS = 60_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Mapping
@@ -93,8 +94,14 @@ class Process:
         self.admission = admission
         self.workers: dict[str, Worker] = {}
         self.admission.has_runs = self.has_runs
+        self.loop = asyncio.get_running_loop()
         self.is_closing = False  # it ends: what runs may go on, and nothing is to begin
         self._generation = Forks.generation
+
+    @property
+    def is_forked(self) -> bool:
+        """This is another process by now."""
+        return Forks.generation != self._generation
 
     def check(self) -> None:
         """Raise where this is another process by now: after a fork the old one's leases would be claimed as its own."""

@@ -171,8 +171,10 @@ class Lines:
 
     def __init__(self, address: Address, size: int) -> None:
         self._address = address
+        self._size = size
         # None: a connection has to be made. These are taken last: one that can't be made keeps nobody from the others.
         self._places: Pool[Line | None] = Pool([None] * size)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def call(self, request: bytes) -> Any:
@@ -229,7 +231,10 @@ class Lines:
         return told
 
     def open(self) -> None:
-        """Keep connections from now on; they are made when they are needed."""
+        """Keep connections from now on, made when they are needed. Those of another event loop are of no use."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._places = loop, Pool([None] * self._size)
         self._closed = False
 
     async def close(self) -> None:

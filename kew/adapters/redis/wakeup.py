@@ -41,11 +41,11 @@ class RedisWakeup(Wakeup):
 
     @override
     async def close(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._listening
-            self._listening = None
+                await listening
 
     async def _keep_listening(
         self, channel: str, deliver: Callable[[Notice], None], tried: asyncio.Event
