@@ -20,7 +20,7 @@ from typing import Final
 import attrs
 
 from benchmarks import contenders, driver, environments, report, results
-from benchmarks.contenders import KEW, Contender
+from benchmarks.contenders import BARE, KEW, Contender
 from benchmarks.driver import Program, running
 from benchmarks.environments import CACHE, ROOT
 from benchmarks.server import Server, fresh_server
@@ -28,6 +28,8 @@ from benchmarks.server import Server, fresh_server
 HERTZ: Final = 250
 ATTACHING: Final = 1.5  # seconds until the sampler looks; the program is idle so long
 TOP: Final = 15
+PICK_UPS: Final = 300
+RESTS: Final = (0.02, 0.005, 0.001)  # seconds before each pick-up
 WAITING, SENDING, RECEIVING = "asleep until there is something to read", "sending", "receiving"
 ELSE: Final = "everything else (the benchmark, the library's helpers)"
 
@@ -215,6 +217,26 @@ def by_function(profile: Profile) -> str:
     return report.table(rows)
 
 
+def pick_ups() -> str:
+    """What an idle pick-up consists of, us, by how long the processors rested before; the medians."""
+    kew, bare = (_contender(name) for name in (KEW, BARE))
+    columns: list[dict[str, float]] = []
+    for rest in RESTS:
+        with fresh_server() as server, running(kew, "kew_more.py") as program:
+            program.ask("open", url=server.url, works=True)
+            stages = program.ask("pick_up_stages", count=PICK_UPS, pause=rest)
+        with fresh_server() as server, running(bare) as program:
+            program.ask("open", url=server.url, works=True)
+            asked = program.ask("pick_up", count=PICK_UPS, seconds=60.0, pause=rest)
+        whole = {"all": sum(stages.values()), "a bare EVALSHA": 1000 * asked["p50_ms"]}
+        columns.append({**stages, **whole})
+    rows: report.Rows = [
+        ["us", *(f"after {1000 * rest:g} ms" if rest else "at once" for rest in RESTS)]
+    ]
+    rows += [[name, *(f"{column[name]:.0f}" for column in columns)] for name in columns[0]]
+    return report.table(rows)
+
+
 def _us(value: float) -> str:
     return f"{value:.1f}" if value >= 0.05 else "-"
 
@@ -242,16 +264,25 @@ def main() -> None:
     names = asked.figure.split(",") if asked.figure else list(SUBJECTS)
     if unknown := set(names) - SUBJECTS.keys():
         raise SystemExit(f"no profile of {', '.join(unknown)}; there are: {', '.join(SUBJECTS)}")
-    (kew,) = (each for each in contenders.ALL if each.name == KEW)
     environments.ready_python("kew")
-    profiles = []
+    kew, profiles = _contender(KEW), []
     for name in names:
         print(f"== {SUBJECTS[name].title}", flush=True)
         profiles.append(profiled(SUBJECTS[name], kew))
         print(f"\n{by_function(profiles[-1])}\n", flush=True)
     print(by_part(profiles))
+    print("\n== an idle pick-up", flush=True)
+    stages = pick_ups()
+    print(stages)
     if asked.save:
-        report.write_profile(f"{measured_on()}\n\n{by_part(profiles)}")
+        report.write_profile(
+            f"{measured_on()}\n\n{by_part(profiles)}\n\nAn idle pick-up:\n\n{stages}"
+        )
+
+
+def _contender(name: str) -> Contender:
+    (found,) = (each for each in contenders.ALL if each.name == name)
+    return found
 
 
 if __name__ == "__main__":

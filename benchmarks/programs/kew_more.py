@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import statistics
 import time
 from typing import Any
 
@@ -13,6 +14,8 @@ from tasks import tally
 from with_kew import QUEUE, Kew
 
 WAVE = 1000
+MARKS = ("asks", "written", "read")
+STAGES = ("until it is written", "being written", "away", "until its first line")
 
 
 class KewAlone(Kew):
@@ -93,6 +96,21 @@ class KewAlone(Kew):
                 warm_bytes = rss_bytes()
         return {"warm_bytes": warm_bytes, "end_bytes": rss_bytes()}
 
+    async def do_pick_up_stages(self, count: int, pause: float) -> dict[str, Any]:
+        """The medians of what a pick-up consists of, us; instants are taken where kew writes and reads."""
+        instants: dict[str, float] = {}
+        note_line(instants)
+        stages: dict[str, list[float]] = {name: [] for name in STAGES}
+        for n in range(count):
+            await asyncio.sleep(pause)
+            instants.clear()
+            called = time.perf_counter()
+            seconds = await self.pick_up_one(n)
+            marks = [called, *(instants[name] for name in MARKS), called + seconds]
+            for name, begin, end in zip(STAGES, marks, marks[1:], strict=False):
+                stages[name].append(1e6 * (end - begin))
+        return {name: statistics.median(values) for name, values in stages.items()}
+
     async def do_serve(self) -> dict[str, Any]:
         """Serve HTTP in this process, on a free port."""
         import uvicorn
@@ -115,6 +133,24 @@ class KewAlone(Kew):
         await self.work(max_loop_lag=max_loop_lag)
         await tally.reached()
         return {"seconds": time.perf_counter() - tally.first_at}
+
+
+def note_line(instants: dict[str, float]) -> None:
+    """Note when the next request is written, and its reply read."""
+    from kew.adapters.redis.line import DirectLine
+
+    asks, reads = DirectLine.ask, DirectLine.buffer_updated
+
+    def ask(self: DirectLine, *request: Any) -> None:
+        instants.setdefault("asks", time.perf_counter())
+        asks(self, *request)
+        instants.setdefault("written", time.perf_counter())
+
+    def buffer_updated(self: DirectLine, nbytes: int) -> None:
+        instants.setdefault("read", time.perf_counter())
+        reads(self, nbytes)
+
+    DirectLine.ask, DirectLine.buffer_updated = ask, buffer_updated
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -152,12 +152,14 @@ class Peer:
             raise AssertionError("a result is not what its task returned")
         return {"seconds": seconds}
 
-    async def do_pick_up(self, count: int, seconds: float) -> dict[str, float]:
+    async def do_pick_up(
+        self, count: int, seconds: float, pause: float = PAUSE
+    ) -> dict[str, float]:
         """Submit to an idle queue, again and again: from the call to the first line of the task."""
         waits: list[float] = []
         give_up_at = time.perf_counter() + seconds
         while len(waits) < count and time.perf_counter() < give_up_at:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(pause)
             waits.append(await self.pick_up_one(len(waits)))
         return percentiles(waits)
 

@@ -21,7 +21,14 @@ from kew.app.signatures import Shape
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, shown
-from kew.domain.task import PINNED, Submission, TaskStatus, check_task_id, make_submission
+from kew.domain.task import (
+    PINNED,
+    QueuePriority,
+    Submission,
+    TaskStatus,
+    check_task_id,
+    make_submission,
+)
 
 MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -60,28 +67,33 @@ class Caller:
         task_id = check_task_id(call.task_id)
         try:
             options = self._registry.registered(call.function)
-            priority = options.priority if call.priority is None else check_priority(call.priority)
         except InvalidConfigError as error:
             raise InvalidTaskError(task_id, _reason(call.function, error)) from error
-        due_at, delay_ms = _due(call)
-        shape = options.shape
-        if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
-            self._check_fits(call, options.name, shape)
-        at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
-        submission = make_submission(
-            task_id,
-            f"{self._incarnation}{next(self._numbers):x}" if call.token is None else _token(call),
-            _task_type(call),
-            options.name,
-            self._encoded(call, options.name),
-            default_priority if priority is None else int(priority),
-            due_at,
-            delay_ms,
-            at_most_once,
-            max_retries,
-            retry_delay_ms,
-            timeout_ms,
-        )
+        try:
+            priority = options.priority if call.priority is None else _priority(call)
+            due_at, delay_ms = _due(call)
+            shape = options.shape
+            if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
+                self._check_fits(call, options.name, shape)
+            token = call.token
+            at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
+            submission = make_submission(
+                task_id,
+                f"{self._incarnation}{next(self._numbers):x}" if token is None else _token(call),
+                _task_type(call),
+                options.name,
+                self._encoded(call, options.name),
+                default_priority if priority is None else int(priority),
+                due_at,
+                delay_ms,
+                at_most_once,
+                max_retries,
+                retry_delay_ms,
+                timeout_ms,
+            )
+        except BaseException:
+            self._registry.release_unused(options.name)
+            raise
         if options.name.startswith(PINNED):
             self._registry.hold(options.name)
         return submission
@@ -113,6 +125,13 @@ class Caller:
             return self._codec.encode_call(call.function, args, call.kwargs)
         except CodecError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
+
+
+def _priority(call: Call) -> QueuePriority:
+    try:
+        return check_priority(call.priority)
+    except InvalidConfigError as error:
+        raise InvalidTaskError(call.task_id, str(error)) from error
 
 
 def _reason(function: object, error: InvalidConfigError) -> str:

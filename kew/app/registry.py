@@ -219,6 +219,11 @@ class Registry:
             if self._uses[name] <= 0:
                 self._forget(name)
 
+    def release_unused(self, name: str) -> None:
+        """Forget this pin where no task came of the call that it was made for."""
+        if self._uses.get(name) == 0:
+            self._forget(name)
+
     def _forget(self, name: str) -> None:
         del self._uses[name]
         self._pinned -= 1

@@ -23,9 +23,7 @@ class SingleFlight(Generic[T]):
         """What the call returns. Raises what it raises."""
         while self._underway is not None:
             underway = self._underway
-            await asyncio.wait(
-                {underway}
-            )  # which, unlike `await`, doesn't cancel it for the others
+            await asyncio.wait({underway})  # unlike `await`, it doesn't cancel it for the others
             if not underway.cancelled():
                 return underway.result()
         return await self._made()

@@ -184,6 +184,18 @@ async def test_a_closure_that_was_registered_or_may_be_put_back_is_kept():
         assert len(manager._registry.names()) == 1
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"args": (1, 2)}, {"priority": 9}, {"args": (object(),)}, {"task_type": "\n"}]
+)
+async def test_a_closure_of_a_mistaken_call_is_not_kept(wrong: dict[str, Any]):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        call = {"task_id": "t", "task_type": "t", "task_func": lambda value: value, "args": (1,)}
+        with pytest.raises(InvalidTaskError):
+            await manager.submit_tasks("q", [{**call, **wrong}])
+        assert manager._registry.names() == ()
+
+
 async def test_a_closure_that_was_refused_is_not_kept():
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q", max_size=1))
