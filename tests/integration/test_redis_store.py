@@ -371,6 +371,7 @@ async def test_nothing_begins_in_a_queue_before_its_purge_has_ended(
         assert (await other.settle(Q, succeeded(Grant(word=Word.DONE, tasks=held)))).outcomes[
             0
         ].word is Word.STALE
+        assert await other.announce(Q, "w2", ["shop:send"], 600_000) is Word.NO_QUEUE
         assert not purging.done()
         assert (await other.declare(Q, SETTINGS)).version == 1
         assert (await other.submit(Q, group(call("t400"), call("new")))).outcomes[
@@ -399,6 +400,9 @@ async def test_a_purge_that_was_interrupted_is_finished_by_who_declares_the_queu
         purging = await purge_begun(store)
         purging.cancel()
         assert await store.queues() == [Q]
+        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            assert client.keys(f"kew:{{{Q}}}:workers*") == []
         await store.declare(Q, SETTINGS)
         assert await store.find([f"t{n}" for n in range(500)]) == [None] * 500
 

@@ -9,7 +9,7 @@ local function operation()
   local now = clock_ms()
   local is_new = 0
   if redis.call('ZADD', WORKERS, 'XX', 'CH', now + ttl_ms, incarnation) == 0 then
-    if redis.call('EXISTS', STATE) == 0 then return {'no_queue', 0, now} end
+    if redis.call('HEXISTS', STATE, 'settings') == 0 then return {'no_queue', 0, now} end
     is_new = redis.call('ZADD', WORKERS, now + ttl_ms, incarnation)
   end
   if functions_from <= #ARGV then

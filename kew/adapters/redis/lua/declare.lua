@@ -8,7 +8,7 @@
 local function operation()
   begin_moves()
   if not s then
-    if redis.call('EXISTS', STATE) == 1 then return {0, ''} end
+    if redis.call('HEXISTS', STATE, 'is_purged') == 1 then return {0, ''} end
     redis.call('SADD', QUEUES, queue)
     redis.call('HSET', STATE, 'settings', settings, 'breaker', 'closed 0 0 0 0',
       'counts', '1 0 0 0 0 0 0 0 - 0 ' .. string.format('%d', now))
