@@ -62,8 +62,11 @@ class Caller:
         self._incarnation = incarnation
         self._numbers = itertools.count(1)
 
-    def prepare(self, call: Call, default_priority: int) -> Submission:
-        """The submission, or `InvalidTaskError` with nothing stored."""
+    def prepare(self, call: Call, default_priority: int, *, elsewhere: str = "") -> Submission:
+        """The submission, or `InvalidTaskError` with nothing stored.
+
+        `elsewhere` names a queue that this process doesn't work on.
+        """
         task_id = check_task_id(call.task_id)
         try:
             options = self._registry.registered(call.function)
@@ -91,11 +94,11 @@ class Caller:
                 retry_delay_ms,
                 timeout_ms,
             )
+            if options.name.startswith(PINNED):
+                self._pin(submission, elsewhere)
         except BaseException:
             self._registry.release_unused(options.name)
             raise
-        if options.name.startswith(PINNED):
-            self._registry.hold(options.name)
         return submission
 
     def not_stored(self, submission: Submission) -> None:
@@ -109,14 +112,15 @@ class Caller:
             reason = f"{name} can't be called so: {error}"
             raise InvalidTaskError(call.task_id, reason) from None
 
-    def refuse_pinned(self, submission: Submission, queue: str) -> None:
-        """Raise `InvalidTaskError`: only this process could run it, which doesn't work on the queue."""
-        self.not_stored(submission)
-        raise InvalidTaskError(
-            submission.id,
-            "a closure, lambda or bound method runs in the process that submits it, and this one doesn't work on "
-            f"queue {queue!r}; submit a module-level function, or use the pickle codec",
-        )
+    def _pin(self, submission: Submission, elsewhere: str) -> None:
+        """Keep what only this process can run until its tasks have ended."""
+        if elsewhere:
+            raise InvalidTaskError(
+                submission.id,
+                "a closure, lambda or bound method runs in the process that submits it, and this one doesn't work on "
+                f"queue {elsewhere!r}; submit a module-level function, or use the pickle codec",
+            )
+        self._registry.hold(submission.function)
 
     def _encoded(self, call: Call, name: str) -> bytes:
         # A function that travels goes first.

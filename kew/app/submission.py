@@ -30,7 +30,7 @@ from kew.domain.errors import (
     TaskQueueError,
 )
 from kew.domain.requests import Group, Word, make_group
-from kew.domain.task import PINNED, QueuePriority, Submission
+from kew.domain.task import QueuePriority, Submission
 
 T = TypeVar("T")
 PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
@@ -127,9 +127,8 @@ class Submissions:
         """Store one call. It is on its way from here on; what is wrong with it is raised."""
         served = self._serving(queue)
         priority = served.maintainer.priority if served else self._priorities.get(queue, UNKNOWN)
-        submission = self._caller.prepare(call, priority)
-        if submission.function.startswith(PINNED) and not (served and served.worker):
-            self._caller.refuse_pinned(submission, queue)
+        elsewhere = "" if served and served.worker else queue
+        submission = self._caller.prepare(call, priority, elsewhere=elsewhere)
         submit = Submit(self, queue, submission, as_told)
         if served is not None and served.is_ready():
             submit.outbox = served.outbox
@@ -165,11 +164,9 @@ class Submissions:
         served = self._serving(queue)
         batch.check_batch(tasks)
         priority = served.maintainer.priority if served else await self._priority_elsewhere(queue)
-        prepare = self._caller.prepare
-        submissions = [prepare(batch.call_of(task, plain), priority) for task in tasks]
-        for submission in submissions:
-            if submission.function.startswith(PINNED) and not (served and served.worker):
-                self._caller.refuse_pinned(submission, queue)
+        elsewhere = "" if served and served.worker else queue
+        prepare = partial(self._caller.prepare, default_priority=priority, elsewhere=elsewhere)
+        submissions = [prepare(batch.call_of(task, plain)) for task in tasks]
         batch.refuse_twins(submissions)
         outbox = await self._outbox(queue, served)
         infos: list[TaskInfo] = []
