@@ -25,7 +25,7 @@ from kew.app.ports import Ambiguous, OnAnswer, Refused, Submitted
 from kew.app.submitter import IN_FLIGHT
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.requests import ClaimRequest, Group
+from kew.domain.requests import ClaimRequest, Grant, Group
 from tests.support import jobs
 from tests.support.ledger import until
 
@@ -47,6 +47,7 @@ class Posting(MemoryStore):
         super().__init__(SystemClock())
         self.slowness = slowness  # turns of the loop that an answer takes
         self.loses_replies = False
+        self.claims_take = 0.0  # seconds
         self.trips: list[list[str]] = []
         self.asked: list[list[tuple[str, str]]] = []
         self.answers = asyncio.Event()
@@ -77,6 +78,11 @@ class Posting(MemoryStore):
             raise self.errors.pop(0)
         changed: Submitted = self.changed(answer)
         return changed
+
+    @override
+    async def claim(self, queue: str, request: ClaimRequest) -> Grant:
+        await asyncio.sleep(self.claims_take)
+        return await super().claim(queue, request)
 
     @override
     async def close(self) -> None:
@@ -390,6 +396,7 @@ async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or
     await open_manager.create_queue(attrs.evolve(QUEUE, lease=15), functions=[jobs.echo])
     await some_turns(20)  # the worker's own first claim has its answer
     store.loses_replies = True
+    store.claims_take = 0.05
     submitting = submit(open_manager, "granted")
     await some_turns(20)
     (granted,) = await store.find(["granted"])
