@@ -1,7 +1,7 @@
 """`python -m benchmarks.profile`: where the time of kew's process goes, a part at a time, as seen from outside.
 
-py-spy stops the running process some hundred times a second and reads which functions it is in: a few percent of its
-time, and nothing in its code. What it says of a part is a share of some thousand looks, not a measurement.
+py-spy stops the running process some hundred times a second and reads which functions it is in; nothing in its code is
+changed. What it says of a part is a share of some thousand looks, not a measurement.
 """
 
 from __future__ import annotations
