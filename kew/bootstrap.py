@@ -17,9 +17,9 @@ from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.executor import Executor
 from kew.app.lanes import Lanes
 from kew.app.maintainer import Maintainer
+from kew.app.outbox import Outbox
 from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup, Watchdog
 from kew.app.process import Process
-from kew.app.submitter import Outbox
 from kew.app.worker import Worker
 from kew.domain.config import TICK, QueueConfig, check_name
 from kew.domain.errors import InvalidConfigError

@@ -15,10 +15,11 @@ from kew.app.capacity import Capacity
 from kew.app.futures import Awaited, begun, check_loop, itself
 from kew.app.hooks import FailHook, Hooks, TaskHook
 from kew.app.info import TaskInfo, info_of, result_of
-from kew.app.inspector import asked, known_queue
+from kew.app.inspector import known_queue
 from kew.app.ports import Codec, StoreError
 from kew.app.process import Process
 from kew.app.registry import Options, Registry
+from kew.app.repeat import asked
 from kew.app.spawning import running_loop
 from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, Served, parts_of, serve
 from kew.compat import like_async, override
@@ -346,7 +347,7 @@ class TaskQueueManager(Questions):
         Raises what `submit_task` raises; the error's `accepted` has the ids that are in. After a
         `SubmitUncertainError`, submit what `get_task_status` finds no record of.
         """
-        return await self._here().submissions.many(queue_name, tasks, plain)
+        return await self._here().submitter.many(queue_name, tasks, plain)
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
@@ -366,7 +367,7 @@ class TaskQueueManager(Questions):
         return begun(self._loop, self._submit, queue, call, as_told)
 
     def _submit(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Awaited[T]:
-        return self._ready().submissions.one(queue, call, as_told)
+        return self._ready().submitter.one(queue, call, as_told)
 
     def new_task_id(self, task_type: str) -> str:
         """An id that nobody has used."""

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from kew.app.process import Process
-from kew.app.submission import Submissions
+from kew.app.submitter import Submitter
 from kew.bootstrap import Parts, Served
 
 logger = logging.getLogger("kew")
@@ -41,8 +41,8 @@ async def shut_down(
     try:
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
         await process.reporter.drain(max(until - loop.time(), GRACE))
-        await _until_sent(process.submissions, max(until - loop.time(), GRACE))
-        await process.submissions.close()
+        await _until_sent(process.submitter, max(until - loop.time(), GRACE))
+        await process.submitter.close()
         await asyncio.gather(*(each.worker.hear_out() for each in served if each.worker))
         process.results.close()
     except (Exception, asyncio.CancelledError):  # not where the event loop has gone
@@ -72,10 +72,10 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-async def _until_sent(submissions: Submissions, timeout: float) -> None:
+async def _until_sent(submitter: Submitter, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
-            await submissions.drain()
+            await submitter.drain()
     except TimeoutError:
         logger.warning("submits were still unanswered after %g s", timeout)
 
@@ -98,7 +98,7 @@ async def _let_go(process: Process, parts: Parts, served: Sequence[Served]) -> N
     process.reporter.close()
     parts.watchdog.close()
     await asyncio.gather(
-        process.submissions.close(),
+        process.submitter.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
     await parts.wakeup.close()

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 
 from kew.app.caller import Call
+from kew.app.outbox import MOST_BYTES, Answer, Outbox, Unanswered
 from kew.app.ports import Ambiguous
-from kew.app.submitter import MOST_BYTES, Answer, Outbox, Unanswered
 from kew.domain.errors import InvalidTaskError, TaskAlreadyExistsError
 from kew.domain.requests import Group, SubmitRef, Word
 from kew.domain.task import MAX_ID_BYTES, Submission

@@ -9,7 +9,7 @@ class Server(Protocol):
     """A queue's worker, as far as sharing capacity goes."""
 
     priority: int
-    hunger: int  # slots that it would use if it had them; 0: it knows of no waiting work
+    unmet: int  # slots that it would use if it had them; 0: it knows of no waiting work
 
     def load(self) -> int:
         """Slots in use or reserved."""
@@ -43,14 +43,14 @@ class Capacity:
         if self._total is None:
             return want
         free = self._total - sum(each.load() for each in self._servers) + settling
-        free -= sum(each.hunger for each in self._servers if each.priority < server.priority)
+        free -= sum(each.unmet for each in self._servers if each.priority < server.priority)
         given = max(0, min(want, free))
-        server.hunger = want - given
+        server.unmet = want - given
         return given
 
     def freed(self) -> None:
         """Slots became free: those who starve look for work, by priority."""
         if self._total is not None:
             for server in sorted(self._servers, key=lambda each: each.priority):
-                if server.hunger:
+                if server.unmet:
                     server.wake()

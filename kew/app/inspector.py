@@ -4,56 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from kew.app.info import TaskInfo, info_of
 from kew.app.ports import (
-    Ambiguous,
     Bookmark,
     Codec,
     Command,
     DeadLetters,
     QueueStatus,
-    StoreError,
     TaskStore,
 )
+from kew.app.repeat import asked
 from kew.domain.breaker import BreakerState
 from kew.domain.config import check_name
 from kew.domain.errors import (
     InvalidConfigError,
     InvalidTaskError,
     QueueNotFoundError,
-    StoreUnavailableError,
     TaskNotFoundError,
     shown,
 )
 from kew.domain.requests import Word
 from kew.domain.task import Task, check_task_id
 
-PATIENCE = 4.0
-FIRST_PAUSE = 0.05
 LOOKED_AT = 200  # ended tasks, for one page of dead letters
-
-
-async def asked(call: Callable[[], Awaitable[Any]], *, patience: float = PATIENCE) -> Any:
-    """The store's answer to a question or a repeatable request, asked for `patience` seconds.
-
-    Then `StoreUnavailableError`.
-    """
-    give_up_at, pause = asyncio.get_running_loop().time() + patience, FIRST_PAUSE
-    while True:
-        try:
-            return await call()
-        except StoreError as error:
-            if asyncio.get_running_loop().time() + pause > give_up_at:
-                is_open = isinstance(error, Ambiguous)
-                done = "may or may not have been done" if is_open else "not done"
-                message = f"no answer from the store ({done}): {error}"
-                raise StoreUnavailableError(message) from error
-        await asyncio.sleep(pause)
-        pause *= 2
 
 
 def known_queue(queue: object) -> str:
@@ -94,14 +71,13 @@ class Inspector:
         (task,) = await asked(lambda: self._store.find([task_id])) if _is_id(task_id) else (None,)
         if task is None:
             raise TaskNotFoundError(task_id)
-        return task  # type: ignore[no-any-return]  # `asked` carries any answer
+        return task
 
     async def info(self, task_id: str) -> TaskInfo:
         """The task's status. Raises `TaskNotFoundError`."""
         task = await self.find(task_id)
-        await asyncio.sleep(
-            0
-        )  # whoever polls in a loop lets the tasks run, also where the store never waits
+        # Whoever polls in a loop lets the tasks run, also where the store never waits.
+        await asyncio.sleep(0)
         return info_of(task, self._codec)
 
     async def ongoing(self) -> list[TaskInfo]:

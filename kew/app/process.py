@@ -28,7 +28,7 @@ from kew.app.ports import (
 from kew.app.registry import Registry
 from kew.app.reporter import Reporter
 from kew.app.results import Results
-from kew.app.submission import Served, Submissions
+from kew.app.submitter import Served, Submitter
 from kew.app.worker import Worker
 from kew.domain.errors import TaskQueueError
 
@@ -87,7 +87,7 @@ class Process:
         self.registry.begin(self.incarnation)
         self.caller = Caller(self.registry, parts.codec, self.incarnation)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
-        self.submissions = Submissions(self.caller, parts.store, served, patience)
+        self.submitter = Submitter(self.caller, parts.store, served, patience)
         self.results = Results(parts.store, self.incarnation)
         self.reporter = Reporter(hooks, parts.codec, self.results)
         self.capacity = capacity

@@ -189,12 +189,8 @@ class Registry:
         self._keep(registered)
         return registered.name
 
-    def name_of(self, function: Function) -> str:
-        """The function's name, for a submit; one that nobody registered is registered now, with a warning."""
-        return self.registered(function).name
-
     def registered(self, function: Function) -> RegisteredFunction:
-        """What is known of the function, its options included; it is registered like in `name_of`."""
+        """Its name and options, for a submit; one that nobody registered is registered now, with a warning."""
         # Most are functions. (An id is that of one alone: those that are known here are kept alive.)
         known = self._by_function.get(id(function)) or self._by_function.get(key_of(function))
         if known is not None:

@@ -1,395 +1,332 @@
-"""Submitting: the calls of one moment share a round trip (group commit), each group all or nothing
-with its own outcome. One that is awaited while nothing else is on its way goes at once.
-
-A call that got no answer is repeated with the same identity, which can't make a duplicate; after
-`patience` seconds the caller is told what is known. Cancelling a caller cancels no submit.
-"""
+"""Submitting calls: prepare, send, and turn outcomes into what a caller is told."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
-from kew.app.info import moment
-from kew.app.lanes import Claim
-from kew.app.ports import Ambiguous, Refused, StoreError, Submitted, TaskStore
-from kew.app.spawning import spawn
-from kew.app.worker import Worker
+from kew.app import batch
+from kew.app.caller import Call, Caller, submitted_info
+from kew.app.futures import CoroutineFuture
+from kew.app.info import TaskInfo
+from kew.app.inspector import known_queue
+from kew.app.maintainer import Maintainer
+from kew.app.outbox import SHUT_DOWN, Answer, Outbox, Unanswered, closed
+from kew.app.ports import TaskStore
+from kew.app.repeat import asked
+from kew.app.single_flight import SingleFlight
+from kew.app.spawning import Owned
 from kew.compat import override
-from kew.domain.requests import ClaimRequest, Group, GroupOutcome, Word
-from kew.domain.values import maker
+from kew.domain.config import Settings
+from kew.domain.errors import (
+    QueueFullError,
+    QueueNotFoundError,
+    StoreUnavailableError,
+    SubmitUncertainError,
+    TaskAlreadyExistsError,
+    TaskQueueError,
+)
+from kew.domain.requests import Group, Word, make_group
+from kew.domain.task import QueuePriority, Submission
 
-logger = logging.getLogger("kew")
-MOST_TASKS = 1000
-MOST_BYTES = 8 * 1024 * 1024
-IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
-FULL_IN_FLIGHT = 6  # waiting brings these nothing; two of eight connections are left
-TURNS = 3  # of the loop, in which whoever was told goes on, and sends what comes next: most do so in one
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-SHUT_DOWN = "the manager was shut down before there was an answer"
-UNREADABLE = "the store's answer could not be read; the log has its traceback"
-UNREADABLE_HERE = "the answer to a submit can't be read"
-STORED = (Word.DONE, Word.SAME)
-
-
-@attrs.frozen(weakref_slot=False)
-class Answer:
-    """What the store said of a group, and when by its clock.
-
-    `is_certain`: no earlier sending of it is without an answer, which may yet arrive and do what this one did not.
-    """
-
-    outcome: GroupOutcome
-    now: datetime | None
-    is_stored: bool
-    is_certain: bool = True
+T = TypeVar("T")
+PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
+UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
 
-_answer = maker(Answer)
-
-
-class Unanswered(Exception):
-    """No answer within the patience. `is_ambiguous`: the group may have been stored."""
-
-    def __init__(self, cause: StoreError, *, is_ambiguous: bool) -> None:
-        super().__init__(str(cause))
-        self.is_ambiguous = is_ambiguous
-
-
-class Waiter(Protocol):
-    """A group, and who waits for its answer: told once, or never where it was cancelled."""
+class Served(Protocol):
+    """A queue's services, as far as submitting goes."""
 
     @property
-    def tasks(self) -> int:
-        """How many the group has."""
-        ...
+    def worker(self) -> object | None: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def maintainer(self) -> Maintainer: ...
+    def is_ready(self) -> bool: ...
+
+
+class SubmitFuture(CoroutineFuture[T]):
+    """One call on its way, also where this is cancelled; `as_told` makes of its status what the caller is told.
+
+    It has all that it takes to tell the caller, so that each of thousands that wait is one object and no task.
+    """
+
+    __slots__ = ("_as_told", "_owner", "_queue", "call", "outbox")
+    tasks = 1
+
+    def __init__(
+        self, owner: Submitter, queue: str, call: Submission, as_told: Callable[[TaskInfo], T]
+    ) -> None:
+        super().__init__()
+        self.call = call
+        self._owner = owner
+        self._queue = queue
+        self._as_told = as_told
+        self.outbox: Outbox | None = None  # once it is on its way
+
+    @override
+    def __await__(self) -> Generator[Any, None, T]:
+        if self.outbox is not None and not self.done():
+            self.outbox.hurry()
+        return super().__await__()
+
+    def __repr__(self) -> str:
+        return f"<submit of task {self.call.id!r}, {self._state.lower()}>"
 
     @property
     def size(self) -> int:
         """Its bytes, roughly."""
-        ...
+        return self.call.size
 
-    def group(self) -> Group: ...
+    def group(self) -> Group:
+        """It alone."""
+        return make_group((self.call,), None)
 
-    def done(self) -> bool: ...
+    def answered(self, answer: Answer, /) -> None:
+        """The store has said what became of it."""
+        if not answer.is_stored:
+            self._owner.refuse(self, self._queue, answer)
+            return
+        try:
+            told = self._as_told(submitted_info(self.call, self._queue, answer.now))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            self.fail(error)
+        else:
+            self.set_result(told)
 
-    def answered(self, answer: Answer, /) -> None: ...
-
-    def unanswered(self, error: Unanswered, /) -> None: ...
-
-
-class Trip(Collection[Group]):
-    """The groups that share a round trip, each made when it is sent: those of thousands in flight are not kept.
-
-    `claim` goes along, until it is taken or pursued. Without an answer it is repeated until `give_up_at`, in the loop's
-    time.
-    """
-
-    __slots__ = ("claim", "give_up_at", "tasks", "waiters")
-
-    def __init__(self, waiters: Sequence[Waiter], tasks: int) -> None:
-        self.waiters = waiters
-        self.tasks = tasks
-        self.claim: Claim | None = None
-        self.give_up_at = 0.0
-
-    @override
-    def __len__(self) -> int:
-        return len(self.waiters)
-
-    @override
-    def __contains__(self, group: object) -> bool:
-        return group in list(self)
-
-    @override
-    def __iter__(self) -> Iterator[Group]:
-        return iter([waiter.group() for waiter in self.waiters])
-
-    def tell(self, submitted: Submitted, is_certain: bool) -> None:
-        """Each of them has an answer."""
-        outcomes, answer = submitted.outcomes, None
-        if len(outcomes) != len(self.waiters):
-            raise AssertionError(f"{len(outcomes)} outcomes of {len(self.waiters)} groups")
-        for waiter, outcome in zip(self.waiters, outcomes, strict=True):
-            if answer is None or answer.outcome is not outcome:  # most are one and the same
-                is_stored = outcome.word in STORED
-                answer = _answer(outcome, moment(submitted.now_ms), is_stored, is_certain)
-            if not waiter.done():
-                waiter.answered(answer)
-
-    def fail(self, error: Unanswered) -> None:
-        """None of them has an answer, unless it was told before."""
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.unanswered(error)
+    def unanswered(self, error: Unanswered, /) -> None:
+        """The store has said nothing."""
+        told = _unanswered(error, self.call, ())
+        told.__cause__ = error
+        self.fail(told)
 
 
-def closed() -> Unanswered:
-    """It was not sent, and won't be."""
-    return _given_up(Refused(SHUT_DOWN))
-
-
-def _cut_off() -> Unanswered:
-    """It was sent, and nobody waits for the answer any more."""
-    return _given_up(Ambiguous(SHUT_DOWN))
-
-
-def _given_up(cause: StoreError) -> Unanswered:
-    return Unanswered(cause, is_ambiguous=isinstance(cause, Ambiguous))
-
-
-class Outbox:
-    """The submits of one queue that are waiting for a round trip."""
-
-    most_tasks = MOST_TASKS  # in one
+class Submitter:
+    """The submitting side of one process; `served` are the queues that it declared."""
 
     def __init__(
+        self, caller: Caller, store: TaskStore, served: Mapping[str, Served], patience: float
+    ) -> None:
+        self._caller = caller
+        self._store = store
+        self._served = served
+        self._patience = patience
+        self._remote: dict[str, Outbox] = {}
+        self._priorities: dict[str, int] = {}
+        self._asking: dict[str, SingleFlight[tuple[Settings, int] | None]] = {}
+        self._is_closed = False
+        self._unsent: set[SubmitFuture[Any]] = set()
+        self._refused: dict[str, list[SubmitFuture[Any]]] = {}
+        self._background = Owned("submitting", lambda: None)
+
+    def one(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> SubmitFuture[T]:
+        """Store one call. It is on its way from here on; what is wrong with it is raised."""
+        served = self._serving(queue)
+        priority = served.maintainer.priority if served else self._priorities.get(queue, UNKNOWN)
+        elsewhere = "" if served and served.worker else queue
+        submission = self._caller.prepare(call, priority, elsewhere=elsewhere)
+        submit = SubmitFuture(self, queue, submission, as_told)
+        if served is not None and served.is_ready():
+            submit.outbox = served.outbox
+            served.outbox.send(submit)
+        else:
+            self._unsent.add(submit)
+            self._background.begin(self._send_later(submit, queue, served))
+        return submit
+
+    async def _send_later(
+        self, submit: SubmitFuture[Any], queue: str, served: Served | None
+    ) -> None:
+        """Where the store has to be asked or told something before."""
+        try:
+            if submit.call.priority == UNKNOWN:
+                priority = await self._priority_elsewhere(queue)
+                submit.call = attrs.evolve(submit.call, priority=priority)
+            outbox = await self._outbox(queue, served)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            if not submit.done():
+                submit.fail(error)
+        else:
+            submit.outbox = outbox
+            outbox.send(submit)
+        finally:
+            self._unsent.discard(submit)
+
+    async def many(
         self,
         queue: str,
-        store: TaskStore,
-        *,
-        patience: float,
-        worker: Worker | None,
-        redeclare: Callable[[], Awaitable[None]] | None,
-    ) -> None:
-        self._queue = queue
-        self._store = store
-        self._patience = patience
-        self._worker = worker
-        self._redeclare = redeclare
-        self._pending: list[Waiter] = []
-        self._pending_tasks = 0
-        self._is_scheduled = False
-        self._is_closed = False
-        # With what brings, or looks for, its answer.
-        self._underway: dict[Trip, asyncio.Future[Any]] = {}
-        self._ended = 0  # round trips, so far
+        tasks: Sequence[Mapping[str, Any]],
+        plain: Callable[[Any], Callable[..., object]],
+    ) -> list[TaskInfo]:
+        """Store many calls, in pieces that are all or nothing, each in only where the one before it is."""
+        served = self._serving(queue)
+        batch.check_batch(tasks)
+        priority = served.maintainer.priority if served else await self._priority_elsewhere(queue)
+        elsewhere = "" if served and served.worker else queue
+        prepare = partial(self._caller.prepare, default_priority=priority, elsewhere=elsewhere)
+        submissions = [prepare(batch.call_of(task, plain)) for task in tasks]
+        batch.refuse_twins(submissions)
+        outbox = await self._outbox(queue, served)
+        infos: list[TaskInfo] = []
+        for underway in batch.underway(outbox, batch.pieces(submissions, outbox.most_tasks)):
+            piece = underway.piece
+            try:
+                answer = await underway.answer()
+                if answer.outcome.word is Word.EARLY:
+                    answer = await underway.again(outbox).answer()
+            except Unanswered as error:
+                raise _unanswered(error, piece[0], infos) from error
+            if not answer.is_stored:
+                is_full = answer.outcome.word is Word.FULL
+                most = await self._max_size(queue) if is_full else 0
+                raise self._refusal(queue, piece[0], answer, infos, most)
+            infos += [submitted_info(submission, queue, answer.now) for submission in piece]
+        return infos
 
-    def send(self, waiter: Waiter) -> None:
-        """Let it know what the store says of its group. The group of a cancelled one is sent all the same."""
+    def _serving(self, queue: str) -> Served | None:
+        """The queue's services here; None: it is another process's. Raises `QueueNotFoundError` for no queue's name."""
+        try:
+            return self._served[queue]
+        except (KeyError, TypeError):
+            known_queue(queue)
+            return None
+
+    async def _priority_elsewhere(self, queue: str) -> int:
+        """That of the configuration of a queue that another process declared: it is asked once a minute."""
+        known = self._priorities.get(queue)
+        if known is None:
+            ask = self._asking.setdefault(queue, SingleFlight(partial(self._store.settings, queue)))
+            try:
+                found = await asked(ask, patience=self._patience)
+            finally:
+                self._asking.pop(queue, None)
+            if found is None:
+                raise QueueNotFoundError(queue)
+            known = self._priorities[queue] = int(QueuePriority(found[0].priority))
+            loop = asyncio.get_running_loop()
+            loop.call_later(PRIORITY_KEPT, self._priorities.pop, queue, None)
+        return known
+
+    async def _outbox(self, queue: str, served: Served | None) -> Outbox:
         if self._is_closed:
-            waiter.unanswered(closed())
-            return
-        self._pending.append(waiter)
-        self._pending_tasks += waiter.tasks
-        if self._pending_tasks >= self.most_tasks:
-            self._flush()  # the store can work on it while others are still being submitted
-        else:
-            self._schedule()
+            raise StoreUnavailableError(SHUT_DOWN)
+        if served is not None:
+            while not served.is_ready():  # the store must know whom the task can be given to
+                await asked(served.maintainer.announce_once, patience=self._patience)
+            return served.outbox
+        if queue not in self._remote:
+            self._remote[queue] = Outbox(
+                queue,
+                self._store,
+                patience=self._patience,
+                worker=None,
+                redeclare=None,
+            )
+        return self._remote[queue]
 
-    def hurry(self) -> None:
-        """Somebody waits for a submit: where nothing is on its way, and nothing else about to be, it goes now."""
-        if len(self._pending) == 1 and not self._underway:
-            self._send(self._next_trip())
+    # --- what was not stored
+
+    def refuse(self, submit: SubmitFuture[Any], queue: str, answer: Answer) -> None:
+        """Tell the caller what the store said instead of storing it."""
+        if answer.outcome.word is Word.FULL and answer.is_certain:
+            refused = self._refused.setdefault(queue, [])
+            refused.append(submit)
+            if len(refused) == 1:  # one look for all that are refused meanwhile
+                asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
+        else:
+            self._fail(submit, self._refusal(queue, submit.call, answer, ()))
+
+    def _fail(self, submit: SubmitFuture[Any], error: TaskQueueError) -> None:
+        if not isinstance(error, SubmitUncertainError):
+            self._caller.not_stored(submit.call)
+        submit.fail(error)
+
+    def _ask_why_full(self, queue: str) -> None:
+        if queue in self._refused:
+            self._background.begin(self._tell_why_full(queue))
+
+    async def _tell_why_full(self, queue: str) -> None:
+        most = 0
+        try:
+            most = await self._max_size(queue)
+        finally:
+            self._tell_full(queue, most)
+
+    def _tell_full(self, queue: str, most: int) -> None:
+        for submit in self._refused.pop(queue, ()):
+            if not submit.done():
+                self._fail(submit, QueueFullError(queue, most))
+
+    def _refusal(
+        self,
+        queue: str,
+        first: Submission,
+        answer: Answer,
+        before: Sequence[TaskInfo],
+        max_size: int = 0,
+    ) -> TaskQueueError:
+        """The error that says it, of a piece that begins with `first`; `before`: what is in already."""
+        accepted = [info.task_id for info in before]
+        if answer.outcome.word in (Word.FULL, Word.NO_QUEUE) and not answer.is_certain:
+            # An earlier sending may yet arrive, when there is room or a queue again.
+            return SubmitUncertainError(first.id, first.nonce, accepted)
+        match answer.outcome.word:
+            case Word.DUPLICATE:
+                return TaskAlreadyExistsError(answer.outcome.task_id, accepted)
+            case Word.FULL:
+                return QueueFullError(queue, max_size, accepted)
+            case Word.NO_QUEUE:
+                self._priorities.pop(queue, None)
+                return QueueNotFoundError(queue)
+            case word:
+                raise AssertionError(f"not an outcome of a submit: {word}")
+
+    async def _max_size(self, queue: str) -> int:
+        """For a message: 0 where the store says no more than that the queue is full."""
+        try:
+            found = await asked(lambda: self._store.settings(queue))
+        except StoreUnavailableError:
+            return 0
+        return found[0].max_size if found else 0
+
+    # --- the end
 
     async def drain(self) -> None:
-        """Wait until nothing is on its way, nor about to be."""
-        seen = -1
-        while self._underway or self._pending or seen != self._ended:
-            if self._underway:
-                await asyncio.wait(self._underway.values())
-            seen = self._ended
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+        """Wait until nothing is on its way, and everybody was told."""
+        while self._unsent or self._refused:
+            await (asyncio.wait(self._background) if self._background else asyncio.sleep(0))
+        await asyncio.gather(*(outbox.drain() for outbox in self._outboxes()))
+        if self._refused:
+            await self.drain()
 
     async def close(self) -> None:
-        """Give up what has no answer yet, and tell those who wait for it, whatever becomes of this call."""
+        """Give up what has no answer yet, and tell those who wait for it."""
         self._is_closed = True
-        waiting, self._pending = Trip(self._pending, self._pending_tasks), []
-        self._pending_tasks = 0
-        waiting.fail(closed())
-        underway = dict(self._underway)
-        for trip, answer in underway.items():
-            if answer.cancel():  # else it has come in this turn, and will be told
-                self._give_up(trip)
-        await asyncio.gather(*underway.values(), return_exceptions=True)
+        unsent = list(self._unsent)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*(outbox.close() for outbox in self._outboxes()))
+        for submit in unsent:
+            if not submit.done():
+                submit.unanswered(closed())
+        for queue in list(self._refused):
+            self._tell_full(queue, 0)
 
-    def _schedule(self) -> None:
-        """Flush in the loop's next turn: what else is submitted in this one goes along."""
-        if not self._is_scheduled and (not self._underway or self._may_go):
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush_scheduled)
+    def _outboxes(self) -> list[Outbox]:
+        """Those of the declared queues, and of others' queues that were submitted to."""
+        return [*(each.outbox for each in self._served.values()), *self._remote.values()]
 
-    @property
-    def _may_go(self) -> bool:
-        """Another round trip may be on its way."""
-        is_full = self._pending_tasks >= self.most_tasks
-        return len(self._underway) < (FULL_IN_FLIGHT if is_full else IN_FLIGHT)
 
-    def _flush_scheduled(self) -> None:
-        self._is_scheduled = False
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._pending and self._may_go:
-            self._send(self._next_trip())
-
-    def _next_trip(self) -> Trip:
-        """As many groups, in order, as fit one round trip; at least one."""
-        if len(self._pending) == 1:
-            taken, tasks = self._pending, self._pending[0].tasks
-            self._pending, self._pending_tasks = [], 0
-            return Trip(taken, tasks)
-        groups = tasks = size = 0
-        for waiter in self._pending:
-            size += waiter.size
-            if groups and (tasks + waiter.tasks > self.most_tasks or size > MOST_BYTES):
-                break
-            groups += 1
-            tasks += waiter.tasks
-        taken, self._pending = self._pending[:groups], self._pending[groups:]
-        self._pending_tasks -= tasks
-        return Trip(taken, tasks)
-
-    # --- a round trip: told at once where all goes well; whatever else there is to do is done by a task
-
-    def _send(self, trip: Trip) -> None:
-        trip.give_up_at = asyncio.get_running_loop().time() + self._patience
-        heard = partial(self._heard, trip)
-        try:
-            claim = self._claim(trip)
-            self._underway[trip] = self._store.post(self._queue, trip, claim, heard)
-        except Exception as error:  # noqa: BLE001 - a bug: it is logged, and those who wait are told
-            self._cannot_go_on(trip, error, "a submit can't be sent")
-
-    def _claim(self, trip: Trip) -> ClaimRequest | None:
-        """A claim goes along where slots are free."""
-        if self._worker is None:
-            return None
-        trip.claim = self._worker.reserve(most=trip.tasks)
-        return trip.claim.request if trip.claim else None
-
-    def _heard(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
-        """What comes of it has the context of whoever made the store's connection, and not of whoever submitted."""
-        if trip not in self._underway:
-            return  # it was given up
-        try:
-            if posted.cancelled():
-                self._give_up(trip)
-            elif posted.exception() is None and not self._is_forgotten(posted.result()):
-                self._tell(trip, posted.result(), is_certain=True)
-            elif self._is_closed:
-                self._give_up(trip)
-            else:
-                self._look_after(trip, posted)
-        except Exception as error:  # noqa: BLE001 - it is logged, and those who wait are told
-            self._cannot_go_on(trip, error, UNREADABLE_HERE)
-
-    def _look_after(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
-        task = spawn(self._deliver(trip, posted))
-        if trip in self._underway:  # it has not ended in its first step
-            self._underway[trip] = task
-
-    def _is_forgotten(self, submitted: Submitted) -> bool:
-        """This process declared the queue, and the store lost it."""
-        outcomes = submitted.outcomes
-        is_lost = bool(outcomes) and outcomes[0].word is Word.NO_QUEUE
-        return is_lost and self._redeclare is not None
-
-    def _tell(self, trip: Trip, submitted: Submitted, *, is_certain: bool) -> None:
-        try:
-            self._take(trip, submitted)
-        finally:  # a task that begins there may raise what ends the loop
-            try:
-                trip.tell(submitted, is_certain)
-            finally:
-                self._end(trip)
-
-    def _cannot_go_on(self, trip: Trip, error: Exception, why: str) -> None:
-        """A bug, or a stranger's bytes in the store: those who wait are told, and the next piece goes out."""
-        logger.error("queue %s: %s", self._queue, why, exc_info=error)
-        self._pursue_claim(trip)
-        trip.fail(_given_up(Ambiguous(UNREADABLE)))
-        self._end(trip)
-
-    def _give_up(self, trip: Trip) -> None:
-        """Nobody will hear what the store says of it."""
-        self._pursue_claim(trip)
-        trip.fail(_cut_off())
-        self._end(trip)
-
-    def _end(self, trip: Trip) -> None:
-        if self._underway.pop(trip, None) is not None:
-            self._ended += 1
-            if self._pending:
-                self._schedule()
-
-    async def _deliver(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
-        """Tell those who wait, also where the first answer is none."""
-        try:
-            submitted, is_certain = await self._answered(trip, posted)
-            self._tell(trip, submitted, is_certain=is_certain)
-        except Unanswered as error:
-            trip.fail(error)
-            self._end(trip)
-        except Exception as error:  # noqa: BLE001 - it is logged, and those who wait are told
-            self._cannot_go_on(trip, error, UNREADABLE_HERE)
-        except BaseException:
-            self._underway.pop(trip, None)
-            trip.fail(_cut_off())
-            raise
-
-    async def _answered(
-        self, trip: Trip, posted: asyncio.Future[Submitted]
-    ) -> tuple[Submitted, bool]:
-        """The store's answer, and whether it is certain."""
-        submitted, is_certain = await self._said(trip, posted)
-        if self._redeclare is None or not self._is_forgotten(submitted):
-            return submitted, is_certain
-        self._take(trip, submitted)
-        try:
-            await self._redeclare()
-        except StoreError as error:
-            raise Unanswered(error, is_ambiguous=not is_certain) from error
-        trip.give_up_at = asyncio.get_running_loop().time() + self._patience
-        again = self._store.submit(self._queue, trip, self._claim(trip))
-        try:
-            submitted, is_certain_now = await self._said(trip, again)
-        except Unanswered as error:
-            error.is_ambiguous |= not is_certain
-            raise
-        return submitted, is_certain and is_certain_now
-
-    async def _said(self, trip: Trip, asked: Awaitable[Submitted]) -> tuple[Submitted, bool]:
-        """The answer to one asking, repeated until there is one."""
-        try:
-            try:
-                return await asked, True
-            except StoreError as error:
-                return await self._repeated(trip, error)
-        except (Exception, asyncio.CancelledError):  # not where the event loop has gone
-            self._pursue_claim(trip)
-            raise
-
-    def _take(self, trip: Trip, submitted: Submitted) -> None:
-        claim, trip.claim = trip.claim, None
-        if claim is not None and self._worker is not None and submitted.grant is not None:
-            self._worker.take(claim, submitted.grant)
-
-    def _pursue_claim(self, trip: Trip) -> None:
-        claim, trip.claim = trip.claim, None
-        if claim is not None and self._worker is not None:
-            self._worker.pursue(claim)
-
-    async def _repeated(self, trip: Trip, error: StoreError) -> tuple[Submitted, bool]:
-        """The answer to a submit that had none but `error`, and whether it is certain."""
-        request = trip.claim.request if trip.claim else None
-        pause, is_ambiguous = FIRST_PAUSE, isinstance(error, Ambiguous)
-        while True:
-            if asyncio.get_running_loop().time() + pause > trip.give_up_at:
-                raise Unanswered(error, is_ambiguous=is_ambiguous) from error
-            logger.warning("queue %s: submit not answered, repeating: %s", self._queue, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            try:
-                return await self._store.submit(self._queue, trip, request), not is_ambiguous
-            except StoreError as again:
-                error = again
-                is_ambiguous |= isinstance(error, Ambiguous)
+def _unanswered(
+    error: Unanswered, first: Submission, before: Sequence[TaskInfo]
+) -> StoreUnavailableError | SubmitUncertainError:
+    """What the caller is told of a piece that begins with `first`; `before`: what is in already."""
+    accepted = [info.task_id for info in before]
+    if error.is_ambiguous:
+        return SubmitUncertainError(first.id, first.nonce, accepted)
+    return StoreUnavailableError(f"task {first.id!r} was not stored: {error}", accepted)

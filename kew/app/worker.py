@@ -53,7 +53,7 @@ class Worker:
     ) -> None:
         self.config = config
         self.priority = int(config.priority)
-        self.hunger = 0
+        self.unmet = 0
         self._lease_ms = to_ms(config.lease)
         self._store = store
         self._executor = executor
@@ -94,7 +94,7 @@ class Worker:
     def close(self) -> None:
         """Claim no more; what runs goes on."""
         self._is_closing = True
-        self.hunger = 0
+        self.unmet = 0
 
     async def stop(self, *, wait: bool, timeout: float) -> None:
         """Stop claiming, wait for running tasks, hand back what still runs, but threads and what refuses to end."""
@@ -256,7 +256,7 @@ class Worker:
             self._admit(claim, grant)
         if len(grant.tasks) == claim.request.want:
             return
-        self.hunger = 0
+        self.unmet = 0
         self._capacity.freed()
         if grant.wait_ms == 0:
             self.wake()

@@ -20,8 +20,8 @@ from kew import (
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
+from kew.app.outbox import Outbox
 from kew.app.ports import Ambiguous, Refused, Submitted
-from kew.app.submitter import Outbox
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Group, Word

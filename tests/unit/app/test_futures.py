@@ -25,7 +25,7 @@ from kew import (
     TaskQueueManager,
 )
 from kew.app.naming import is_coroutine_function
-from kew.app.submitter import Outbox
+from kew.app.outbox import Outbox
 from kew.domain.task import Task
 from kew.handles import TaskFunction, TaskHandle
 from tests.support import jobs

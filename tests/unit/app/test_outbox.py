@@ -21,8 +21,8 @@ from kew import (
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
+from kew.app.outbox import IN_FLIGHT
 from kew.app.ports import Ambiguous, OnAnswer, Refused, Submitted
-from kew.app.submitter import IN_FLIGHT
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Grant, Group

@@ -90,7 +90,7 @@ def messages(caplog) -> list[str]:
     ],
 )
 def test_what_stands_in_a_module_is_named_after_its_place(registry, function, name):
-    assert registry.name_of(function) == name
+    assert registry.registered(function).name == name
     assert registry.resolve(name).function == function
 
 
@@ -108,10 +108,10 @@ def test_what_stands_in_a_module_is_named_after_its_place(registry, function, na
     ],
 )
 def test_what_has_no_place_in_a_module_is_pinned(registry, function, qualname):
-    name = registry.name_of(function)
+    name = registry.registered(function).name
     assert name == f"@inc1/1:{qualname}"
     assert registry.resolve(name).function is function
-    assert registry.name_of(function) == name
+    assert registry.registered(function).name == name
     call = Submission(id="a", nonce="n", task_type="t", function=name, payload=b"", priority=2)
     assert call.pinned_to == "inc1"
     with pytest.raises(UnknownFunctionError, match="another process"):
@@ -119,15 +119,15 @@ def test_what_has_no_place_in_a_module_is_pinned(registry, function, qualname):
 
 
 def test_each_closure_has_a_pin_of_its_own_and_a_bound_method_the_same_at_every_look_up(registry):
-    assert registry.name_of(closure(1)) != registry.name_of(closure(2))
-    assert registry.name_of(SHOP.sell) == registry.name_of(SHOP.sell)
-    assert registry.name_of(SHOP.sell) != registry.name_of(Shop().sell)
+    assert registry.registered(closure(1)).name != registry.registered(closure(2)).name
+    assert registry.registered(SHOP.sell).name == registry.registered(SHOP.sell).name
+    assert registry.registered(SHOP.sell).name != registry.registered(Shop().sell).name
 
 
 def test_a_function_that_something_else_has_replaced_in_its_module_is_pinned(registry, monkeypatch):
     old = plain
     monkeypatch.setitem(globals(), "plain", lambda: 2)
-    assert registry.name_of(old) == "@inc1/1:plain"
+    assert registry.registered(old).name == "@inc1/1:plain"
 
 
 def test_a_decorated_function_has_its_name_before_it_stands_in_its_module(registry):
@@ -148,7 +148,7 @@ def test_a_decorated_function_has_its_name_before_it_stands_in_its_module(regist
 def test_a_given_name_holds_wherever_the_function_goes(registry):
     assert registry.register(plain, name="orders.process") == "orders.process"
     assert registry.register(plain) == "orders.process"
-    assert registry.name_of(plain) == "orders.process"
+    assert registry.registered(plain).name == "orders.process"
     assert registry.register(closure(), name="made") == "made"
     assert registry.register(functools.partial(plain), name="part") == "part"
 
@@ -170,7 +170,7 @@ def test_two_functions_under_one_given_name_are_refused(registry):
         registry.register(plain, name=f"{HERE}:native")
     registry.register(closure(), name=f"{HERE}:Shop")
     with pytest.raises(InvalidConfigError, match="Shop"):
-        registry.name_of(Shop)
+        registry.registered(Shop)
 
 
 def test_a_redefined_function_takes_the_name_over_and_says_so(registry, caplog):
@@ -196,7 +196,7 @@ def test_no_name_ever_has_whitespace(qualname, module):
     function = closure()
     function.__qualname__, function.__module__ = qualname, module
     registry = Registry("inc1")
-    for name in (registry.name_of(function), Registry("inc2").register(function)):
+    for name in (registry.registered(function).name, Registry("inc2").register(function)):
         assert not any(character.isspace() for character in name)
         assert name.isprintable()
 
@@ -290,14 +290,14 @@ def test_the_version_grows_with_every_new_name_and_only_then(registry):
     versions = [registry.version]
     for register in (
         lambda: registry.register(plain),
-        lambda: registry.name_of(closure()),
+        lambda: registry.registered(closure()),
         lambda: registry.register(plain, name="x"),
     ):
         register()
         versions.append(registry.version)
     assert versions == sorted(set(versions))
     registry.register(plain)
-    registry.name_of(plain)
+    registry.registered(plain)
     assert registry.version == versions[-1]
     assert len(registry.names()) == 3
 
@@ -308,7 +308,7 @@ def test_a_new_incarnation_renames_its_pins(registry):
     assert registry.register(pinned) == "@/1:closure.<locals>.inner"
     registry.register(plain)
     registry.begin("inc7")
-    assert registry.name_of(pinned) == "@inc7/1:closure.<locals>.inner"
+    assert registry.registered(pinned).name == "@inc7/1:closure.<locals>.inner"
     assert not registry.can_run("@/1:closure.<locals>.inner")
     assert registry.resolve(f"{HERE}:plain").function is plain
     assert registry.version > before
@@ -317,15 +317,15 @@ def test_a_new_incarnation_renames_its_pins(registry):
 
 def test_a_submit_that_registers_warns_once_per_function(registry, caplog):
     for _ in range(3):
-        registry.name_of(plain)
-        registry.name_of(SHOP.sell)
+        registry.registered(plain)
+        registry.registered(SHOP.sell)
     unknown, pinned = messages(caplog)
     assert "a restarted process won't know it" in unknown
     assert pinned.startswith("Shop.sell has no place in a module, so only this process can run it")
     caplog.clear()
     registry.register(native)
-    registry.name_of(native)
-    Registry(trust=[HERE.partition(".")[0]]).name_of(plain)
+    registry.registered(native)
+    Registry(trust=[HERE.partition(".")[0]]).registered(plain)
     assert messages(caplog) == []
 
 
@@ -404,7 +404,7 @@ def test_a_name_below_a_trusted_package_is_found_by_import(package, name):
     assert registry.version == 1
     found = registry.resolve(name)
     assert found.function.__qualname__ == name.partition(":")[2]
-    assert registry.name_of(found.function) == name
+    assert registry.registered(found.function).name == name
 
 
 @pytest.mark.parametrize(
@@ -482,7 +482,7 @@ def names_in_a_program(tmp_path, *command: str) -> str:
         from kew.app.registry import Registry
         def f(): ...
         registry = Registry(trust=("prog", "__main__"))
-        name = registry.name_of(f)
+        name = registry.registered(f).name
         print(name, Registry(trust=("prog", "__main__")).resolve(name).function is f)
         """
     (tmp_path / "prog").mkdir()
@@ -548,7 +548,7 @@ def test_with_a_codec_that_carries_functions_closures_travel(caplog):
         (lambda x, function=0: x * factor + function, "plain"),
         (later, "coroutine"),
     ):
-        name = here.name_of(function)
+        name = here.registered(function).name
         assert name == f"pickled:{kind}"
         submit = Call(
             task_id="t", task_type="t", function=function, args=(2,), kwargs={"function": 1}
@@ -568,7 +568,7 @@ def test_options_of_a_function_that_travels_are_kept_where_it_was_registered():
 
 def test_what_has_a_name_travels_by_it():
     registry = Registry(carries_functions=True)
-    assert registry.name_of(plain) == f"{HERE}:plain"
+    assert registry.registered(plain).name == f"{HERE}:plain"
     assert registry.register(closure(), name="given") == "given"
 
 

@@ -17,7 +17,7 @@ from kew import (
     TaskQueueManager,
     TaskStatus,
 )
-from kew.app import submission
+from kew.app import submitter
 from tests.support import jobs
 from tests.support.ledger import until
 
@@ -50,7 +50,7 @@ async def test_a_queues_priority_is_that_of_the_latest_declaration_in_every_proc
 async def test_a_process_that_only_submits_follows_a_new_priority_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(submission, "PRIORITY_KEPT", 0.02)
+    monkeypatch.setattr(submitter, "PRIORITY_KEPT", 0.02)
     url = f"memory://{__name__}.elsewhere"
     async with TaskQueueManager(url) as owner, TaskQueueManager(url) as web:
         await owner.create_queue(QueueConfig("q", priority=LOW))
