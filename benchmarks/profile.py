@@ -20,6 +20,7 @@ from typing import Final
 import attrs
 
 from benchmarks import contenders, driver, environments, report, results
+from benchmarks.awake import CAN_BE_KEPT_AWAKE, processors_awake
 from benchmarks.contenders import BARE, KEW, Contender
 from benchmarks.driver import Program, running
 from benchmarks.environments import CACHE, ROOT
@@ -30,6 +31,7 @@ ATTACHING: Final = 1.5  # seconds until the sampler looks; the program is idle s
 TOP: Final = 15
 PICK_UPS: Final = 300
 RESTS: Final = (0.02, 0.005, 0.001)  # seconds before each pick-up
+AWAKE_REST: Final = RESTS[0]  # with processors that are kept awake
 WAITING, SENDING, RECEIVING = "asleep until there is something to read", "sending", "receiving"
 ELSE: Final = "everything else (the benchmark, the library's helpers)"
 
@@ -218,23 +220,26 @@ def by_function(profile: Profile) -> str:
 
 
 def pick_ups() -> str:
-    """What an idle pick-up consists of, us, by how long the processors rested before; the medians."""
-    kew, bare = (_contender(name) for name in (KEW, BARE))
-    columns: list[dict[str, float]] = []
-    for rest in RESTS:
-        with fresh_server() as server, running(kew, "kew_more.py") as program:
-            program.ask("open", url=server.url, works=True)
-            stages = program.ask("pick_up_stages", count=PICK_UPS, pause=rest)
-        with fresh_server() as server, running(bare) as program:
-            program.ask("open", url=server.url, works=True)
-            asked = program.ask("pick_up", count=PICK_UPS, seconds=60.0, pause=rest)
-        whole = {"all": sum(stages.values()), "a bare EVALSHA": 1000 * asked["p50_ms"]}
-        columns.append({**stages, **whole})
-    rows: report.Rows = [
-        ["us", *(f"after {1000 * rest:g} ms" if rest else "at once" for rest in RESTS)]
-    ]
-    rows += [[name, *(f"{column[name]:.0f}" for column in columns)] for name in columns[0]]
+    """What an idle pick-up consists of, us, by how long it was quiet before, and whether processors slept; medians."""
+    columns = {f"after {1000 * rest:g} ms": _pick_up(rest) for rest in RESTS}
+    if CAN_BE_KEPT_AWAKE:
+        with processors_awake():
+            columns[f"after {1000 * AWAKE_REST:g} ms, processors kept awake"] = _pick_up(AWAKE_REST)
+    rows: report.Rows = [["us", *columns]]
+    for name in next(iter(columns.values())):
+        rows.append([name, *(f"{column[name]:.0f}" for column in columns.values())])
     return report.table(rows)
+
+
+def _pick_up(rest: float) -> dict[str, float]:
+    kew, bare = (_contender(name) for name in (KEW, BARE))
+    with fresh_server() as server, running(kew, "kew_more.py") as program:
+        program.ask("open", url=server.url, works=True)
+        stages = program.ask("pick_up_stages", count=PICK_UPS, pause=rest)
+    with fresh_server() as server, running(bare) as program:
+        program.ask("open", url=server.url, works=True)
+        asked = program.ask("pick_up", count=PICK_UPS, seconds=60.0, pause=rest)
+    return {**stages, "all": sum(stages.values()), "a bare EVALSHA": 1000 * asked["p50_ms"]}
 
 
 def _us(value: float) -> str:

@@ -19,7 +19,7 @@ from kew.app.runs import Run, Stop, is_loop_gone
 from kew.domain.backoff import Exponential
 from kew.domain.config import QueueConfig, Settings
 from kew.domain.errors import GiveUp, UnknownFunctionError
-from kew.domain.events import Event, Failed, Released, Succeeded
+from kew.domain.events import Failed, Released, SettleEvent, Succeeded
 from kew.domain.retry import ErrorTypes, RetryPolicy, retry_after_ms
 from kew.domain.task import PINNED, Task
 
@@ -117,7 +117,7 @@ class Executor:
         if task.call.function.startswith(PINNED):
             self._registry.release(task.call.function)
 
-    def event_of(self, run: Run, outcome: Outcome | None) -> Event | None:
+    def event_of(self, run: Run, outcome: Outcome | None) -> SettleEvent | None:
         """What the store is told of an attempt that ended so (None: not begun); None: nothing, its lease is lost."""
         match run.stop, outcome:
             case Stop.LOST, _:

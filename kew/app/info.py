@@ -12,6 +12,7 @@ import msgspec
 
 from kew.app.ports import Codec, CodecError
 from kew.domain.errors import ResultUnreadableError
+from kew.domain.lifecycle import settled_word
 from kew.domain.task import Task, TaskStatus
 
 
@@ -122,6 +123,6 @@ def result_of(task: Task, codec: Codec, annotation: object = None) -> Any:
 
 
 def retries_of(task: Task) -> int:
-    """Failures that another attempt followed: the last one of a dead letter isn't among them."""
-    is_dead = task.status is TaskStatus.FAILED and task.failures
-    return task.failures - 1 if is_dead else task.failures
+    """Failures that another attempt followed: that which made a dead letter isn't among them."""
+    is_dead = task.status is TaskStatus.FAILED and settled_word(task) == "fail"
+    return max(0, task.failures - is_dead)

@@ -41,8 +41,8 @@ class Reporter:
         self._failures[task.queue] = 0
         return True
 
-    def settled(self, after: Task, error: BaseException | None, *, breaker_limit: int) -> None:
-        """An attempt's outcome was accepted; `after` is the record now."""
+    def settled(self, after: Task, error: BaseException | None, breaker_limit: int) -> None:
+        """An attempt's outcome was accepted; `after` is the record now. So many failures in a row open the breaker."""
         self._watch_breaker(after, breaker_limit)
         if after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
             logger.warning(

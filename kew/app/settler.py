@@ -11,8 +11,9 @@ from kew.app.ports import Settled, TaskStore
 from kew.app.repeat import until_answered
 from kew.app.reporter import Reporter
 from kew.app.runs import Run
-from kew.domain.events import Event, Failed, Released, Succeeded
-from kew.domain.lifecycle import lost_at_most_once
+from kew.domain.config import Settings
+from kew.domain.events import SettleEvent
+from kew.domain.lifecycle import step
 from kew.domain.requests import Settlement, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -29,7 +30,7 @@ class Report:
 
     __slots__ = ("error", "run", "settlement")
 
-    def __init__(self, run: Run, event: Event, error: BaseException | None) -> None:
+    def __init__(self, run: Run, event: SettleEvent, error: BaseException | None) -> None:
         self.run = run
         self.error = error
         self.settlement = Settlement(task_id=run.task.call.id, lease=run.task.lease, event=event)
@@ -46,7 +47,7 @@ class Settler:
         self._in_flight = 0
         self._is_scheduled = False
 
-    def add(self, run: Run, event: Event, error: BaseException | None) -> None:
+    def add(self, run: Run, event: SettleEvent, error: BaseException | None) -> None:
         """Report an outcome soon. The lease is kept until it is acknowledged."""
         run.is_settling = True
         self._outbox.append(Report(run, event, error))
@@ -110,26 +111,14 @@ class Settler:
             status = None if outcome.word is Word.STALE else outcome.status
             self._worker.settled(report.run, status)
             if status is not None and not self._reporter.noted(report.run.task, status):
-                self._report(report, _after(report, status, settled.now_ms))
+                settings = self._worker.settings
+                after = _after(report, status, settled.now_ms, settings)
+                self._reporter.settled(after, report.error, settings.breaker_failures)
 
-    def _report(self, report: Report, after: Task) -> None:
-        self._reporter.settled(after, report.error, breaker_limit=self._worker.breaker_limit)
 
-
-def _after(report: Report, status: TaskStatus, now_ms: int) -> Task:
-    """The record as the store has it now, as far as this process can tell."""
-    task = report.run.task
-    ended = (
-        now_ms if status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED) else 0
-    )
-    match report.settlement.event:
-        case Succeeded(result):
-            return task.moved(status=status, ended_at=ended, result=result, error="")
-        case Failed(error=error):
-            counted = task.failures + (status is not TaskStatus.CANCELLED)
-            return task.moved(status=status, ended_at=ended, error=error, failures=counted)
-        case Released():
-            error = lost_at_most_once(task) if status is TaskStatus.FAILED else task.error
-            return task.moved(status=status, ended_at=ended, error=error)
-        case _:
-            raise AssertionError(f"not an outcome: {report.settlement.event!r}")
+def _after(report: Report, status: TaskStatus, now_ms: int, settings: Settings) -> Task:
+    """The record as the store has it now: by the rules, as it was told to stop where that is what it says."""
+    is_cancelled = status is TaskStatus.CANCELLED
+    task = report.run.task.moved(cancel_requested=is_cancelled)
+    after, _ = step(task, report.settlement.event, now_ms, settings)
+    return after

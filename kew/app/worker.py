@@ -365,9 +365,9 @@ class Worker:
             self._executor.completed(run.task)
 
     @property
-    def breaker_limit(self) -> int:
-        """The queue's failures in a row that open its breaker."""
-        return self._executor.settings.breaker_failures
+    def settings(self) -> Settings:
+        """Those in force, as far as this process knows."""
+        return self._executor.settings
 
     def leave(self, run: Run) -> None:
         """The run's slot is free."""

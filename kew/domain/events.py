@@ -57,4 +57,5 @@ class Replayed:
     """A person puts an ended task back."""
 
 
+SettleEvent = Succeeded | Failed | Released
 Event = Claimed | Succeeded | Failed | Lost | Released | CancelRequested | Orphaned | Replayed

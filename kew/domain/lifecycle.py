@@ -26,6 +26,7 @@ from kew.domain.events import (
     Orphaned,
     Released,
     Replayed,
+    SettleEvent,
     Succeeded,
 )
 from kew.domain.task import Task, TaskStatus
@@ -129,15 +130,15 @@ def _claimed(task: Task, event: Claimed, now: int) -> Task:
 
 
 def _failed(task: Task, event: Failed, now: int, settings: Settings) -> Step:
+    word = outcome_word(event)
     if task.cancel_requested:
-        word = "fail" if event.retry_after_ms is None else "retry"  # as a repeat will say it
         cancelled = _ended(task, CANCELLED, now, settings, word, error=event.error)
         return cancelled, Effect.RETURN_PROBE
     counted = {"error": event.error, "failures": task.failures + 1}
     if event.retry_after_ms is None:
-        return _ended(task, FAILED, now, settings, "fail", **counted), Effect.COUNT_FAILURE
+        return _ended(task, FAILED, now, settings, word, **counted), Effect.COUNT_FAILURE
     again_at = now + event.retry_after_ms
-    return _waiting(task, RETRY, again_at, "retry", **counted), Effect.COUNT_FAILURE
+    return _waiting(task, RETRY, again_at, word, **counted), Effect.COUNT_FAILURE
 
 
 def _lost(task: Task, now: int, settings: Settings) -> Task:
@@ -206,6 +207,24 @@ def _ended(
 def _settled(task: Task, word: str) -> str:
     """What a repeated settle is compared with; a lease that ended without a word leaves the last one's."""
     return f"{task.lease}:{word}" if word else task.settled
+
+
+def outcome_word(event: SettleEvent) -> str:
+    """How a settled lease's outcome is remembered."""
+    match event:
+        case Succeeded():
+            return "succeed"
+        case Failed(retry_after_ms=None):
+            return "fail"
+        case Failed():
+            return "retry"
+        case Released():
+            return "release"
+
+
+def settled_word(task: Task) -> str:
+    """The outcome that was settled last; empty: none was."""
+    return task.settled.rpartition(":")[2]
 
 
 def went_to(task: Task, word: str) -> TaskStatus:

@@ -15,8 +15,8 @@ import attrs
 from kew.domain import breaker as breakers
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.events import CancelRequested, Claimed, Failed, Lost, Orphaned, Replayed, Succeeded
-from kew.domain.lifecycle import Effect, step, went_to
+from kew.domain.events import CancelRequested, Claimed, Lost, Orphaned, Replayed
+from kew.domain.lifecycle import Effect, outcome_word, step, went_to
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
@@ -284,26 +284,13 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     if task is None or is_absent(task, now) or task.queue != view.name:
         return NOTHING, SettleOutcome(Word.STALE)
     if task.lease != settlement.lease:
-        word = outcome_word(settlement)
+        word = outcome_word(settlement.event)
         if task.settled != f"{settlement.lease}:{word}":
             return NOTHING, SettleOutcome(Word.STALE)
         return NOTHING, SettleOutcome(Word.SAME, went_to(task, word))
     after, effect = step(task, settlement.event, now, view.state.settings)
     state = _carried_out(view.state, effect, task.epoch, now)
     return Change((after,), state), SettleOutcome(Word.DONE, after.status)
-
-
-def outcome_word(settlement: Settlement) -> str:
-    """How a settled lease's outcome is remembered."""
-    match settlement.event:
-        case Succeeded():
-            return "succeed"
-        case Failed(retry_after_ms=None):
-            return "fail"
-        case Failed():
-            return "retry"
-        case _:
-            return "release"
 
 
 def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:

@@ -9,7 +9,7 @@ import enum
 
 import attrs
 
-from kew.domain.events import Event
+from kew.domain.events import SettleEvent
 from kew.domain.task import Submission, Task, TaskStatus
 from kew.domain.values import maker
 
@@ -116,7 +116,7 @@ class Settlement:
 
     task_id: str
     lease: str
-    event: Event
+    event: SettleEvent
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from kew.domain import breaker as breakers
 from kew.domain import ordering, snapshot
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker
-from kew.domain.events import CancelRequested, Event, Failed, Lost, Replayed
+from kew.domain.events import CancelRequested, Event, Failed, Lost, Replayed, SettleEvent
 from kew.domain.lifecycle import Effect, Step, step
 from kew.domain.queue import NOTHING, Change, View
 from kew.domain.requests import (
@@ -73,8 +73,8 @@ def a_settle_is_accepted_once_more(
 
 
 @planted(THREE, "its answer again", rules, "outcome_word")
-def a_repeated_failure_is_told_stale(one: Settlement) -> str:
-    return "fail" if isinstance(one.event, Failed) else "else"
+def a_repeated_failure_is_told_stale(event: SettleEvent) -> str:
+    return "fail" if isinstance(event, Failed) else "else"
 
 
 @planted(ONE, "at the limit", rules, "free_leases")

@@ -8,7 +8,7 @@ import attrs
 
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings
-from kew.domain.events import Event
+from kew.domain.events import SettleEvent
 from kew.domain.queue import Change, QueueState
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
 from kew.domain.snapshot import Snapshot
@@ -102,7 +102,7 @@ def request(worker: str = "a", sequence: int = 1, want: int = 1, **changes: Any)
     return ClaimRequest(sequence=sequence, want=want, **{**plain, **changes})
 
 
-def settlement(event: Event, task_id: str = "t", lease: str = LEASE) -> Settlement:
+def settlement(event: SettleEvent, task_id: str = "t", lease: str = LEASE) -> Settlement:
     return Settlement(task_id=task_id, lease=lease, event=event)
 
 

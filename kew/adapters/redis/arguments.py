@@ -14,7 +14,8 @@ from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library, Operation
 from kew.adapters.redis.records import checked_incarnation
 from kew.domain.events import Failed, Released, Succeeded
-from kew.domain.queue import RECOVER_AT_ONCE, outcome_word
+from kew.domain.lifecycle import outcome_word
+from kew.domain.queue import RECOVER_AT_ONCE
 from kew.domain.requests import ClaimRequest, Group, Settlement
 
 PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
@@ -107,7 +108,7 @@ def settle_arguments(settlements: Iterable[Settlement]) -> list[Argument]:
     """Settlements, one after the other; `lua/settle.lua` says how."""
     rest: list[Argument] = []
     for settlement in settlements:
-        rest += (settlement.task_id, settlement.lease, outcome_word(settlement))
+        rest += (settlement.task_id, settlement.lease, outcome_word(settlement.event))
         rest += _outcome(settlement)
     return rest
 

@@ -15,8 +15,10 @@ from kew.domain.events import (
     Lost,
     Released,
     Replayed,
+    SettleEvent,
     Succeeded,
 )
+from kew.domain.lifecycle import outcome_word
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef, Word
 from kew.domain.snapshot import Snapshot
@@ -34,7 +36,7 @@ from tests.support.exhaustive.oracles import (
 
 Move = tuple[str, ...]
 
-OUTCOMES: dict[str, Event] = {
+OUTCOMES: dict[str, SettleEvent] = {
     "succeed": Succeeded(b""),
     "retry": Failed(error="", retry_after_ms=RETRY_MS),
     "fail": Failed(error="", retry_after_ms=None),
@@ -258,7 +260,7 @@ class World:
         for event in OUTCOMES.values():
             settlement = Settlement(task_id=task.id, lease=lease, event=event)
             change, outcome = rules.settle(self.queue, settlement, self.now)
-            remembered = task.settled == f"{lease}:{rules.outcome_word(settlement)}"
+            remembered = task.settled == f"{lease}:{outcome_word(settlement.event)}"
             expected = Word.SAME if remembered and not is_absent(task, self.now) else Word.STALE
             insist(change is NOTHING, "a task is settled by its holder alone", task.id, lease)
             insist(outcome.word is expected, "a stray settle is told so", outcome)

@@ -12,7 +12,14 @@ import pytest
 
 from kew import QueueConfig, ResultUnreadableError, TaskInfo, TaskQueueManager
 from kew.adapters.codecs import PickleCodec
+from kew.app.info import retries_of
+from kew.domain.config import Settings
+from kew.domain.events import Claimed, Event, Failed, Lost, Orphaned, Replayed, Succeeded
+from kew.domain.lifecycle import step
 from tests.support.asking import record_of
+from tests.support.tasks import LEASE, LEASE_MS, NOW, task
+
+CLAIMED = Claimed(lease=LEASE, lease_ms=LEASE_MS, token=1, epoch=0)
 
 
 def info(result: object) -> TaskInfo:
@@ -40,6 +47,32 @@ def test_an_info_can_be_copied_pickled_and_referred_to_weakly():
     assert msgspec.structs.replace(one, attempt=2).attempt == 2
     with pytest.raises(AttributeError):
         one.attempt = 2  # type: ignore[misc]
+
+
+AGAIN, FINAL = Failed(error="no", retry_after_ms=0), Failed(error="no", retry_after_ms=None)
+
+
+@pytest.mark.parametrize(
+    ("life", "retries"),
+    [
+        ([CLAIMED, Succeeded(b"")], 0),
+        ([CLAIMED, FINAL], 0),
+        ([CLAIMED, AGAIN], 1),
+        ([CLAIMED, AGAIN, CLAIMED, FINAL], 1),
+        ([CLAIMED, AGAIN, CLAIMED, Succeeded(b"")], 1),
+        ([CLAIMED, AGAIN, CLAIMED, Lost()], 1),
+        ([CLAIMED, Lost()], 0),
+        ([CLAIMED, AGAIN, Orphaned()], 1),
+        ([CLAIMED, FINAL, Replayed(), CLAIMED, Lost()], 0),
+        ([CLAIMED, AGAIN, CLAIMED, FINAL, Replayed(), CLAIMED, AGAIN], 1),
+    ],
+)
+def test_a_retry_is_a_failure_that_another_attempt_followed(life: list[Event], retries: int):
+    """Here whoever loses its worker once is given up."""
+    one = task()
+    for event in life:
+        one, _ = step(one, event, NOW, Settings(max_deliveries=0))
+    assert retries_of(one) == retries
 
 
 async def test_a_result_that_is_not_as_annotated_is_told_as_such():

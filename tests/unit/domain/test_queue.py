@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.events import Event, Failed, Lost, Released, Succeeded
+from kew.domain.events import Failed, Released, SettleEvent, Succeeded
 from kew.domain.invariants import between, violations
 from kew.domain.queue import NOTHING
 from kew.domain.requests import GroupOutcome, Settlement, SettleOutcome, Word
@@ -67,9 +67,11 @@ class Run:
         self.apply(change)
         again = rules.claim(self.queue, wanted, self.now)
         assert (again[0], again[1].tasks) == (NOTHING, grant.tasks)
-        self.leases += [settlement(Lost(), one.id, one.lease) for one in grant.tasks]
+        self.leases += [
+            settlement(Released(started=True), one.id, one.lease) for one in grant.tasks
+        ]
 
-    def settle(self, number: int, event: Event) -> None:
+    def settle(self, number: int, event: SettleEvent) -> None:
         if not self.leases:
             return
         one = attrs.evolve(self.leases[number % len(self.leases)], event=event)

@@ -9,7 +9,8 @@ from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.errors import IllegalTransition
-from kew.domain.events import Event, Failed, Released, Succeeded
+from kew.domain.events import Failed, Released, SettleEvent, Succeeded
+from kew.domain.lifecycle import outcome_word
 from kew.domain.queue import NOTHING, RECOVER_AT_ONCE
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.snapshot import Snapshot
@@ -49,14 +50,14 @@ def elsewhere(one: Snapshot) -> Snapshot:
     ],
 )
 def test_a_settle_applies_once_and_answers_as_often_as_it_is_asked(
-    event: Event, word: str, status: TaskStatus
+    event: SettleEvent, word: str, status: TaskStatus
 ) -> None:
     before = queue(running())
     change, outcome = rules.settle(before, settlement(event), LATER)
     assert outcome == SettleOutcome(Word.DONE, status)
     after = before.after(change)
     assert after.tasks["t"].settled == f"{LEASE}:{word}"
-    assert rules.outcome_word(settlement(event)) == word
+    assert outcome_word(event) == word
     for _ in range(2):
         assert rules.settle(after, settlement(event), LATER) == (
             NOTHING,
@@ -65,7 +66,7 @@ def test_a_settle_applies_once_and_answers_as_often_as_it_is_asked(
 
 
 @pytest.mark.parametrize("event", [SUCCESS, AGAIN, FINAL, Released(started=True)])
-def test_a_repeated_settle_of_a_cancelled_run_gets_its_answer_too(event: Event) -> None:
+def test_a_repeated_settle_of_a_cancelled_run_gets_its_answer_too(event: SettleEvent) -> None:
     before = queue(running(cancel_requested=True))
     change, outcome = rules.settle(before, settlement(event), NOW)
     again = rules.settle(before.after(change), settlement(event), NOW)
@@ -80,7 +81,7 @@ def test_a_repeated_settle_gets_its_answer_through_later_attempts() -> None:
 
 
 @pytest.mark.parametrize("event", [FINAL, SUCCESS, Released(started=True)])
-def test_a_lease_that_was_settled_is_not_settled_otherwise(event: Event) -> None:
+def test_a_lease_that_was_settled_is_not_settled_otherwise(event: SettleEvent) -> None:
     waiting = queue(task(settled=f"{LEASE}:retry"))
     assert rules.settle(waiting, settlement(event), NOW) == (NOTHING, SettleOutcome(Word.STALE))
 
@@ -134,14 +135,14 @@ def test_a_success_forgets_earlier_failures() -> None:
         (Released(started=True), attrs.evolve(PROBING, probes=0)),
     ],
 )
-def test_a_probe_decides_the_breaker(event: Event, breaker: Breaker) -> None:
+def test_a_probe_decides_the_breaker(event: SettleEvent, breaker: Breaker) -> None:
     before = queue(running(epoch=2), breaker=PROBING)
     after = before.after(rules.settle(before, settlement(event), LATER)[0])
     assert after.state.breaker == breaker
 
 
 @pytest.mark.parametrize("event", [SUCCESS, AGAIN, FINAL, Released(started=True)])
-def test_a_straggler_from_before_the_break_counts_for_nothing(event: Event) -> None:
+def test_a_straggler_from_before_the_break_counts_for_nothing(event: SettleEvent) -> None:
     before = queue(running(epoch=1), breaker=attrs.evolve(PROBING, probes=0))
     assert rules.settle(before, settlement(event), NOW)[0].state is before.state
 

@@ -9,7 +9,7 @@ from kew.adapters.simulation.facts import Attempt, Facts
 from kew.adapters.simulation.oracle import Alteration, Oracle, Step
 from kew.compat import override
 from kew.domain.events import Failed, Released, Succeeded
-from kew.domain.queue import outcome_word
+from kew.domain.lifecycle import outcome_word
 from kew.domain.requests import Settlement, SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -88,7 +88,7 @@ class Outcomes(Oracle):
         self, step: Step, settlement: Settlement, outcome: SettleOutcome, old: Task | None
     ) -> Iterator[str]:
         """DONE if the lease was current, SAME if it was the last that was settled so, else STALE."""
-        word, key = outcome_word(settlement), settlement.task_id
+        word, key = outcome_word(settlement.event), settlement.task_id
         is_held = old is not None and old.lease == settlement.lease
         if is_held != (outcome.word is Word.DONE):
             yield f"{key}: settling {settlement.lease} was answered {outcome.word}"
