@@ -282,7 +282,7 @@ class Submitter:
                 return QueueFullError(queue, max_size, accepted)
             case Word.NO_QUEUE:
                 self._priorities.pop(queue, None)
-                return QueueNotFoundError(queue)
+                return QueueNotFoundError(queue, accepted)
             case word:
                 raise AssertionError(f"not an outcome of a submit: {word}")
 

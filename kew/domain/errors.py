@@ -69,11 +69,12 @@ class TaskNotFoundError(TaskQueueError):
 
 
 class QueueNotFoundError(TaskQueueError):
-    """No process has declared this queue in this namespace."""
+    """No process has declared this queue in this namespace. `accepted`: ids of the same call that were in before."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, accepted: Sequence[str] = ()) -> None:
         super().__init__(f"no queue {queue!r}; declare it first: await manager.create_queue(...)")
         self.queue = queue
+        self.accepted = tuple(accepted)
 
 
 class QueueInUseError(TaskQueueError):

@@ -9,6 +9,7 @@ import pytest
 from kew import (
     QueueConfig,
     QueueFullError,
+    QueueNotFoundError,
     StoreUnavailableError,
     SubmitUncertainError,
     TaskAlreadyExistsError,
@@ -158,6 +159,19 @@ async def test_where_a_piece_has_a_used_id_the_next_one_stays_out():
             await manager.submit_tasks("q", batch(6))
         assert used.value.accepted == ("0", "1")
         assert (await manager.get_queue_status("q"))["queued_tasks"] == 3
+
+
+async def test_where_the_queue_goes_half_way_the_error_tells_what_was_in():
+    async def before(sending: Sending) -> None:
+        if sending.first == 4:
+            await store.purge("q")
+
+    store = Watched(before)
+    async with manager_of(store) as owner, manager_of(store) as submitting:
+        await owner.create_queue(QueueConfig("q"), work=False)
+        with pytest.raises(QueueNotFoundError) as told:
+            await submitting.submit_tasks("q", batch(7))
+    assert told.value.accepted == ("0", "1", "2", "3")
 
 
 async def test_where_a_piece_is_not_answered_the_next_one_stays_out():
