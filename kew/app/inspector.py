@@ -147,7 +147,7 @@ class Inspector:
     async def cancel(self, task_id: str) -> bool:
         """True: it is cancelled, or its run was told to stop; False: it had ended. Raises `TaskNotFoundError`."""
         task = await self.find(task_id)
-        word = await asked(lambda: self._store.cancel(task.queue, task_id, task.ticket))
+        word = await asked(lambda: self._store.cancel(task.queue, task_id, task.life))
         if word is Word.MISSING:
             raise TaskNotFoundError(task_id)
         return word is not Word.ENDED
@@ -155,7 +155,7 @@ class Inspector:
     async def replay(self, task_id: str) -> bool:
         """True: it waits or runs again; False: it had completed. Raises `TaskNotFoundError`."""
         task = await self.find(task_id)
-        word = await asked(lambda: self._store.replay(task.queue, task_id, task.ticket))
+        word = await asked(lambda: self._store.replay(task.queue, task_id, task.life))
         if word is Word.MISSING:
             raise TaskNotFoundError(task_id)
         return word is not Word.ILLEGAL

@@ -29,7 +29,7 @@ from kew.domain.requests import (
     SettleOutcome,
     Word,
 )
-from kew.domain.task import Task
+from kew.domain.task import Life, Task
 
 
 class StoreError(Exception):
@@ -236,12 +236,18 @@ class TaskStore(Protocol):
         """Like `find` within one queue; `incarnation` will be told of the end of those that have not ended."""
         ...
 
-    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        """Cancel a waiting task (DONE) or ask the holder of a running one to stop (CANCEL); SAME, ENDED or MISSING."""
+    async def cancel(self, queue: str, task_id: str, life: Life | None) -> Word:
+        """Cancel a waiting task (DONE) or ask the holder of a running one to stop (CANCEL); SAME, ENDED or MISSING.
+
+        ENDED also where it was put back since that life; None: whichever life it is in.
+        """
         ...
 
-    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        """Put a FAILED or CANCELLED task back: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING."""
+    async def replay(self, queue: str, task_id: str, life: Life | None) -> Word:
+        """Put a FAILED or CANCELLED task back: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING.
+
+        SAME also where it was put back since that life; None: whichever life it is in.
+        """
         ...
 
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:

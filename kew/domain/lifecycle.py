@@ -172,6 +172,7 @@ def _replayed(task: Task, now: int) -> Task:
         ready_at=now,
         failures=0,
         losses=0,
+        replays=task.replays + 1,
         cancel_requested=False,
         ended_at=0,
         expires_at=0,

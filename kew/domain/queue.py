@@ -28,7 +28,7 @@ from kew.domain.requests import (
     Word,
 )
 from kew.domain.sharing import COME_MS, Hungry, part_of, told_again, waiting_since
-from kew.domain.task import Submission, Task, TaskStatus, is_absent
+from kew.domain.task import Life, Submission, Task, TaskStatus, is_absent
 
 RECOVER_AT_ONCE = 100  # ended leases that one claim takes back before it grants
 
@@ -323,35 +323,44 @@ def _carried_out(state: QueueState, effect: Effect | None, epoch: int, now: int)
 # --- what people ask for
 
 
-def cancel(view: View, task_id: str, ticket: int | None, now: int) -> tuple[Change, Word]:
-    """Cancel a waiting task (DONE), or ask the holder of a running one to stop (CANCEL).
+def cancel(view: View, task_id: str, life: Life | None, now: int) -> tuple[Change, Word]:
+    """Cancel a waiting task (DONE), or ask the holder of a running one to stop (CANCEL); in this `life` of it alone.
 
-    `ticket` names the task's incarnation, since an id may be used again; None: whichever it is now.
+    Here and below, None: whichever life it is in.
     """
-    task = _named(view, task_id, ticket, now)
+    task = _named(view, task_id, life, now)
     if task is None:
         return NOTHING, Word.MISSING
+    if _is_past(life, task):
+        return NOTHING, Word.ENDED
     if task.is_terminal:
         return NOTHING, Word.SAME if task.status is TaskStatus.CANCELLED else Word.ENDED
     after, effect = step(task, CancelRequested(), now, view.state.settings)
     return Change((after,)), Word.CANCEL if effect else Word.DONE
 
 
-def replay(view: View, task_id: str, ticket: int | None, now: int) -> tuple[Change, Word]:
-    """Put a FAILED or CANCELLED task back, its failures and losses forgotten; a repeat changes nothing (SAME)."""
-    task = _named(view, task_id, ticket, now)
+def replay(view: View, task_id: str, life: Life | None, now: int) -> tuple[Change, Word]:
+    """Put a FAILED or CANCELLED task back, its failures and losses forgotten; once from each `life`, else SAME."""
+    task = _named(view, task_id, life, now)
     if task is None:
         return NOTHING, Word.MISSING
+    if _is_past(life, task):
+        return NOTHING, Word.SAME
     if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         return Change((step(task, Replayed(), now, view.state.settings)[0],)), Word.DONE
     return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME
 
 
-def _named(view: View, task_id: str, ticket: int | None, now: int) -> Task | None:
+def _is_past(life: Life | None, task: Task) -> bool:
+    """The task was put back since, by this very request or another."""
+    return life is not None and life.replays != task.replays
+
+
+def _named(view: View, task_id: str, life: Life | None, now: int) -> Task | None:
     task = view.find(task_id)
     if task is None or is_absent(task, now) or task.queue != view.name:
         return None
-    return task if ticket is None or task.ticket == ticket else None
+    return task if life is None or task.ticket == life.ticket else None
 
 
 def orphan(view: View, task: Task, now: int) -> Change:

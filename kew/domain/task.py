@@ -101,15 +101,26 @@ class Submission:
         return self.function[1:].partition("/")[0] if self.function.startswith(PINNED) else ""
 
 
+@attrs.frozen
+class Life:
+    """Which task of an id, and which life of it: an id may be used again (another ticket), and a replay begins a life.
+
+    It names what a person saw, so that a request that arrives late, or twice, doesn't touch what came after.
+    """
+
+    ticket: int
+    replays: int
+
+
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Task:
     """One task and how far it has come.
 
     `attempt` counts claims and is never reused; `failures` and `losses` count towards `max_retries` and
-    `max_deliveries`, and replay resets them. `lease` is the identity of the current lease ("" without one),
-    `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant. `settled` remembers the last
-    settled lease and its outcome, so that a repeated settle gets its answer. `watchers` are the incarnations that want
-    to be told of the end.
+    `max_deliveries`; a replay, which `replays` counts, resets them. `lease` is the identity of the current lease
+    ("" without one), `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant. `settled`
+    remembers the last settled lease and its outcome, so that a repeated settle gets its answer. `watchers` are the
+    incarnations that want to be told of the end.
     """
 
     call: Submission
@@ -121,6 +132,7 @@ class Task:
     attempt: int = 0
     failures: int = 0
     losses: int = 0
+    replays: int = 0
     lease: str = ""
     lease_until: int = 0
     token: int = 0
@@ -138,6 +150,11 @@ class Task:
     def id(self) -> str:
         """The task's id."""
         return self.call.id
+
+    @property
+    def life(self) -> Life:
+        """The one that it is in now."""
+        return Life(self.ticket, self.replays)
 
     @property
     def is_terminal(self) -> bool:

@@ -138,7 +138,20 @@ async def test_a_cancel_that_names_an_earlier_task_of_the_id_changes_nothing(sce
     await scene.cancel("a")
     await scene.advance(70_000)
     await scene.submit("a", nonce="another")
-    assert await scene.cancel("a", ticket=old.ticket) is Word.MISSING
+    assert await scene.cancel("a", life=old.life) is Word.MISSING
     new = await scene.task("a")
     assert new.status is TaskStatus.QUEUED
-    assert await scene.cancel("a", ticket=new.ticket) is Word.DONE
+    assert await scene.cancel("a", life=new.life) is Word.DONE
+
+
+async def test_a_cancel_that_arrives_after_a_replay_leaves_what_was_put_back(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    seen = (await scene.task("a")).life
+    assert await scene.cancel("a", life=seen) is Word.DONE
+    assert await scene.cancel("a", life=seen) is Word.SAME
+    await scene.replay("a")
+    assert await scene.cancel("a", life=seen) is Word.ENDED
+    again = await scene.task("a")
+    assert again.status is TaskStatus.QUEUED
+    assert await scene.cancel("a", life=again.life) is Word.DONE

@@ -1,5 +1,7 @@
 """Replay: a person puts a failed or cancelled task back, and it starts afresh."""
 
+import attrs
+
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.task import TaskStatus
 from tests.support.scene import START_MS, Scene, Worker
@@ -104,8 +106,8 @@ async def test_a_replay_that_names_an_earlier_task_of_the_id_changes_nothing(sce
     await scene.advance(70_000)
     await scene.submit("a", nonce="another")
     await scene.cancel("a")
-    assert await scene.replay("a", ticket=old.ticket) is Word.MISSING
-    assert await scene.replay("a", ticket=old.ticket + 1) is Word.DONE
+    assert await scene.replay("a", life=old.life) is Word.MISSING
+    assert await scene.replay("a", life=attrs.evolve(old.life, ticket=old.ticket + 1)) is Word.DONE
 
 
 async def test_a_replay_may_exceed_max_size(scene: Scene):
@@ -135,3 +137,19 @@ async def test_a_settle_repeated_after_a_replay_is_still_answered(scene: Scene):
     await worker.fail(task)
     await scene.replay("a")
     assert await worker.fail(task) == SettleOutcome(Word.SAME, TaskStatus.FAILED)
+
+
+async def test_a_replay_that_arrives_twice_puts_back_once_though_it_failed_again_meanwhile(
+    scene: Scene,
+):
+    await scene.declare(breaker_failures=0)
+    await scene.submit("a", at_most_once=True)
+    worker = await scene.worker()
+    await worker.release(await worker.claim_one(), started=True)
+    seen = (await scene.task("a")).life
+    assert await scene.replay("a", life=seen) is Word.DONE
+    await worker.release(await worker.claim_one(), started=True)
+    assert await scene.replay("a", life=seen) is Word.SAME
+    failed = await scene.task("a")
+    assert (failed.status, failed.attempt, failed.replays) == (TaskStatus.FAILED, 2, 1)
+    assert await scene.replay("a", life=failed.life) is Word.DONE

@@ -534,6 +534,16 @@ def a_success_can_be_replayed(original: Any) -> Any:
     return replay
 
 
+@bug(Book, "dead_letters", "answers")
+def a_dead_letter_is_lost_between_two_pages(original: Any) -> Any:
+    return lambda self, before, limit: original(self, before, limit)[bool(before) :]
+
+
+@bug(rules, "_is_past", "once", "finality", "bounds")
+def a_late_replay_puts_back_again(original: Any) -> Any:
+    return lambda life, task: False
+
+
 @bug(MemoryStore, "_orphans", "calm", "orphans")
 def closures_of_the_living_are_failed(original: Any) -> Any:
     def orphans(self, known, now):

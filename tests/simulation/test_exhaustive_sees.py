@@ -72,7 +72,7 @@ def a_settle_is_accepted_once_more(
     return (Change((found,)), outcome) if found and outcome.word is Word.SAME else (change, outcome)
 
 
-@planted(THREE, "its answer again", rules, "outcome_word")
+@planted(THREE, "a stray settle is told so", rules, "outcome_word")
 def a_repeated_failure_is_told_stale(event: SettleEvent) -> str:
     return "fail" if isinstance(event, Failed) else "else"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kew import QueueConfig, TaskQueueManager
+from kew import GiveUp, QueueConfig, TaskQueueManager
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.memory.store import MemoryStore
@@ -203,6 +203,31 @@ def test_a_wake_up_reaches_a_process_that_can_run_the_task():
         await asyncio.sleep(5)
         assert ran
         assert ran[0] - asked_at < 1
+
+    play(scene)
+
+
+def test_a_replay_that_is_repeated_puts_a_task_back_once():
+    async def answer_after_it_failed_again(execute: Callable[[], Awaitable[Any]]) -> None:
+        await execute()
+        await asyncio.sleep(1)
+        raise Ambiguous("no reply")
+
+    async def scene(stage: Stage) -> None:
+        manager, wire = await stage.manager()
+        attempts: list[int] = []
+
+        async def fail() -> None:
+            attempts.append(TaskContext.current().attempt)
+            raise GiveUp("no such account")
+
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task("t", "q", "t", fail)
+        await asyncio.sleep(1)
+        wire.next("replay", answer_after_it_failed_again)
+        assert await manager.replay_task("t")
+        await asyncio.sleep(1)
+        assert attempts == [1, 2]
 
     play(scene)
 

@@ -27,7 +27,7 @@ from kew.app.ports import Command
 from kew.domain.config import Settings
 from kew.domain.events import Failed, Released, Succeeded
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef
-from kew.domain.task import Submission, Task, is_absent, pinned_name
+from kew.domain.task import Life, Submission, Task, is_absent, pinned_name
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
@@ -287,7 +287,7 @@ class Operations:
     def _replay(self) -> Operation:
         return Operation("replay", self._named())
 
-    def _named(self) -> tuple[str, str, int | None]:
+    def _named(self) -> tuple[str, str, Life | None]:
         queue, task_id = self._queue(), self._id()
         existing = self._existing(queue)
         leased = [task for task in existing if task.lease]
@@ -297,8 +297,9 @@ class Operations:
             ended = [task for task in existing if task.is_terminal]
             task_id = self._pick(*existing, *ended, *ended).id
         known = self.namespace.records.get(task_id)
-        ticket = known.ticket if known is not None else 1
-        return queue, task_id, self._pick(None, None, ticket, ticket, ticket - 1)
+        life = known.life if known is not None else Life(1, 0)
+        past = Life(life.ticket, max(0, life.replays - 1))
+        return queue, task_id, self._pick(None, None, life, life, past, Life(life.ticket - 1, 0))
 
     def _control(self) -> Operation:
         queue, who = self._queue(), self._pick("person", "w0", "w1")

@@ -37,7 +37,7 @@ from kew.domain.requests import (
     SubmitRef,
     Word,
 )
-from kew.domain.task import QueuePriority, Submission, Task
+from kew.domain.task import Life, QueuePriority, Submission, Task
 
 QUEUE = "orders"
 START_MS = 1_750_000_000_000
@@ -250,11 +250,11 @@ class Scene:
         self.controls += 1
         return await self.store.control(queue, command, "person", self.controls)
 
-    async def cancel(self, task_id: str, *, ticket: int | None = None, queue: str = QUEUE) -> Word:
-        return await self.store.cancel(queue, task_id, ticket)
+    async def cancel(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
+        return await self.store.cancel(queue, task_id, life)
 
-    async def replay(self, task_id: str, *, ticket: int | None = None, queue: str = QUEUE) -> Word:
-        return await self.store.replay(queue, task_id, ticket)
+    async def replay(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
+        return await self.store.replay(queue, task_id, life)
 
     async def sweep(self, limit: int = 100, *, queue: str = QUEUE) -> Swept:
         return await self.store.sweep(queue, limit)

@@ -39,7 +39,7 @@ from kew.domain.requests import (
     Word,
     holder_of,
 )
-from kew.domain.task import Task, is_absent
+from kew.domain.task import Life, Task, is_absent
 
 
 class MemoryStore(TaskStore):
@@ -284,12 +284,12 @@ class MemoryStore(TaskStore):
         return found
 
     @override
-    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
+    async def cancel(self, queue: str, task_id: str, life: Life | None) -> Word:
         known = self.namespace.queues.get(queue)
         if known is None:
             return Word.MISSING
         now = self._now()
-        change, word = rules.cancel(known.book, task_id, ticket, now)
+        change, word = rules.cancel(known.book, task_id, life, now)
         self._apply(known, change, now)
         if word is Word.CANCEL:
             holder = holder_of(change.tasks[0].lease)
@@ -297,12 +297,12 @@ class MemoryStore(TaskStore):
         return word
 
     @override
-    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
+    async def replay(self, queue: str, task_id: str, life: Life | None) -> Word:
         known = self.namespace.queues.get(queue)
         if known is None:
             return Word.MISSING
         now = self._now()
-        change, word = rules.replay(known.book, task_id, ticket, now)
+        change, word = rules.replay(known.book, task_id, life, now)
         self._apply(known, change, now)
         self._tell(known, len(change.tasks))
         return word

@@ -5,7 +5,7 @@ A record is one line of plain fields and three parts:
     status queue ticket queued_at ready_at-queued_at history priority[a] nonce function label_bytes payload_bytes
     label payload outcome
 
-`history` is `-` until something has happened to the task, then, with commas: attempt, failures, losses,
+`history` is `-` until something has happened to the task, then, with commas: attempt, failures, losses, replays,
 cancel, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers. `a` marks at_most_once. The
 label is MessagePack (the task's type, and its options as far as any was given), the outcome a result
 (COMPLETED, which needs no payload any more) or the last error. `lease_until` is the score of the queue's
@@ -36,7 +36,7 @@ STATUS: Final = {
 }
 PRIORITY: Final = {"1": 1, "2": 2, "3": 3}
 DIGITS: Final = {number: digit for digit, number in PRIORITY.items()}
-UNTOUCHED: Final = "0,0,0,0,0,0,0,-,-,0,0,-"  # the history that `-` stands for
+UNTOUCHED: Final = "0,0,0,0,0,0,0,0,-,-,0,0,-"  # the history that `-` stands for
 NOT_PLAIN = re.compile(r"[\x00-\x20%]")
 INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Label = tuple[str, int | None, int, int | None, int | None, int | None]
@@ -128,6 +128,7 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
         attempt,
         failures,
         losses,
+        replays,
         cancel,
         token,
         epoch,
@@ -168,6 +169,7 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
         int(attempt),
         int(failures),
         int(losses),
+        int(replays),
         "" if lease == "-" else lease,
         lease_until,
         int(token),

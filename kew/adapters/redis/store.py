@@ -53,7 +53,7 @@ from kew.domain.requests import (
     Settlement,
     Word,
 )
-from kew.domain.task import Task
+from kew.domain.task import Life, Task
 
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
 STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that operations follow
@@ -305,14 +305,14 @@ class RedisStore(TaskStore):
         ]
 
     @override
-    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        answer, now = await self._run("cancel", queue, _named(task_id, ticket))
+    async def cancel(self, queue: str, task_id: str, life: Life | None) -> Word:
+        answer, now = await self._run("cancel", queue, _named(task_id, life))
         self._saw(now)
         return word(answer)
 
     @override
-    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        answer, now = await self._run("replay", queue, _named(task_id, ticket))
+    async def replay(self, queue: str, task_id: str, life: Life | None) -> Word:
+        answer, now = await self._run("replay", queue, _named(task_id, life))
         self._saw(now)
         return word(answer)
 
@@ -391,5 +391,7 @@ def _loop_ms() -> float:
     return asyncio.get_running_loop().time() * 1000
 
 
-def _named(task_id: str, ticket: int | None) -> dict[str, Argument]:
-    return {"id": task_id, "ticket": "" if ticket is None else str(ticket)}
+def _named(task_id: str, life: Life | None) -> dict[str, Argument]:
+    if life is None:
+        return {"id": task_id, "ticket": "", "replays": ""}
+    return {"id": task_id, "ticket": str(life.ticket), "replays": str(life.replays)}

@@ -27,10 +27,11 @@ from kew.app.spawning import spawn
 from kew.compat import override
 from kew.domain.config import Settings
 from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
-from kew.domain.task import Task
+from kew.domain.task import Life, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MOST_LOOKED_AT = 3  # ended tasks, for a page of dead letters: what a run has takes several
 
 
 class Carrier(Protocol):
@@ -150,7 +151,7 @@ class FaultyStore(TaskStore):
 
     @override
     async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
-        return await self._ask(TaskStore.failed, queue, after, limit)
+        return await self._ask(TaskStore.failed, queue, after, min(limit, MOST_LOOKED_AT))
 
     @override
     async def watch(
@@ -159,12 +160,12 @@ class FaultyStore(TaskStore):
         return await self._ask(TaskStore.watch, queue, task_ids, incarnation)
 
     @override
-    async def cancel(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        return await self._ask(TaskStore.cancel, queue, task_id, ticket)
+    async def cancel(self, queue: str, task_id: str, life: Life | None) -> Word:
+        return await self._ask(TaskStore.cancel, queue, task_id, life)
 
     @override
-    async def replay(self, queue: str, task_id: str, ticket: int | None) -> Word:
-        return await self._ask(TaskStore.replay, queue, task_id, ticket)
+    async def replay(self, queue: str, task_id: str, life: Life | None) -> Word:
+        return await self._ask(TaskStore.replay, queue, task_id, life)
 
     @override
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:

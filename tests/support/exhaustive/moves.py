@@ -203,13 +203,16 @@ class World:
         return after
 
     def _replay(self, task_id: str) -> Snapshot:
-        change, word = rules.replay(self.queue, task_id, None, self.now)
+        seen = self.queue.tasks[task_id].life
+        change, word = rules.replay(self.queue, task_id, seen, self.now)
         after = self._apply(change, **{task_id: Replayed()})
         told = after.tasks[task_id]
         insist(word is Word.DONE and told.status is TaskStatus.QUEUED, "a replay puts it back")
         insist((told.failures, told.losses) == (0, 0), "a replay forgets failures and losses")
-        again, word = rules.replay(after, task_id, None, self.now)
+        again, word = rules.replay(after, task_id, seen, self.now)
         insist(again is NOTHING and word is Word.SAME, "replaying twice is replaying once")
+        again, word = rules.cancel(after, task_id, seen, self.now)
+        insist(again is NOTHING and word is Word.ENDED, "a late cancel leaves what was put back")
         return after
 
     def _submit(self, task_id: str) -> Snapshot:

@@ -57,9 +57,9 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
         {"task_id": "t1"},
     ),
     (
-        lambda: QueueNotFoundError("q"),
+        lambda: QueueNotFoundError("q", ["b-1"]),
         "no queue 'q'; declare it first: await manager.create_queue(...)",
-        {"queue": "q"},
+        {"queue": "q", "accepted": ("b-1",)},
     ),
     (
         lambda: QueueInUseError("q"),

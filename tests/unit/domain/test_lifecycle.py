@@ -241,13 +241,13 @@ STEPS: dict[str, tuple[Task, Event, dict[str, object], Effect | None]] = {
     "a replay forgets failures and losses, not attempts": (
         dead,
         Replayed(),
-        {**REPLAYED, "failures": 0, "losses": 0},
+        {**REPLAYED, "failures": 0, "losses": 0, "replays": 1},
         None,
     ),
     "a replay forgets the cancel": (
         stopped,
         Replayed(),
-        {**REPLAYED, "cancel_requested": False},
+        {**REPLAYED, "cancel_requested": False, "replays": 1},
         None,
     ),
 }

@@ -11,7 +11,7 @@ from kew.domain.config import Settings
 from kew.domain.queue import NOTHING, QueueState
 from kew.domain.requests import Word
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Task, TaskStatus
+from kew.domain.task import Life, Task, TaskStatus
 from tests.support.tasks import NOW, changed, ended, queue, running, task
 
 LATER = NOW + 500
@@ -56,26 +56,42 @@ def test_an_ended_task_is_not_cancelled(status: TaskStatus, word: Word) -> None:
 
 @pytest.mark.parametrize("operation", [rules.cancel, rules.replay])
 @pytest.mark.parametrize(
-    ("found", "ticket"),
+    ("found", "life"),
     [
         (queue(), None),
         (queue(ended(status=TaskStatus.FAILED, expires_at=NOW)), None),
         (elsewhere(queue(ended(status=TaskStatus.FAILED))), None),
-        (queue(ended(status=TaskStatus.FAILED)), 2),
+        (queue(ended(status=TaskStatus.FAILED)), Life(2, 0)),
     ],
 )
 def test_a_task_that_is_not_here_is_missing(
-    operation: object, found: Snapshot, ticket: int | None
+    operation: object, found: Snapshot, life: Life | None
 ) -> None:
-    answer = operation(found, "t", ticket, NOW)  # type: ignore[operator]
+    answer = operation(found, "t", life, NOW)  # type: ignore[operator]
     assert answer == (NOTHING, Word.MISSING)
 
 
 def test_the_ticket_names_the_tasks_incarnation() -> None:
-    assert rules.cancel(queue(task(ticket=3)), "t", 3, NOW)[1] is Word.DONE
-    assert (
-        rules.replay(queue(ended(status=TaskStatus.FAILED, ticket=3)), "t", 3, NOW)[1] is Word.DONE
-    )
+    life = Life(3, 0)
+    assert rules.cancel(queue(task(ticket=3)), "t", life, NOW)[1] is Word.DONE
+    dead = queue(ended(status=TaskStatus.FAILED, ticket=3))
+    assert rules.replay(dead, "t", life, NOW)[1] is Word.DONE
+
+
+@pytest.mark.parametrize("found", [task(replays=2), running(replays=2)])
+def test_a_cancel_leaves_another_life_of_the_task_alone(found: Task) -> None:
+    for past in (0, 1):
+        assert rules.cancel(queue(found), "t", Life(1, past), NOW) == (NOTHING, Word.ENDED)
+    assert rules.cancel(queue(found), "t", Life(1, 2), NOW)[0] != NOTHING
+
+
+@pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.COMPLETED])
+def test_a_replay_puts_back_from_one_life_alone(status: TaskStatus) -> None:
+    found = queue(ended(status=status, replays=2))
+    for past in (0, 1):
+        assert rules.replay(found, "t", Life(1, past), NOW) == (NOTHING, Word.SAME)
+    if status is not TaskStatus.COMPLETED:
+        assert rules.replay(found, "t", Life(1, 2), NOW)[1] is Word.DONE
 
 
 @pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED])
@@ -88,6 +104,7 @@ def test_a_dead_letter_is_put_back_once(status: TaskStatus) -> None:
         "ready_at": LATER,
         "failures": 0,
         "losses": 0,
+        "replays": 1,
         "ended_at": 0,
         "expires_at": 0,
     }

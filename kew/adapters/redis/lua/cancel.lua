@@ -1,12 +1,13 @@
 -- flags: allow-oom
 -- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked
--- ARGV: channel queue id ticket
+-- ARGV: channel queue id ticket replays
 -- Reply: {word, now}
 -- include: moves
 
 local function cancel(t)
   if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
+  if replays ~= '' and t.replays ~= replays then return 'ended' end
   if has_ended(t) then return t.status == 'x' and 'same' or 'ended' end
   if t.status == 'p' then
     t.cancel = '1'

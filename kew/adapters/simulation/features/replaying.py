@@ -1,11 +1,13 @@
-"""Dead letters and cancelled tasks that somebody puts back."""
+"""Dead letters and cancelled tasks: read, and put back."""
 
 from __future__ import annotations
 
-from kew.adapters.simulation.feature import ANY_END, MAIN, Feature, User, Workload
+from kew.adapters.simulation.feature import ANY_END, MAIN, RISKY, Feature, User, Workload
 from kew.domain.errors import TaskCancelledError, TaskFailedError, TaskNotFoundError
+from kew.domain.task import Task, TaskStatus
 
 PATIENCE = 40.0
+FAILED = TaskStatus.FAILED
 
 
 async def replay_a_dead_letter(user: User) -> None:
@@ -53,9 +55,45 @@ async def replay_what_was_cancelled(user: User) -> None:
         user.check_gone(asked.id)
 
 
+async def read_the_dead_letters(user: User) -> None:
+    """All of a queue, or the last few, while others put some back and more of it fails."""
+    queue = user.random.choice((MAIN, RISKY))
+    limit = user.random.choice((None, None, 1, 5))
+    before = _dead_letters(user, queue)
+    told: set[tuple[str, int]] = set()
+    async for info in user.manager.failed_tasks(queue, limit=limit):
+        if info.status.value != "failed" or (info.task_id, info.attempt) in told:
+            user.fail(f"{info.task_id} is {info.status.value}, or told of twice, as a dead letter")
+        told.add((info.task_id, info.attempt))
+    still_there = before.items() & _dead_letters(user, queue).items()
+    left_out = {task_id for task_id, task in still_there if (task_id, task.attempt) not in told}
+    if left_out and len(told) != limit:
+        user.fail(f"{min(left_out)} was a dead letter all the time, and is left out")
+    user.facts.count("dead letters told of", len(told))
+
+
+async def replay_the_dead_letters(user: User) -> None:
+    """Those that may end in any way, each where it is found."""
+    async for info in user.manager.failed_tasks(MAIN):
+        if user.facts.asked[info.task_id].ends == ANY_END:
+            user.runs.replayed(info.task_id)
+            try:
+                await user.manager.replay_task(info.task_id)
+            except TaskNotFoundError:
+                user.check_gone(info.task_id)
+
+
+def _dead_letters(user: User, queue: str) -> dict[str, Task]:
+    """Those that the store has."""
+    records = user.facts.records.values()
+    return {one.id: one for one in records if one.queue == queue and one.status is FAILED}
+
+
 FEATURES = (
     Feature("replaying", replay_a_dead_letter, 0.8),
     Feature("replaying successes", replay_a_success, 0.3),
     Feature("replaying cancelled", replay_what_was_cancelled, 0.4),
+    Feature("dead letters", read_the_dead_letters, 0.4),
+    Feature("replaying all", replay_the_dead_letters, 0.2),
 )
 WORKLOADS = (Workload("replaying", FEATURES),)

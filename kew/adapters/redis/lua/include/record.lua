@@ -5,10 +5,10 @@
 -- include: state
 -- include: batch
 local RECORD = '^(%a) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^\n]+)\n(.*)$'
-local HISTORY = '^([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),(.+)$'
+local HISTORY = '^([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),([^,]+),(.+)$'
 local UNTOUCHED = {__index = {
-  attempt = '0', failures = '0', losses = '0', cancel = '0', token = '0', epoch = '0', started_at = '0', lease = '-',
-  settled = '-', ended_at = '0', expires_at = '0', watchers = '-',
+  attempt = '0', failures = '0', losses = '0', replays = '0', cancel = '0', token = '0', epoch = '0',
+  started_at = '0', lease = '-', settled = '-', ended_at = '0', expires_at = '0', watchers = '-',
 }}
 
 -- A number as text. (Lua itself writes 15 digits and more with an exponent, and takes twice as long.)
@@ -26,19 +26,19 @@ local function parse(id, raw)
       body = body,
     }, UNTOUCHED)
   end
-  local attempt, failures, losses, cancel, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers =
-    string.match(history, HISTORY)
+  local attempt, failures, losses, replays, cancel, token, epoch, started_at, lease, settled, ended_at, expires_at,
+    watchers = string.match(history, HISTORY)
   return {
     id = id, status = status, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset, tail = tail,
-    body = body, attempt = attempt, failures = failures, losses = losses, cancel = cancel, token = token, epoch = epoch,
-    started_at = started_at, lease = lease, settled = settled, ended_at = ended_at, expires_at = expires_at,
-    watchers = watchers,
+    body = body, attempt = attempt, failures = failures, losses = losses, replays = replays, cancel = cancel,
+    token = token, epoch = epoch, started_at = started_at, lease = lease, settled = settled, ended_at = ended_at,
+    expires_at = expires_at, watchers = watchers,
   }
 end
 
 local function packed(t)
   return t.status .. ' ' .. t.queue .. ' ' .. t.ticket .. ' ' .. t.queued_at .. ' ' .. t.offset
-    .. ' ' .. t.attempt .. ',' .. t.failures .. ',' .. t.losses .. ',' .. t.cancel .. ',' .. t.token .. ',' .. t.epoch
+    .. ' ' .. t.attempt .. ',' .. t.failures .. ',' .. t.losses .. ',' .. t.replays .. ',' .. t.cancel .. ',' .. t.token .. ',' .. t.epoch
     .. ',' .. t.started_at .. ',' .. t.lease .. ',' .. t.settled .. ',' .. t.ended_at .. ',' .. t.expires_at
     .. ',' .. t.watchers .. ' ' .. t.tail .. '\n' .. t.body
 end
