@@ -1,7 +1,7 @@
 """A task is submitted to an idle queue, worker in the same process: from the call to the task's first line.
 
-Before each a pause of 20 ms. The yardstick is one bare EVALSHA, with the same pauses. Measured twice: with processors that
-sleep in the pauses, and with processors that are kept awake.
+Before each a pause of 20 ms. The yardstick is one bare EVALSHA, with the same pauses. Measured twice: with processors
+that sleep in the pauses, and with processors that are kept awake.
 """
 
 from benchmarks.awake import CAN_BE_KEPT_AWAKE, processors_awake
