@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -94,16 +93,12 @@ def _namespace(name: str, namespace: str) -> Namespace:
 
 @attrs.frozen(kw_only=True)
 class Served:
-    """The services of one queue that this process declared; without a worker, it only submits to it.
-
-    `introduce` tells the store of the queue and, with a worker, of this process. It raises StoreError.
-    """
+    """The services of one queue that this process declared; without a worker, it only submits to it."""
 
     config: QueueConfig
     outbox: Outbox
     maintainer: Maintainer
     worker: Worker | None
-    introduce: Callable[[], Coroutine[Any, Any, None]]
 
     def is_ready(self) -> bool:
         """The store knows every function that this process can be given tasks of."""
@@ -133,20 +128,18 @@ def serve(
         settings=config.settings(),
         store=parts.store,
         registry=process.registry,
+        works=work,
         tick=tick,
     )
     worker = _worker(config, process, executor, maintainer) if work else None
-    introduce = maintainer.introduce if work else maintainer.declare
     outbox = Outbox(
         config.name,
         parts.store,
         patience=patience,
         worker=worker,
-        redeclare=introduce,
+        restore=maintainer.restore,
     )
-    return Served(
-        config=config, outbox=outbox, maintainer=maintainer, worker=worker, introduce=introduce
-    )
+    return Served(config=config, outbox=outbox, maintainer=maintainer, worker=worker)
 
 
 def _worker(
@@ -163,6 +156,6 @@ def _worker(
         reporter=process.reporter,
         capacity=process.capacity,
         admission=process.admission,
-        introduce=maintainer.introduce,
+        restore=maintainer.restore,
         refresh=maintainer.refresh,
     )

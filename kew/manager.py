@@ -176,7 +176,7 @@ class TaskQueueManager(Questions):
         self._here()
         await self._purge()
         for served in self._served.values():
-            await asked(served.introduce)
+            await asked(served.maintainer.introduce)
             if served.worker is not None:
                 served.worker.wake()
 
@@ -261,7 +261,7 @@ class TaskQueueManager(Questions):
 
     async def _introduce(self, served: Served, process: Process) -> None:
         try:
-            await served.introduce()
+            await served.maintainer.introduce()
         except StoreError as error:
             raise StoreUnavailableError(f"the queue was not declared: {error}") from error
         if self._served.get(served.config.name) is not served or process.is_closing:

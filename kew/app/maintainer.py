@@ -40,6 +40,7 @@ class Maintainer:
         settings: Settings,
         store: TaskStore,
         registry: Registry,
+        works: bool = True,
         tick: float = TICK,
     ) -> None:
         self._queue = queue
@@ -47,6 +48,7 @@ class Maintainer:
         self._declared = settings
         self._store = store
         self._registry = registry
+        self._works = works
         self.priority = settings.priority
         self._version = 0
         self._use: Callable[[Settings], None] = lambda settings: None
@@ -69,6 +71,7 @@ class Maintainer:
                 self._queue,
                 difference(declared.replaced, self._declared),
             )
+        self._follow(self._declared)
 
     async def announce(self) -> None:
         """Tell the store that this process serves the queue, and what it can run. Raises StoreError."""
@@ -83,9 +86,20 @@ class Maintainer:
         self._announced = version
 
     async def introduce(self) -> None:
-        """Declare and announce. Raises StoreError."""
+        """Declare the queue and, where this process works on it, announce. Raises StoreError."""
         await self.declare()
-        await self.announce()
+        if self._works:
+            await self.announce()
+
+    async def restore(self) -> None:
+        """The store has lost the queue, or this process's presence there: bring back what it lacks. Raises StoreError.
+
+        What another process declared meanwhile stays.
+        """
+        if await self._store.settings(self._queue) is None:
+            await self.declare()
+        if self._works:
+            await self.announce()
 
     @property
     def is_announced(self) -> bool:
@@ -113,6 +127,9 @@ class Maintainer:
                 self._version,
                 difference(self._declared, settings),
             )
+        self._follow(settings)
+
+    def _follow(self, settings: Settings) -> None:
         self.priority = settings.priority
         self._use(settings)
 

@@ -156,13 +156,13 @@ class Outbox:
         *,
         patience: float,
         worker: Worker | None,
-        redeclare: Callable[[], Awaitable[None]] | None,
+        restore: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._queue = queue
         self._store = store
         self._patience = patience
         self._worker = worker
-        self._redeclare = redeclare
+        self._restore = restore
         self._pending: list[Waiter] = []
         self._pending_tasks = 0
         self._is_scheduled = False
@@ -290,7 +290,7 @@ class Outbox:
         """This process declared the queue, and the store lost it."""
         outcomes = submitted.outcomes
         is_lost = bool(outcomes) and outcomes[0].word is Word.NO_QUEUE
-        return is_lost and self._redeclare is not None
+        return is_lost and self._restore is not None
 
     def _tell(self, trip: Trip, submitted: Submitted, *, is_certain: bool) -> None:
         try:
@@ -340,11 +340,11 @@ class Outbox:
     ) -> tuple[Submitted, bool]:
         """The store's answer, and whether it is certain."""
         submitted, is_certain = await self._said(trip, posted)
-        if self._redeclare is None or not self._is_forgotten(submitted):
+        if self._restore is None or not self._is_forgotten(submitted):
             return submitted, is_certain
         self._take(trip, submitted)
         try:
-            await self._redeclare()
+            await self._restore()
         except StoreError as error:
             raise Unanswered(error, is_ambiguous=not is_certain) from error
         trip.give_up_at = asyncio.get_running_loop().time() + self._patience

@@ -225,7 +225,7 @@ class Submitter:
                 self._store,
                 patience=self._patience,
                 worker=None,
-                redeclare=None,
+                restore=None,
             )
         return self._remote[queue]
 

@@ -48,7 +48,7 @@ class Worker:
         reporter: Reporter,
         capacity: Capacity,
         admission: Admission,
-        introduce: Callable[[], Coroutine[Any, Any, None]],
+        restore: Callable[[], Coroutine[Any, Any, None]],
         refresh: Callable[[int], None],
     ) -> None:
         self.config = config
@@ -61,7 +61,7 @@ class Worker:
         self._capacity = capacity
         self._admission = admission
         self._context = contextvars.copy_context()
-        self._introduce = introduce
+        self._restore = restore
         self._refresh = refresh
         self._lanes = lanes
         self._slots = config.slots
@@ -242,12 +242,12 @@ class Worker:
         if grant.word in (Word.DONE, Word.SAME):
             self._granted(claim, grant)
         elif not self._is_closing:
-            self.background.begin(self._introduce_again())
+            self.background.begin(self._return())
         self._changed.set()
 
-    async def _introduce_again(self) -> None:
+    async def _return(self) -> None:
         """The store doesn't know the queue, this process or the lane: tell it, and look again."""
-        await until_answered(f"queue {self.config.name}: declare", self._introduce)
+        await until_answered(f"queue {self.config.name}: announce", self._restore)
         self.wake()
 
     def _granted(self, claim: Claim, grant: Grant) -> None:

@@ -18,7 +18,7 @@ from kew.adapters.redis.library import Library
 from kew.app.ports import Ambiguous, Bookmark, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
 from kew.domain.errors import StoreUnsuitableError
-from kew.domain.events import Succeeded
+from kew.domain.events import Failed, SettleEvent, Succeeded
 from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
 from kew.domain.task import Submission, TaskStatus
 from tests.conftest import PrivateRedis
@@ -53,12 +53,13 @@ def request(sequence: int, want: int = 1, incarnation: str = "w1") -> ClaimReque
     )
 
 
+def settled(grant: Grant, event: SettleEvent) -> list[Settlement]:
+    return [Settlement(task_id=task.id, lease=task.lease, event=event) for task in grant.tasks]
+
+
 def succeeded(grant: Grant | None) -> list[Settlement]:
     assert grant is not None
-    return [
-        Settlement(task_id=task.id, lease=task.lease, event=Succeeded(b"ok"))
-        for task in grant.tasks
-    ]
+    return settled(grant, Succeeded(b"ok"))
 
 
 @contextlib.asynccontextmanager
@@ -147,6 +148,47 @@ async def test_a_call_that_fails_midway_leaves_nothing_to_the_next(clean_redis_u
         (c,) = await store.find(["c"])
         assert c is not None
         assert c.ticket == 2
+
+
+async def test_what_a_failing_claim_rode_on_is_counted_all_the_same(clean_redis_url: str):
+    lanes = f"kew:{{{Q}}}:lanes:w1"
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("held")))
+        held = await store.claim(Q, request(1))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            client.rename(lanes, "aside")
+            client.set(lanes, "no hash")
+            with pytest.raises(Ambiguous, match="WRONGTYPE"):
+                await store.submit(Q, group(call("a")), request(2))
+            with pytest.raises(Ambiguous, match="WRONGTYPE"):
+                again = Failed(error="no", retry_after_ms=0)
+                await store.settle(Q, settled(held, again), request(2))
+            client.rename("aside", lanes)
+        status = await store.status(Q)
+        assert status is not None
+        assert (status.state.ticket, sum(status.waiting.values())) == (2, 2)
+        grant = await store.claim(Q, request(2, want=5))
+    assert sorted(task.id for task in grant.tasks) == ["a", "held"]
+
+
+@pytest.mark.parametrize("garbage", [b"", b"garbage", b"p orders 1 1 0 no,history 2 n f 0 0\n"])
+async def test_a_record_that_cannot_be_read_stops_no_other_task(
+    clean_redis_url: str, garbage: bytes
+):
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("held"), call("waits"), call("later", delay_ms=50)))
+        await store.claim(Q, request(1))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            leases: Any = client.zrange(f"kew:{{{Q}}}:leases", 0, 0)
+            client.zadd(f"kew:{{{Q}}}:leases", {leases[0]: 1})
+            client.hset("kew:tasks", mapping=dict.fromkeys(("held", "waits", "later"), garbage))
+        await asyncio.sleep(0.06)
+        submitted = await store.submit(Q, group(call("a")), request(2, want=3))
+        assert submitted.grant is not None
+        assert [task.id for task in submitted.grant.tasks] == ["a"]
+        assert await store.failed(Q, None, 10) is not None
+        assert await store.cancel(Q, "held", None) is Word.MISSING
+        await store.sweep(Q, 10)
 
 
 # --- memory

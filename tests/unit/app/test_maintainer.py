@@ -1,6 +1,11 @@
 """What a queue's worker does besides tasks."""
 
-from kew import QueueConfig
+from typing import cast
+
+import attrs
+import pytest
+
+from kew import QueueConfig, TaskFailedError, TaskInfo, TaskQueueManager
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.store import MemoryStore
 from kew.app.maintainer import Maintainer
@@ -18,8 +23,50 @@ async def test_a_process_that_has_departed_declares_a_lost_queue_and_is_not_coun
     before = await store.status("q")
     await maintainer.stop()
     await store.purge("q")
-    await maintainer.introduce()
+    await maintainer.restore()
     after = await store.status("q")
     assert before is not None
     assert after is not None
     assert (list(before.workers), list(after.workers)) == (["w1"], [])
+
+
+OWN = QueueConfig("q", max_workers=4, max_retries=0, max_circuit_breaker_failures=None)
+OTHERS = attrs.evolve(OWN, max_workers=8, max_retries=5, retry_delay=0)
+
+
+async def fails() -> None:
+    raise ValueError
+
+
+async def test_a_process_whose_presence_had_lapsed_leaves_the_settings_that_another_declared():
+    store = MemoryStore(SystemClock())
+    maintainer = Maintainer(
+        "q", incarnation="w1", settings=OWN.settings(), store=store, registry=Registry("w1")
+    )
+    await maintainer.introduce()
+    await store.declare("q", OTHERS.settings())
+    await store.depart("q", "w1")
+    await maintainer.restore()
+    status = await store.status("q")
+    assert status is not None
+    assert (status.state.settings, list(status.workers)) == (OTHERS.settings(), ["w1"])
+
+
+async def test_a_process_that_declares_anew_goes_by_its_own_settings_again():
+    async with (
+        TaskQueueManager("memory://anew") as manager,
+        TaskQueueManager("memory://anew") as other,
+    ):
+        await manager.create_queue(OWN, functions=[fails])
+        await other.create_queue(OTHERS, work=False)
+        followed = await manager.submit_task("t1", "q", "t", fails)
+        assert (await ended(manager, followed.task_id)).attempt == 6
+        await manager.cleanup()
+        anew = await manager.submit_task("t2", "q", "t", fails)
+        assert (await ended(manager, anew.task_id)).attempt == 1
+
+
+async def ended(manager: TaskQueueManager, task_id: str) -> TaskInfo:
+    with pytest.raises(TaskFailedError) as told:
+        await manager.handle(await manager.get_task_status(task_id)).result(timeout=5)
+    return cast("TaskInfo", told.value.info)

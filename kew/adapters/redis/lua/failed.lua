@@ -33,7 +33,7 @@ local function dead_letter(entry)
   local raw = redis.call('HGET', TASKS, entry)
   if not raw or string.sub(raw, 1, 1) ~= 'f' then return nil end
   local t = parse(entry, raw)
-  if t.queue ~= queue or is_absent(t) then return nil end
+  if not t or t.queue ~= queue or is_absent(t) then return nil end
   set_outcome(t, outcome_of(t), true)
   return packed(t)
 end

@@ -103,14 +103,14 @@ local function operation()
     end
     at = at + 1 + 3 * size
   end
-  send('HSET', TASKS, stored)
   for priority = 1, 3 do
     if #lines[priority] > 0 then
-      send('RPUSH', LINE[priority], lines[priority])
+      send('RPUSH', LINE[priority], lines[priority]) -- an entry without a record means nothing
       s.line_at = now
       wake(now)
     end
   end
+  send('HSET', TASKS, stored)
   flush()
 
   local pinned = newly_parked

@@ -186,6 +186,7 @@ end
 -- The answer, how many leases were granted, and whether fewer than wanted. The caller writes the state.
 local function claim()
   if not incarnation then return false, 0, false end
+  save_state() -- of what this claim rides on
   local present_until, lanes = redis.call('ZSCORE', WORKERS, incarnation), LANES .. ':' .. incarnation
   local is_present = present_until and tonumber(present_until) > now
   local recovered = is_present and recover(recover_limit)

@@ -131,7 +131,8 @@ local function next_due(shelves)
       local at = tonumber(found[n + 1])
       any = math.min(any, at)
       local raw = at < runnable and redis.call('HGET', TASKS, id_of(found[n]))
-      if raw and (can_run(function_of(parse('', raw))) or n == 2 * LOOK_AHEAD - 1) then
+      local t = raw and parse('', raw)
+      if t and (can_run(function_of(t)) or n == 2 * LOOK_AHEAD - 1) then
         runnable = at
         break
       end

@@ -18,6 +18,7 @@ end
 
 -- All fields are text, as they stand there; `tail` is what never changes, from the priority on. (A batch spends most of its
 -- time here: a table made in one piece costs half of one filled field by field, and a field not looked at nothing.)
+-- False for what is no record: a stranger's, and as good as none.
 local function parse(id, raw)
   local status, queue, ticket, queued_at, offset, history, tail, body = string.match(raw, RECORD)
   if history == '-' then
@@ -27,7 +28,8 @@ local function parse(id, raw)
     }, UNTOUCHED)
   end
   local attempt, failures, losses, replays, cancel, token, epoch, started_at, lease, settled, ended_at, expires_at,
-    watchers = string.match(history, HISTORY)
+    watchers = string.match(history or '', HISTORY)
+  if not watchers then return false end
   return {
     id = id, status = status, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset, tail = tail,
     body = body, attempt = attempt, failures = failures, losses = losses, replays = replays, cancel = cancel,

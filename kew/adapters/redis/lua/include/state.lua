@@ -1,5 +1,5 @@
--- What a queue remembers besides its tasks: read once, by `begin_state`, written once, by `write_state`, and only what
--- changed. Needs STATE.
+-- What a queue remembers besides its tasks: read once, by `begin_state`, written at the end, by `write_state`, and only
+-- what changed; before a claim that rides along also by `save_state`. Needs STATE.
 --   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
 --   first instant at which anything may need a worker; parked: how many tasks are on shelves; clock: when it was written
 -- include: now
@@ -89,7 +89,8 @@ local function count_waiting()
   return s.waiting[1] + s.waiting[2] + s.waiting[3]
 end
 
-local function write_state()
+-- Write what changed so far: whatever comes next, and may fail, what was stored until here is counted.
+local function save_state()
   local stored, counts = s.stored, counts_text(s)
   local breaker = rawget(s, 'breaker') and breaker_text(s.breaker) or stored[3]
   local is_breaker_same, is_settings_same = breaker == stored[3], s.settings == stored[1]
@@ -104,5 +105,10 @@ local function write_state()
     stored[1], stored[2], stored[3], s.clock = s.settings, counts, breaker, now
   end
   s.stepped_back = nil
+end
+
+-- The same at the end of a call, for the next one to find.
+local function write_state()
+  save_state()
   kept[STATE] = s
 end
