@@ -539,7 +539,7 @@ def a_dead_letter_is_lost_between_two_pages(original: Any) -> Any:
     return lambda self, before, limit: original(self, before, limit)[bool(before) :]
 
 
-@bug(rules, "_is_past", "once", "finality", "bounds")
+@bug(rules, "_is_past", "finality")
 def a_late_replay_puts_back_again(original: Any) -> Any:
     return lambda life, task: False
 

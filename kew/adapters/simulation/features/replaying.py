@@ -11,9 +11,10 @@ FAILED = TaskStatus.FAILED
 
 
 async def replay_a_dead_letter(user: User) -> None:
-    """It fails for good, and succeeds when it is put back."""
+    """It fails for good, and when it is put back it succeeds or fails once more."""
     asked = user.expect(MAIN, ANY_END)
-    handle = await user.submit(asked, user.script(failures=1, raises="give up"))
+    failures = user.random.choice((1, 2))
+    handle = await user.submit(asked, user.script(failures=failures, raises="give up"))
     if handle is None:
         return
     try:
@@ -42,15 +43,16 @@ async def replay_a_success(user: User) -> None:
 
 
 async def replay_what_was_cancelled(user: User) -> None:
-    """Cancelled while it waits, then put back."""
+    """Cancelled while it waits, then put back, and by some people so once more."""
     asked = user.expect(MAIN, ANY_END)
     handle = await user.submit(asked, user.script(), _defer_by=user.random.choice((5, 30)))
     if handle is None:
         return
     try:
-        await user.manager.cancel_task(asked.id)
-        await user.pause(1.0)
-        await user.manager.replay_task(asked.id)
+        for _ in range(user.random.choice((1, 2, 3))):
+            await user.manager.cancel_task(asked.id)
+            await user.pause(1.0)
+            await user.manager.replay_task(asked.id)
     except TaskNotFoundError:
         user.check_gone(asked.id)
 

@@ -1,4 +1,4 @@
-"""An end is final: only a replay, named and asked for, puts a task back, and never one that succeeded."""
+"""An end is final: only a replay, named and asked for, puts a task back, once from each life; never a success."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Finality(Oracle):
         old, new = one.old, one.new
         assert old is not None
         assert new is not None
-        is_replay = step.operation == "replay" and step.args[1] == old.id
+        is_replay = step.operation == "replay" and step.args[1:] == (old.id, old.life)
         may_move = is_replay and old.status in REPLAYABLE
         if old.is_terminal and new.status is not old.status and not may_move:
             yield f"{old.id} was {old.status.value} and became {new.status.value}"
         if old.is_terminal and not is_replay and (old.result, old.error) != (new.result, new.error):
             yield f"{old.id} ended, and its result or error changed"
-        is_cancel = step.operation == "cancel" and step.args[1] == old.id
+        is_cancel = step.operation == "cancel" and step.args[1:] == (old.id, old.life)
         if old.is_waiting and new.status is TaskStatus.CANCELLED and not is_cancel:
             yield f"{old.id} was cancelled by {step.operation}"
         if new.cancel_requested and not old.cancel_requested and not is_cancel:
