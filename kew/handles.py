@@ -36,7 +36,7 @@ from kew.domain.errors import (
     TaskFailedError,
     shown,
 )
-from kew.domain.task import QueuePriority, Task, TaskStatus
+from kew.domain.task import TERMINAL, QueuePriority, Task, TaskStatus
 
 if TYPE_CHECKING:
     from kew.manager import TaskQueueManager
@@ -45,6 +45,7 @@ HOW_TO_DECORATE = (
     "the decorator takes keywords only: @manager.task(queue=...), "
     "or @manager.task() where each submit names its queue"
 )
+TO_READ_IT = 5.0  # seconds for a record that is there
 NO_QUEUE = "no queue: @manager.task(queue=...) or .options(queue=...)"
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +99,8 @@ class TaskHandle(Generic[R]):
         seconds = check_timeout(
             timeout, least=-math.inf
         )  # what is left of a deadline may be less than nothing
+        if seconds <= 0 and (await self.status()).status in TERMINAL:
+            seconds = TO_READ_IT  # only whether it has ended is asked for
         try:
             async with asyncio.timeout(None if seconds == math.inf else seconds):
                 return await self.result()

@@ -101,5 +101,7 @@ async def _let_go(process: Process, parts: Parts, served: Sequence[Served]) -> N
         process.submitter.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
-    await parts.wakeup.close()
-    await parts.store.close()
+    try:
+        await parts.wakeup.close()
+    finally:
+        await parts.store.close()

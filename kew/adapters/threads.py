@@ -71,6 +71,8 @@ def _deliver(future: asyncio.Future[object], value: object, error: BaseException
     if error is None:
         future.set_result(value)
     elif isinstance(error, StopIteration | GeneratorExit):  # thrown into a coroutine, these end it
-        future.set_exception(RuntimeError(f"the task raised {type(error).__name__}"))
+        told = RuntimeError(f"the task raised {type(error).__name__}")
+        told.__cause__ = error
+        future.set_exception(told)
     else:
         future.set_exception(error)

@@ -101,9 +101,11 @@ class Caller:
             raise
         return submission
 
-    def not_stored(self, submission: Submission) -> None:
-        """It was refused, for certain."""
-        self._registry.release(submission.function)
+    def not_stored(self, submissions: Sequence[Submission]) -> None:
+        """They were refused, for certain."""
+        for submission in submissions:
+            if submission.function.startswith(PINNED):
+                self._registry.release(submission.function)
 
     def _check_fits(self, call: Call, name: str, shape: Shape) -> None:
         try:
@@ -113,7 +115,7 @@ class Caller:
             raise InvalidTaskError(call.task_id, reason) from None
 
     def _pin(self, submission: Submission, elsewhere: str) -> None:
-        """Keep what only this process can run until its tasks have ended."""
+        """Keep what only this process can run until its tasks have completed."""
         if elsewhere:
             raise InvalidTaskError(
                 submission.id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -18,6 +18,7 @@ from kew.app.single_flight import SingleFlight
 from kew.app.worker import Worker
 from kew.domain.config import TICK, Settings
 from kew.domain.requests import Word
+from kew.domain.task import PINNED
 
 logger = logging.getLogger("kew")
 TICKS_PER_PRESENCE = 5
@@ -54,6 +55,7 @@ class Maintainer:
         self._use: Callable[[Settings], None] = lambda settings: None
         self._tick = tick
         self._announced = -1
+        self._pins: set[str] = set()  # closures that the store was told of
         self._is_over = False
         self.announce_once = SingleFlight(self.announce)
         self._task: asyncio.Task[None] | None = None
@@ -77,13 +79,19 @@ class Maintainer:
         """Tell the store that this process serves the queue, and what it can run. Raises StoreError."""
         if self._is_over:
             return  # nobody is to count on this process any more
-        version = self._registry.version
-        names = self._registry.names()
-        word = await self._store.announce(self._queue, self._incarnation, names, PRESENCE_MS)
+        version, names = self._registry.version, self._registry.names()
+        pins = {name for name in names if name.startswith(PINNED)}
+        gone = self._pins - pins
+        word = await self._tell(names, gone)
         if word is Word.NO_QUEUE:
             await self.declare()
-            await self._store.announce(self._queue, self._incarnation, names, PRESENCE_MS)
+            await self._tell(names, ())
+        self._pins = self._pins - gone | pins
         self._announced = version
+
+    async def _tell(self, names: Sequence[str], gone: Iterable[str]) -> Word:
+        who = self._incarnation
+        return await self._store.announce(self._queue, who, names, PRESENCE_MS, tuple(gone))
 
     async def introduce(self) -> None:
         """Declare the queue and, where this process works on it, announce. Raises StoreError."""

@@ -156,11 +156,17 @@ class TaskStore(Protocol):
         ...
 
     async def announce(
-        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+        self,
+        queue: str,
+        incarnation: str,
+        functions: Sequence[str],
+        ttl_ms: int,
+        gone: Sequence[str] = (),
     ) -> Word:
         """This process serves the queue for `ttl_ms` from now, and can run these functions too: DONE or NO_QUEUE.
 
-        Functions add up over calls; a process that the store has forgotten says all of them again.
+        Functions add up over calls; a process that the store has forgotten says all of them again. `gone`: pins that
+        it will never be given a task of again.
         """
         ...
 

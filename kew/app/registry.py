@@ -277,7 +277,7 @@ class Registry:
         if self._pinned > MANY_PINS and not self._is_warned:
             self._is_warned = True
             logger.warning(
-                "%d closures, lambdas or bound methods are pinned to this process until their tasks have ended; "
+                "%d closures, lambdas or bound methods are pinned to this process until their tasks have completed; "
                 "submit one module-level function with arguments instead",
                 MANY_PINS,
             )

@@ -48,6 +48,12 @@ class Run:
         self.is_thread = False
         self.is_settling = False
 
+    def is_stopped(self) -> bool:
+        """It was told to stop, or is from now on: this process stood still since the grant."""
+        if asyncio.get_running_loop().time() >= self.fence_at:
+            self.ask_to_stop(Stop.FENCED)
+        return self.stop is not None
+
     def ask_to_stop(self, reason: Stop) -> None:
         """Cancel the run, unless it is ending anyway. A thread can't be cancelled: it is waited for."""
         if self.stop is not None or self.is_settling:

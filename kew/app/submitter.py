@@ -103,7 +103,7 @@ class SubmitFuture(CoroutineFuture[T]):
         """The store has said nothing."""
         told = _unanswered(error, self.call, ())
         told.__cause__ = error
-        self.fail(told)
+        self._owner.fail(self, told)
 
 
 class Submitter:
@@ -149,8 +149,7 @@ class Submitter:
                 submit.call = attrs.evolve(submit.call, priority=priority)
             outbox = await self._outbox(queue, served)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
-            if not submit.done():
-                submit.fail(error)
+            self.fail(submit, error)
         else:
             submit.outbox = outbox
             outbox.send(submit)
@@ -169,10 +168,29 @@ class Submitter:
         priority = served.maintainer.priority if served else await self._priority_elsewhere(queue)
         elsewhere = "" if served and served.worker else queue
         prepare = partial(self._caller.prepare, default_priority=priority, elsewhere=elsewhere)
-        submissions = [prepare(batch.call_of(task, plain)) for task in tasks]
-        batch.refuse_twins(submissions)
-        outbox = await self._outbox(queue, served)
+        submissions: list[Submission] = []
         infos: list[TaskInfo] = []
+        try:
+            for task in tasks:
+                submissions.append(prepare(batch.call_of(task, plain)))  # noqa: PERF401 - what came before a mistake is known
+            batch.refuse_twins(submissions)
+            outbox = await self._outbox(queue, served)
+            await self._send_pieces(queue, outbox, submissions, infos)
+        except SubmitUncertainError:
+            raise  # what is in doubt may run
+        except Exception:
+            self._caller.not_stored(submissions[len(infos) :])
+            raise
+        return infos
+
+    async def _send_pieces(
+        self,
+        queue: str,
+        outbox: Outbox,
+        submissions: Sequence[Submission],
+        infos: list[TaskInfo],
+    ) -> None:
+        """Add to `infos` what is in, piece by piece; raise what is told of the first that isn't."""
         for underway in batch.underway(outbox, batch.pieces(submissions, outbox.most_tasks)):
             piece = underway.piece
             try:
@@ -186,7 +204,6 @@ class Submitter:
                 most = await self._max_size(queue) if is_full else 0
                 raise self._refusal(queue, piece[0], answer, infos, most)
             infos += [submitted_info(submission, queue, answer.now) for submission in piece]
-        return infos
 
     def _serving(self, queue: str) -> Served | None:
         """The queue's services here; None: it is another process's. Raises `QueueNotFoundError` for no queue's name."""
@@ -239,12 +256,14 @@ class Submitter:
             if len(refused) == 1:  # one look for all that are refused meanwhile
                 asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
         else:
-            self._fail(submit, self._refusal(queue, submit.call, answer, ()))
+            self.fail(submit, self._refusal(queue, submit.call, answer, ()))
 
-    def _fail(self, submit: SubmitFuture[Any], error: TaskQueueError) -> None:
+    def fail(self, submit: SubmitFuture[Any], error: Exception) -> None:
+        """Tell the caller what became of it; where it was surely not stored, nothing is kept for it."""
         if not isinstance(error, SubmitUncertainError):
-            self._caller.not_stored(submit.call)
-        submit.fail(error)
+            self._caller.not_stored([submit.call])
+        if not submit.done():
+            submit.fail(error)
 
     def _ask_why_full(self, queue: str) -> None:
         if queue in self._refused:
@@ -259,8 +278,7 @@ class Submitter:
 
     def _tell_full(self, queue: str, most: int) -> None:
         for submit in self._refused.pop(queue, ()):
-            if not submit.done():
-                self._fail(submit, QueueFullError(queue, most))
+            self.fail(submit, QueueFullError(queue, most))
 
     def _refusal(
         self,

@@ -314,16 +314,16 @@ class Worker:
 
     async def _outcome_of(self, run: Run) -> Outcome | None:
         """How its code ended; None: it was told to stop before its code began."""
+        if run.is_stopped():
+            return None
         if self._reporter.tells_starts:
             try:
                 await self._reporter.started(run.task)
             except asyncio.CancelledError:
                 if run.stop is None:
                     raise
-        if asyncio.get_running_loop().time() >= run.fence_at:
-            run.ask_to_stop(Stop.FENCED)  # this process stood still since the grant
-        if run.stop is not None:
-            return None
+            if run.is_stopped():
+                return None
         run.started = True
         outcome = await self._executor.run(run)
         if outcome.is_cancelled and self._is_ending(run):

@@ -19,7 +19,10 @@ MOST_TASKS = 1_000_000_000
 SHORTEST_LEASE = 0.2
 PATIENCE = 30.0
 LONGEST_PATIENCE = 60.0  # seconds for which a submit may be repeated
-SHORTEST_TTL = LONGEST_PATIENCE + 1  # so that a repeated submit still meets its record
+LONGEST_ANSWER = 20.0  # seconds that one call of the store may take
+SHORTEST_TTL = (
+    LONGEST_PATIENCE + LONGEST_ANSWER + 1
+)  # so that a repeated submit still meets its record
 TICK = 4.0
 LONGEST_TICK = 10.0
 DAY = 24 * 3600.0

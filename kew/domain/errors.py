@@ -93,10 +93,12 @@ class QueueProcessorError(TaskQueueError):
 
 
 class QueueFullError(QueueProcessorError):
-    """Beyond `max_size` waiting tasks; nothing of the refused piece was stored. `accepted`: ids that are in."""
+    """Beyond `max_size` (0: the store can't be asked for it just now) waiting tasks; nothing of the refused piece was
+    stored. `accepted`: ids that are in."""
 
     def __init__(self, queue: str, max_size: int, accepted: Sequence[str] = ()) -> None:
-        super().__init__(f"queue {queue!r} is full (max_size={max_size}); try again later")
+        limit = f" (max_size={max_size})" if max_size else ""
+        super().__init__(f"queue {queue!r} is full{limit}; try again later")
         self.queue = queue
         self.max_size = max_size
         self.accepted = tuple(accepted)

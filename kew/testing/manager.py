@@ -98,6 +98,9 @@ class SimulatedManager(TaskQueueManager):
         options: ManagerOptions | None = None,
     ) -> None:
         given: ManagerOptions = options or {}
+        if unknown := given.keys() - ManagerOptions.__annotations__.keys():
+            legal = ", ".join(ManagerOptions.__annotations__)
+            raise TypeError(f"a simulated manager has no option {min(unknown)!r}, but {legal}")
         super().__init__(
             parts=parts,
             on_task_start=given.get("on_task_start"),

@@ -70,7 +70,7 @@ class Direct:
     async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
         """The store's reply."""
         if operation == "announce":
-            args = (*args[:-1], LASTING_MS)
+            args = (*args[:3], LASTING_MS, *args[4:])
         return self._server.execute(operation, args, str(host))
 
 
@@ -89,8 +89,9 @@ def run(
     `instead_of`: the manager that your code has as a global; its functions are known, and its calls reach
     the simulated one while this runs. `start`: the simulated time at the beginning, else midnight of
     1 January 2024, UTC. `seed` decides chance (the jitter of backoffs); all else is the same in every
-    run. `options` are those of `TaskQueueManager`. Threads, sockets and real sleeps raise
-    `RealIOForbidden`; plain functions run inline. To be called from plain code, not from a running loop.
+    run. `options`: hooks, `max_concurrency` and `trust`, as of `TaskQueueManager`. Threads, sockets and
+    real sleeps raise `RealIOForbidden`; plain functions run inline. To be called from plain code, not from a
+    running loop.
     """
     with standing_in_for(instead_of), SimulationLoop(seed, "fifo") as loop:
         ground = Ground.make(loop, Namespace())

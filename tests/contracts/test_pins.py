@@ -95,3 +95,15 @@ async def test_a_recovered_pinned_task_of_a_dead_process_fails(scene: Scene):
     await w2.claim_ids()
     await scene.sweep()
     assert (await scene.task("a")).status is TaskStatus.FAILED
+
+
+async def test_a_pin_that_has_gone_is_no_longer_counted_on(scene: Scene):
+    await scene.declare()
+    old, new = pinned_name("w1", "old"), pinned_name("w1", "new")
+    w1 = await scene.worker("w1", old)
+    await scene.store.announce("orders", "w1", [new], 60_000, [old])
+    await scene.submit("a", function=old)
+    await scene.submit("b", function=new)
+    assert await w1.claim_ids(want=2) == ["b"]
+    await scene.store.announce("orders", "w1", [old, new], 60_000)
+    assert await w1.claim_ids(want=2) == ["a"]

@@ -367,6 +367,27 @@ async def use_everything(store: RedisStore, url: str) -> None:
     await wakeup.close()
 
 
+async def test_a_wake_up_that_cannot_be_read_ends_nothing(clean_redis_url: str, caplog: Any):
+    async with (
+        TaskQueueManager(clean_redis_url) as worker,
+        TaskQueueManager(clean_redis_url) as web,
+    ):
+        await worker.create_queue(QueueConfig("q"), functions=[jobs.echo])
+        await web.create_queue(QueueConfig("q"), work=False)
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            assert worker._process is not None
+            channel = f"kew:to:{worker._process.incarnation}"
+            for text in (b"c x", b"\xff", b""):
+                assert client.publish(channel, text) == 1
+            began = asyncio.get_running_loop().time()
+            await web.submit_task("t", "q", "t", jobs.echo, None, value=1)
+            await record_of(web, "q", "t")
+            listening: Any = client.pubsub_numsub(channel)
+            assert listening[0][1] == 1
+    assert asyncio.get_running_loop().time() - began < 2
+    assert sum("can't be read" in message for message in caplog.messages) == 2
+
+
 # --- other programs
 
 

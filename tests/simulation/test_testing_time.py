@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kew import Exponential, QueueConfig, TaskContext, TaskQueueManager
+from kew import Exponential, QueueConfig, TaskContext, TaskQueueManager, TaskStatus
 from kew.adapters.simulation.errors import SimulationDeadlock
 from kew.adapters.simulation.loop import SimulationLoop
 from kew.testing import (
@@ -19,6 +19,7 @@ from kew.testing import (
     run,
     simulated,
 )
+from kew.testing.standing_in import METHODS
 
 program = TaskQueueManager("redis://nowhere.invalid")
 
@@ -284,10 +285,30 @@ def test_a_managers_decorated_functions_reach_the_simulated_one_and_then_their_o
     async def scenario(manager: SimulatedManager) -> int:
         await program.create_queue(QueueConfig("global"))
         handle = await double.submit(21)
-        return await handle.result()
+        result = await handle.result()
+        assert (await handle.status()).status is TaskStatus.COMPLETED
+        assert not await program.cancel_task(handle.task_id)
+        assert (await program.get_queue_status("global"))["queued_tasks"] == 0
+        assert list(program.queues) == ["global"]
+        assert await program.queues["global"].circuit_breaker.check_state()
+        return result
 
     assert run(scenario, instead_of=program) == 42
     assert "submit_call" not in vars(program)
+    assert program.queues == {}
+
+
+def test_every_public_method_of_a_manager_is_passed_on():
+    named = {name for name in dir(TaskQueueManager) if not name.startswith("_")}
+    assert named - {"loop_lag"} == set(METHODS)
+
+
+def test_an_option_that_a_simulated_manager_has_not_is_refused():
+    async def scenario(manager: SimulatedManager) -> None:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="no option 'max_concurency'"):
+        run(scenario, max_concurency=3)  # type: ignore[call-arg]  # that is the mistake
 
 
 def test_plain_functions_run_inline_and_take_no_time():

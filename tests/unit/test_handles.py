@@ -42,6 +42,15 @@ async def test_a_wait_that_was_too_short_names_the_task_and_where_to_look(manage
     assert await handle.cancel()
 
 
+async def test_a_wait_of_no_time_at_all_tells_whether_it_has_ended(manager):
+    handle = await decorated(manager).submit(0)
+    await handle.result(timeout=5)
+    for timeout in (0, -1.0):
+        assert await handle.result(timeout=timeout) is None
+        with pytest.raises(TimeoutError):
+            await (await decorated(manager).submit(60)).result(timeout=timeout)
+
+
 async def test_a_mistyped_option_is_named_beside_those_that_there_are(manager):
     with pytest.raises(TypeError, match=r"no 'delay', but task_id, queue, .*defer_by"):
         decorated(manager).options(delay=3)

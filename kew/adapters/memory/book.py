@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from kew.adapters.memory.lines import Entry, Line
@@ -149,6 +149,11 @@ class Book(View):
         lines = (line for (_, name), line in self._lines.items() if name == function)
         return [self._records[entry[2]] for line in lines for entry in line.entries()]
 
+    def learn(self, incarnation: str, functions: Iterable[str], gone: Iterable[str]) -> None:
+        """This process can run these functions too, and those no more."""
+        known = self.functions.get(incarnation, set())
+        self.functions[incarnation] = known.union(functions).difference(gone)
+
     def awaited_functions(self) -> set[str]:
         """The names of all functions that tasks have waited for."""
         return {name for _, name in self._lines}
@@ -231,6 +236,8 @@ class Book(View):
         return line
 
     def _runnable(self, incarnation: str, priority: int) -> list[Line]:
+        for key in [key for key, line in self._lines.items() if line.is_empty]:
+            del self._lines[key]  # a closure's, as a rule: another one has a line of its own
         known = self.functions.get(incarnation, ())
         return [line for (p, name), line in self._lines.items() if p == priority and name in known]
 

@@ -22,6 +22,11 @@ class Line:
         self._due: deque[Entry] = deque()
         self._later: list[Entry] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """There is no entry, not even one that is to be skipped."""
+        return not self._due and not self._later
+
     def add(self, entry: Entry, now: int) -> None:
         """Put a waiting task in its place."""
         if entry[0] > now:

@@ -80,13 +80,18 @@ class MemoryStore(TaskStore):
 
     @override
     async def announce(
-        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+        self,
+        queue: str,
+        incarnation: str,
+        functions: Sequence[str],
+        ttl_ms: int,
+        gone: Sequence[str] = (),
     ) -> Word:
         known = self.namespace.queues.get(queue)
         if known is None:
             return Word.NO_QUEUE
         known.presence[incarnation] = self._now() + ttl_ms
-        known.book.functions.setdefault(incarnation, set()).update(functions)
+        known.book.learn(incarnation, functions, gone)
         return Word.DONE
 
     @override

@@ -28,6 +28,7 @@ from kew.adapters.redis.library import Argument
 from kew.adapters.redis.line import DirectLine, Line, ReplyError
 from kew.adapters.redis.pool import Pool
 from kew.app.ports import Ambiguous, Refused, StoreError
+from kew.domain.config import LONGEST_ANSWER
 from kew.domain.errors import InvalidConfigError
 
 URL_FORMS: Final = (
@@ -143,7 +144,15 @@ def address(
         raise InvalidConfigError(
             f"the Redis URL has an option that redis-py doesn't know; it looks like {URL_FORMS}"
         ) from None
+    _check_timeout(found.timeout)
     return found
+
+
+def _check_timeout(seconds: float) -> None:
+    if not 0 < seconds <= LONGEST_ANSWER:
+        raise InvalidConfigError(
+            f"socket_timeout takes more than 0 and at most {LONGEST_ANSWER:g} s: a repeated submit must meet its record"
+        )
 
 
 def _writer_of(connection: Any) -> asyncio.StreamWriter:

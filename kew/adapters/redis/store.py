@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from kew.adapters.redis import records
+from kew.adapters.redis.announced import Announced, pieces
 from kew.adapters.redis.arguments import (
     FunctionCall,
     FunctionCalls,
@@ -58,7 +59,6 @@ from kew.domain.task import Life, Task
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
 STEP_BACK_MS: Final = 1_000  # the least step back of the store's clock that operations follow
 PURGE_AT_ONCE: Final = 2_000
-FUNCTIONS_AT_ONCE: Final = 1_000
 COMMAND_LINES, HEARTBEAT_LINES = 8, 1
 
 
@@ -83,7 +83,7 @@ class RedisStore(TaskStore):
         self._lines = Lines(address, COMMAND_LINES)
         self._heartbeats = Lines(address, HEARTBEAT_LINES)
         self._calls = FunctionCalls(self._library, self._keys)
-        self._announced: dict[tuple[str, str], set[str]] = {}
+        self._announced = Announced()
         self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
 
     def __repr__(self) -> str:
@@ -124,39 +124,41 @@ class RedisStore(TaskStore):
 
     @override
     async def announce(
-        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+        self,
+        queue: str,
+        incarnation: str,
+        functions: Sequence[str],
+        ttl_ms: int,
+        gone: Sequence[str] = (),
     ) -> Word:
-        said = self._announced.setdefault((queue, checked_incarnation(incarnation)), set())
-        answer, is_new = await self._announce(
-            queue, incarnation, [name for name in functions if name not in said], ttl_ms
-        )
-        if is_new and said:  # the store has forgotten this process: say all of it again
-            answer, _ = await self._announce(
-                queue, incarnation, sorted(said.union(functions)), ttl_ms
-            )
+        who = checked_incarnation(incarnation)
+        self._announced.drop(queue, who, gone)
+        news = self._announced.news(queue, who, functions)
+        answer, is_new = await self._announce(queue, who, news, ttl_ms, gone)
+        if is_new:  # the store may have forgotten this process: say all of it again
+            everything = self._announced.everything(queue, who, functions)
+            if len(everything) > len(news):
+                answer, _ = await self._announce(queue, who, everything, ttl_ms, ())
         if answer is Word.DONE:
-            said.update(functions)
+            self._announced.note(queue, who, functions)
         return answer
 
     async def _announce(
-        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+        self, queue: str, who: str, functions: Sequence[str], ttl_ms: int, gone: Sequence[str]
     ) -> tuple[Word, bool]:
-        names = [records.to_field(name) for name in functions]
-        was_new = False
-        while True:
-            piece, names = names[:FUNCTIONS_AT_ONCE], names[FUNCTIONS_AT_ONCE:]
-            answer, is_new, now = await self._run(
-                "announce", queue, {"incarnation": incarnation, "ttl_ms": ttl_ms}, piece
-            )
+        answer, was_new = b"", False
+        for removed, names in pieces(functions, gone):
+            named: dict[str, Argument] = {"incarnation": who, "ttl_ms": ttl_ms, "gone": removed}
+            answer, is_new, now = await self._run("announce", queue, named, names)
             self._saw(now)
             was_new = was_new or bool(is_new)
-            if not names:
-                return word(answer), was_new
+        return word(answer), was_new
 
     @override
     async def depart(self, queue: str, incarnation: str) -> None:
         who = checked_incarnation(incarnation)
         self._saw(await self._run("depart", queue, {"incarnation": who}))
+        self._announced.forget(queue, who)
 
     # --- what tasks go through
 
@@ -319,7 +321,7 @@ class RedisStore(TaskStore):
     @override
     async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:
         # A command makes a process known that sweep had forgotten: it has to say its functions again.
-        self._announced.pop((queue, incarnation), None)
+        self._announced.forget(queue, incarnation)
         answer, now = await self._run(
             "control",
             queue,
@@ -346,8 +348,7 @@ class RedisStore(TaskStore):
     @override
     async def purge(self, queue: str) -> None:
         """The queue goes at once, its tasks in bounded steps. Interrupted, it is finished by who declares the queue."""
-        for key in [key for key in self._announced if key[0] == queue]:
-            del self._announced[key]
+        self._announced.forget(queue)
         await self._purge_on(queue, is_first=1)
 
     async def _purge_on(self, queue: str, *, is_first: int) -> None:

@@ -44,8 +44,7 @@ class RedisWakeup(Wakeup):
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
+            await asyncio.wait([listening])
 
     async def _keep_listening(
         self, channel: str, deliver: Callable[[Notice], None], tried: asyncio.Event
@@ -81,19 +80,24 @@ class RedisWakeup(Wakeup):
 def _deliver(message: object, deliver: Callable[[Notice], None]) -> None:
     """Hand on one pub/sub message; whatever else arrives is none."""
     if isinstance(message, list) and len(message) == 3 and message[0] == b"message":
-        notice = notice_of(message[2])
+        try:
+            notice = notice_of(message[2])
+        except ValueError:
+            logger.warning("a wake-up that can't be read: %r", message[2])
+            return
         if notice is not None:
             deliver(notice)
 
 
 def notice_of(text: bytes) -> Notice | None:
-    """What the library published; None for what this version doesn't know."""
+    """What the library published; None for what this version doesn't know. Raises ValueError for a stranger's bytes."""
     kind, _, rest = text.decode().partition(" ")
     match kind:
         case "w":
             return Woken(rest)
         case "c":
-            return StopAsked(*rest.split(" ", 1))
+            queue, task_id = rest.split(" ", 1)
+            return StopAsked(queue, task_id)
         case "e":
             return TaskEnded(rest)
     return None

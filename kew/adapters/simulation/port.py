@@ -99,9 +99,14 @@ class FaultyStore(TaskStore):
 
     @override
     async def announce(
-        self, queue: str, incarnation: str, functions: Sequence[str], ttl_ms: int
+        self,
+        queue: str,
+        incarnation: str,
+        functions: Sequence[str],
+        ttl_ms: int,
+        gone: Sequence[str] = (),
     ) -> Word:
-        return await self._ask(TaskStore.announce, queue, incarnation, functions, ttl_ms)
+        return await self._ask(TaskStore.announce, queue, incarnation, functions, ttl_ms, gone)
 
     @override
     async def depart(self, queue: str, incarnation: str) -> None:

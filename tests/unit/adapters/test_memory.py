@@ -1,5 +1,12 @@
 """What is the memory store's own: that its indexes keep nothing for ever."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from kew import QueueConfig, StoreUnsuitableError, TaskQueueManager
 from tests.support.scene import QUEUE
 from tests.support.stores import memory_scene
 
@@ -17,3 +24,29 @@ async def test_a_dead_letter_whose_id_another_queue_uses_leaves_its_index_with_i
     assert len(book.dead_letters(None, 10)) == 1
     await scene.sweep()
     assert book.dead_letters(None, 10) == []
+
+
+def test_a_named_store_is_for_one_event_loop_at_a_time():
+    url = f"memory://{__name__.rpartition('.')[2]}"
+    first, second = TaskQueueManager(url), TaskQueueManager(url)
+
+    async def work() -> int:
+        return 1
+
+    async def use(manager: TaskQueueManager) -> None:
+        await manager.create_queue(QueueConfig("q"))
+        info = await manager.submit_task(uuid4().hex, "q", "t", work)
+        assert await manager.handle(info).result(timeout=2) == 1
+
+    async def begin() -> None:
+        await first.initialize()
+        with ThreadPoolExecutor(1) as threads, pytest.raises(StoreUnsuitableError, match="loop"):
+            await asyncio.wrap_future(threads.submit(asyncio.run, second.initialize()))
+        await use(first)
+
+    async def later() -> None:
+        async with second:
+            await use(second)
+
+    asyncio.run(begin())  # it ends without a shutdown
+    asyncio.run(later())

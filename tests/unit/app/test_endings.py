@@ -131,6 +131,7 @@ async def test_returning_completes(manager):
         (ExceptionGroup("two", [ValueError(), KeyError()]), "ExceptionGroup: two"),
         (Unprintable(), "Unprintable: (its text can't be had: ValueError)"),
         (StopAsyncIteration(), "StopAsyncIteration"),
+        (StopIteration("no more"), "RuntimeError: coroutine raised StopIteration"),
     ],
 )
 async def test_whatever_a_task_raises_fails_it_with_the_reason(manager, error, text):
@@ -141,14 +142,20 @@ async def test_whatever_a_task_raises_fails_it_with_the_reason(manager, error, t
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), SystemExit(1), StopIteration(), GeneratorExit()]
+    ("error", "text"),
+    [
+        (ValueError("x"), "ValueError: x"),
+        (SystemExit(1), "SystemExit: 1"),
+        (StopIteration("no more"), "RuntimeError: the task raised StopIteration"),
+        (GeneratorExit(), "RuntimeError: the task raised GeneratorExit"),
+    ],
 )
-async def test_the_same_goes_for_plain_functions_in_threads(manager, error):
+async def test_the_same_goes_for_plain_functions_in_threads(manager, error, text):
     def task() -> None:
         raise error
 
     info = await end_of(manager, task)
-    assert info.status is TaskStatus.FAILED
+    assert (info.status, info.error) == (TaskStatus.FAILED, text)
 
 
 async def test_every_error_is_retried_while_retries_are_left(manager):

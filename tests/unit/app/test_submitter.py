@@ -14,10 +14,17 @@ from kew import (
     QueueConfig,
     QueueFullError,
     QueuePriority,
+    StoreUnavailableError,
+    TaskAlreadyExistsError,
     TaskQueueManager,
     TaskStatus,
 )
+from kew.adapters.clocks import SystemClock
+from kew.adapters.memory.hub import MemoryWakeup
+from kew.adapters.memory.store import MemoryStore
 from kew.app import submitter
+from kew.app.ports import Refused
+from kew.bootstrap import Parts
 from tests.support import jobs
 from tests.support.ledger import until
 
@@ -155,6 +162,56 @@ async def test_what_a_closure_holds_is_let_go_of_when_its_tasks_have_completed()
         things.clear()
         gc.collect()
         assert [each() for each in gone] == [None] * 3
+        assert manager._registry.names() == ()
+
+
+async def test_a_store_is_told_of_closures_that_have_completed_and_keeps_nothing_of_them():
+    store = MemoryStore(SystemClock())
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    async with TaskQueueManager(parts=parts) as manager:
+        await manager.create_queue(QueueConfig("q"))
+        for n in range(20):
+            await submit(manager, f"{n}", functools.partial(Thing().work))
+            await until_ended(manager, f"{n}")
+        (served,) = manager._served.values()
+        await served.maintainer.announce()
+        book = store.namespace.queues["q"].book
+        assert list(book.functions.values()) == [set()]
+        assert len(book._lines) <= 1
+
+
+def entries(count: int) -> list[dict[str, Any]]:
+    return [
+        {"task_id": str(n), "task_type": "t", "task_func": functools.partial(Thing().work, n)}
+        for n in range(count)
+    ]
+
+
+async def test_nothing_is_kept_for_closures_that_were_surely_not_stored():
+    store = MemoryStore(SystemClock())
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    async with TaskQueueManager(parts=parts, patience=0.1) as manager:
+        await manager.create_queue(QueueConfig("q", max_size=2))
+        await manager.pause_queue("q")
+        with pytest.raises(QueueFullError):
+            await manager.submit_tasks("q", entries(3))
+        mistaken = entries(2)
+        mistaken[1]["task_id"] = ""
+        with pytest.raises(InvalidTaskError):
+            await manager.submit_tasks("q", mistaken)
+        with pytest.raises(TaskAlreadyExistsError):
+            await manager.submit_tasks("q", entries(1) * 2)
+
+        async def refuse(*_arguments: object) -> Any:
+            raise Refused("away")
+
+        store.submit = refuse  # type: ignore[assignment]  # as if it couldn't be reached
+        for submitting in (
+            submit(manager, "a", Thing().work),
+            manager.submit_tasks("q", entries(2)),
+        ):
+            with pytest.raises(StoreUnavailableError):
+                await submitting
         assert manager._registry.names() == ()
 
 

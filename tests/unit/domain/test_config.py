@@ -35,8 +35,8 @@ SECONDS: dict[str, tuple[float, float]] = {
     "circuit_breaker_reset_timeout": (0.001, YEAR),
     "retry_delay": (0, YEAR),
     "lease": (0.2, 86_400),
-    "task_ttl": (61.0, YEAR),
-    "dead_letter_ttl": (61.0, YEAR),
+    "task_ttl": (81.0, YEAR),
+    "dead_letter_ttl": (81.0, YEAR),
 }
 HOSTILE: list[object] = [
     *(True, False, math.nan, math.inf, -math.inf, -1, 10**5000, -(10**5000)),

@@ -68,6 +68,11 @@ CASES: list[tuple[Callable[[], TaskQueueError], str, dict[str, object]]] = [
         {"queue": "q"},
     ),
     (
+        lambda: QueueFullError("q", 0),
+        "queue 'q' is full; try again later",
+        {"queue": "q", "max_size": 0, "accepted": ()},
+    ),
+    (
         lambda: QueueFullError("q", 5, ["t0"]),
         "queue 'q' is full (max_size=5); try again later",
         {"queue": "q", "max_size": 5, "accepted": ("t0",)},

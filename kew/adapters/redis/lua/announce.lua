@@ -1,7 +1,8 @@
 -- flags: allow-oom
--- A process serves the queue for `ttl_ms` from now, and can run these functions too. Renewing costs two commands.
+-- A process serves the queue for `ttl_ms` from now, and can run these functions too, but the first `gone` of them never
+-- again. Renewing costs two commands.
 -- KEYS: state workers functions parked
--- ARGV: channel queue incarnation ttl_ms:int functions*
+-- ARGV: channel queue incarnation ttl_ms:int gone:int functions*
 -- Reply: {word, 1 if the process was unknown (all of its functions are needed), now}
 -- include: now
 
@@ -12,9 +13,10 @@ local function operation()
     if redis.call('HEXISTS', STATE, 'settings') == 0 then return {'no_queue', 0, now} end
     is_new = redis.call('ZADD', WORKERS, now + ttl_ms, incarnation)
   end
-  if functions_from <= #ARGV then
-    local mine = FUNCTIONS .. ':' .. incarnation
-    redis.call('SADD', mine, unpack(ARGV, functions_from))
+  local mine, added_from = FUNCTIONS .. ':' .. incarnation, functions_from + gone
+  if gone > 0 then redis.call('SREM', mine, unpack(ARGV, functions_from, added_from - 1)) end
+  if added_from <= #ARGV then
+    redis.call('SADD', mine, unpack(ARGV, added_from))
     if #redis.call('SINTER', mine, PARKED) > 0 then redis.call('PUBLISH', channel .. incarnation, 'w ' .. queue) end
   end
   return {'done', is_new, now}

@@ -10,6 +10,7 @@ import trustme
 from kew.adapters.redis.connection import LibraryMissing, Lines, address, packed
 from kew.adapters.redis.line import BUFFER_BYTES, Line, ReplyError
 from kew.app.ports import Ambiguous, Refused
+from kew.domain.errors import InvalidConfigError
 from tests.support.ledger import until
 from tests.support.scripted import echo, saying, serving, silence
 
@@ -293,3 +294,12 @@ async def test_a_call_in_another_event_loop_fails_at_once_and_takes_nothing_away
             await asyncio.to_thread(elsewhere)
         assert await lines.call(packed("ECHO", "again")) == b"again"
         await lines.close()
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "21", "1e9"])
+def test_a_timeout_that_a_repeated_submit_could_outlive_its_record_by_is_refused(seconds: str):
+    with pytest.raises(
+        InvalidConfigError, match="socket_timeout takes more than 0 and at most 20 s"
+    ):
+        address(f"redis://localhost?socket_timeout={seconds}")
+    assert address("redis://localhost?socket_timeout=20").timeout == 20
