@@ -84,7 +84,7 @@ def _scheme(url: object) -> str:
 
 
 def _namespace(name: str, namespace: str) -> Namespace:
-    """`memory://` is private to its manager, `memory://name` is shared within the process."""
+    """`memory://` is private to its manager, `memory://name` is shared by the managers of an event loop."""
     if not name:
         return Namespace()
     check_name(name, "memory store's name")
