@@ -100,6 +100,12 @@ class Served:
     maintainer: Maintainer
     worker: Worker | None
 
+    def abandon(self) -> None:
+        """It was not declared: it announces and claims nothing, whoever holds on to it."""
+        self.maintainer.close()
+        if self.worker is not None:
+            self.worker.close()
+
     def is_ready(self) -> bool:
         """The store knows every function that this process can be given tasks of."""
         return self.worker is None or self.maintainer.is_announced

@@ -249,7 +249,9 @@ class TaskQueueManager(Questions):
         try:
             await self._introduce(served, process)
         except BaseException:
-            self._served.pop(config.name, None)
+            if self._served.get(config.name) is served:
+                del self._served[config.name]
+            served.abandon()
             raise
         queue = Queue(config, CircuitBreaker(config.name, process.inspector))
         self.queues[config.name] = queue

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from kew.app.process import Process
 from kew.app.submitter import Submitter
 from kew.bootstrap import Parts, Served
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 HAS_ENDED = "this manager was shut down: `await manager.initialize()` again, and then create its queues again"
 GRACE = 1.0  # seconds that hooks, and submits on their way, get at least
 

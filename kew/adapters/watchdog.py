@@ -6,7 +6,6 @@ A daemon thread that looks at the loop's thread when the loop has not turned for
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 import time
@@ -14,8 +13,8 @@ import traceback
 
 from kew.app.ports import Watchdog
 from kew.compat import override
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 BLOCKED_AFTER = 0.25  # seconds
 LOOKS_PER_LIMIT = 4
 

@@ -157,7 +157,7 @@ def _task_type(call: Call) -> str:
         raise InvalidTaskError(
             call.task_id, f"task_type is printable text of at most {MAX_TYPE_BYTES} bytes"
         )
-    return label
+    return str.__str__(label)  # of a subclass too, which a codec may not know
 
 
 @lru_cache(maxsize=1024)

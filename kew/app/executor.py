@@ -155,7 +155,7 @@ class Executor:
                 error=error,
                 draw=self._entropy.draw(),
             )
-        except Exception as raised:  # noqa: BLE001 - a user's own backoff: without its answer there is no retry
+        except BaseException as raised:  # noqa: BLE001 - a user's own backoff: without its answer there is no retry
             text, after = f"{text} (and the backoff failed: {describe(raised)})", None
         return Failed(error=text, retry_after_ms=after)
 
@@ -190,7 +190,7 @@ def describe(error: BaseException) -> str:
     """ "ValueError: what it says", cut at 4 KiB; an error that can't be printed is named."""
     try:
         text = str(error)
-    except Exception as failure:  # noqa: BLE001 - a user's __str__: its failing is told instead
+    except BaseException as failure:  # noqa: BLE001 - a user's __str__: its failing is told instead
         text = f"(its text can't be had: {type(failure).__name__})"
     name = type(error).__name__
     if isinstance(error, asyncio.CancelledError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,8 +12,8 @@ import attrs
 from kew.app.info import TaskInfo
 from kew.app.runs import is_loop_gone
 from kew.domain.errors import InvalidConfigError, shown
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 TaskHook = Callable[[TaskInfo], Awaitable[Any] | Any]
 FailHook = Callable[[TaskInfo, BaseException], Awaitable[Any] | Any]
 

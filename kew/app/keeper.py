@@ -7,15 +7,14 @@ One timer serves all runs: it sleeps until the earliest instant at which any of 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from kew.app.ports import StoreError, TaskStore
 from kew.app.runs import Run, Stop
 from kew.domain.config import QueueConfig, to_ms
 from kew.domain.requests import Word
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 EXTENSIONS_PER_LEASE = 3
 TRIES_PER_LEASE = 15
 MARGIN = 0.1  # of a lease: a run is fenced this much before its lease can end

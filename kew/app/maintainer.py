@@ -6,7 +6,6 @@ One plain command a tick while the queue is idle; every fifth tick renews the pr
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
@@ -19,8 +18,8 @@ from kew.app.worker import Worker
 from kew.domain.config import TICK, Settings
 from kew.domain.requests import Word
 from kew.domain.task import PINNED
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 TICKS_PER_PRESENCE = 5
 TICKS_PER_SWEEP = 20
 PRESENCE_MS = 60_000

@@ -8,7 +8,6 @@ A call that got no answer is repeated with the same identity, which can't make a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -25,8 +24,8 @@ from kew.app.worker import Worker
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Group, GroupOutcome, Word
 from kew.domain.values import maker
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 MOST_TASKS = 1000
 MOST_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
@@ -379,15 +378,17 @@ class Outbox:
 
     async def _repeated(self, trip: Trip, error: StoreError) -> tuple[Submitted, bool]:
         """The answer to a submit that had none but `error`, and whether it is certain."""
-        request = trip.claim.request if trip.claim else None
         again, is_ambiguous = pauses(), isinstance(error, Ambiguous)
         while True:
+            if isinstance(error, Refused):
+                self._pursue_claim(trip)  # a store that is full still has work for it
             pause = next(again)
             if asyncio.get_running_loop().time() + pause > trip.give_up_at:
                 raise Unanswered(error, is_ambiguous=is_ambiguous) from error
             logger.warning("queue %s: submit not answered, repeating: %s", self._queue, error)
             await asyncio.sleep(pause)
             try:
+                request = trip.claim.request if trip.claim else None
                 return await self._store.submit(self._queue, trip, request), not is_ambiguous
             except StoreError as another:
                 error = another

@@ -195,7 +195,10 @@ class TaskStore(Protocol):
         return posted
 
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
-        """Recover a bounded number of ended leases, then grant."""
+        """Recover a bounded number of ended leases, then grant.
+
+        An answer may be cut where tasks are large: fewer than there are, and `wait_ms` 0.
+        """
         ...
 
     async def settle(

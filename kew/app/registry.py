@@ -8,7 +8,6 @@ this process alone), and, with a codec that carries functions, the two names of 
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
@@ -36,8 +35,7 @@ from kew.domain.config import QueueConfig, check_name, check_priority, to_ms
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
 from kew.domain.retry import ErrorTypes
 from kew.domain.task import PINNED, QueuePriority, pinned_name
-
-logger = logging.getLogger("kew")
+from kew.log import logger
 
 MANY_PINS = 1000
 PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from kew.app.ports import Ambiguous, StoreError
 from kew.domain.errors import StoreUnavailableError
+from kew.log import logger
 
 T = TypeVar("T")
-logger = logging.getLogger("kew")
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 PATIENCE = 4.0  # seconds, for an answer that somebody waits for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from kew.app.hooks import Hooks
@@ -13,8 +12,7 @@ from kew.app.results import Results
 from kew.app.spawning import spawn
 from kew.domain.errors import ResultUnreadableError, TaskQueueError
 from kew.domain.task import Task, TaskStatus
-
-logger = logging.getLogger("kew")
+from kew.log import logger
 
 
 class Reporter:

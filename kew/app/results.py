@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -16,9 +15,9 @@ from kew.app.spawning import Owned
 from kew.compat import override
 from kew.domain.errors import TaskNotFoundError, TaskQueueError
 from kew.domain.task import Task
+from kew.log import logger
 
 T = TypeVar("T")
-logger = logging.getLogger("kew")
 POLL = 5.0
 AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
 ASKED_AT_ONCE = 250

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from kew.app.lanes import Claim
@@ -16,11 +15,11 @@ from kew.domain.events import SettleEvent
 from kew.domain.lifecycle import step
 from kew.domain.requests import Settlement, Word
 from kew.domain.task import Task, TaskStatus
+from kew.log import logger
 
 if TYPE_CHECKING:
     from kew.app.worker import Worker
 
-logger = logging.getLogger("kew")
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
 MOST = 100  # outcomes in one
 
@@ -87,14 +86,15 @@ class Settler:
             return
         finally:
             self._in_flight -= 1
-        if claim is not None and settled.grant is not None:
-            with self._worker.holding(len(batch)):
+        try:
+            with self._worker.holding(len(batch) if claim else 0):
                 self._acknowledged(batch, settled)
-            self._worker.take(claim, settled.grant)
-        else:
-            self._acknowledged(batch, settled)
-            self._worker.slots_freed()
-        self._schedule()
+        finally:  # whatever a user's log handler raises
+            if claim is not None and settled.grant is not None:
+                self._worker.take(claim, settled.grant)
+            else:
+                self._worker.slots_freed()
+            self._schedule()
 
     def _forsake(self, batch: list[Report], claim: Claim | None) -> None:
         for report in batch:

@@ -6,14 +6,14 @@ Its first step runs now, and one that never waits needs no turn.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from typing import Any, TypeVar
 
+from kew.log import logger
+
 T = TypeVar("T")
-logger = logging.getLogger("kew")
 IS_EAGER = sys.version_info >= (3, 12)
 
 

@@ -235,6 +235,8 @@ class Submitter:
         if served is not None:
             while not served.is_ready():  # the store must know whom the task can be given to
                 await asked(served.maintainer.announce_once, patience=self._patience)
+            if self._served.get(queue) is not served:
+                raise QueueNotFoundError(queue)  # the create_queue that this waited for has failed
             return served.outbox
         if queue not in self._remote:
             self._remote[queue] = Outbox(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -29,8 +28,8 @@ from kew.domain.config import QueueConfig, Settings, to_ms
 from kew.domain.events import Released
 from kew.domain.requests import Grant, Word
 from kew.domain.task import TaskStatus
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 AFTER_UNREADABLE = 1.0  # seconds until it claims again, so that a reply that stays so costs little
 CANCEL_GRACE = 2.0  # seconds that cancelled runs get at shutdown to end
 
@@ -168,9 +167,9 @@ class Worker:
     def reserve(self, *, settling: int = 0, most: int | None = None) -> Claim | None:
         """A claim for the free slots, and for those that `settling` runs are about to leave.
 
-        None: no slot or no lane.
+        None: no slot or no lane, or this has not begun or is to end: nobody would look after the leases.
         """
-        if self._is_closing:
+        if self._is_closing or not self._loops:
             return None
         free = self._slots - self.load() + settling
         offered = self._capacity.offer(self, max(0, free), settling=settling)

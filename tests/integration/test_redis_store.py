@@ -17,7 +17,7 @@ from kew.adapters.redis import store as redis_store
 from kew.adapters.redis.library import Library
 from kew.app.ports import Ambiguous, Bookmark, Notice, Refused, Resumed, StoreError, TaskEnded
 from kew.domain.config import Settings
-from kew.domain.errors import StoreUnsuitableError
+from kew.domain.errors import StoreUnsuitableError, TaskQueueError
 from kew.domain.events import Failed, SettleEvent, Succeeded
 from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
 from kew.domain.task import Submission, TaskStatus
@@ -144,10 +144,11 @@ async def test_a_call_that_fails_midway_leaves_nothing_to_the_next(clean_redis_u
         await store.submit(Q, group(call("c")))
         status = await store.status(Q)
         assert status is not None
-        assert (status.state.ticket, sum(status.waiting.values())) == (2, 2)
-        (c,) = await store.find(["c"])
+        assert (status.state.ticket, sum(status.waiting.values())) == (3, 3)  # b's were written
+        b, c = await store.find(["b", "c"])
+        assert b is None
         assert c is not None
-        assert c.ticket == 2
+        assert c.ticket == 3
 
 
 async def test_what_a_failing_claim_rode_on_is_counted_all_the_same(clean_redis_url: str):
@@ -169,6 +170,43 @@ async def test_what_a_failing_claim_rode_on_is_counted_all_the_same(clean_redis_
         assert (status.state.ticket, sum(status.waiting.values())) == (2, 2)
         grant = await store.claim(Q, request(2, want=5))
     assert sorted(task.id for task in grant.tasks) == ["a", "held"]
+
+
+async def test_where_an_index_cannot_be_written_nothing_is_stored_and_the_counts_are_corrected(
+    clean_redis_url: str,
+):
+    async with opened(clean_redis_url) as store:
+        kinds: list[tuple[str, dict[str, Any]]] = [("line2", {}), ("waiting2", {"delay_ms": 50})]
+        for key, options in kinds:
+            index = f"kew:{{{Q}}}:{key}"
+            with contextlib.closing(plain_client(clean_redis_url)) as client:
+                client.set(index, "a stranger's")
+                for _ in range(3):
+                    with pytest.raises(StoreError, match="WRONGTYPE"):
+                        await store.submit(Q, group(call("a", **options)))
+                client.delete(index)
+            assert await store.find(["a"]) == [None]
+            await store.sweep(Q, 10)
+            status = await store.status(Q)
+            assert status is not None
+            assert sum(status.waiting.values()) == 0
+            await store.submit(Q, group(call(key, **options)))
+            await asyncio.sleep(0.06)
+            grant = await store.claim(Q, request(1 if key == "line2" else 2, want=5))
+            assert [task.id for task in grant.tasks] == [key]
+
+
+async def test_a_claim_of_large_tasks_brings_them_in_parts(clean_redis_url: str):
+    async with opened(clean_redis_url) as store:
+        for n in range(30):
+            await store.submit(Q, group(call(str(n), b"x" * 100_000)))
+        brought: list[str] = []
+        for sequence in range(1, 4):
+            grant = await store.claim(Q, request(sequence, want=30))
+            assert len(grant.tasks) <= 11
+            assert grant.wait_ms == 0 or len(brought) + len(grant.tasks) == 30
+            brought += [task.id for task in grant.tasks]
+    assert brought == [str(n) for n in range(30)]
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b"p orders 1 1 0 no,history 2 n f 0 0\n"])
@@ -214,6 +252,55 @@ async def test_a_full_redis_refuses_tasks_and_lets_the_queue_drain(private_redis
         assert done == accepted
         await store.sweep(Q, 100)
         await store.depart(Q, "w1")
+
+
+async def test_a_process_whose_submits_a_full_redis_refuses_drains_its_queue_meanwhile(
+    private_redis: PrivateRedis,
+):
+    server = private_redis(maxmemory_policy="noeviction")
+    async with TaskQueueManager(server.url) as manager:
+        await manager.create_queue(QueueConfig("q", max_workers=2), functions=[jobs.echo])
+        await manager.pause_queue("q")
+        waiting = [
+            await manager.submit_task(f"w{n}", "q", "t", jobs.echo, None, value=n)
+            for n in range(100)
+        ]
+        with contextlib.closing(plain_client(server.url)) as client:
+            client.config_set("maxmemory", "1mb")
+            refused = [
+                asyncio.ensure_future(manager.submit_task(f"r{n}", "q", "t", jobs.echo, value=n))
+                for n in range(5)
+            ]
+            await asyncio.sleep(0.1)
+            await manager.resume_queue("q")
+            for info in waiting:
+                await manager.handle(info).result(timeout=10)
+            client.config_set("maxmemory", "0")
+        for submitting in refused:
+            await submitting
+
+
+async def test_a_label_of_a_kind_of_text_is_text_and_a_record_that_cannot_be_read_is_told_of(
+    clean_redis_url: str,
+):
+    class Text(str):
+        pass
+
+    async with TaskQueueManager(clean_redis_url) as manager:
+        await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
+        both = (Text("label"), "label")
+        infos = await asyncio.gather(
+            *(manager.submit_task(f"t{n}", "q", label, jobs.echo) for n, label in enumerate(both))
+        )
+        assert [(await record_of(manager, "q", info.task_id)).call.task_type for info in infos] == [
+            "label",
+            "label",
+        ]
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            for garbage in (b"", b"junk", b"\xff" * 50, b"c q 1 1 0 - 2 n f 0 0"):
+                client.hset("kew:tasks", "t0", garbage)
+                with pytest.raises(TaskQueueError, match="the record of task 't0'"):
+                    await manager.get_task_status("t0")
 
 
 async def test_a_process_that_starts_while_redis_is_full_drains_the_queue(
@@ -327,6 +414,30 @@ async def test_the_documented_rights_are_enough_and_reach_nothing_else(
     with pytest.raises(StoreError):
         await store.declare(Q, SETTINGS)
     await store.close()
+
+
+async def test_a_user_who_may_not_use_the_channels_is_refused_and_one_who_may_no_more_loses_nothing(
+    private_redis: PrivateRedis,
+):
+    server = private_redis()
+    url = server.url.replace("redis://", "redis://app:s3cret@")
+    with contextlib.closing(plain_client(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", ">s3cret", "~*", "+@all")
+        with pytest.raises(StoreUnsuitableError, match="PUBLISH on its channels"):
+            async with opened(url):
+                pass
+        client.execute_command("ACL", "SETUSER", "app", "allchannels")
+        async with opened(url) as store:
+            await store.claim(Q, request(1))  # it waits to be told from here on
+            client.execute_command("ACL", "SETUSER", "app", "resetchannels")
+            await store.submit(Q, group(call("a"), call("b", delay_ms=1)))
+            status = await store.status(Q)
+            assert status is not None
+            assert sum(status.waiting.values()) == 2
+            await asyncio.sleep(0.01)
+            grant = await store.claim(Q, request(2, want=2))
+            settled = await store.settle(Q, succeeded(grant))
+    assert [outcome.word for outcome in settled.outcomes] == [Word.DONE, Word.DONE]
 
 
 async def use_everything(store: RedisStore, url: str) -> None:
@@ -565,7 +676,7 @@ Operation = Callable[[RedisStore], Awaitable[object]]
 COSTS: list[tuple[str, Operation, int]] = [
     ("peek", lambda store: store.peek(Q), 1),
     ("announce", lambda store: store.announce(Q, "w1", ["shop:send"], 600_000), 3),
-    ("sweep", lambda store: store.sweep(Q, 100), 6),
+    ("sweep", lambda store: store.sweep(Q, 100), 13),
     ("submit", lambda store: store.submit(Q, group(call("new"))), 8),
     ("submit 100", lambda store: store.submit(Q, group(*hundred("n"))), 8),
     ("claim 50", lambda store: store.claim(Q, request(2, want=50)), 18),

@@ -26,10 +26,12 @@ from kew.adapters.clocks import SystemClock
 from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.ports import Refused, Submitted
+from kew.app.ports import Declared, Refused, Submitted
 from kew.app.worker import CANCEL_GRACE
 from kew.bootstrap import Parts
 from kew.compat import override
+from kew.domain.config import Settings
+from kew.domain.errors import QueueNotFoundError
 from kew.domain.requests import ClaimRequest, Group
 from kew.shutdown import GRACE
 from kew.testing import SimulatedManager, run
@@ -42,7 +44,7 @@ class Moody(MemoryStore):
     def __init__(self) -> None:
         super().__init__(SystemClock())
         self.opened = self.closed = 0
-        self.purges = self.answers = True
+        self.purges = self.answers = self.declares = True
         self.delay = 0.0
 
     @override
@@ -53,6 +55,13 @@ class Moody(MemoryStore):
     @override
     async def close(self) -> None:
         self.closed += 1
+
+    @override
+    async def declare(self, queue: str, settings: Settings) -> Declared:
+        if not self.declares:
+            await asyncio.sleep(0.05)
+            raise Refused("not now")
+        return await super().declare(queue, settings)
 
     @override
     async def purge(self, queue: str) -> None:
@@ -94,6 +103,41 @@ async def test_a_start_that_could_not_clean_has_not_begun_and_may_be_tried_again
     await manager.initialize()
     assert await store.queues() == []
     await manager.shutdown()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_submit_beside_a_create_queue_that_fails_is_not_run_by_a_worker_that_never_began(
+    is_known: bool,
+):
+    store = Moody()
+    ran: list[int] = []
+
+    async def work() -> None:
+        ran.append(1)
+
+    async with over(store) as manager, over(store) as other:
+        if is_known:
+            await other.create_queue(QueueConfig("q"), work=False)
+        store.declares = False
+        creating = asyncio.create_task(manager.create_queue(QueueConfig("q")))
+        await asyncio.sleep(0.01)
+        submitting = manager.submit_task("t", "q", "t", work)
+        with pytest.raises(StoreUnavailableError):
+            await creating
+        store.declares = True
+        if is_known:
+            assert (await submitting).task_id == "t"
+        else:
+            with pytest.raises(QueueNotFoundError):
+                await submitting
+            assert await store.find(["t"]) == [None]
+        await asyncio.sleep(0.05)
+        assert ran == []
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task("another", "q", "t", work)
+        for task_id in ("t", "another") if is_known else ("another",):
+            info = await manager.get_task_status(task_id)
+            await manager.handle(info).result(timeout=5)
 
 
 async def test_a_submit_without_an_answer_is_given_up_at_shutdown_and_its_caller_told():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 import attrs
 
 from kew.adapters.memory.book import Book
 from kew.adapters.memory.hub import Hub
 from kew.app.ports import Bookmark, DeadLetters
 from kew.domain.task import Task, is_absent
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 CLAMPED_STEP_MS = 1000
 LANES_KEPT_MS = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
 

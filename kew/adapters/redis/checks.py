@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import Final
 
 from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.connection import Lines, packed
+from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.line import ReplyError
 from kew.app.ports import Refused, StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 OLDEST: Final = (7, 0)
 NO_DATABASE: Final = "DB index is out of range"
 
@@ -35,7 +35,7 @@ async def load(lines: Lines, library: Library) -> bool:
     return True
 
 
-async def check(lines: Lines, where: str, library: Library) -> None:
+async def check(lines: Lines, where: str, library: Library, keys: Keys) -> None:
     """Connect, look, and load; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
     try:
         reply = await lines.call(packed("INFO"))
@@ -49,6 +49,10 @@ async def check(lines: Lines, where: str, library: Library) -> None:
         await load(lines, library)
     except StoreError as error:
         raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
+    try:
+        await lines.call(packed("PUBLISH", keys.channel("nobody"), ""))
+    except StoreError as error:
+        raise _advised(error, where, "PUBLISH on its channels") from error.__cause__
     with contextlib.suppress(Refused):
         await lines.warm(2)  # or the second of two pieces of a batch would wait for its connection
 

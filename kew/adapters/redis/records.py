@@ -22,6 +22,7 @@ import attrs
 import msgspec
 
 from kew.domain.config import Settings
+from kew.domain.errors import TaskQueueError
 from kew.domain.requests import Group, SubmitRef
 from kew.domain.task import PINNED, Submission, Task, TaskStatus, make_submission, make_task
 
@@ -119,70 +120,85 @@ def _read_label(label: bytes) -> Label:
 
 # Long: a table of the record's fields, in the order of the classes; taking it apart would cost each task a call.
 def read(task_id: str, raw: bytes, lease_until: int) -> Task:
-    """The task of a record. Every claimed task passes here: nothing is checked a second time."""
-    head, _, body = raw.partition(b"\n")
-    status, queue, ticket, queued, offset, history, priority, nonce, function, label, payload = (
-        head.decode().split(" ")
-    )
-    (
-        attempt,
-        failures,
-        losses,
-        replays,
-        cancel,
-        token,
-        epoch,
-        started,
-        lease,
-        settled,
-        ended,
-        expires,
-        who,
-    ) = (UNTOUCHED if history == "-" else history).split(",")
-    queued_at = int(queued)
-    label_end = int(label)
-    payload_end = label_end + int(payload)
-    task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
-        body[:label_end]
-    )
-    outcome = body[payload_end:]
-    return make_task(
-        make_submission(
-            task_id,
-            from_field(nonce) if "%" in nonce else nonce,
-            task_type,
-            from_field(function) if "%" in function else function,
-            body[label_end:payload_end],
-            PRIORITY[priority[0]],
-            due_at,
-            delay_ms,
-            len(priority) > 1,
-            max_retries,
-            retry_delay_ms,
-            timeout_ms,
-        ),
-        queue,
-        STATUS[status],
-        queued_at + int(offset),
-        int(ticket),
-        queued_at,
-        int(attempt),
-        int(failures),
-        int(losses),
-        int(replays),
-        "" if lease == "-" else lease,
-        lease_until,
-        int(token),
-        int(epoch),
-        int(started),
-        cancel == "1",
-        "" if settled == "-" else settled,
-        int(ended),
-        int(expires),
-        outcome if status == "c" else b"",
-        "" if status == "c" else outcome.decode(),
-        () if who == "-" else tuple(who.split(";")),
-    )
+    """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskQueueError`."""
+    try:
+        head, _, body = raw.partition(b"\n")
+        (
+            status,
+            queue,
+            ticket,
+            queued,
+            offset,
+            history,
+            priority,
+            nonce,
+            function,
+            label,
+            payload,
+        ) = head.decode().split(" ")
+        (
+            attempt,
+            failures,
+            losses,
+            replays,
+            cancel,
+            token,
+            epoch,
+            started,
+            lease,
+            settled,
+            ended,
+            expires,
+            who,
+        ) = (UNTOUCHED if history == "-" else history).split(",")
+        queued_at = int(queued)
+        label_end = int(label)
+        payload_end = label_end + int(payload)
+        task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
+            body[:label_end]
+        )
+        outcome = body[payload_end:]
+        return make_task(
+            make_submission(
+                task_id,
+                from_field(nonce) if "%" in nonce else nonce,
+                task_type,
+                from_field(function) if "%" in function else function,
+                body[label_end:payload_end],
+                PRIORITY[priority[0]],
+                due_at,
+                delay_ms,
+                len(priority) > 1,
+                max_retries,
+                retry_delay_ms,
+                timeout_ms,
+            ),
+            queue,
+            STATUS[status],
+            queued_at + int(offset),
+            int(ticket),
+            queued_at,
+            int(attempt),
+            int(failures),
+            int(losses),
+            int(replays),
+            "" if lease == "-" else lease,
+            lease_until,
+            int(token),
+            int(epoch),
+            int(started),
+            cancel == "1",
+            "" if settled == "-" else settled,
+            int(ended),
+            int(expires),
+            outcome if status == "c" else b"",
+            "" if status == "c" else outcome.decode(),
+            () if who == "-" else tuple(who.split(";")),
+        )
+    except Exception as error:
+        raise TaskQueueError(
+            f"the record of task {task_id!r} is not kew's, or was cut short ({type(error).__name__})"
+        ) from error
 
 
 def is_running(raw: bytes) -> bool:

@@ -94,7 +94,7 @@ class RedisStore(TaskStore):
         self._lines.open()
         self._heartbeats.open()
         if self._checks:
-            await check(self._lines, self._address.where, self._library)
+            await check(self._lines, self._address.where, self._library, self._keys)
 
     @override
     async def close(self) -> None:

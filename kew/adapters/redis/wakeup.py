@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from kew.adapters.redis.connection import Address, WireConnection, packed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.records import checked_incarnation
 from kew.app.ports import Notice, Resumed, StopAsked, TaskEnded, Wakeup, Woken
 from kew.compat import override
+from kew.log import logger
 
-logger = logging.getLogger("kew")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
@@ -60,6 +59,8 @@ class RedisWakeup(Wakeup):
                 tried.set()
                 while True:
                     _deliver(await connection.read_response(), deliver)
+            except NoPermissionError as error:
+                logger.warning("no wake-ups from %s, only polls: %s", self._address.where, error)
             except (RedisError, OSError) as error:
                 logger.debug("wake-ups from %s interrupted: %s", self._address.where, error)
             finally:

@@ -4,8 +4,10 @@ After each of them the queue's only slot is free again and the worker takes the 
 """
 
 import asyncio
+import io
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -33,6 +35,7 @@ from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Settlement
 from kew.domain.task import Submission
+from tests.support import jobs
 
 LEASE = 0.3
 TERMINAL = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
@@ -111,6 +114,15 @@ class Unprintable(Exception):
         raise ValueError("no text")
 
 
+class Odd(BaseException):
+    """What no user code is expected to raise."""
+
+
+class Nameless(Exception):
+    def __str__(self) -> str:
+        raise Odd
+
+
 # --- the task's own doing
 
 
@@ -130,6 +142,8 @@ async def test_returning_completes(manager):
         (TimeoutError("its own"), "TimeoutError: its own"),
         (ExceptionGroup("two", [ValueError(), KeyError()]), "ExceptionGroup: two"),
         (Unprintable(), "Unprintable: (its text can't be had: ValueError)"),
+        (Nameless(), "Nameless: (its text can't be had: Odd)"),
+        (Odd("quite"), "Odd: quite"),
         (StopAsyncIteration(), "StopAsyncIteration"),
         (StopIteration("no more"), "RuntimeError: coroutine raised StopIteration"),
     ],
@@ -181,13 +195,42 @@ async def test_retry_sets_its_own_delay_and_needs_a_retry_left(manager):
     assert (info.status, info.attempt) == (TaskStatus.FAILED, 2)
 
 
-async def test_a_failing_backoff_function_means_no_retry(manager):
+@pytest.mark.parametrize("error", [ZeroDivisionError("oops"), Odd("oops")])
+async def test_a_failing_backoff_function_means_no_retry(manager, error):
     def broken(retry: int) -> float:
-        raise ZeroDivisionError("oops")
+        raise error
 
     info = await end_of(manager, raising(ValueError("x")), max_retries=5, backoff=Custom(broken))
     assert info.status is TaskStatus.FAILED
-    assert info.error == "ValueError: x (and the backoff failed: ZeroDivisionError: oops)"
+    told = f"{type(error).__name__}: oops"
+    assert info.error == f"ValueError: x (and the backoff failed: {told})"
+
+
+async def test_what_a_log_handler_raises_stops_nothing(monkeypatch, caplog):
+    class Broken(logging.Handler):
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("the log server is away")
+
+    caplog.set_level(logging.WARNING, logger="kew")
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", printed)
+    handler = Broken()
+    log = logging.getLogger("kew")
+    log.addHandler(handler)
+    try:
+        async with TaskQueueManager("memory://") as manager:
+            await manager.create_queue(QueueConfig("q", max_workers=1), functions=[jobs.echo])
+            for n in range(4):
+                await manager.submit_task(f"bad-{n}", "q", "t", raising(ValueError("x")))
+                await manager.submit_task(f"good-{n}", "q", "t", jobs.echo, None, value=n)
+            for n in range(4):
+                good = manager.handle(await manager.get_task_status(f"good-{n}"))
+                assert await good.result(timeout=5) == n
+                assert (await manager.get_task_status(f"bad-{n}")).status is TaskStatus.FAILED
+    finally:
+        log.removeHandler(handler)
+    assert "the log server is away" in printed.getvalue()
 
 
 async def test_a_result_that_cannot_be_stored_is_final(manager):

@@ -17,7 +17,7 @@ local function operation()
   if gone > 0 then redis.call('SREM', mine, unpack(ARGV, functions_from, added_from - 1)) end
   if added_from <= #ARGV then
     redis.call('SADD', mine, unpack(ARGV, added_from))
-    if #redis.call('SINTER', mine, PARKED) > 0 then redis.call('PUBLISH', channel .. incarnation, 'w ' .. queue) end
+    if #redis.call('SINTER', mine, PARKED) > 0 then redis.pcall('PUBLISH', channel .. incarnation, 'w ' .. queue) end
   end
   return {'done', is_new, now}
 end

@@ -105,13 +105,16 @@ local function operation()
   end
   for priority = 1, 3 do
     if #lines[priority] > 0 then
-      send('RPUSH', LINE[priority], lines[priority]) -- an entry without a record means nothing
       s.line_at = now
       wake(now)
     end
   end
-  send('HSET', TASKS, stored)
+  -- Counts first, then entries, then records: where a write fails, too much is counted, an entry means nothing, and
+  -- nothing is stored.
+  save_state()
+  for priority = 1, 3 do send('RPUSH', LINE[priority], lines[priority]) end
   flush()
+  send('HSET', TASKS, stored)
 
   local pinned = newly_parked
   newly_parked = {}

@@ -5,6 +5,7 @@
 -- ARGV: channel queue limit:int kept_ms:int orphaned
 -- Reply: {recovered, removed, orphaned, departed, 1 if a limit was reached, now}
 -- include: recover
+local MANY_SHELVES = 100
 
 -- The index of ends is a hint: only what the record itself says is removed.
 local function remove_expired()
@@ -55,6 +56,32 @@ local function fail_orphans()
   return failed
 end
 
+local function sizes_of_shelves(names)
+  local sizes, all = {0, 0, 0}, 0
+  for _, fn in ipairs(names) do
+    for priority = 1, 3 do
+      local size = redis.call('ZCARD', shelf(priority, fn))
+      sizes[priority], all = sizes[priority] + size, all + size
+    end
+  end
+  return sizes, all
+end
+
+-- An operation that Redis broke off half-way (a right that it lacked, a stranger's key) may have left counts that the
+-- indexes deny: as many wait as stand in the sets, and at most those of the line too.
+local function correct_counts()
+  if s.waiting[1] == 0 and s.waiting[2] == 0 and s.waiting[3] == 0 and s.parked == 0 then return end
+  local names = redis.call('SMEMBERS', PARKED)
+  if #names > MANY_SHELVES then return end
+  local shelved, all = sizes_of_shelves(names)
+  for priority = 1, 3 do
+    local least = redis.call('ZCARD', WAITING[priority]) + shelved[priority]
+    local most = least + redis.call('LLEN', LINE[priority])
+    s.waiting[priority] = math.max(least, math.min(most, s.waiting[priority]))
+  end
+  s.parked = all
+end
+
 local function forget_departed()
   local processes = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', now - kept_ms, 'LIMIT', 0, limit)
   for _, process in ipairs(processes) do
@@ -62,6 +89,7 @@ local function forget_departed()
   end
   send('ZREM', WORKERS, processes)
   send('HDEL', HUNGRY, processes)
+  send('ZREM', IDLE, processes)
   return #processes
 end
 
@@ -71,6 +99,7 @@ local function operation()
   local recovered = s.wake_at <= now and recover(limit) or 0 -- no lease ends before `wake_at`
   local removed, removed_limit = remove_expired()
   local failed = fail_orphans()
+  correct_counts()
   local departed = forget_departed()
   if recovered > 0 then
     wake(now)

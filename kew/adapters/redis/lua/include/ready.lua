@@ -3,11 +3,13 @@
 -- Needs incarnation, FUNCTIONS, WORKERS.
 -- include: moves
 local LOOK_AHEAD, MANY = 20, 100
+local MOST_BYTES = 1024 * 1024 -- in one answer: it has to come through within the caller's patience, also on a slow link
 local known, newly_parked
+local bytes -- taken so far
 
 local function begin_ready()
   begin_moves()
-  known, newly_parked = {}, {}
+  known, newly_parked, bytes = {}, {}, 0
 end
 
 local function can_run(fn)
@@ -68,7 +70,7 @@ end
 local function take_from(priority, shelves, room, limit, taken)
   local line, sets = read_line(priority, limit), read_sets(priority, shelves, limit)
   local i, j, others = 1, 1, 0
-  while #taken < room do
+  while #taken < room and bytes < MOST_BYTES do
     while line[i] and line[i].void do i, others = i + 1, others + 0.1 end
     local entry, other = line[i], sets[j]
     if (not entry and #line == limit) or (not other and #sets == limit) then break end
@@ -84,6 +86,7 @@ local function take_from(priority, shelves, room, limit, taken)
     if entry.is_shelf or can_run(fn) then
       count(priority, -1)
       taken[#taken + 1] = t
+      bytes = bytes + #t.body
     else
       park(priority, fn, int(ready_at(t)), entry.member)
       if t.status == 'q' then
@@ -99,7 +102,8 @@ local function take_from(priority, shelves, room, limit, taken)
   return others
 end
 
--- The first `room` due tasks that the process can run, out of their indexes; true if moving others stopped at its bound.
+-- The first `room` due tasks that the process can run, out of their indexes, and fewer where they are large; true if it
+-- stopped at that bound, or at the one of moving others.
 local function take_ready(room, others_limit)
   local taken, shelves, priority, limit = {}, known_shelves(), 1, nil
   while priority <= 3 and #taken < room do
@@ -108,7 +112,7 @@ local function take_ready(room, others_limit)
       others = take_from(priority, shelves, room, limit or room - #taken, taken)
     end
     others_limit = others_limit - others
-    if others_limit <= 0 then return taken, shelves, true end
+    if others_limit <= 0 or bytes >= MOST_BYTES then return taken, shelves, true end
     if others == 0 then priority, limit = priority + 1, nil else limit = math.max(room - #taken, MANY) end
   end
   for _, fn in ipairs(shelves) do forget_empty_shelf(fn) end

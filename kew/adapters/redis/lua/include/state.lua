@@ -4,7 +4,7 @@
 --   first instant at which anything may need a worker; parked: how many tasks are on shelves; clock: when it was written
 -- include: now
 local NEVER = 1 / 0 -- a library sees no `math` while it is loaded
-local COUNTS = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)$'
+local COUNTS = '^(%d+) (%d) (%d+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%S+) (%d+) (%d+)$'
 
 local function breaker_text(b)
   return b.state .. ' ' .. b.failures .. ' ' .. b.opened_at .. ' ' .. b.epoch .. ' ' .. b.probes

@@ -2,8 +2,10 @@
 -- Needs channel, queue, IDLE.
 local TRIES = 20
 
+-- Whether anybody heard it. One that can't be sent stops nothing: the slow poll comes behind every notification.
 local function tell(process, message)
-  return redis.call('PUBLISH', channel .. process, message) > 0
+  local heard = redis.pcall('PUBLISH', channel .. process, message)
+  return type(heard) == 'number' and heard > 0
 end
 
 -- Wake at most `count` of the processes that wait for work, longest first, but not the one that is answered now.
