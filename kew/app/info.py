@@ -21,7 +21,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
 
     Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
 
-    `retry_count` counts failed attempts that were followed, or will be followed, by another.
+    `retry_count` counts failed attempts after which another was due.
     `error` is that of the last failed attempt ("ValueError: ..."), `attempt` the number of runs begun so far.
     """
 
@@ -123,6 +123,6 @@ def result_of(task: Task, codec: Codec, annotation: object = None) -> Any:
 
 
 def retries_of(task: Task) -> int:
-    """Failures that another attempt followed: that which made a dead letter isn't among them."""
+    """Failures after which another attempt was due: that which made a dead letter isn't among them."""
     is_dead = task.status is TaskStatus.FAILED and settled_word(task) == "fail"
     return max(0, task.failures - is_dead)
