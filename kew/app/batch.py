@@ -11,12 +11,13 @@ import attrs
 from kew.app.caller import Call
 from kew.app.outbox import MOST_BYTES, Answer, Outbox, Unanswered
 from kew.app.ports import Ambiguous
-from kew.domain.errors import InvalidTaskError, TaskAlreadyExistsError
+from kew.domain.errors import InvalidTaskError, TaskAlreadyExistsError, named
 from kew.domain.requests import Group, SubmitRef, Word
 from kew.domain.task import MAX_ID_BYTES, Submission
 
 REQUIRED = ("task_id", "task_type", "task_func")
 NEEDED = frozenset(REQUIRED)
+MOST_SHOWN = 40  # letters of a key
 LISTS = (list, tuple)
 KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token"})
 
@@ -41,9 +42,9 @@ def call_of(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object
     args, kwargs = task.get("args"), task.get("kwargs")
     if args is not None and not isinstance(args, LISTS):
         reason = f"its 'args' are a list or tuple, not {type(args).__name__}"
-        raise InvalidTaskError(str(task["task_id"]), reason)
+        raise InvalidTaskError(named(task["task_id"]), reason)
     if kwargs is not None and not _are_keywords(kwargs):
-        raise InvalidTaskError(str(task["task_id"]), "its 'kwargs' are a mapping from names")
+        raise InvalidTaskError(named(task["task_id"]), "its 'kwargs' are a mapping from names")
     return Call(
         task_id=task["task_id"],
         task_type=task["task_type"],
@@ -59,9 +60,9 @@ def call_of(task: Mapping[str, Any], plain: Callable[[Any], Callable[..., object
 
 def _mistaken(task: Mapping[str, Any]) -> InvalidTaskError:
     missing = [key for key in REQUIRED if key not in task]
-    unknown = sorted(str(key) for key in task.keys() - KEYS)
-    what = f"has no {', '.join(missing)}" if missing else f"has unknown keys {', '.join(unknown)}"
-    return InvalidTaskError(str(task.get("task_id", "?")), f"its entry {what}")
+    unknown = ", ".join(sorted(named(key)[:MOST_SHOWN] for key in task.keys() - KEYS))
+    what = f"has no {', '.join(missing)}" if missing else f"has unknown keys {unknown}"
+    return InvalidTaskError(named(task.get("task_id", "?")), f"its entry {what}")
 
 
 def _are_keywords(kwargs: object) -> bool:

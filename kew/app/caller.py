@@ -201,18 +201,20 @@ def _refuse_mistyped(call: Call) -> None:
 def _instant(call: Call, until: object) -> int:
     """A naive datetime is local time, as `datetime.astimezone` has it."""
     if not isinstance(until, datetime):
-        raise InvalidTaskError(call.task_id, f"_defer_until takes a datetime, not {until!r}")
+        raise InvalidTaskError(call.task_id, f"_defer_until takes a datetime, not {shown(until)}")
     try:
         return min(max(0, math.ceil(until.timestamp() * 1000)), FAR_FUTURE_MS)
     except (OverflowError, ValueError, OSError) as error:
-        raise InvalidTaskError(call.task_id, f"_defer_until {until!r}: {error}") from error
+        raise InvalidTaskError(call.task_id, f"_defer_until {shown(until)}: {error}") from error
 
 
 def _delay(call: Call, by: Any) -> int:
     seconds = by.total_seconds() if isinstance(by, timedelta) else by
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not -LONGEST_DELAY * 100 <= seconds <= LONGEST_DELAY * 100:
-        raise InvalidTaskError(call.task_id, f"_defer_by takes seconds or a timedelta, not {by!r}")
+        raise InvalidTaskError(
+            call.task_id, f"_defer_by takes seconds or a timedelta, not {shown(by)}"
+        )
     return max(0, math.ceil(seconds * 1000))
 
 

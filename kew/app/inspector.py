@@ -25,6 +25,7 @@ from kew.domain.errors import (
     InvalidTaskError,
     QueueNotFoundError,
     TaskNotFoundError,
+    named,
     shown,
 )
 from kew.domain.requests import Word
@@ -38,7 +39,7 @@ def known_queue(queue: object) -> str:
     try:
         return check_name(queue)
     except InvalidConfigError:
-        raise QueueNotFoundError(str(queue)) from None
+        raise QueueNotFoundError(named(queue)) from None
 
 
 def checked_limit(limit: object) -> int | None:

@@ -32,7 +32,7 @@ from kew.app.naming import (
 from kew.app.signatures import Shape, shape_of
 from kew.domain.backoff import Backoff
 from kew.domain.config import QueueConfig, check_name, check_priority, to_ms
-from kew.domain.errors import InvalidConfigError, UnknownFunctionError
+from kew.domain.errors import InvalidConfigError, UnknownFunctionError, shown
 from kew.domain.retry import ErrorTypes
 from kew.domain.task import PINNED, QueuePriority, pinned_name
 from kew.log import logger
@@ -258,7 +258,7 @@ class Registry:
 
     def _new(self, function: Function, *, is_submitted: bool) -> RegisteredFunction:
         if not callable(function):
-            raise InvalidConfigError(f"a task's function must be callable, not {function!r}")
+            raise InvalidConfigError(f"a task's function must be callable, not {shown(function)}")
         name = natural_name(function)
         is_plain = isinstance(function, type(_call_plain))
         # While its module is still being imported, a decorated function doesn't stand in it yet.

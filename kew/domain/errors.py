@@ -12,6 +12,11 @@ from datetime import timedelta
 LONGEST_SHOWN = 100
 
 
+def named(value: object) -> str:
+    """What somebody gave as a name, as an error carries it: itself, if it is text."""
+    return value if isinstance(value, str) else shown(value)
+
+
 def shown(value: object) -> str:
     """A value as a message quotes it: short, and without failing where the value has no text to give."""
     try:
@@ -36,7 +41,7 @@ class InvalidTaskError(TaskQueueError, ValueError):
     """
 
     def __init__(self, task_id: str, reason: str) -> None:
-        super().__init__(f"task {task_id!r} was not submitted: {reason}")
+        super().__init__(f"task {shown(task_id)} was not submitted: {reason}")
         self.task_id = task_id
         self.reason = reason
         self.accepted: tuple[str, ...] = ()
@@ -64,7 +69,9 @@ class TaskNotFoundError(TaskQueueError):
     """No record of this id: never submitted, expired (`task_ttl`), or cleaned."""
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"no task {task_id!r}: never submitted here, or its record has expired")
+        super().__init__(
+            f"no task {shown(task_id)}: never submitted here, or its record has expired"
+        )
         self.task_id = task_id
 
 
@@ -72,7 +79,9 @@ class QueueNotFoundError(TaskQueueError):
     """No process has declared this queue in this namespace. `accepted`: ids of the same call that were in before."""
 
     def __init__(self, queue: str, accepted: Sequence[str] = ()) -> None:
-        super().__init__(f"no queue {queue!r}; declare it first: await manager.create_queue(...)")
+        super().__init__(
+            f"no queue {shown(queue)}; declare it first: await manager.create_queue(...)"
+        )
         self.queue = queue
         self.accepted = tuple(accepted)
 

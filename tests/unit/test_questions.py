@@ -1,6 +1,7 @@
 """What a manager can be asked, and told, about queues and tasks that may be anybody's."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -8,6 +9,7 @@ import pytest
 
 from kew import (
     InvalidConfigError,
+    InvalidTaskError,
     QueueConfig,
     QueueInUseError,
     QueueNotFoundError,
@@ -319,3 +321,34 @@ async def test_a_process_whose_queue_another_one_deletes_declares_it_anew_empty(
         if works:
             info = await other.get_task_status("u")
             assert await other.handle(info).result(timeout=10) == 7
+
+
+class Mute:
+    """What can't even be quoted."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("odd", [Mute(), "x" * 1_000_000, 10**5000], ids=["mute", "long", "huge"])
+async def test_what_cannot_be_quoted_is_refused_like_anything_else(odd: Any):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        entry = {"task_id": odd, "task_type": "t", "task_func": print}
+        mistaken: list[tuple[Callable[[], Any], type[Exception]]] = [
+            (lambda: manager.get_task_status(odd), TaskNotFoundError),
+            (lambda: manager.get_queue_status(odd), QueueNotFoundError),
+            (lambda: manager.submit_task("t", odd, "t", print), QueueNotFoundError),
+            (lambda: manager.submit_task(odd, "q", "t", print), InvalidTaskError),
+            (lambda: manager.submit_task("t", "q", "t", odd), InvalidTaskError),
+            (lambda: manager.submit_task("t", "q", "t", print, _defer_by=odd), InvalidTaskError),
+            (lambda: manager.submit_task("t", "q", "t", print, _defer_until=odd), InvalidTaskError),
+            (lambda: manager.submit_tasks("q", [{**entry, odd: 1}]), InvalidTaskError),
+            (lambda: manager.submit_tasks("q", [{**entry, "args": 1}]), InvalidTaskError),
+        ]
+        for calling, expected in mistaken:
+            with pytest.raises(expected) as told:
+                await calling()
+            assert len(str(told.value)) < 1000
