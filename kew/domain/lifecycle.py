@@ -221,6 +221,8 @@ def outcome_word(event: SettleEvent) -> str:
             return "retry"
         case Released():
             return "release"
+        case _ as never:
+            assert_never(never)
 
 
 def settled_word(task: Task) -> str:
