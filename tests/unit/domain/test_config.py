@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kew.domain.backoff import Exponential, Fixed
-from kew.domain.config import QueueConfig, Settings, check_name, check_priority, to_ms
+from kew.domain.config import (
+    QueueConfig,
+    Settings,
+    check_name,
+    check_priority,
+    check_timeout,
+    to_ms,
+)
 from kew.domain.errors import InvalidConfigError
 from kew.domain.task import QueuePriority
 
@@ -300,3 +307,26 @@ def test_a_configuration_is_a_value() -> None:
     assert QueueConfig("q", 2) == QueueConfig("q", max_workers=2)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         QueueConfig("q").max_size = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given_timeout", "seconds"),
+    [(None, math.inf), (0, 0.0), (1, 1.0), (0.5, 0.5), (YEAR, YEAR), (YEAR + 1, math.inf)],
+)
+def test_a_timeout_is_seconds_or_has_no_end(given_timeout: float | None, seconds: float) -> None:
+    found = check_timeout(given_timeout)
+    assert (type(found), found) == (float, seconds)
+
+
+@pytest.mark.parametrize("wrong", [-1, -0.001, "1", True, [1], float("nan")])
+def test_what_is_no_timeout_is_refused_with_what_one_is(wrong: Any) -> None:
+    told = f"timeout takes seconds from 0 on, or None to wait without an end, not {wrong!r}"
+    with pytest.raises(InvalidConfigError, match=f"^{re.escape(told)}$"):
+        check_timeout(wrong)
+
+
+def test_what_is_left_of_a_deadline_may_be_less_than_nothing() -> None:
+    assert check_timeout(-5, least=-math.inf) == 0
+    assert check_timeout(-5, least=-5) == 0
+    with pytest.raises(InvalidConfigError):
+        check_timeout(-6, least=-5)

@@ -31,6 +31,7 @@ from kew.domain.errors import (
     TaskNotFoundError,
     TaskQueueError,
     UnknownFunctionError,
+    named,
     shown,
 )
 
@@ -172,6 +173,15 @@ def test_retry_survives_the_way_out_of_a_pool_of_processes() -> None:
     for error in (Retry(2.5), Busy()):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), again.after, str(again)) == (type(error), error.after, str(error))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "told"), [("mails", "mails"), ("", ""), (7, "7"), (None, "None"), (b"q", "b'q'")]
+)
+def test_a_name_is_carried_as_it_was_given_and_anything_else_as_it_is_shown(
+    given_name: object, told: str
+) -> None:
+    assert named(given_name) == told
 
 
 def test_plain_errors_survive_a_pickle() -> None:

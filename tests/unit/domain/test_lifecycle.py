@@ -22,7 +22,15 @@ from kew.domain.events import (
     Replayed,
     Succeeded,
 )
-from kew.domain.lifecycle import TABLE, Effect, lost_too_often, print_table, step, verify
+from kew.domain.lifecycle import (
+    TABLE,
+    Effect,
+    lost_too_often,
+    print_table,
+    settled_word,
+    step,
+    verify,
+)
 from kew.domain.task import TERMINAL, Task, TaskStatus
 from tests.support.tasks import LEASE, LEASE_MS, NOW, differences, ended, running, task
 
@@ -309,3 +317,9 @@ def test_losses_are_told_in_words() -> None:
 def test_a_lease_lasts_as_long_as_the_claim_says() -> None:
     after, _ = step(queued, Claimed(lease="l", lease_ms=LEASE_MS, token=1, epoch=0), NOW, SETTINGS)
     assert after.lease_until == NOW + LEASE_MS
+
+
+@pytest.mark.parametrize("word", ["succeed", "fail", "retry", "release"])
+def test_the_outcome_that_was_settled_last_is_told(word: str) -> None:
+    assert settled_word(ended(settled=f"w1.0.3.1:{word}")) == word
+    assert settled_word(task()) == ""

@@ -15,6 +15,7 @@ from kew.domain.task import (
     check_task_id,
     is_absent,
     pinned_name,
+    unique_id,
 )
 from tests.support.tasks import NOW, call, ended, task
 
@@ -91,3 +92,29 @@ def test_a_record_that_has_not_ended_is_never_absent() -> None:
 
 def test_a_record_may_expire_at_the_very_first_instant() -> None:
     assert is_absent(ended(expires_at=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "identity", "made"),
+    [
+        ("mail", "abc", "mail-abc"),
+        ("ä" * 126, "abc", "ä" * 126 + "-abc"),
+        ("x" * 252, "abc", "x" * 252 + "-abc"),
+        ("x" * 253, "abc", "x" * 252 + "-abc"),
+        ("ä" * 127, "abc", "ä" * 126 + "-abc"),
+        ("x" + "ä" * 126, "abc", "x" + "ä" * 125 + "-abc"),
+        ("\ud800" + "x" * 64, "abc", "?" + "x" * 64 + "-abc"),
+    ],
+)
+def test_a_unique_id_is_the_label_cut_to_fit_and_the_identity(
+    label: str, identity: str, made: str
+) -> None:
+    assert unique_id(label, identity) == made
+    assert check_task_id(made) == made
+
+
+@given(any_text)
+def test_any_short_label_makes_an_id_that_can_be_one(label: str) -> None:
+    made = unique_id(label * 4, "0123456789abcdef")
+    assert check_task_id(made) == made
+    assert made.endswith("-0123456789abcdef")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kew.domain.requests import Group, make_group
 from kew.domain.task import Submission, TaskStatus, make_submission, make_task
+from kew.domain.values import _draft, maker, mover
 from tests.support.tasks import call, ended
 
 MADE = [
@@ -57,3 +58,38 @@ def test_moved_is_evolve_without_its_cost(failures: int, result: bytes, status: 
     assert before.moved() == before
     with pytest.raises(AttributeError):
         before.moved(no_such_field=1)
+
+
+@attrs.frozen(weakref_slot=False)
+class Pair:
+    left: int
+    right: str = "r"
+
+
+def test_a_maker_and_a_mover_of_any_frozen_class() -> None:
+    """Made here, so that what they do at that time is looked at too."""
+    make, moved = maker(Pair), mover(Pair)
+    pair = make(1, "one")
+    assert (type(pair), pair.left, pair.right) == (Pair, 1, "one")
+    assert pair == Pair(1, "one")
+    assert pair != Pair(2, "one")
+    other = moved(pair, right="two")
+    assert (type(other), other, pair) == (Pair, Pair(1, "two"), Pair(1, "one"))
+    assert moved(Pair(3)) == Pair(3, "r")
+    with pytest.raises(TypeError):
+        make(1)
+    with pytest.raises(AttributeError):
+        moved(pair, middle=0)
+
+
+def test_what_a_value_is_written_as_has_its_slots_alone() -> None:
+    draft = _draft(Pair)
+    written = draft(1, "one")
+    assert type(written).__name__ == "PairDraft"
+    assert (written.left, written.right) == (1, "one")
+    assert repr(written) == object.__repr__(written)
+    assert written != draft(1, "one")
+    for slot in ("__dict__", "__weakref__"):
+        assert not hasattr(written, slot)
+    with pytest.raises(AttributeError):
+        written.middle = 0
