@@ -153,9 +153,10 @@ class Chaos:
 
 def _forget(world: World, trouble: Chaos) -> None:
     """The store restarts without its last writes."""
+    before = tuple(world.server.namespace.records)
     since = world.server.forget(world.loop.time() - UNSYNCED * trouble.random.random())
     if since is not None:
         world.tally.add(Fault.FORGET)
-        world.facts.forgot(since, world.server.namespace.records)
+        world.facts.forgot(since, before, world.server.namespace.records)
         world.witness.forgot()
     trouble.go_down(1.0 + 4.0 * trouble.random.random())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -115,9 +115,15 @@ class Facts:
 
     # --- a store that forgets
 
-    def forgot(self, since: float, records: Mapping[str, Task]) -> None:
-        """The store went back to `since`. What was accepted after that may be gone; what came before may not."""
+    def forgot(self, since: float, before: Collection[str], records: Mapping[str, Task]) -> None:
+        """The store went back to `since`. What was accepted after that may be gone; what came before may not.
+
+        `before`: the ids that it had. The answer to a submit may be on its way yet, or its process stand still.
+        """
         self.forgotten_at = self.loop.time()
+        for task_id in before:
+            if task_id not in records and not self.asked[task_id].is_accepted:
+                self.gone.add(task_id)
         for asked in self.asked.values():
             if asked.is_accepted and asked.id not in records and asked.id not in self.gone:
                 if asked.accepted_at < since:
