@@ -33,11 +33,12 @@ class Demo:
         )
 
     async def half_way(self) -> None:
-        """Until about half of the files are done, and some are running."""
+        """Until about half of the files are done, and some are running; there it stands still until `end`."""
         async with TaskQueueManager(self.url, namespace="kew-demo") as manager, asyncio.timeout(30):
             while not await self._is_half_way(manager):
                 assert self.process.poll() is None, "it ended before it was half-way"
                 await asyncio.sleep(0.01)
+            self.process.send_signal(signal.SIGSTOP)
 
     async def _is_half_way(self, manager: TaskQueueManager) -> bool:
         try:
@@ -52,6 +53,7 @@ class Demo:
         """What it said, once it has ended (by itself, or by this signal)."""
         if number is not None:
             self.process.send_signal(number)
+            self.process.send_signal(signal.SIGCONT)
         said, _ = await asyncio.to_thread(self.process.communicate, timeout=60)
         return str(said)
 
