@@ -15,7 +15,9 @@ from kew.adapters.cli.folder import Folder, look_into
 
 FILES = 6000
 WORKERS = 4
-KEW = [sys.executable, "-c", "from kew.adapters.cli import main; main()", "demo"]
+# Tests that a shell runs in the background hand on that Ctrl-C is to be ignored.
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+KEW = [sys.executable, "-c", f"{HEARS_CTRL_C}; from kew.adapters.cli import main; main()", "demo"]
 
 
 class Demo:
@@ -33,12 +35,11 @@ class Demo:
         )
 
     async def half_way(self) -> None:
-        """Until about half of the files are done, and some are running; there it stands still until `end`."""
+        """Until about half of the files are done, and some are running."""
         async with TaskQueueManager(self.url, namespace="kew-demo") as manager, asyncio.timeout(30):
             while not await self._is_half_way(manager):
                 assert self.process.poll() is None, "it ended before it was half-way"
                 await asyncio.sleep(0.01)
-            self.process.send_signal(signal.SIGSTOP)
 
     async def _is_half_way(self, manager: TaskQueueManager) -> bool:
         try:
@@ -53,7 +54,6 @@ class Demo:
         """What it said, once it has ended (by itself, or by this signal)."""
         if number is not None:
             self.process.send_signal(number)
-            self.process.send_signal(signal.SIGCONT)
         said, _ = await asyncio.to_thread(self.process.communicate, timeout=60)
         return str(said)
 
