@@ -86,15 +86,14 @@ class Settler:
             return
         finally:
             self._in_flight -= 1
-        try:
-            with self._worker.holding(len(batch) if claim else 0):
+        if claim is not None and settled.grant is not None:
+            with self._worker.holding(len(batch)):
                 self._acknowledged(batch, settled)
-        finally:  # whatever a user's log handler raises
-            if claim is not None and settled.grant is not None:
-                self._worker.take(claim, settled.grant)
-            else:
-                self._worker.slots_freed()
-            self._schedule()
+            self._worker.take(claim, settled.grant)
+        else:
+            self._acknowledged(batch, settled)
+            self._worker.slots_freed()
+        self._schedule()
 
     def _forsake(self, batch: list[Report], claim: Claim | None) -> None:
         for report in batch:

@@ -95,9 +95,9 @@ class Facts:
         self.loop.fail(violation)
         raise violation
 
-    def count(self, what: str, times: int = 1) -> None:
+    def count(self, what: str) -> None:
         """Count something that workloads are to bring about."""
-        self.happenings[what] = self.happenings.get(what, 0) + times
+        self.happenings[what] = self.happenings.get(what, 0) + 1
 
     # --- what submitters are told
 
