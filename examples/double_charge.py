@@ -1,7 +1,7 @@
-"""A card is charged, and then the order is marked as paid. Where is the bug?
+"""A task charges a card, then marks the order as paid. Where is the bug?
 
-Run it: `python examples/double_charge.py`. The task is killed at each of its awaits in turn and run again, as kew
-does when a process dies. Killed between the charge and the mark, the first version charges twice.
+Run it: `python examples/double_charge.py`. It kills the task at each of its awaits in turn and runs it again, as kew
+does when a process dies. Killed between the two steps, the first version charges twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kew.testing import InvariantBroken, crash_at_every_await
 
 
 class Cards:
-    """Stands for a payment provider; like most of them it knows idempotency keys."""
+    """A fake payment provider. Like most providers, it supports idempotency keys."""
 
     def __init__(self) -> None:
         self.charges: dict[str, int] = {}
@@ -27,38 +27,38 @@ paid: set[str] = set()
 
 
 async def mark_as_paid(order: str) -> None:
-    await asyncio.sleep(0.01)  # stands for a database
+    await asyncio.sleep(0.01)  # a database, in real life
     paid.add(order)
 
 
 async def charge(order: str, amount: int) -> None:
-    """Buggy: it looks careful, but the look and the charge are not one step with the mark."""
+    """Buggy: a crash after the charge and before the mark charges again."""
     if order not in paid:
         await cards.charge(amount)
         await mark_as_paid(order)
 
 
 async def charge_with_key(order: str, amount: int) -> None:
-    """Mended: a second charge with the same key is the first one; a task's id is a good key."""
+    """Fixed: charging twice with the same key charges once. The task's id is a good key."""
     if order not in paid:
         await cards.charge(amount, key=TaskContext.current().task_id)
         await mark_as_paid(order)
 
 
 def setup() -> None:
-    """A fresh world, before each run."""
+    """Reset the fakes before each run."""
     cards.charges.clear()
     paid.clear()
 
 
 def check() -> None:
-    """What must be true in the end, whatever happened."""
+    """What must be true at the end, whatever happened."""
     assert paid == {"order-1"}, "the order is not marked as paid"
     assert list(cards.charges.values()) == [100], f"charged {len(cards.charges)} times"
 
 
 def main() -> None:
-    """Find the bug in the one, and none in the other."""
+    """Check both versions."""
     try:
         crash_at_every_await(charge, "order-1", 100, setup=setup, check=check)
     except InvariantBroken as broken:

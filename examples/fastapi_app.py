@@ -1,19 +1,20 @@
-"""Sign people up now, write to them in the background: kew inside FastAPI.
+"""A sign-up service that sends its mails in the background: kew inside FastAPI.
 
     pip install . fastapi uvicorn        # in a clone: this version of kew is not released yet
     uvicorn examples.fastapi_app:app
     curl -X POST 'localhost:8000/signup?email=ada@example.org'
 
-The queue is in memory until KEW_URL names a Redis; then mails survive this process, and any number of processes share
-them. kew installs no signal handlers: on Ctrl-C uvicorn ends the lifespan below, which finishes what runs or hands it
-back.
+The queue is in memory unless KEW_URL is the URL of a Redis. In Redis, mails survive this process, and any number of
+processes share the queue. kew installs no signal handlers: on Ctrl-C, uvicorn ends the lifespan below, which waits for
+running tasks and then releases the rest.
 """
 
 import asyncio
 import hashlib
+import math
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -24,6 +25,7 @@ from kew import (
     QueueFullError,
     QueueProcessorError,
     TaskAlreadyExistsError,
+    TaskInfo,
     TaskNotFoundError,
     TaskQueueManager,
 )
@@ -35,13 +37,19 @@ GRACE_SECONDS = float(os.environ.get("GRACE_SECONDS", "5"))
 
 manager = TaskQueueManager(KEW_URL, namespace="signup", patience=2)
 EMAILS = QueueConfig(
-    "emails", max_workers=2, max_size=MAX_WAITING, max_retries=3, retry_delay=5, lease=5
+    "emails",
+    max_workers=2,
+    max_size=MAX_WAITING,
+    max_retries=3,
+    retry_delay=5,
+    max_circuit_breaker_failures=10,  # one bad address fails four times
+    lease=5,
 )
 
 
 @manager.task(queue="emails")
 async def send_welcome_email(email: str) -> str:
-    """Stands for a slow mail server."""
+    """A fake, slow mail server."""
     await asyncio.sleep(MAIL_SECONDS)
     print(f"mailed {email}", flush=True)
     return f"welcome, {email}"
@@ -49,7 +57,7 @@ async def send_welcome_email(email: str) -> str:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The queue lives as long as the application serves."""
+    """Run the queue while the application serves requests."""
     await manager.initialize()
     try:
         await manager.create_queue(EMAILS)
@@ -63,39 +71,48 @@ app = FastAPI(title="Sign-up", lifespan=lifespan)
 
 @app.post("/signup", status_code=202)
 async def signup(email: str) -> dict[str, str]:
-    """Answer at once; the mail follows. Asked twice, it is sent once: the task's id says whom it is for."""
+    """Answer at once and send the mail later. The task's id is derived from the address, so it is sent once.
+
+    If sending it has failed for good, signing up again sends it again.
+    """
     user_id = hashlib.sha256(email.encode()).hexdigest()[:12]
     task_id = f"welcome-{user_id}"
-    with suppress(TaskAlreadyExistsError):  # this person has signed up before
+    try:
         await send_welcome_email.options(task_id=task_id).submit(email)
+    except TaskAlreadyExistsError as error:  # this address has signed up before
+        if (await error.handle.status()).status == "failed":
+            await manager.replay_task(task_id)
     return {"user_id": user_id, "task_id": task_id}
 
 
 @app.get("/tasks/{task_id}")
-async def task(task_id: str) -> dict[str, Any]:
-    """How far a task has come, whichever process runs it."""
+async def task(task_id: str) -> TaskInfo:
+    """The status of a task, whichever process runs it."""
     try:
-        return (await manager.get_task_status(task_id)).to_dict()
+        return await manager.get_task_status(task_id)
     except TaskNotFoundError:
         raise HTTPException(404, "no such task") from None
 
 
 @app.get("/health")
 async def health() -> dict[str, Any]:
-    """The queue at this moment."""
+    """The current status of the queue."""
     return await manager.get_queue_status("emails")
 
 
-# Backpressure: what kew refuses becomes an answer that clients and proxies understand.
+# Backpressure: turn a refused submit into an answer that clients and proxies understand.
 
 
 @app.exception_handler(QueueFullError)
 async def too_many(request: Request, error: QueueFullError) -> JSONResponse:
-    """The queue is full: nothing was stored, come again."""
-    return JSONResponse({"detail": "too many sign-ups just now"}, 429, {"Retry-After": "5"})
+    """The queue is full and nothing was stored: the client may try again."""
+    seconds = 5 if error.retry_after is None else math.ceil(error.retry_after)
+    return JSONResponse(
+        {"detail": "too many sign-ups at the moment"}, 429, {"Retry-After": str(seconds)}
+    )
 
 
 @app.exception_handler(QueueProcessorError)
 async def unavailable(request: Request, error: QueueProcessorError) -> JSONResponse:
-    """The store doesn't answer. Asking again is safe: one id, one task."""
-    return JSONResponse({"detail": "not available just now"}, 503, {"Retry-After": "2"})
+    """The store doesn't answer. It is safe to try again: the same id never makes two tasks."""
+    return JSONResponse({"detail": "temporarily unavailable"}, 503, {"Retry-After": "2"})

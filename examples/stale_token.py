@@ -1,8 +1,8 @@
-"""A report is uploaded to a partner whose server is down over a long weekend. The retries come days later.
+"""A task uploads a report to a partner whose server is down over a long weekend, and is retried for days.
 
-Run it: `python examples/stale_token.py`. Three simulated days pass in milliseconds. The first version is given an
-access token when it is submitted, which has long expired when the server is back: all its retries were in vain. The
-second asks for a token in each attempt.
+Run it: `python examples/stale_token.py`. Three simulated days pass in milliseconds. The first version gets its access
+token at submit; when the server is back, the token has expired, and the upload fails. The second version gets a new
+token in each attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUTAGE = timedelta(days=2, hours=18)
 
 
 class Partner:
-    """Stands for somebody else's server; its tokens last for an hour."""
+    """A fake of the partner's server. Its tokens are valid for an hour."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
@@ -38,7 +38,7 @@ class Partner:
 
 
 async def token_at_submit(manager: SimulatedManager, partner: Partner) -> str:
-    """Buggy: what is true now may not be when the task runs."""
+    """Buggy: the token may expire before the task runs."""
 
     @manager.task(queue="reports")
     async def upload(report: str, token: str) -> None:
@@ -48,7 +48,7 @@ async def token_at_submit(manager: SimulatedManager, partner: Partner) -> str:
 
 
 async def token_in_attempt(manager: SimulatedManager, partner: Partner) -> str:
-    """Mended: each attempt asks for what it needs."""
+    """Fixed: each attempt gets its own token."""
 
     @manager.task(queue="reports")
     async def upload(report: str) -> None:
@@ -58,7 +58,7 @@ async def token_in_attempt(manager: SimulatedManager, partner: Partner) -> str:
 
 
 def try_out(job: Job) -> list[str]:
-    """The reports that arrived, over a long weekend; raises what ended the task if none did."""
+    """Run a job over the long weekend. Returns the reports that arrived; raises the task's error if none did."""
 
     async def scenario(manager: SimulatedManager) -> list[str]:
         partner = Partner(manager.clock.now)
@@ -76,7 +76,7 @@ def try_out(job: Job) -> list[str]:
 
 
 def main() -> None:
-    """Try both."""
+    """Try both versions."""
     logging.getLogger("kew").setLevel(logging.ERROR)  # no traceback for each failed attempt
     jobs: list[Job] = [token_at_submit, token_in_attempt]
     for job in jobs:

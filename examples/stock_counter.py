@@ -1,8 +1,8 @@
-"""Ten orders take one piece each from a stock of ten, in several processes, some of which crash. How many are left?
+"""Ten orders take one piece each from a stock of ten, in several processes that crash. How many pieces are left?
 
-Run it: `python examples/stock_counter.py`. The first version reads the count, waits, and writes it: of two at a time
-one's taking is lost. The second takes atomically, but twice for an order whose process died after the taking. The
-third remembers in the same step which order took its piece.
+Run it: `python examples/stock_counter.py`. The first version reads the count and then writes it, so that two orders
+at once take only one piece. The second version takes a piece atomically, but takes two if the order's process dies
+afterwards and the task runs again. The third version records the order in the same step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ORDERS = 10
 
 
 class Stock:
-    """Stands for a database; each method is one statement, after which its answer has to travel."""
+    """A fake database. Each method is one atomic statement and then waits for the network."""
 
     def __init__(self) -> None:
         self.pieces = ORDERS
@@ -48,34 +48,34 @@ stock = Stock()
 
 
 async def read_and_write(order: int) -> None:
-    """Buggy: between the reading and the writing others write."""
+    """Buggy: other tasks write between the read and the write."""
     pieces = await stock.read()
     await stock.write(pieces - 1)
 
 
 async def take(order: int) -> None:
-    """Buggy: right as long as it runs once, and a task may run again."""
+    """Buggy: correct if it runs once, but a task may run twice."""
     await stock.take_one()
 
 
 async def take_once(order: int) -> None:
-    """Mended: taking and remembering who took are one step."""
+    """Fixed: taking the piece and recording the order are one step."""
     await stock.take_one_for(order)
 
 
 def setup() -> None:
-    """A fresh world, for each seed."""
+    """Reset the fake before each seed."""
     global stock
     stock = Stock()
 
 
 def check() -> None:
-    """Every order took one piece."""
+    """Every order must have taken one piece."""
     assert stock.pieces == 0, f"{stock.pieces} pieces are left"
 
 
 def try_out(task: Task, seeds: int = 100) -> SimulationReport:
-    """Ten orders in three processes, with everything going wrong that a seed decides."""
+    """Run ten orders in three simulated processes, with the faults of each seed."""
 
     async def app(manager: SimulatedManager) -> None:
         await manager.create_queue(QueueConfig("orders", max_workers=4), functions=[task])
@@ -88,7 +88,7 @@ def try_out(task: Task, seeds: int = 100) -> SimulationReport:
 
 
 def main() -> None:
-    """Try all three."""
+    """Try all three versions."""
     tasks: list[Task] = [read_and_write, take, take_once]
     for task in tasks:
         try:

@@ -1,8 +1,8 @@
-"""One welcome mail for each new user: not two, and not none.
+"""Send exactly one welcome mail to each new user.
 
-Run it: `python examples/welcome_mail.py`. To send and then note it sends twice after a crash; to note and then send
-sends nothing at all. No order of the two is right. What helps is that noting and sending are one step somewhere: here
-the mail server drops a message whose id it has seen.
+Run it: `python examples/welcome_mail.py`. If the task sends the mail and then records it, a crash in between sends two
+mails. If it records the mail and then sends it, a crash in between sends none. Neither order works. The solution is to
+make sending idempotent: here the mail server drops a message whose id it has seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Task = Callable[[str], Awaitable[None]]
 
 
 class MailServer:
-    """Delivers a message with a known id once."""
+    """A fake mail server. It delivers each message id once."""
 
     def __init__(self) -> None:
         self.inbox: list[str] = []
@@ -28,7 +28,7 @@ class MailServer:
 
 
 class Users:
-    """Remembers who was welcomed."""
+    """A fake database of the users who got their mail."""
 
     def __init__(self) -> None:
         self.welcomed: set[str] = set()
@@ -44,39 +44,39 @@ mails, users = MailServer(), Users()
 
 
 async def send_then_note(user: str) -> None:
-    """Buggy: a crash between the two sends it twice."""
+    """Buggy: a crash between the two steps sends two mails."""
     if not await users.is_welcomed(user):
         await mails.send(user)
         await users.note(user)
 
 
 async def note_then_send(user: str) -> None:
-    """Buggy: a crash between the two sends nothing, ever."""
+    """Buggy: a crash between the two steps sends no mail."""
     if not await users.is_welcomed(user):
         await users.note(user)
         await mails.send(user)
 
 
 async def send_with_id(user: str) -> None:
-    """Mended: sending again is harmless, so it is sent until that was noted."""
+    """Fixed: it is safe to send again."""
     if not await users.is_welcomed(user):
         await mails.send(user, message_id=f"welcome-{user}")
         await users.note(user)
 
 
 def setup() -> None:
-    """A fresh world, before each run."""
+    """Reset the fakes before each run."""
     global mails, users
     mails, users = MailServer(), Users()
 
 
 def check() -> None:
-    """Exactly one mail arrived."""
+    """Exactly one mail must have arrived."""
     assert mails.inbox == ["ada"], f"{len(mails.inbox)} mails arrived"
 
 
 def main() -> None:
-    """Try all three."""
+    """Try all three versions."""
     tasks: list[Task] = [send_then_note, note_then_send, send_with_id]
     for task in tasks:
         try:

@@ -1,29 +1,61 @@
-"""kew: a background task queue that lives inside an asyncio process."""
+"""kew: a background task queue that runs inside an asyncio process."""
 
-from kew.app.context import TaskContext
-from kew.app.info import TaskInfo
+from kew import exceptions
+from kew.adapters.codecs import MessagePackCodec, PickleCodec
+from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
+from kew.app.info import Attempt, TaskInfo
+from kew.app.notices import Wakeup
+from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
+from kew.app.ports import Codec, TaskStore
+from kew.app.working.context import TaskContext
+from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
 from kew.domain.config import QueueConfig
+from kew.domain.explaining import Explanation, Holder, Reason
+from kew.domain.keys import PerKey
+from kew.domain.overrides import Override
+from kew.domain.rate import Rate
 from kew.domain.task import QueuePriority, TaskStatus
 from kew.exceptions import *  # noqa: F403 - the errors are public names, listed there
-from kew.exceptions import __all__ as _errors
-from kew.handles import TaskFunction, TaskHandle
+from kew.functions import TaskFunction
+from kew.handles import TaskHandle
 from kew.manager import TaskQueueManager
+from kew.queue_handles import QueueHandle
 
 __version__ = "0.3.0"
 __all__ = [
+    "Attempt",
     "Backoff",
+    "Codec",
     "Custom",
+    "DeadLetterGroup",
+    "DeadLetterPage",
+    "Explanation",
     "Exponential",
     "Fixed",
+    "Holder",
     "Linear",
+    "MessagePackCodec",
+    "Observer",
+    "Override",
+    "Parts",
+    "PerKey",
+    "PickleCodec",
     "QueueConfig",
+    "QueueHandle",
     "QueuePriority",
+    "Rate",
+    "Reason",
+    "StoreCall",
     "TaskContext",
+    "TaskEvent",
     "TaskFunction",
     "TaskHandle",
     "TaskInfo",
     "TaskQueueManager",
     "TaskStatus",
-    *_errors,
+    "TaskStore",
+    "Wakeup",
+    "WorkerLoss",
 ]
+__all__ += exceptions.__all__  # a form that type checkers understand

@@ -1,6 +1,6 @@
-"""`python -m kew`: the command line, where its script is not on the PATH."""
+"""`python -m kew`: the command line, if its script is not on the PATH."""
 
-from kew.adapters.cli import main
+from kew.cli import main
 
 if __name__ == "__main__":
     main()

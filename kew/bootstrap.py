@@ -6,63 +6,103 @@ from typing import Any
 
 import attrs
 
-from kew.adapters.clocks import SystemClock, SystemEntropy
+from kew.adapters.clocks import SystemClock, SystemEntropy, uptime
 from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.threads import DaemonThreads
 from kew.adapters.watchdog import ThreadWatchdog
-from kew.app.executor import Executor
-from kew.app.lanes import Lanes
 from kew.app.maintainer import Maintainer
-from kew.app.outbox import Outbox
-from kew.app.ports import Codec, Entropy, TaskStore, Threads, Wakeup, Watchdog
+from kew.app.notices import Wakeup
+from kew.app.observer import Observer
+from kew.app.observing import ObservedStore
+from kew.app.ports import (
+    Codec,
+    Entropy,
+    TaskStore,
+    Threads,
+    Uptime,
+    Watchdog,
+)
 from kew.app.process import Process
-from kew.app.worker import Worker
-from kew.domain.config import TICK, QueueConfig, check_name
+from kew.app.submitting.outbox import Outbox
+from kew.app.working.executor import Executor
+from kew.app.working.lanes import Lanes
+from kew.app.working.worker import Worker
+from kew.domain.config import TICK, QueueConfig, check_name, is_name
 from kew.domain.errors import InvalidConfigError
 
 DEFAULT_URL = "redis://localhost:6379"
 DEFAULT_NAMESPACE = "kew"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
+# Schemes that a message may quote; anything else before "://" may be a piece of a password.
+OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp", "sqlite")
 _shared: dict[tuple[str, str], Namespace] = {}
 
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """The adapters of one process."""
+    """The adapters of one process. `address` says where the store is, without a password.
+
+    `uptime` None: the event loop's own clock, on a machine that is never suspended.
+    """
 
     store: TaskStore
     wakeup: Wakeup
     codec: Codec = attrs.field(factory=MessagePackCodec)
     entropy: Entropy = attrs.field(factory=SystemEntropy)
     threads: Threads = attrs.field(factory=DaemonThreads)
+    uptime: Uptime | None = uptime
     watchdog: Watchdog = attrs.field(factory=ThreadWatchdog)
+    address: str = attrs.field()
+    namespace: str | None = None
+
+    @address.default
+    def _address(self) -> str:
+        return type(self.store).__name__
 
 
 def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
     """The parts for a store's URL; nothing is connected yet. Raises `InvalidConfigError`."""
     check_name(namespace, "namespace")
-    more: dict[str, Any] = {} if codec is None else {"codec": codec}
+    more: dict[str, Any] = {"namespace": namespace}
+    if codec is not None:
+        more["codec"] = codec
     scheme = _scheme(url)
     if scheme == "memory":
         shared = _namespace(url.removeprefix("memory://"), namespace)
         store = MemoryStore(SystemClock(), shared)
-        return Parts(store=store, wakeup=MemoryWakeup(shared.hub), **more)
+        return Parts(store=store, wakeup=MemoryWakeup(shared.hub), address=url, **more)
     if scheme in REDIS_SCHEMES:
-        from kew.adapters import redis  # imported only where it is used
+        from kew.adapters import redis  # imported only if it is used
 
         redis_store, redis_wakeup = redis.connect(url, namespace)
-        return Parts(store=redis_store, wakeup=redis_wakeup, **more)
+        where = redis_store.address
+        shown = f"{scheme}://{where.where}" + (f"/{where.database}" if where.database else "")
+        return Parts(store=redis_store, wakeup=redis_wakeup, address=shown, **more)
     raise InvalidConfigError(
         "the store's URL must begin with redis://, rediss://, unix:// or memory://"
-        + (f", not {scheme}://" if scheme else "")
+        + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
     )
 
 
-def parts_of(url: str, namespace: str, codec: Codec | None, parts: Parts | None) -> Parts:
-    """The parts that were given, or those for the URL. What parts have of their own, given beside them, is refused."""
+def parts_of(
+    url: str,
+    namespace: str,
+    codec: Codec | None,
+    parts: Parts | None,
+    observer: Observer | None = None,
+) -> Parts:
+    """The parts that were given, or those for the URL; the observer, if there is one, sees what the store is asked."""
+    found = _parts_of(url, namespace, codec, parts)
+    if observer is None:
+        return found
+    return attrs.evolve(found, store=ObservedStore(found.store, observer, found.codec))
+
+
+def _parts_of(url: str, namespace: str, codec: Codec | None, parts: Parts | None) -> Parts:
+    """What parts have of their own, given beside them, is refused."""
     if parts is None:
         return connect(url, namespace, codec=codec)
     beside = {
@@ -87,12 +127,16 @@ def _namespace(name: str, namespace: str) -> Namespace:
     """`memory://` is private to its manager, `memory://name` is shared by the managers of an event loop."""
     if not name:
         return Namespace()
-    check_name(name, "memory store's name")
+    if not is_name(name):  # it isn't quoted: it may be that of a server, with a password
+        raise InvalidConfigError(
+            "the URL of a memory store is memory:// or memory://name, "
+            "whose name has 1 to 64 letters, digits, '_', '.' or '-'"
+        )
     return _shared.setdefault((name, namespace), Namespace())
 
 
 @attrs.frozen(kw_only=True)
-class Served:
+class QueueServices:
     """The services of one queue that this process declared; without a worker, it only submits to it."""
 
     config: QueueConfig
@@ -101,24 +145,23 @@ class Served:
     worker: Worker | None
 
     def abandon(self) -> None:
-        """It was not declared: it announces and claims nothing, whoever holds on to it."""
+        """Close it, since its declaration failed: it announces and claims nothing."""
         self.maintainer.close()
         if self.worker is not None:
             self.worker.close()
 
-    def is_ready(self) -> bool:
-        """The store knows every function that this process can be given tasks of."""
-        return self.worker is None or self.maintainer.is_announced
+    def is_ready(self, function: str) -> bool:
+        """The store knows whether it can give this process tasks of the function."""
+        return self.worker is None or self.maintainer.has_announced(function)
 
 
 def serve(
     config: QueueConfig,
     process: Process,
     *,
-    patience: float,
     tick: float = TICK,
     work: bool = True,
-) -> Served:
+) -> QueueServices:
     """Wire a queue's services. Nothing is started or declared yet."""
     parts = process.parts
     executor = Executor(
@@ -134,18 +177,19 @@ def serve(
         settings=config.settings(),
         store=parts.store,
         registry=process.registry,
+        entropy=parts.entropy,
         works=work,
+        slots=process.capacity.slots_of(config),
         tick=tick,
     )
     worker = _worker(config, process, executor, maintainer) if work else None
     outbox = Outbox(
         config.name,
         parts.store,
-        patience=patience,
-        worker=worker,
+        settler=worker.settler if worker else None,
         restore=maintainer.restore,
     )
-    return Served(config=config, outbox=outbox, maintainer=maintainer, worker=worker)
+    return QueueServices(config=config, outbox=outbox, maintainer=maintainer, worker=worker)
 
 
 def _worker(
@@ -162,6 +206,7 @@ def _worker(
         reporter=process.reporter,
         capacity=process.capacity,
         admission=process.admission,
+        uptime=process.parts.uptime,
         restore=maintainer.restore,
-        refresh=maintainer.refresh,
+        compare=maintainer.compare,
     )

@@ -1,15 +1,19 @@
-"""The documented import path of the errors."""
+"""The public import path of the errors."""
 
 from kew.domain.errors import (
     GiveUp,
     InvalidConfigError,
     InvalidTaskError,
+    KeyFullError,
+    QueueDrainingError,
     QueueFullError,
     QueueInUseError,
     QueueNotFoundError,
     QueueProcessorError,
+    RateLimited,
     ResultUnreadableError,
     Retry,
+    Snooze,
     StoreUnavailableError,
     StoreUnsuitableError,
     SubmitUncertainError,
@@ -18,6 +22,8 @@ from kew.domain.errors import (
     TaskFailedError,
     TaskNotFoundError,
     TaskQueueError,
+    TaskTooNewError,
+    TaskUnreadableError,
     UnknownFunctionError,
 )
 
@@ -25,12 +31,16 @@ __all__ = [
     "GiveUp",
     "InvalidConfigError",
     "InvalidTaskError",
+    "KeyFullError",
+    "QueueDrainingError",
     "QueueFullError",
     "QueueInUseError",
     "QueueNotFoundError",
     "QueueProcessorError",
+    "RateLimited",
     "ResultUnreadableError",
     "Retry",
+    "Snooze",
     "StoreUnavailableError",
     "StoreUnsuitableError",
     "SubmitUncertainError",
@@ -39,5 +49,7 @@ __all__ = [
     "TaskFailedError",
     "TaskNotFoundError",
     "TaskQueueError",
+    "TaskTooNewError",
+    "TaskUnreadableError",
     "UnknownFunctionError",
 ]

@@ -12,8 +12,16 @@ _logger = logging.getLogger("kew")
 class Log:
     """The calls of a logger that kew makes."""
 
-    def debug(self, text: str, *args: object) -> None:
-        self._log(logging.DEBUG, text, args)
+    @property
+    def is_debugging(self) -> bool:
+        """DEBUG lines are logged. Ask once where the question itself would cost too much."""
+        return _logger.isEnabledFor(logging.DEBUG)
+
+    def debug(self, text: str, *args: object, exc_info: BaseException | None = None) -> None:
+        self._log(logging.DEBUG, text, args, exc_info)
+
+    def info(self, text: str, *args: object) -> None:
+        self._log(logging.INFO, text, args)
 
     def warning(self, text: str, *args: object, exc_info: BaseException | None = None) -> None:
         self._log(logging.WARNING, text, args, exc_info)

@@ -3,58 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
+from typing import Any, NoReturn, Self, Unpack, cast
 
-from kew.app.admission import Admission
-from kew.app.caller import Call
-from kew.app.capacity import Capacity
-from kew.app.futures import Awaited, begun, check_loop, itself
-from kew.app.hooks import FailHook, Hooks, TaskHook
-from kew.app.info import TaskInfo, info_of, result_of
-from kew.app.inspector import known_queue
-from kew.app.ports import Codec, StoreError
+from kew.app.doubts import warn_of_retries
+from kew.app.inspector import purge_all
+from kew.app.lookups import known_queue
+from kew.app.naming import Decorated, Registration, qualname_of, undecorated
+from kew.app.observer import Observer
+from kew.app.observing import SafeObserver
+from kew.app.options import Options
+from kew.app.ports import Codec, Damaged, StoreError
 from kew.app.process import Process
-from kew.app.registry import Options, Registry
-from kew.app.repeat import asked
-from kew.app.spawning import running_loop
-from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, Served, parts_of, serve
-from kew.compat import like_async, override
-from kew.domain.config import PATIENCE, TICK, ManagerConfig, QueueConfig, check_timeout
+from kew.app.registry import RegisteredFunction, Registry
+from kew.app.repeat import answered
+from kew.app.spawning import CARRIED
+from kew.app.submitting.futures import check_loop
+from kew.app.working.admission import Admission
+from kew.app.working.capacity import Capacity
+from kew.app.working.context import is_inside
+from kew.app.working.hooks import FailHook, Hooks, TaskHook
+from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, QueueServices, parts_of, serve
+from kew.compat import override
+from kew.domain.config import PATIENCE, TICK, ManagerConfig, QueueConfig, check_timeout, name_of
 from kew.domain.errors import (
     InvalidConfigError,
     QueueInUseError,
     StoreUnavailableError,
+    StoreUnsuitableError,
     TaskQueueError,
     shown,
 )
-from kew.domain.task import QueuePriority, Task, unique_id
-from kew.handles import HOW_TO_DECORATE, TaskDecorator, TaskFunction, TaskHandle, handle_on, plain
-from kew.questions import Questions
+from kew.domain.suggestions import is_misspelt, suggests
+from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_decorated
+from kew.log import logger
 from kew.queues import CircuitBreaker, Queue
-from kew.shutdown import HAS_ENDED, leave_behind, shut_down
+from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
+from kew.submitting import Submitting
 
-SHUT_DOWN = "this manager is being shut down: it takes no new queue"
-T = TypeVar("T")
+ALSO_CALLED = {
+    **dict.fromkeys(("url", "host", "port", "db", "password"), "redis_url"),
+    "prefix": "namespace",
+    "max_workers": "max_concurrency",
+}
+"""What other queues call an argument, if the words are not alike."""
+NOT_INITIALIZED = "not initialized: call `await manager.initialize()` first"
+INSTEAD: ContextVar[str] = ContextVar("kew_instead", default=NOT_INITIALIZED)
+"""What to do where a manager is needed that was never initialized: a simulation has other advice."""
+CARRIED.append(INSTEAD)
+SHUT_DOWN = "this manager is shutting down, so it can't create a queue"
+
+CREATED = (
+    "queue {0!r} already exists in this manager: use manager.queues[{0!r}]; for other settings shut the manager down, "
+    "initialize it, and create the queue again"
+)
 
 
-class TaskQueueManager(Questions):
-    """Background task queues inside this asyncio process, remembered by a store that others may share.
+# Long: the public API: a third of it is docstrings.
+@suggests("argument", ALSO_CALLED)
+class TaskQueueManager(Submitting):
+    """Background task queues inside this asyncio process, kept in a store that other processes may share.
 
-    `redis_url`: redis://, rediss://, unix://, or memory:// (private to this manager) and memory://name (shared within
-    the process). `cleanup_on_start`: each `initialize()` removes all that the namespace has. Hooks are plain or async
-    callables. `namespace` keeps sets of queues apart in one store. `max_concurrency` bounds the tasks of all queues in
-    this process; queues are then served by their priority. `max_loop_lag`: seconds that the event loop may be late
-    before this process starts tasks more slowly (the polite host); None: it starts whatever it is granted at once.
-    `trust`: packages below which functions may be resolved by import. `codec`: how arguments and results become bytes;
-    None: MessagePack. `patience`: seconds for which a submit is repeated while the store doesn't answer. `parts`:
-    adapters of your own, instead of a `redis_url`, `namespace` and `codec`. `tick`: seconds between two looks at an
-    idle queue, in case a notification was lost; presence and clearing up go by it too.
+    Use it as `async with TaskQueueManager(...) as manager:`, or call `initialize()` and `shutdown()`.
+
+    - `redis_url`: `redis://`, `rediss://`, `unix://`, `memory://` (private to this manager) or `memory://name` (shared
+      by the managers of one event loop).
+    - `cleanup_on_start`: each `initialize()` removes all queues and tasks of the namespace.
+    - `on_task_start`, `on_task_complete`, `on_task_fail`: hooks, plain or async callables.
+    - `namespace`: keeps independent sets of queues apart in one store.
+    - `max_concurrency`: how many tasks of all queues run at once in this process. Queues are then served by priority.
+    - `max_loop_lag`: seconds that the event loop may be late before this process starts tasks more slowly; None: any.
+    - `trust`: packages whose functions may be imported by name. Importing a module runs its code.
+    - `codec`: encodes arguments and results; None: MessagePack.
+    - `patience`: how long a submit is repeated (seconds) while the store doesn't answer.
+    - `parts`: your own adapters, instead of `redis_url`, `namespace` and `codec`.
+    - `tick`: seconds between two polls of an idle queue, in case a notification was lost. Presence and maintenance have
+      the same rhythm.
+    - `observer`: sees what happens to this process's tasks, and each operation of the store.
     """
 
+    # Long: each of its options has a line.
     def __init__(
         self,
         redis_url: str = DEFAULT_URL,
@@ -65,12 +97,13 @@ class TaskQueueManager(Questions):
         *,
         namespace: str = DEFAULT_NAMESPACE,
         max_concurrency: int | None = None,
-        max_loop_lag: float | None = None,
+        max_loop_lag: float | timedelta | None = None,
         trust: Sequence[str] = (),
         codec: Codec | None = None,
-        patience: float = PATIENCE,
+        patience: float | timedelta = PATIENCE,
         parts: Parts | None = None,
-        tick: float = TICK,
+        tick: float | timedelta = TICK,
+        observer: Observer | None = None,
     ) -> None:
         self._config = ManagerConfig(
             max_concurrency=max_concurrency,
@@ -78,7 +111,8 @@ class TaskQueueManager(Questions):
             patience=patience,
             tick=tick,
         )
-        self._parts = parts_of(redis_url, namespace, codec, parts)
+        self._observer = None if observer is None else SafeObserver(observer)
+        self._parts = parts_of(redis_url, namespace, codec, parts, self._observer)
         self._cleanup_on_start = cleanup_on_start
         self._hooks = Hooks(
             on_task_start=on_task_start,
@@ -89,19 +123,40 @@ class TaskQueueManager(Questions):
             trust=trust, carries_functions=self._parts.codec.carries_functions
         )
         self._process: Process | None = None
-        self._why_not_ready = "not initialized: call `await manager.initialize()` first"
+        self._has_lived = False
+        self._ending: asyncio.Task[None] | None = None  # a shutdown that a task or a hook began
         self._life = asyncio.Lock()  # it begins or ends, one at a time
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._served: dict[str, Served] = {}  # a new one for each process: its services keep theirs
+        self._entered = 0  # how many `async with` blocks of this manager are open
+        self._served: dict[str, QueueServices] = {}  # a new one for each process, which keeps it
         self.queues: dict[str, Queue] = {}
+
+    def __repr__(self) -> str:
+        namespace = self._parts.namespace
+        facts = [
+            self._parts.address,
+            *([] if namespace is None else [f"namespace {namespace!r}"]),
+            self._state(),
+            *([f"queues {', '.join(self.queues)}"] if self.queues else []),
+        ]
+        return f"<{type(self).__name__} {', '.join(facts)}>"
+
+    def _state(self) -> str:
+        process = self._process
+        if process is None:
+            return "shut down" if self._has_lived else "not initialized"
+        if process.is_forked:
+            return "initialized in another process"
+        return "shutting down" if process.is_closing else "initialized"
 
     # --- life
 
     async def initialize(self) -> None:
-        """Connect, check the store, and begin to listen. A second call does nothing.
+        """Connect, check the store, and subscribe to its notifications. A second call does nothing.
 
-        Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice; nothing was stored then. Where the event
-        loop of an earlier one was closed without a shutdown, it begins anew, as after a crash.
+        Raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice, if the store can't be used now. It does
+        not wait for the store. If the manager's former event loop was closed without a shutdown, this starts over, as
+        after a crash.
         """
         async with self._life:
             if self._process is not None and self._process.loop.is_closed():
@@ -121,29 +176,46 @@ class TaskQueueManager(Questions):
             admission=Admission(self._config.max_loop_lag),
             served=self._served,
             patience=self._config.patience,
+            handle_of=self._handle_of,
+            tick=self._config.tick,
+            observer=self._observer,
         )
         try:
             await self._parts.store.open()
             if self._cleanup_on_start:
-                await self._purge()
+                await purge_all(self._parts.store)
             await process.listen()
         except BaseException:
             await self._parts.wakeup.close()
             await self._parts.store.close()
             raise
+        process.caretaker.start()
+        self._entered = 0
+        logger.info("%s: ready as process %s", self._parts.address, process.incarnation)
         self._process, self._loop = process, asyncio.get_running_loop()
         if self._config.max_loop_lag is not None:
             self._parts.watchdog.start()
 
-    async def shutdown(self, wait: bool = True, timeout: float | None = 5.0) -> None:
-        """Stop claiming, wait up to `timeout` seconds for running tasks (if `wait`), hand back what still runs.
+    async def shutdown(self, wait: bool = True, timeout: float | timedelta | None = 5.0) -> None:
+        """Start no more tasks, wait up to `timeout` seconds for running ones (if `wait`), then cancel and release them.
 
-        Meanwhile they, and hooks, may submit, ask and wait for results as ever. Handed-back tasks wait for another
-        process, or for this one's next start. `timeout` None waits for as long as they run. Cancelled on its way, it
-        lets go of everything at once: what still ran comes back when its lease has ended. A call while another one is
-        under way waits for its end; after it, a call does nothing.
+        Released tasks run in another process, or when this one starts again. Meanwhile, running tasks and hooks may
+        submit tasks and wait for results. `timeout` None waits as long as tasks run. If this call is cancelled, the
+        shutdown ends at once, and tasks that still ran run again after their leases have expired. A call during a
+        shutdown waits for its end; a call after it does nothing. In a task or hook of this manager, it returns at once
+        and shuts down in the background; another call waits for its end.
         """
         seconds = check_timeout(timeout)
+        if self._process is not None and is_inside(self._process.incarnation):
+            check_loop(self._process.loop)
+            served = list(self._served.values())
+            self._ending = begin_after_caller(
+                served, partial(self._end, wait, seconds), wait=wait, timeout=seconds
+            )
+        else:
+            await self._end(wait, seconds)
+
+    async def _end(self, wait: bool, seconds: float) -> None:
         async with self._life:
             if self._process is None or self._process.is_forked:
                 return
@@ -152,15 +224,17 @@ class TaskQueueManager(Questions):
             served = list(self._served.values())
             try:
                 await shut_down(self._process, self._parts, served, wait=wait, timeout=seconds)
+                logger.info("%s: shut down", self._parts.address)
             finally:
                 self._has_ended()
 
     def _has_ended(self) -> None:
         self._process, self._served, self.queues = None, {}, {}
-        self._why_not_ready = HAS_ENDED
+        self._has_lived = True
 
     async def __aenter__(self) -> Self:
         await self.initialize()
+        self._entered += 1
         return self
 
     async def __aexit__(
@@ -169,38 +243,40 @@ class TaskQueueManager(Questions):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown()
+        """Shut down, unless another `async with` block of this manager is still open."""
+        self._entered -= 1
+        if self._entered <= 0:
+            await self.shutdown()
 
     async def cleanup(self) -> None:
-        """Remove all queues and tasks of this namespace alone; this process's queues begin anew, their tokens at 1."""
+        """Remove all queues and tasks of this namespace, and nothing else.
+
+        The queues of this process are created again, empty. Their fencing tokens start again at 1.
+        """
         self._here()
-        await self._purge()
+        await purge_all(self._parts.store)
+        self._registry.pins.release_ended()
         for served in self._served.values():
-            await asked(served.maintainer.introduce)
+            await answered(served.maintainer.introduce)
             if served.worker is not None:
                 served.worker.wake()
 
     async def delete_queue(self, queue_name: str) -> None:
         """Remove the queue with all its tasks, also those that run, and nothing else.
 
-        Not one that this manager created (`QueueInUseError`): it would have to stop what runs in the middle of the
-        program. Other processes that serve or fill it declare it anew, empty, so stop them first. What they still run
-        counts for nothing then. Raises `QueueNotFoundError`. After a `StoreUnavailableError` call it again: where it
-        raises `QueueNotFoundError` then, nothing is left.
+        Raises `QueueInUseError` for a queue that this manager created, since it would create the queue again. So would
+        other processes that use it: stop them first. The outcomes of tasks that still run are discarded. Raises
+        `QueueNotFoundError`. After a `StoreUnavailableError` call it again; a `QueueNotFoundError` then means that
+        nothing is left.
         """
-        process = self._here()
         if known_queue(queue_name) in self._served:
             raise QueueInUseError(queue_name)
-        await process.inspector.remove(queue_name)
+        await self._here().inspector.remove(queue_name)
 
-    async def _purge(self) -> None:
-        store = self._parts.store
-        for queue in await asked(store.queues):
-            await asked(partial(store.purge, queue))
-
+    @override
     def _ready(self) -> Process:
         if self._process is None:
-            raise TaskQueueError(self._why_not_ready)
+            raise TaskQueueError(HAS_ENDED if self._has_lived else INSTEAD.get())
         self._process.check()
         return self._process
 
@@ -212,7 +288,7 @@ class TaskQueueManager(Questions):
 
     @property
     def loop_lag(self) -> float:
-        """How late the event loop was of late, at its worst, seconds; measured where `max_loop_lag` is set."""
+        """How late the event loop was recently, at its worst, in seconds; measured if `max_loop_lag` is set."""
         return self._ready().admission.lag.recent_max
 
     # --- queues and functions
@@ -224,10 +300,13 @@ class TaskQueueManager(Questions):
         work: bool = True,
         functions: Sequence[Callable[..., object]] = (),
     ) -> Queue:
-        """Declare the queue for all processes and start its worker in this one.
+        """Create the queue for all processes, and start to run its tasks in this one.
 
-        `work=False` declares without working, for a process that only submits. `functions` are registered first. The
-        same name twice in one manager: `InvalidConfigError`.
+        The settings of the latest process that works on the queue hold for all. `work=False` is for a process that
+        only submits: it creates the queue if there is none, and otherwise follows the settings in force. `functions`
+        are registered first. Raises `InvalidConfigError` if this manager has already created a queue of this name.
+
+        A queue's status can be read, and its tasks can be cancelled and replayed, without creating it here.
         """
         process = self._here()
         if process.is_closing:
@@ -235,16 +314,10 @@ class TaskQueueManager(Questions):
         if not isinstance(config, QueueConfig):
             raise InvalidConfigError(f"give a QueueConfig('mails'), not {shown(config)}")
         if config.name in self._served:
-            raise InvalidConfigError(f"queue {config.name!r} already exists in this manager")
+            raise InvalidConfigError(CREATED.format(config.name))
         for function in functions:
             self.register(function)
-        served = serve(
-            config,
-            process,
-            patience=self._config.patience,
-            tick=self._config.tick,
-            work=work,
-        )
+        served = serve(config, process, tick=self._config.tick, work=work)
         self._served[config.name] = served
         try:
             await self._introduce(served, process)
@@ -255,23 +328,45 @@ class TaskQueueManager(Questions):
             raise
         queue = Queue(config, CircuitBreaker(config.name, process.inspector))
         self.queues[config.name] = queue
+        for registered in self._registry.functions():
+            self._notice_misspelt(registered, [config.name])
         if served.worker is not None:
             process.workers[config.name] = served.worker
+            warn_of_retries(config)
             served.worker.start()
             served.maintainer.start(served.worker)
         return queue
 
-    async def _introduce(self, served: Served, process: Process) -> None:
+    def _notice_misspelt(self, function: RegisteredFunction, created: Iterable[str]) -> None:
+        """Warn if the function's queue was not created here, and is probably meant to be one of these."""
+        if function.queue is None or function.queue in self._served:
+            return
+        for name in created:
+            if is_misspelt(function.queue, name):
+                logger.warning(
+                    "function %s is decorated with queue=%r, and this manager has created %r: "
+                    "did you mean %r? (Ignore this if you create both.)",
+                    qualname_of(function.function),
+                    function.queue,
+                    name,
+                    name,
+                )
+
+    async def _introduce(self, served: QueueServices, process: Process) -> None:
         try:
             await served.maintainer.introduce()
         except StoreError as error:
-            raise StoreUnavailableError(f"the queue was not declared: {error}") from error
+            kind = StoreUnsuitableError if isinstance(error, Damaged) else StoreUnavailableError
+            raise kind(f"the queue was not declared: {error}") from error
         if self._served.get(served.config.name) is not served or process.is_closing:
             raise TaskQueueError(SHUT_DOWN)
 
     def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
         """Let this process run `function` for tasks of that name (default `module:qualname`); returns the name."""
-        return self._registry.register(plain(function), name=name)
+        if isinstance(function, Decorated):
+            name, options = name or function.registration.name, function.registration.options
+            return self._registry.register(function.function, name, **options)
+        return self._registry.register(function, name)
 
     def task(
         self,
@@ -280,120 +375,26 @@ class TaskQueueManager(Questions):
         task_type: str | None = None,
         **options: Unpack[Options],
     ) -> TaskDecorator:
-        """Decorate a function: registered here, and its calls can be submitted (`await f.submit(...)`).
+        """Decorate a function: it is registered, and submits its calls (`await f.submit(...)`).
 
-        `options`: queue, priority, max_retries, retry_delay, backoff, retry_on, give_up_on, timeout, at_most_once.
-        None of them: the queue's own.
+        `options`: queue (a name or a `QueueConfig`), priority, max_retries, retry_delay, backoff, retry_on, give_up_on,
+        circuit_breaker_on, task_timeout (or timeout), max_snoozes, at_most_once, key (an argument's name, a tuple of
+        names, or a function of the arguments). The queue's settings apply if one is left out.
+        Raises `InvalidConfigError` for an invalid option, a method and a generator.
         """
         if misplaced:
             raise TypeError(HOW_TO_DECORATE)
+        registration = Registration(name, options)
+        queue = None if options.get("queue") is None else name_of(options["queue"])
 
-        def decorate(function: Callable[..., Any], /) -> TaskFunction[..., Any]:
-            self._registry.register(function, name=name, **options)
+        def decorate(function: Callable[..., Any], /) -> TaskFunction[..., Any, Any]:
+            function = undecorated(function)
+            check_decorated(function)
+            registered = self._registry.register(function, name, **options)
+            self._notice_misspelt(self._registry.resolve(registered), self._served)
             label = str(task_type or getattr(function, "__name__", "task"))
-            return TaskFunction(self, function, queue=options.get("queue"), task_type=label)
+            return TaskFunction(
+                self, function, queue=queue, task_type=label, registration=registration
+            )
 
         return cast("TaskDecorator", decorate)
-
-    # --- submitting
-
-    @like_async
-    def submit_task(
-        self,
-        task_id: str,
-        queue_name: str,
-        task_type: str,
-        task_func: Callable[..., object],
-        priority: QueuePriority | int | None = None,
-        *args: Any,
-        _defer_until: datetime | None = None,
-        _defer_by: float | timedelta | None = None,
-        _token: str | None = None,
-        **kwargs: Any,
-    ) -> Awaited[TaskInfo]:
-        """Store a call; from its return on the task will end, whatever crashes.
-
-        `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None is the function's, then
-        the queue's. `_defer_by` takes seconds or a timedelta, `_defer_until` a datetime (a naive one is local time).
-        Raises `TaskAlreadyExistsError`, `QueueFullError`, `QueueNotFoundError`, `InvalidTaskError`,
-        `StoreUnavailableError` (surely not stored) or `SubmitUncertainError` (resume with `_token`). Cancelling the
-        caller doesn't cancel the submit.
-
-        It is on its way from the call on; what is wrong is raised where it is awaited.
-        """
-        return begun(
-            self._loop,
-            self._submit,
-            queue_name,
-            Call(
-                task_id=task_id,
-                task_type=task_type,
-                function=plain(task_func),
-                args=args,
-                kwargs=kwargs,
-                priority=priority,
-                defer_until=_defer_until,
-                defer_by=_defer_by,
-                token=_token,
-            ),
-            itself,
-        )
-
-    async def submit_tasks(
-        self, queue_name: str, tasks: Sequence[Mapping[str, Any]]
-    ) -> list[TaskInfo]:
-        """Store many calls, in order: all or nothing up to 1,000 tasks (and 8 MiB), a larger batch in such pieces.
-
-        Two pieces are on their way at a time; what is in is always a beginning. Each task is a mapping with "task_id",
-        "task_type", "task_func", and optionally "priority", "args", "kwargs", "_defer_until", "_defer_by", "_token".
-        Raises what `submit_task` raises; the error's `accepted` has the ids that are in. After a
-        `SubmitUncertainError`, submit what `get_task_status` finds no record of.
-        """
-        return await self._here().submitter.many(queue_name, tasks, plain)
-
-    def submit_sync(
-        self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
-    ) -> TaskInfo:
-        """`submit_task` for other threads than the loop's; TimeoutError after `_wait_seconds` leaves it going."""
-        self._ready()  # a process that forked has no loop that could serve it
-        assert self._loop is not None
-        if running_loop() is self._loop:
-            raise TaskQueueError(
-                "submit_sync would block the event loop: await submit_task instead"
-            )
-        submit = self.submit_task(*args, **kwargs)
-        return asyncio.run_coroutine_threadsafe(submit, self._loop).result(_wait_seconds)
-
-    def submit_call(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Awaited[T]:
-        """Store a prepared call, and tell its status as `as_told` makes it; for `TaskFunction.submit`."""
-        return begun(self._loop, self._submit, queue, call, as_told)
-
-    def _submit(self, queue: str, call: Call, as_told: Callable[[TaskInfo], T]) -> Awaited[T]:
-        return self._ready().submitter.one(queue, call, as_told)
-
-    def new_task_id(self, task_type: str) -> str:
-        """An id that nobody has used."""
-        return unique_id(task_type, self._parts.entropy.identity())
-
-    # --- one task
-
-    def handle(self, info: TaskInfo) -> TaskHandle[Any]:
-        """A handle on any task of which a status is at hand: `await manager.handle(info).result(timeout=5)`."""
-        return handle_on(self, info)
-
-    def wait_for_end(
-        self, queue_name: str, task_id: str, as_told: Callable[[Task], T]
-    ) -> Awaited[T]:
-        """What `as_told` makes of the record, once the task has ended; for `TaskHandle.result`."""
-        return begun(self._loop, self._wait, queue_name, task_id, as_told)
-
-    def _wait(self, queue: str, task_id: str, as_told: Callable[[Task], T]) -> Awaited[T]:
-        return self._ready().results.wait(queue, task_id, as_told)
-
-    def info_of(self, task: Task) -> TaskInfo:
-        """A record as users see it."""
-        return info_of(task, self._parts.codec)
-
-    def result_of(self, task: Task, annotation: object) -> Any:
-        """A record's result as a value of the annotated type. Raises `ResultUnreadableError`."""
-        return result_of(task, self._parts.codec, annotation)

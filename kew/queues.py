@@ -1,4 +1,4 @@
-"""What `manager.queues[name]` is."""
+"""The objects in `manager.queues`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class CircuitBreaker:
         self._inspector = inspector
 
     async def check_state(self) -> bool:
-        """True where a task may pass (CLOSED or HALF_OPEN), False only while OPEN, judged now by the store's clock."""
+        """Whether it admits tasks: False only while it is OPEN, by the store's clock."""
         return await self._inspector.may_pass(self._queue)
 
     async def record_failure(self) -> None:
-        """Count a failure that was seen elsewhere."""
+        """Count a failure that happened outside of the queue's tasks."""
         await self._inspector.control(self._queue, Command.RECORD_FAILURE)
 
     async def reset(self) -> None:

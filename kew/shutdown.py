@@ -1,35 +1,39 @@
-"""Ending a process: what runs is waited for, what still runs is handed back, and everything is let go of.
+"""Shutting a process down: wait for runs, release what still runs, and close everything.
 
-Also where the ending itself is cut short.
+Everything is closed even if the shutdown itself is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kew.app.process import Process
-from kew.app.submitter import Submitter
-from kew.bootstrap import Parts, Served
+from kew.app.spawning import clean_context, spawn
+from kew.app.submitting.submitter import Submitter
+from kew.app.working.context import TaskContext
+from kew.bootstrap import Parts, QueueServices
 from kew.log import logger
 
-HAS_ENDED = "this manager was shut down: `await manager.initialize()` again, and then create its queues again"
-GRACE = 1.0  # seconds that hooks, and submits on their way, get at least
+HAS_ENDED = "this manager was shut down: call `await manager.initialize()` again, and then create its queues again"
+CALLER_GRACE = 2.0  # seconds that a task gets at least to end after it has called shutdown()
+GRACE = 1.0  # seconds that hooks, and submits in flight, get at least
 
 
 async def shut_down(
     process: Process,
     parts: Parts,
-    served: Sequence[Served],
+    served: Sequence[QueueServices],
     *,
     wait: bool,
     timeout: float,
 ) -> None:
-    """Within `timeout` seconds and a few more: runs end or are handed back, hooks end, submits get their answers.
+    """End or release runs, end hooks, and wait for answers to submits, in `timeout` seconds and a few more.
 
-    In this order, since runs and hooks may submit. Where the process's event loop is closed, nothing is left to end.
+    They go in this order, since runs and hooks may submit. If the process's event loop is closed, there is nothing to
+    end.
     """
     if process.loop.is_closed():
         await leave_behind(parts)
@@ -37,28 +41,61 @@ async def shut_down(
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
     process.is_closing = True
+    process.caretaker.close()
     try:
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
         await process.reporter.drain(max(until - loop.time(), GRACE))
         await _until_sent(process.submitter, max(until - loop.time(), GRACE))
         await process.submitter.close()
-        await asyncio.gather(*(each.worker.hear_out() for each in served if each.worker))
+        await asyncio.gather(*(each.worker.drain() for each in served if each.worker))
         process.results.close()
-    except (Exception, asyncio.CancelledError):  # not where the event loop has gone
-        await _to_the_end(_let_go(process, parts, served))
+    except (Exception, asyncio.CancelledError):  # not if the event loop has gone
+        await _to_the_end(_close_all(process, parts, served))
         raise
-    await _to_the_end(_let_go(process, parts, served))
+    await _to_the_end(_close_all(process, parts, served))
+
+
+def begin_after_caller(
+    served: Sequence[QueueServices],
+    end: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    wait: bool,
+    timeout: float,
+) -> asyncio.Task[None]:
+    """Shut down in the background, since the caller is a task or a hook that the shutdown waits for: keep the task."""
+    for each in served:
+        if each.worker is not None:
+            each.worker.close()
+    grace = max(0.0, CALLER_GRACE - (timeout if wait else 0.0))
+    ending = _end_after(TaskContext.current(), served, end, grace)
+    return spawn(ending, name="kew-shutdown", context=clean_context())
+
+
+async def _end_after(
+    caller: TaskContext,
+    served: Sequence[QueueServices],
+    end: Callable[[], Coroutine[Any, Any, None]],
+    grace: float,
+) -> None:
+    """The caller gets a moment to end, or its task would be released, and shut the next process down again."""
+    try:
+        for each in served:
+            if grace and each.worker is not None and each.config.name == caller.queue:
+                await each.worker.until_ended(caller.fencing_token, grace)
+        await end()
+    except Exception:
+        logger.exception("the shutdown that a task or a hook asked for failed")
 
 
 async def leave_behind(parts: Parts) -> None:
-    """Their event loop is closed: nobody can end what was begun there, and leases lapse."""
+    """Their event loop is closed: nothing that was started there can be ended, and leases will expire."""
     parts.watchdog.close()
     with contextlib.suppress(RuntimeError):  # that the loop is closed
         await parts.wakeup.close()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do this whole, however often whoever waits for it is cancelled meanwhile."""
+    """Do all of this, however often the waiting caller is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -76,25 +113,28 @@ async def _until_sent(submitter: Submitter, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             await submitter.drain()
     except TimeoutError:
-        logger.warning("submits were still unanswered after %g s", timeout)
+        logger.warning("shutdown: submits had no answer after %g s", timeout)
 
 
-async def _stop(served: Served, *, wait: bool, until: float) -> None:
+async def _stop(served: QueueServices, *, wait: bool, until: float) -> None:
     if served.worker is not None:
         served.worker.close()
-    await served.maintainer.stop()  # first: nobody is to count on this process any more
+    await served.maintainer.stop()  # first, so that the store gives this process no more work
     if served.worker is not None:
         left = until - asyncio.get_running_loop().time()
         await served.worker.stop(wait=wait, timeout=max(0.0, left))
 
 
-async def _let_go(process: Process, parts: Parts, served: Sequence[Served]) -> None:
-    """Nothing of kew's goes on from here, whatever was reached before."""
+async def _close_all(process: Process, parts: Parts, served: Sequence[QueueServices]) -> None:
+    """Close everything, whatever was reached before."""
     for each in served:
         each.maintainer.close()
     process.admission.close()
+    process.caretaker.close()
+    process.deadlocks.close()
     process.results.close()
     process.reporter.close()
+    process.notifications.close()
     parts.watchdog.close()
     await asyncio.gather(
         process.submitter.close(),

@@ -137,20 +137,20 @@ class KewAlone(Kew):
 
 def note_line(instants: dict[str, float]) -> None:
     """Note when the next request is written, and its reply read."""
-    from kew.adapters.redis.line import DirectLine
+    from kew.adapters.redis.wire import DirectWire
 
-    asks, reads = DirectLine.ask, DirectLine.buffer_updated
+    asks, reads = DirectWire.ask, DirectWire.buffer_updated
 
-    def ask(self: DirectLine, *request: Any) -> None:
+    def ask(self: DirectWire, *request: Any) -> None:
         instants.setdefault("asks", time.perf_counter())
         asks(self, *request)
         instants.setdefault("written", time.perf_counter())
 
-    def buffer_updated(self: DirectLine, nbytes: int) -> None:
+    def buffer_updated(self: DirectWire, nbytes: int) -> None:
         instants.setdefault("read", time.perf_counter())
         reads(self, nbytes)
 
-    DirectLine.ask, DirectLine.buffer_updated = ask, buffer_updated
+    DirectWire.ask, DirectWire.buffer_updated = ask, buffer_updated
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:

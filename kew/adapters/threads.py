@@ -29,7 +29,7 @@ class DaemonThreads(Threads):
         with self._lock:
             spawn = self._idle == 0
             self._idle -= not spawn
-        if spawn:  # first: where no thread can be had, nothing may be left to run later
+        if spawn:  # first: if no thread can be started, nothing may be left to run later
             threading.Thread(target=self._serve, name="kew-task", daemon=True).start()
         self._jobs.put((call, contextvars.copy_context(), future))
         return future
@@ -62,7 +62,7 @@ class DaemonThreads(Threads):
         try:
             loop.call_soon_threadsafe(_deliver, future, value, error)
         except RuntimeError:
-            return  # the loop was closed meanwhile: nobody waits any more
+            return  # the loop was closed meanwhile, so no caller waits any more
 
 
 def _deliver(future: asyncio.Future[object], value: object, error: BaseException | None) -> None:

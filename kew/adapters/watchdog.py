@@ -62,8 +62,8 @@ def _report(loop: asyncio.AbstractEventLoop, watched: int, late: float) -> None:
     frame = sys._current_frames().get(watched)
     task = asyncio.current_task(loop)
     logger.warning(
-        "the event loop has been blocked for %.2f s by task %s:\n%s",
+        "the event loop has been blocked for %.2f s by %s:\n%s",
         late,
-        task.get_name() if task else "(no task: a callback)",
-        "".join(traceback.format_stack(frame)) if frame else "(its stack can't be had)",
+        task.get_name() if task else "a callback (no task)",
+        "".join(traceback.format_stack(frame)) if frame else "(its stack is not available)",
     )

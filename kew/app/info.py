@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-import base64
+import dataclasses
+import importlib
 import json
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from kew.app.json_values import json_value
 from kew.app.ports import Codec, CodecError
+from kew.domain.attempts import FailedAttempt
 from kew.domain.errors import ResultUnreadableError
-from kew.domain.lifecycle import settled_word
+from kew.domain.incarnations import place_of
+from kew.domain.outcomes import settled_word
+from kew.domain.requests import holder_of
 from kew.domain.task import Task, TaskStatus
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """An attempt of a task that failed. (A dataclass: pydantic and FastAPI know what to do with one.)
+
+    `number` counts the task's runs, and `failed_time` is when the store knew of the failure. `seconds` is the time from
+    the claim until then, `process` where it ran ("web-1:4711", or None if it didn't run).
+    `how` is "failed", "lost" (its worker went silent), "not-started", "interrupted" (by a shutdown, and it must not run
+    again), "orphaned" (the only process that could run it has gone) or "unknown" (an older kew saw it fail).
+    `group` is the same for failures of one cause. The last three are the error's, as far as there was one;
+    `traceback` is its end, at most 4 KiB.
+    """
+
+    number: int
+    failed_time: datetime | None
+    seconds: float
+    process: str | None
+    how: str
+    group: str
+    error_type: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the time as ISO 8601 text."""
+        when = self.failed_time
+        return {**dataclasses.asdict(self), "failed_time": when.isoformat() if when else None}
 
 
 class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
@@ -21,8 +56,13 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
 
     Times are aware datetimes in UTC, by the store's clock; `result` is plain data.
 
-    `retry_count` counts failed attempts after which another was due.
-    `error` is that of the last failed attempt ("ValueError: ..."), `attempt` the number of runs begun so far.
+    `retry_count` counts failed attempts after which another was due, `snooze_count` those that came back later.
+    `error` is that of the last attempt that failed or snoozed ("ValueError: ..."), `attempt` the number of runs begun
+    so far.
+    `due_time` is when the next attempt may start or, of a task that no longer waits, when its last could.
+    `process` says where it runs ("web-1:4711": host and pid).
+    `attempts` are the last ten that failed, oldest first, until the task completes: of a status that was asked for. In
+    a list of dead letters it is the last one alone; elsewhere it is empty.
     """
 
     task_id: str
@@ -37,6 +77,10 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     error: str | None = None
     retry_count: int = 0
     attempt: int = 0
+    due_time: datetime | None = None
+    process: str | None = None
+    snooze_count: int = 0
+    attempts: tuple[Attempt, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
@@ -44,11 +88,16 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
         for name in TIMES:
             values[name] = values[name].isoformat() if values[name] else None
         values["status"] = self.status.value
+        values["attempts"] = [attempt.to_dict() for attempt in self.attempts]
         return values
 
     def to_json(self) -> str:
-        """`to_dict` as JSON; what JSON can't carry (bytes, dates, keys that are tuples) becomes text."""
-        return json.dumps(_with_text_keys(self.to_dict()), default=_as_text)
+        """`to_dict` as valid JSON, whatever the result is: nan becomes null, bytes base64, a set a list, a key text."""
+        return json.dumps(dict(self), allow_nan=False)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values as `to_json` writes them. FastAPI takes `dict(info)` if there is no response model."""
+        yield from {**self.to_dict(), "result": json_value(self.result)}.items()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> TaskInfo:
@@ -60,31 +109,51 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
             for name in TIMES:
                 known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
             known["status"] = TaskStatus(known.get("status", "queued"))
+            known["attempts"] = tuple(map(_attempt_from, known.get("attempts", ())))
             return cls(**known)
         except (AttributeError, TypeError) as error:
             raise ValueError(f"not a TaskInfo: {error}") from error
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Any) -> Any:
+        """What pydantic asks a class that it doesn't know: a response model of FastAPI, a field of a model."""
+        core_schema: Any = importlib.import_module("pydantic_core.core_schema")
+        hints = typing.get_type_hints(cls)
+        defaults = cls.__struct_defaults__
+        required = len(hints) - len(defaults)
+        fields = core_schema.typed_dict_schema(
+            {
+                name: core_schema.typed_dict_field(
+                    handler.generate_schema(hint), required=place < required
+                )
+                for place, (name, hint) in enumerate(hints.items())
+            },
+            cls_name=cls.__name__,
+        )
+        made = core_schema.no_info_after_validator_function(lambda values: cls(**values), fields)
+        written = core_schema.plain_serializer_function_ser_schema(
+            _with_json_result, return_schema=fields, when_used="json"
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=made,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), made]),
+            serialization=written,
+            ref=f"{cls.__module__}.{cls.__name__}",
+        )
 
-TIMES = ("queued_time", "started_time", "completed_time")
+
+def _attempt_from(values: dict[str, Any]) -> Attempt:
+    names = {field.name for field in dataclasses.fields(Attempt)}
+    known = {name: value for name, value in values.items() if name in names}
+    when = known.get("failed_time")
+    return Attempt(**{**known, "failed_time": datetime.fromisoformat(when) if when else None})
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _with_json_result(info: TaskInfo) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(info), "result": json_value(info.result)}
 
 
-def _with_text_keys(value: object) -> object:
-    if isinstance(value, dict):
-        return {_key(key): _with_text_keys(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_text_keys(item) for item in value]
-    return value
-
-
-def _key(key: object) -> object:
-    """A key as JSON has them: it writes numbers, booleans and None as text by itself."""
-    return key if isinstance(key, str | int | float | None) else _as_text(key)
+TIMES = ("queued_time", "started_time", "completed_time", "due_time")
 
 
 @lru_cache(maxsize=1024)
@@ -93,8 +162,23 @@ def moment(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
-def info_of(task: Task, codec: Codec) -> TaskInfo:
-    """What a record tells a user. Raises `ResultUnreadableError`."""
+def attempt_info(attempt: FailedAttempt) -> Attempt:
+    """A failed attempt as users see it."""
+    return Attempt(
+        number=attempt.number,
+        failed_time=moment(attempt.at),
+        seconds=attempt.ran_ms / 1000,
+        process=place_of(attempt.process) if attempt.process else None,
+        how=attempt.how.value,
+        group=attempt.group,
+        error_type=attempt.kind or None,
+        message=attempt.message or None,
+        traceback=attempt.traceback or None,
+    )
+
+
+def info_of(task: Task, codec: Codec, attempts: Sequence[FailedAttempt] = ()) -> TaskInfo:
+    """A record as users see it. Raises `ResultUnreadableError`."""
     call = task.call
     return TaskInfo(
         call.id,
@@ -109,20 +193,27 @@ def info_of(task: Task, codec: Codec) -> TaskInfo:
         task.error or None,
         retries_of(task),
         task.attempt,
+        moment(task.ready_at),
+        place_of(holder_of(task.lease)) if task.lease else None,
+        task.snoozes,
+        tuple(map(attempt_info, attempts)),
     )
 
 
-def result_of(task: Task, codec: Codec, annotation: object = None) -> Any:
-    """The result, plain or of the annotated type; None without one. Raises `ResultUnreadableError`."""
+def result_of(task: Task, codec: Codec, function: Callable[..., object] | None = None) -> Any:
+    """The result as the function returned it, or plain data without a function; None if there is no result.
+
+    Raises `ResultUnreadableError`.
+    """
     if not task.result:
         return None
     try:
-        return codec.decode_result(task.result, annotation)
+        return codec.decode_result(task.result, function, (task.call.function, task.call.id))
     except CodecError as error:
         raise ResultUnreadableError(task.id, error.reason) from error
 
 
 def retries_of(task: Task) -> int:
     """Failures after which another attempt was due: that which made a dead letter isn't among them."""
-    is_dead = task.status is TaskStatus.FAILED and settled_word(task) == "fail"
+    is_dead = task.status is TaskStatus.FAILED and settled_word(task) in ("fail", "fail_uncounted")
     return max(0, task.failures - is_dead)

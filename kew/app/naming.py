@@ -6,6 +6,7 @@ methods and callable objects have no such name.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
@@ -13,25 +14,54 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kew.compat import is_like_async
+import attrs
+
+from kew.app.failures import describe
+from kew.app.working.interrupts import is_interrupt
+from kew.callables import resolved
+from kew.compat import annotations_of, is_like_async
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
-from kew.domain.task import PINNED
+from kew.domain.task import PINNED, pinned_name
 
 Function = Callable[..., Any]
 Key = int | tuple[int, int]
 
-MAINS = (
-    "__main__",
-    "__mp_main__",
-)  # the second is the first in a process that multiprocessing spawned
+# The second is the first in a process that multiprocessing spawned.
+MAINS = ("__main__", "__mp_main__")
 PICKLED = "pickled:"
 MAX_NAME_CHARACTERS = 256
 IMPORTABLE = re.compile(
     r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<qualname>[^\W\d]\w*(\.[^\W\d]\w*)*)"
 )
+
+
+@attrs.frozen
+class Registration:
+    """How a function was decorated: the name that it was given, and its options."""
+
+    name: str | None = None
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+class Decorated:
+    """The object that replaces a decorated function in its module."""
+
+    def __init__(self, function: Function, registration: Registration, task_type: str) -> None:
+        self.function = function
+        self.registration = registration
+        self.task_type = task_type
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+
+def undecorated(function: Any) -> Any:
+    """The function itself, if a decorated one was given."""
+    return function.function if isinstance(function, Decorated) else function
 
 
 def key_of(function: Function) -> Key:
@@ -45,13 +75,13 @@ def check_function_name(name: object) -> str:
     """A name that a person gives a function, if it can be one, else `InvalidConfigError`."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise InvalidConfigError(
-            f"a function's name is text of 1 to {MAX_NAME_CHARACTERS} characters, not {name!r}"
+            f"a function's name must have 1 to {MAX_NAME_CHARACTERS} characters, not {name!r}"
         )
     if not name.isprintable() or any(character.isspace() for character in name):
         raise InvalidConfigError(f"function name {name!r} has whitespace or control characters")
     if name.startswith((PINNED, PICKLED)):
         raise InvalidConfigError(
-            f"function name {name!r} begins like kew's own names; leave out {PINNED!r} and {PICKLED!r}"
+            f"function name {name!r} starts like kew's own names; remove {PINNED!r} and {PICKLED!r}"
         )
     return name
 
@@ -71,7 +101,7 @@ def natural_name(function: Function) -> str | None:
 def is_where_it_says(function: Function) -> bool:
     """Its `module:qualname` leads back to this very object."""
     module = sys.modules.get(function.__module__)
-    found = found_in(module, function.__qualname__) if module else None
+    found = undecorated(found_in(module, function.__qualname__)) if module else None
     return callable(found) and key_of(found) == key_of(function)
 
 
@@ -119,47 +149,119 @@ def imported(name: str) -> types.ModuleType:
         )
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # a module's code may do anything
+    except BaseException as error:  # a module's code may do anything; only Ctrl-C is the program's
+        if is_interrupt(error):
+            raise
         raise UnknownFunctionError(
-            f"{name!r}: importing its module failed: {type(error).__name__}: {error}"
+            f"{name!r}: importing its module failed: {describe(error)}"
         ) from error
 
 
-def function_in(module: types.ModuleType, name: str) -> Function:
-    """The plain function of that name, defined in the module. Else `UnknownFunctionError`.
+def function_in(module: types.ModuleType, name: str) -> tuple[Function, Registration]:
+    """The function of that name that is defined in the module, and how it is decorated. Else `UnknownFunctionError`.
 
     What the module merely imported (`from subprocess import run`) is none of its own.
     """
     found = found_in(module, name.partition(":")[2])
-    if not isinstance(found, types.FunctionType) or natural_name(found) != name:
-        raise UnknownFunctionError(f"there is no function {name!r} (any more)")
-    return found
+    function = undecorated(found)
+    if not isinstance(function, types.FunctionType) or natural_name(function) != name:
+        raise UnknownFunctionError(f"function {name!r} doesn't exist, or no longer")
+    return function, found.registration if isinstance(found, Decorated) else Registration()
 
 
 def is_coroutine_function(function: Function) -> bool:
-    """Calling it gives a coroutine: behind partials, and objects with an `async def __call__`, too."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    """Calling it on the event loop gives an awaitable, as it says of itself.
+
+    Behind partials, and for objects with an `async def __call__`, too. A plain function says so by its annotation if it
+    returns a future or a task, which can only be made on the event loop. A plain wrapper of a coroutine function says
+    nothing: it may as well run it to its end by `asyncio.run`.
+    """
+    function = _target(function)
     if is_like_async(function):
         return True
-    return not isinstance(function, type) and is_like_async(type(function).__call__)
+    if isinstance(function, type):
+        return False
+    annotation = _declared(function)
+    kind = typing.get_origin(annotation) or annotation
+    is_future = isinstance(kind, type) and issubclass(kind, asyncio.Future)
+    return is_future or is_like_async(type(function).__call__)
+
+
+def wraps_coroutine_function(function: Function) -> bool:
+    """It is a decorated coroutine function, as `functools.wraps` says."""
+    return is_like_async(inspect.unwrap(_target(function)))
+
+
+def refuse_generator(function: Function) -> None:
+    """Raise `InvalidConfigError` for a generator function: a call of it runs nothing."""
+    function = _target(function)
+    for code in (function, type(function).__call__):
+        if inspect.isasyncgenfunction(code) or _is_generator_function(code):
+            raise InvalidConfigError(
+                f"{qualname_of(function)} is a generator, and a task has one result: "
+                "return a list of the values instead of yielding them"
+            )
+
+
+def _is_generator_function(function: Any) -> bool:
+    if not inspect.isgeneratorfunction(function):
+        return False
+    flags = function.__code__.co_flags
+    return not flags & inspect.CO_ITERABLE_COROUTINE  # made by types.coroutine: it can be awaited
 
 
 def qualname_of(function: Function) -> str:
     """For people: what a function is called where it was written; an object has its type's name."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _target(function)
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def returns_of(function: Function) -> object:
-    """The annotation of what it returns, its texts resolved; None: none, or one that can't be resolved."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    annotations = getattr(function, "__annotations__", {})
-    holder = types.SimpleNamespace(__annotations__={"return": annotations.get("return")})
+def described(function: Function) -> str:
+    """For people: what kind of callable it is, if it is not a plain function."""
+    name = qualname_of(function)
+    if isinstance(function, functools.partial):
+        return f"a partial of {name}"
+    if isinstance(function, types.MethodType):
+        return f"the bound method {name}"
+    if not isinstance(function, types.FunctionType | type):
+        return f"an object of type {name}"
+    return f"the closure {name}" if "<locals>" in name and "<lambda>" not in name else name
+
+
+def _declared(function: Function) -> object:
+    """The annotation of what a call returns; None: none, or one that can't be resolved."""
+    function = _target(function)
     scope = getattr(inspect.unwrap(function), "__globals__", {})
     try:
-        return typing.get_type_hints(holder, scope, include_extras=True)["return"]
-    except Exception:  # noqa: BLE001 - evaluating a user's annotation may raise anything
+        returned = annotations_of(function).get("return")
+    except Exception:  # noqa: BLE001 - an object may answer with code of its own
         return None
+    return resolved(returned, scope)
+
+
+def _target(function: Function) -> Function:
+    """What partials call in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def visible(text: str) -> str:
+    """The text as a name may have it: no whitespace, no control characters, not too long."""
+    shown = (each if each.isprintable() and each != " " else "_" for each in text)
+    return "".join(shown)[:MAX_NAME_CHARACTERS]
+
+
+def unknown_function(name: str, incarnation: str) -> str:
+    """Why the process `incarnation` can't run a function of that name, and what to do."""
+    if name.startswith(pinned_name(incarnation, "")):
+        return (
+            f"the closure {name!r} is gone: this process released it after its task had ended. The task is back "
+            "because it was replayed too late, or because the store lost its outcome; submit it again"
+        )
+    if name.startswith(PINNED):
+        return f"{name!r} is a closure or the like of another process, which alone can run it"
+    return (
+        f"this process knows no function {name!r}; register it (@manager.task, register()), "
+        "or trust its package: trust=('myapp',)"
+    )

@@ -5,32 +5,45 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kew.app.admission import Admission
-from kew.app.caller import Caller
-from kew.app.capacity import Capacity
-from kew.app.hooks import Hooks
+from kew.app.dead_letters import DeadLetterOffice
 from kew.app.inspector import Inspector
-from kew.app.ports import (
-    Codec,
-    Entropy,
+from kew.app.notices import (
+    Interrupted,
     Notice,
     Resumed,
+    SettingsChanged,
     StopAsked,
     TaskEnded,
-    TaskStore,
-    Threads,
     Wakeup,
     Woken,
 )
+from kew.app.notifications import Notifications
+from kew.app.observer import Observer
+from kew.app.ports import (
+    Codec,
+    Entropy,
+    TaskStore,
+    Threads,
+    Uptime,
+)
 from kew.app.registry import Registry
-from kew.app.reporter import Reporter
 from kew.app.results import Results
-from kew.app.submitter import Served, Submitter
-from kew.app.worker import Worker
+from kew.app.spawning import clean_context, spawn
+from kew.app.submitting.encoding import CallEncoder
+from kew.app.submitting.submitter import Served, Submitter
+from kew.app.sweeping import Caretaker
+from kew.app.working.admission import Admission
+from kew.app.working.capacity import Capacity
+from kew.app.working.deadlocks import Deadlocks
+from kew.app.working.hooks import Hooks
+from kew.app.working.reporter import Reporter
+from kew.app.working.worker import Worker
+from kew.domain.config import TICK
 from kew.domain.errors import TaskQueueError
+from kew.domain.incarnations import identity_of
 
 
 class Adapters(Protocol):
@@ -46,6 +59,8 @@ class Adapters(Protocol):
     def entropy(self) -> Entropy: ...
     @property
     def threads(self) -> Threads: ...
+    @property
+    def uptime(self) -> Uptime | None: ...
 
 
 class Forks:
@@ -79,21 +94,29 @@ class Process:
         admission: Admission,
         served: Mapping[str, Served],
         patience: float,
+        handle_of: Callable[[str], object],
+        tick: float = TICK,
+        observer: Observer | None = None,
     ) -> None:
         self.parts = parts
-        self.incarnation = parts.entropy.identity()
+        self.incarnation = parts.entropy.incarnation()
+        identity = identity_of(self.incarnation)
         self.lane_numbers = itertools.count(1)
         self.registry = registry
         self.registry.begin(self.incarnation)
-        self.caller = Caller(self.registry, parts.codec, self.incarnation)
-        self.inspector = Inspector(parts.store, parts.codec, self.incarnation)
-        self.submitter = Submitter(self.caller, parts.store, served, patience)
-        self.results = Results(parts.store, self.incarnation)
-        self.reporter = Reporter(hooks, parts.codec, self.results)
+        self._served = served
+        self.encoder = CallEncoder(self.registry, parts.codec, identity, served)
+        self.inspector = Inspector(parts.store, parts.codec, self.incarnation, observer)
+        self.dead_letters = DeadLetterOffice(parts.store, parts.codec, self.inspector)
+        self.submitter = Submitter(self.encoder, parts.store, served, patience, handle_of)
+        self.results = Results(parts.store, self.incarnation, on_inner_wait=self._expect_deadlock)
+        self.notifications = Notifications(self.look)
+        self.reporter = Reporter(hooks, parts.codec, self.results, self.incarnation, observer)
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}
-        self.admission.has_runs = self.has_runs
+        self.deadlocks = Deadlocks(self.results, self.workers, parts.store)
+        self.caretaker = Caretaker(parts.store, self.reporter, self.workers.keys, tick=tick)
         self.loop = asyncio.get_running_loop()
         self.is_closing = False  # it ends: what runs may go on, and nothing is to begin
         self._generation = Forks.generation
@@ -104,23 +127,24 @@ class Process:
         return Forks.generation != self._generation
 
     def check(self) -> None:
-        """Raise where this is another process by now: after a fork the old one's leases would be claimed as its own."""
+        """Raise if this is another process by now: after a fork the old one's leases would be claimed as its own."""
         if Forks.generation != self._generation:
             raise TaskQueueError(
                 "this manager was initialized in another process (fork); "
                 "create and initialize a TaskQueueManager in each process"
             )
 
-    def has_runs(self) -> bool:
-        """Something runs in this process, or is about to."""
-        return any(worker.load() for worker in self.workers.values())
+    def _expect_deadlock(self) -> None:
+        """A task waits for another."""
+        self.deadlocks.expect()
 
     async def listen(self) -> None:
-        """Begin to be told by the store."""
-        await self.parts.wakeup.listen(self.incarnation, self.deliver)
+        """Subscribe to the store's notifications."""
+        listening = self.parts.wakeup.listen(self.incarnation, self.deliver)
+        await spawn(listening, context=clean_context())
 
     def deliver(self, notice: Notice) -> None:
-        """Pass a notice on to whom it concerns."""
+        """Pass a notice to the worker, run or waiter that it concerns."""
         match notice:
             case Woken(queue):
                 if worker := self.workers.get(queue):
@@ -129,8 +153,23 @@ class Process:
                 if worker := self.workers.get(queue):
                     worker.stop_task(task_id)
             case TaskEnded(task_id):
+                self.registry.pins.ended(task_id)
                 self.results.announced(task_id)
+            case SettingsChanged(queue):
+                if queue in self.workers:
+                    self._served[queue].maintainer.look_at_settings()
+            case Interrupted(why, is_refusal):
+                self.notifications.interrupted(why, is_refusal=is_refusal)
             case Resumed():
+                self.notifications.resumed()
                 self.results.resumed()
                 for worker in self.workers.values():
                     worker.wake()
+
+    def look(self) -> None:
+        """Ask the store for what notifications would have reported."""
+        self.results.look()
+        for worker in self.workers.values():
+            if worker.is_idle:
+                worker.wake()
+            worker.stop_task()

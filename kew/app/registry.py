@@ -1,58 +1,53 @@
 """The functions that this process can run, by name.
 
-A process runs what it registered itself, or found in a package that it was told to trust; a name in a store leads to
+A process runs what it registered itself, or found in a package that it trusts (`trust=`); a name in a store leads to
 nothing else. Which names there are: `module:qualname`, a name that a person gave, a *pin* (a closure or the like, for
 this process alone), and, with a codec that carries functions, the two names of `CARRIERS`.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
-import re
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack
+from contextlib import suppress
+from typing import Any, Unpack
+from weakref import WeakValueDictionary
 
 import attrs
 
 from kew.app.naming import (
-    MAX_NAME_CHARACTERS,
     PICKLED,
     Function,
     Key,
+    Registration,
     check_function_name,
+    described,
     function_in,
-    imported,
     is_coroutine_function,
     is_where_it_says,
     key_of,
     natural_name,
     qualname_of,
-    returns_of,
+    refuse_generator,
+    unknown_function,
+    visible,
 )
+from kew.app.options import Options, canonical
 from kew.app.signatures import Shape, shape_of
-from kew.domain.backoff import Backoff
-from kew.domain.config import QueueConfig, check_name, check_priority, to_ms
+from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
+from kew.app.submitting.pins import Pins
+from kew.app.trust import Trust
+from kew.app.unresolved import AnnotationCheck
+from kew.domain.backoff import LONGEST_DELAY, Backoff, as_seconds, is_within
+from kew.domain.causes import ErrorTypes
+from kew.domain.config import QueueConfig, check_priority, name_of, to_ms
+from kew.domain.counting import Countable, as_countable
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError, shown
-from kew.domain.retry import ErrorTypes
 from kew.domain.task import PINNED, QueuePriority, pinned_name
 from kew.log import logger
 
 MANY_PINS = 1000
-PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-class Options(TypedDict, total=False):
-    """What a registration may say of every task of its function; what it leaves out, the queue says."""
-
-    max_retries: int
-    retry_delay: float
-    backoff: Backoff
-    retry_on: ErrorTypes
-    give_up_on: ErrorTypes
-    timeout: float
-    at_most_once: bool
-    priority: QueuePriority
-    queue: str
 
 
 @attrs.frozen(kw_only=True)
@@ -66,48 +61,70 @@ class RegisteredFunction:
     function: Function
     is_coroutine: bool
     max_retries: int | None = None
-    retry_delay: float | None = None
+    retry_delay: float | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_seconds)
+    )
     backoff: Backoff | None = None
     retry_on: ErrorTypes | None = None
     give_up_on: ErrorTypes | None = None
-    timeout: float | None = None
+    circuit_breaker_on: Countable | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_countable)
+    )
+    task_timeout: float | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_seconds)
+    )
+    max_snoozes: int | None = None
+    expires_in: float | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_seconds)
+    )
     at_most_once: bool = False
     priority: QueuePriority | None = attrs.field(
         default=None, converter=attrs.converters.optional(check_priority)
     )
-    queue: str | None = None
+    queue: str | None = attrs.field(default=None, converter=attrs.converters.optional(name_of))
+    key: KeyOption | None = None
+    key_of: KeyOf | None = attrs.field(init=False, eq=False, repr=False)
+    """Finds the key of a call; None: its calls have none."""
     of_every_call: tuple[bool, int | None, int | None, int | None] = attrs.field(
         init=False, eq=False, repr=False
     )
+    start_by_ms: int = attrs.field(init=False, eq=False, repr=False)
     shape: Shape | None = attrs.field(init=False, eq=False, repr=False)
     """What its calls must fit; None: that can't be said."""
 
     def __attrs_post_init__(self) -> None:
         """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
-        names = ("max_retries", "retry_delay", "backoff", "retry_on", "give_up_on")
+        names = (
+            "max_retries",
+            "retry_delay",
+            "backoff",
+            "retry_on",
+            "give_up_on",
+            "circuit_breaker_on",
+            "task_timeout",
+            "max_snoozes",
+        )
         given: dict[str, Any] = {n: v for n in names if (v := getattr(self, n)) is not None}
-        if self.timeout is not None:
-            given["task_timeout"] = self.timeout
-        if self.queue is not None:
-            check_name(self.queue)
         if given:
             QueueConfig("options", **given)
+        if self.expires_in is not None and not is_within(self.expires_in, 0.001, LONGEST_DELAY):
+            raise InvalidConfigError(
+                f"expires_in must be seconds or a timedelta, more than 0, not {shown(self.expires_in)}"
+            )
         if self.at_most_once and self.max_retries:
             raise InvalidConfigError("at_most_once allows no retries: leave max_retries at 0")
         fields = (
             bool(self.at_most_once),
             0 if self.at_most_once else self.max_retries,
             None if self.retry_delay is None else to_ms(self.retry_delay),
-            None if self.timeout is None else to_ms(self.timeout),
+            None if self.task_timeout is None else to_ms(self.task_timeout),
         )
         object.__setattr__(self, "of_every_call", fields)
+        object.__setattr__(self, "start_by_ms", to_ms(self.expires_in or 0))
+        key_of = None if self.key is None else key_finder(self.key, self.function)
+        object.__setattr__(self, "key_of", key_of)
         travels = self.name.startswith(PICKLED)  # with each call another function
         object.__setattr__(self, "shape", None if travels else shape_of(self.function))
-
-    @property
-    def returns(self) -> object:
-        """The annotation of its result, for the codec; None without one."""
-        return returns_of(self.function)
 
 
 def _call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
@@ -115,7 +132,8 @@ def _call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
 
 
 async def _call_coroutine(function: Function, /, *args: Any, **kwargs: Any) -> Any:
-    return await function(*args, **kwargs)
+    value = function(*args, **kwargs)
+    return await value if inspect.isawaitable(value) else value
 
 
 # What runs a function that travels as the first of its own arguments, by `is_coroutine`.
@@ -127,10 +145,11 @@ CARRIERS = {
 }
 
 
+# Wide: many small questions about one table of functions.
 class Registry:
     """Names of functions, both ways. Not for several threads at once.
 
-    `trust`: packages whose functions are found by import when their names are asked for. `carries_functions`: the
+    `trust`: packages whose functions are found by importing their modules. `carries_functions`: the
     codec's; closures then travel in their payloads instead of being pinned.
     """
 
@@ -138,15 +157,20 @@ class Registry:
         self, incarnation: str = "", *, trust: Sequence[str] = (), carries_functions: bool = False
     ) -> None:
         self._incarnation = incarnation
-        self._trust = _checked_trust(trust)
+        self._trust = Trust(trust)
         self._carries = carries_functions
         self._by_name: dict[str, RegisteredFunction] = {}
         self._by_function: dict[Key, RegisteredFunction] = {}
-        self._pins = itertools.count(1)
+        self._names: list[str] = []  # to be announced, in order of registration
+        self._places: dict[str, int] = {}  # in that order, from 1 on
+        self.version = 0  # how many names there are to announce; they only become more
+        self._pin_numbers = itertools.count(1)
         self._pinned = 0
         self._is_warned = False
-        self._uses: dict[str, int] = {}  # of pins that submits made: how many tasks need them
-        self.version = 0  # grows whenever `names()` changes
+        # Pins whose tasks have completed, while their functions live: results are read by them.
+        self._forgotten: WeakValueDictionary[str, Function] = WeakValueDictionary()
+        self._unchecked = AnnotationCheck()
+        self.pins = Pins(self._forget)
         if carries_functions:
             for carrier in CARRIERS.values():
                 self._publish(carrier)
@@ -157,8 +181,7 @@ class Registry:
         Its pins are named after it, and those of the former are unknown. What was pinned by a submit is forgotten.
         """
         self._incarnation = incarnation
-        for name in list(self._uses):
-            self._forget(name)
+        self.pins.clear()
         for key, pin in list(self._by_function.items()):
             if pin.name.startswith(PINNED):
                 self._by_name.pop(pin.name, None)
@@ -175,53 +198,48 @@ class Registry:
         Under another name than before, it answers to both. Raises `InvalidConfigError` for an impossible option, and
         for a given name that another function has, and TypeError for an option that there isn't.
         """
-        if unknown := options.keys() - Options.__annotations__.keys():
-            legal = ", ".join(Options.__annotations__)
-            raise TypeError(f"a function has no option {min(unknown)!r}, but {legal}")
+        given = canonical(options)
         if name is not None:
             self._refuse_taken(check_function_name(name), function)
         known = self._by_function.get(key_of(function))
         base = known or self._new(function, is_submitted=False)
-        registered = attrs.evolve(base, name=name or base.name, **options)
-        self._uses.pop(base.name, None)  # it stays from now on
+        registered = attrs.evolve(base, name=name or base.name, **given)
+        self.pins.stay(base.name)
         self._keep(registered)
         return registered.name
 
-    def registered(self, function: Function) -> RegisteredFunction:
-        """Its name and options, for a submit; one that nobody registered is registered now, with a warning."""
+    def registered(
+        self, function: Function, decorated: Registration | None = None, works: bool = True
+    ) -> RegisteredFunction:
+        """Its name and options, for a submit; an unknown one is registered now, which is logged.
+
+        `decorated`: how another manager's decorator registered it, which holds here too. `works`: this process works on
+        the queue; if not, the submit refuses a closure, and there is nothing to log.
+        """
         # Most are functions. (An id is that of one alone: those that are known here are kept alive.)
         known = self._by_function.get(id(function)) or self._by_function.get(key_of(function))
         if known is not None:
+            if self._unchecked.waiting:
+                self._unchecked.run()
             return known
-        registered = self._new(function, is_submitted=True)
+        if decorated is not None:
+            self.register(function, decorated.name, **decorated.options)
+            registered = self._by_function[key_of(function)]
+        else:
+            registered = self._new(function, is_submitted=True)
         if not registered.name.startswith(PICKLED):  # what travels needs no memory here
             self._keep(registered)
-            self._warn(registered)
-        if registered.name.startswith(PINNED):
-            self._uses[registered.name] = 0
+            self._log(registered, works)
+            self._unchecked.run()
+        if registered.name.startswith(PINNED) and decorated is None:
+            self.pins.add(registered.name)
         return registered
 
-    def hold(self, name: str) -> None:
-        """A task needs this pin."""
-        if name in self._uses:
-            self._uses[name] += 1
-
-    def release(self, name: str) -> None:
-        """A task needs it no more. Where none does, it is forgotten, unless somebody registered it."""
-        if name in self._uses:
-            self._uses[name] -= 1
-            if self._uses[name] <= 0:
-                self._forget(name)
-
-    def release_unused(self, name: str) -> None:
-        """Forget this pin where no task came of the call that it was made for."""
-        if self._uses.get(name) == 0:
-            self._forget(name)
-
     def _forget(self, name: str) -> None:
-        del self._uses[name]
         self._pinned -= 1
         registered = self._by_name.pop(name)
+        with suppress(TypeError):  # it can't be referenced weakly
+            self._forgotten[name] = registered.function
         del self._by_function[key_of(registered.function)]
 
     def resolve(self, name: str) -> RegisteredFunction:
@@ -232,17 +250,28 @@ class Registry:
         known = self._by_name.get(name)
         if known is not None:
             return known
-        if not self._is_trusted(name):
-            raise UnknownFunctionError(_unknown(name))
-        module = imported(name)
+        if not self._trust.covers(name):
+            raise UnknownFunctionError(unknown_function(name, self._incarnation))
+        module = self._trust.module_of(name)
         if name not in self._by_name:  # the import may have registered it, with its options
-            self._keep(_registered(name, function_in(module, name)))
+            function, decorated = function_in(module, name)
+            self._keep(_registered(name, function))
+            self.register(function, name, **decorated.options)
         return self._by_name[name]
+
+    def known(self, name: str) -> Function | None:
+        """The function of that name, if this process has it already; nothing is imported."""
+        found = self._by_name.get(name)
+        return self._forgotten.get(name) if found is None else found.function
 
     @property
     def has_trust(self) -> bool:
         """Whether there are packages whose functions it finds by import."""
         return bool(self._trust)
+
+    def trusts(self, name: str) -> bool:
+        """Whether the function's module is in one of the packages that this process imports."""
+        return self._trust.covers(name)
 
     def can_run(self, name: str) -> bool:
         """Whether `resolve` finds it. For names that wait in a store, stuck: a trusted one is known from then on."""
@@ -252,16 +281,34 @@ class Registry:
             return False
         return True
 
-    def names(self) -> tuple[str, ...]:
-        """What this process can tell a store that it runs; trusted names are among them once they were asked for."""
-        return tuple(self._by_name)
+    def functions(self) -> tuple[RegisteredFunction, ...]:
+        """All that this process can run, as far as it knows by now."""
+        return tuple(self._by_name.values())
+
+    def namesakes(self, name: str) -> list[str]:
+        """The names of functions here that are called the same in another module, sorted."""
+        called = f":{name.partition(':')[2]}"
+        return sorted(each for each in self._by_name if each.endswith(called) and each != name)
+
+    def place_of(self, name: str) -> int:
+        """How many names have to be announced until this one is among them; 0: it need not be."""
+        return self._places.get(name, 0)
+
+    def names(self, first: int = 0) -> tuple[str, ...]:
+        """What this process announces to a store that it runs, from the name number `first` on.
+
+        Trusted names are among them once they were asked for. Pins are not: their names say whose they are.
+        """
+        self._unchecked.run()
+        return tuple(self._names[first:])
 
     def _new(self, function: Function, *, is_submitted: bool) -> RegisteredFunction:
         if not callable(function):
             raise InvalidConfigError(f"a task's function must be callable, not {shown(function)}")
+        refuse_generator(function)
         name = natural_name(function)
         is_plain = isinstance(function, type(_call_plain))
-        # While its module is still being imported, a decorated function doesn't stand in it yet.
+        # While its module is still being imported, a decorated function is not in it yet.
         if name and (is_where_it_says(function) or (is_plain and not is_submitted)):
             self._replace(name, function)
             return _registered(name, function)
@@ -270,16 +317,16 @@ class Registry:
     def _placeless_name(self, function: Function) -> str:
         if self._carries:
             return CARRIERS[is_coroutine_function(function)].name
-        number = next(self._pins)
+        number = next(self._pin_numbers)
         self._pinned += 1
         if self._pinned > MANY_PINS and not self._is_warned:
             self._is_warned = True
             logger.warning(
-                "%d closures, lambdas or bound methods are pinned to this process until their tasks have completed; "
+                "%d closures, lambdas or bound methods are pinned to this process until their tasks have ended; "
                 "submit one module-level function with arguments instead",
                 MANY_PINS,
             )
-        return pinned_name(self._incarnation, f"{number}:{_visible(qualname_of(function))}")
+        return pinned_name(self._incarnation, f"{number}:{visible(qualname_of(function))}")
 
     def _replace(self, name: str, function: Function) -> None:
         """A second function of one `module:qualname` is a redefinition, unless the first was given this name."""
@@ -299,62 +346,40 @@ class Registry:
             )
 
     def _keep(self, registered: RegisteredFunction) -> None:
+        if key_of(registered.function) not in self._by_function:
+            self._unchecked.add(registered.name, registered.function)
         self._by_function[key_of(registered.function)] = registered
         if not registered.name.startswith(PICKLED):
             self._publish(registered)
 
     def _publish(self, registered: RegisteredFunction) -> None:
-        self.version += registered.name not in self._by_name
-        self._by_name[registered.name] = registered
-
-    def _is_trusted(self, name: str) -> bool:
-        module = name.partition(":")[0]
-        return any(module == trusted or module.startswith(f"{trusted}.") for trusted in self._trust)
-
-    def _warn(self, registered: RegisteredFunction) -> None:
         name = registered.name
-        if self._is_trusted(name):
-            return  # another process finds it without being told
-        if name.startswith(PINNED):
+        if name not in self._by_name and not name.startswith(PINNED):
+            self._names.append(name)
+            self.version = self._places[name] = len(self._names)
+        self._by_name[name] = registered
+
+    def _log(self, registered: RegisteredFunction, works: bool) -> None:
+        name = registered.name
+        if self._trust.covers(name):
+            return  # another process finds it by importing its module
+        if not name.startswith(PINNED):
+            logger.info(
+                "function %s was registered by a submit: a restarted process won't know it until it submits or "
+                "registers it; use @manager.task, manager.register(), or TaskQueueManager(trust=(%r,))",
+                name,
+                name.partition(":")[0].partition(".")[0],
+            )
+        elif works:
             logger.warning(
-                "%s has no place in a module, so only this process can run it: if the process ends, its waiting tasks "
-                "fail; submit a module-level function, or use the pickle codec (stored as %s)",
-                qualname_of(registered.function),
+                "%s is not a module-level function, so only this process can run it: if the process ends, its waiting "
+                "tasks fail; submit a module-level function, or use the pickle codec (stored as %s)",
+                described(registered.function),
                 name,
             )
-            return
-        logger.warning(
-            "function %s was registered by a submit: a restarted process won't know it until it "
-            "submits or registers it; use @manager.task, register() or trust=",
-            name,
-        )
 
 
 def _registered(name: str, function: Function) -> RegisteredFunction:
     return RegisteredFunction(
         name=name, function=function, is_coroutine=is_coroutine_function(function)
-    )
-
-
-def _visible(text: str) -> str:
-    """The text as a name may have it: no whitespace, no control characters, not too long."""
-    shown = (each if each.isprintable() and each != " " else "_" for each in text)
-    return "".join(shown)[:MAX_NAME_CHARACTERS]
-
-
-def _checked_trust(trust: object) -> tuple[str, ...]:
-    if isinstance(trust, str) or not isinstance(trust, Sequence):
-        raise InvalidConfigError(f"trust must be a sequence of packages, such as ({trust!r},)")
-    for package in trust:
-        if not isinstance(package, str) or not PACKAGE.fullmatch(package):
-            raise InvalidConfigError(f"trust names packages such as 'myapp', not {package!r}")
-    return tuple(trust)
-
-
-def _unknown(name: str) -> str:
-    if name.startswith(PINNED):
-        return f"{name!r} is a closure or the like of another process, which alone can run it"
-    return (
-        f"this process knows no function {name!r}; register it (@manager.task, register()), "
-        "or trust its package: trust=('myapp',)"
     )

@@ -1,4 +1,4 @@
-"""Waiting for the end of tasks: by a signal from this process or from the store, with a slow poll behind it."""
+"""Waiting for the end of tasks: by a notification from this process or the store, and by a slow poll."""
 
 from __future__ import annotations
 
@@ -9,45 +9,51 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from kew.app.futures import CoroutineFuture
-from kew.app.ports import StoreError, TaskStore
+from kew.app.ports import StoreError, TaskStore, Watch
+from kew.app.repeat import Failures
 from kew.app.spawning import Owned
+from kew.app.submitting.futures import CoroutineFuture
+from kew.app.working.context import TaskContext, attempt_of, is_inside
 from kew.compat import override
 from kew.domain.errors import TaskNotFoundError, TaskQueueError
-from kew.domain.task import Task
-from kew.log import logger
+from kew.domain.task import Found, Task, Unreadable
 
 T = TypeVar("T")
 POLL = 5.0
 AFTER_AN_ERROR = 1.0  # seconds until the store is asked again
 ASKED_AT_ONCE = 250
-LOOKS_AT_ONCE = 2  # the store looks for one while this process reads the other
-CLOSED = "the manager was shut down while a result was waited for; the task goes on without it"
+LOOKS_AT_ONCE = 2  # the store executes one while this process reads the other
+CLOSED = "the manager was shut down while this call waited for a result; the task is not affected"
 
 
 class Ending(CoroutineFuture[T]):
-    """Waiting for the end of one task; `as_told` makes of its record what is told, in the waiter's context."""
+    """Waiting for the end of one task. `convert` converts its record in the context of the waiting caller."""
 
-    __slots__ = ("_as_told", "_context", "_results", "queue", "task_id")
+    __slots__ = ("_context", "_convert", "_results", "queue", "task_id")
 
     def __init__(
-        self, results: Results, queue: str, task_id: str, as_told: Callable[[Task], T]
+        self, results: Results, queue: str, task_id: str, convert: Callable[[Task], T]
     ) -> None:
         super().__init__()
         self.queue = queue
         self.task_id = task_id
         self._results = results
-        self._as_told = as_told
+        self._convert = convert
         self._context = contextvars.copy_context()
 
     def __repr__(self) -> str:
         return f"<result of task {self.task_id!r}, {self._state.lower()}>"
 
+    @property
+    def parent(self) -> TaskContext | None:
+        """The attempt that waits; None: other code of the program."""
+        return attempt_of(self._context)
+
     def ended(self, task: Task) -> None:
         """This is its record."""
         try:
-            told = self._context.run(self._as_told, task)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            told = self._context.run(self._convert, task)
+        except BaseException as error:  # noqa: BLE001 - any error belongs to the waiting caller
             self.fail(error)
         else:
             self.set_result(told)
@@ -59,24 +65,33 @@ class Ending(CoroutineFuture[T]):
 
 
 class Results:
-    """Who waits for which task in this process.
+    """The callers in this process that wait for tasks.
 
-    All that is asked at the same moment is one look at the store, and one timer serves all who wait: notifications
+    Requests of the same moment share one look-up in the store. One timer polls for all of them, since notifications
     may be lost.
     """
 
-    def __init__(self, store: TaskStore, incarnation: str) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        incarnation: str,
+        *,
+        on_inner_wait: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_inner_wait` is called when a task of this process waits for another."""
         self._store = store
         self._incarnation = incarnation
         self._waiting: dict[str, list[Ending[Any]]] = {}
         self._asked: dict[str, dict[str, None]] = {}
         self._turns = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._failures = Failures("waiting for the ends of tasks")
         self._looks = Owned("waiting for results", lambda: None)
         self._poll: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._on_inner_wait = on_inner_wait
 
     def close(self) -> None:
-        """Wait for nothing more: whoever waits is told that the manager was shut down."""
+        """Stop waiting: waiting callers get an error that says that the manager was shut down."""
         self._is_closed = True
         for task_id, waiters in list(self._waiting.items()):
             for ending in waiters:
@@ -86,22 +101,30 @@ class Results:
         for look in self._looks:
             look.cancel()
 
-    def wait(self, queue: str, task_id: str, as_told: Callable[[Task], T]) -> Ending[T]:
-        """What `as_told` makes of the record once the task has ended. Survives a store that doesn't answer for a while.
+    def wait(self, queue: str, task_id: str, convert: Callable[[Task], T]) -> Ending[T]:
+        """Wait for the end of the task, and return its record converted by `convert`.
 
-        Raises `TaskNotFoundError` where there is no record. Cancelling it leaves the task alone.
+        It goes on waiting while the store doesn't answer. Raises `TaskNotFoundError` if there is no record. Cancelling
+        it doesn't affect the task.
         """
         if self._is_closed:
             raise TaskQueueError(CLOSED)
-        ending = Ending(self, queue, task_id, as_told)
+        ending = Ending(self, queue, task_id, convert)
         self._waiting.setdefault(task_id, []).append(ending)
+        if self._on_inner_wait is not None and is_inside(self._incarnation):
+            self._on_inner_wait()
         self._ask(queue, task_id)
         if self._poll is None:  # else it comes no later
             self._poll_in(POLL)
         return ending
 
+    def inner_waits(self) -> list[Ending[Any]]:
+        """Those that a task of this process waits for."""
+        endings = (ending for waiters in self._waiting.values() for ending in waiters)
+        return [ending for ending in endings if ending.parent is not None]
+
     def is_waited_for(self, task_id: str) -> bool:
-        """Somebody here waits for its end."""
+        """Whether a caller in this process waits for its end."""
         return task_id in self._waiting
 
     def ended(self, task: Task) -> None:
@@ -119,6 +142,11 @@ class Results:
         for task_id in self._waiting:
             self.announced(task_id)
 
+    def look(self) -> None:
+        """Look at everything that is waited for, unless a look is under way."""
+        if not self._looks:  # else the store may not answer now
+            self.resumed()
+
     def forget(self, ending: Ending[Any]) -> None:
         """It waits no more."""
         waiting = self._waiting.get(ending.task_id, [])
@@ -128,7 +156,7 @@ class Results:
                 del self._waiting[ending.task_id]
 
     def _taken(self, queue: str, task_id: str) -> list[Ending[Any]]:
-        """Those who wait for this task, who do so no more."""
+        """Remove and return the callers that wait for this task."""
         waiting = self._waiting.pop(task_id, [])
         others = [ending for ending in waiting if ending.queue != queue]
         if not others:
@@ -137,7 +165,7 @@ class Results:
         return [ending for ending in waiting if ending.queue == queue]
 
     def _fail(self, queue: str, task_id: str, error: Callable[[], Exception]) -> None:
-        """Tell those who wait for it, each an error of its own: who raises one adds to its traceback."""
+        """Raise an error in each waiting caller: a new one for each, since raising adds to its traceback."""
         for ending in self._taken(queue, task_id):
             ending.fail(error())
 
@@ -155,11 +183,9 @@ class Results:
 
     def _poll_now(self) -> None:
         self._poll = None
-        if not self._waiting:
-            return
-        if not self._looks:  # else it is being looked at, or the store doesn't answer
-            self.resumed()
-        self._poll_in(POLL)
+        if self._waiting:
+            self.look()
+            self._poll_in(POLL)
 
     def _ask(self, queue: str, task_id: str) -> None:
         """Look in the loop's next turn: what else is asked in this one goes along."""
@@ -177,34 +203,32 @@ class Results:
     async def _look_at(self, queue: str, task_ids: list[str]) -> None:
         try:
             async with self._turns:
-                found = await self._store.watch(queue, task_ids, self._incarnation)
+                found = await self._store.do(Watch(queue, task_ids, self._incarnation))
         except StoreError as error:
-            logger.warning(
-                "tasks %s%s: still waiting for their ends: %s",
-                ", ".join(map(repr, task_ids[:3])),
-                ", ..." if len(task_ids) > 3 else "",
-                error,
-            )
+            self._failures.add(error)
             self._poll_in(AFTER_AN_ERROR)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
+        except Exception as error:  # noqa: BLE001 - any error belongs to the waiting callers
             for task_id in task_ids:
                 self._fail(queue, task_id, partial(_another, error))
         else:
+            self._failures.end()
             for task_id, task in zip(task_ids, found, strict=True):
                 self._seen(queue, task_id, task)
 
-    def _seen(self, queue: str, task_id: str, task: Task | None) -> None:
+    def _seen(self, queue: str, task_id: str, task: Found) -> None:
         if task is None:
             self._fail(queue, task_id, partial(TaskNotFoundError, task_id))
+        elif isinstance(task, Unreadable):
+            self._fail(queue, task_id, task.error)
         elif task.is_terminal:
             self.ended(task)
 
 
 def _another(error: Exception) -> Exception:
-    """A copy; where it can't be copied, an error of kew's that names it as its cause."""
+    """A copy, or if it can't be copied, one of kew's errors with it as the cause."""
     try:
         return copy.copy(error)
-    except Exception:  # noqa: BLE001 - its class is a stranger's
+    except Exception:  # noqa: BLE001 - the class is user code
         told = TaskQueueError(f"the store's answer could not be read: {error!r}")
         told.__cause__ = error
         return told

@@ -1,4 +1,4 @@
-"""What a function can be called with, found out once: a call that doesn't fit it is refused before anything is sent."""
+"""What a function can be called with, determined once: a call that doesn't fit is refused before it is sent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 
 import attrs
+
+from kew.callables import accepted
 
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -21,16 +23,15 @@ class Shape:
 
 
 def shape_of(function: Callable[..., object]) -> Shape | None:
-    """The function's own signature, not that of what it wraps; None: it has none that can be had."""
-    try:
-        signature = inspect.signature(function, follow_wrapped=False)
-    except Exception:  # noqa: BLE001 - a user's callable may do anything when asked for its signature
+    """The shape of the callable itself, not of a function that it wraps; None: this can't be known."""
+    known = accepted(function)
+    if known is None:
         return None
-    parameters = signature.parameters.values()
+    parameters = known.signature.parameters.values()
     by_place = [each for each in parameters if each.kind in BY_PLACE]
     required = [each for each in parameters if each.default is each.empty]
     least = sum(each.kind in BY_PLACE for each in required)
     if any(each.kind is each.KEYWORD_ONLY for each in required):
-        return Shape(signature, 1, 0)  # none fits without keywords
+        return Shape(known.signature, 1, 0)  # none fits without keywords
     is_open = any(each.kind is each.VAR_POSITIONAL for each in parameters)
-    return Shape(signature, least, math.inf if is_open else len(by_place))
+    return Shape(known.signature, least, math.inf if is_open else len(by_place))

@@ -1,4 +1,4 @@
-"""One call at a time for all that want it done."""
+"""One call at a time, shared by all callers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Whoever asks while a call is under way shares how that one ends, an error too.
+    """Callers that arrive during a call share its result or error.
 
-    Where the one that made it is cancelled, another makes it again. So nobody waits for more than one call and its own.
+    If the caller that made the call is cancelled, another makes it again. So a caller waits for one call at most before
+    its own.
     """
 
     def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
@@ -34,7 +35,7 @@ class SingleFlight(Generic[T]):
             result = await self._call()
         except Exception as error:
             underway.set_exception(error)
-            underway.exception()  # it is raised here, and need not be asked for by others
+            underway.exception()  # it is raised here; other callers need not retrieve it
             raise
         else:
             underway.set_result(result)

@@ -7,6 +7,7 @@ seconds, at least 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 import attrs
@@ -17,12 +18,12 @@ LONGEST_DELAY = 366 * 24 * 3600.0
 
 
 def bounded(seconds: float) -> float:
-    """A delay that can be: from 0 to a year. What is not a number is 0, since `max` keeps its first argument."""
+    """The delay, limited to the range from 0 to a year. NaN becomes 0, since `max` keeps its first argument."""
     return float(min(max(0.0, seconds), LONGEST_DELAY))
 
 
 class Backoff(Protocol):
-    """Anything with this method can be a queue's or a task's backoff."""
+    """Any object with this method can be the backoff of a queue or a task."""
 
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before retry number `retry` (from 1); `draw` is uniform in [0, 1)."""
@@ -30,14 +31,19 @@ class Backoff(Protocol):
 
 
 def is_within(value: object, least: float, most: float) -> bool:
-    """A number between these, ends included; True and False are no numbers here."""
+    """Whether it is a number between these, ends included. A bool is not a number here."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def as_seconds(value: float | timedelta) -> float:
+    """A duration in seconds. What is neither a number nor a timedelta is left to the validator."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
     if not is_within(value, 0, LONGEST_DELAY):
         raise InvalidConfigError(
-            f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds, not {shown(value)}"
+            f"{attribute.name} must be from 0 to {LONGEST_DELAY:.0f} seconds or a timedelta, not {shown(value)}"
         )
 
 
@@ -48,7 +54,9 @@ def _factor(instance: object, attribute: attrs.Attribute[float], value: object) 
 
 def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
     if not is_within(value, 0, 1):
-        raise InvalidConfigError(f"jitter is a share from 0 to 1 of the delay, not {shown(value)}")
+        raise InvalidConfigError(
+            f"jitter must be from 0 to 1, a share of the delay, not {shown(value)}"
+        )
 
 
 def _function(
@@ -56,20 +64,20 @@ def _function(
 ) -> None:
     if not callable(value):
         raise InvalidConfigError(
-            f"a custom backoff is a function from the retry's number to seconds, not {shown(value)}"
+            f"Custom takes a function from the number of the retry to seconds, not {shown(value)}"
         )
 
 
 @attrs.frozen
 class Exponential:
-    """`base * factor**(n-1)`, at most `cap`; `jitter` is the share of it that is drawn (1: "full jitter").
+    """`base * factor**(n-1)`, at most `cap`; `jitter` is the share of it that is random (1: "full jitter").
 
     The formula and the name "full jitter": Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
 
-    base: float = attrs.field(default=1.0, validator=_seconds)
+    base: float = attrs.field(default=1.0, converter=as_seconds, validator=_seconds)
     factor: float = attrs.field(default=2.0, validator=_factor)
-    cap: float = attrs.field(default=LONGEST_DELAY, validator=_seconds)
+    cap: float = attrs.field(default=LONGEST_DELAY, converter=as_seconds, validator=_seconds)
     jitter: float = attrs.field(default=0.0, validator=_share)
 
     def delay(self, retry: int, draw: float) -> float:
@@ -85,7 +93,7 @@ class Exponential:
 class Fixed:
     """Always the same delay."""
 
-    seconds: float = attrs.field(validator=_seconds)
+    seconds: float = attrs.field(converter=as_seconds, validator=_seconds)
 
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before any retry."""
@@ -96,9 +104,9 @@ class Fixed:
 class Linear:
     """`base + step * (n-1)`, at most `cap`."""
 
-    base: float = attrs.field(default=1.0, validator=_seconds)
-    step: float = attrs.field(default=1.0, validator=_seconds)
-    cap: float = attrs.field(default=LONGEST_DELAY, validator=_seconds)
+    base: float = attrs.field(default=1.0, converter=as_seconds, validator=_seconds)
+    step: float = attrs.field(default=1.0, converter=as_seconds, validator=_seconds)
+    cap: float = attrs.field(default=LONGEST_DELAY, converter=as_seconds, validator=_seconds)
 
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before retry number `retry`."""
@@ -107,10 +115,10 @@ class Linear:
 
 @attrs.frozen
 class Custom:
-    """A user's own function from the retry's number to seconds; what it returns is bounded to [0, a year]."""
+    """The user's own function, from the number of the retry to seconds. Its result is limited to a year."""
 
     function: Callable[[int], float] = attrs.field(validator=_function)
 
     def delay(self, retry: int, draw: float) -> float:
-        """Seconds before retry number `retry`; whatever the function raises is raised."""
+        """Seconds before retry number `retry`. Raises what the function raises."""
         return bounded(self.function(retry))

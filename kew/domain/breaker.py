@@ -4,9 +4,8 @@
                                                                         -(a probe fails)----> OPEN
 
 Each change begins a new *epoch*. A lease remembers the epoch of its grant; outcomes of earlier
-epochs count for nothing, so a straggler from before the break can neither close nor open it. In
-HALF_OPEN every lease of the epoch is a probe;
-`probes` counts those in flight.
+epochs are discarded, so a late outcome from before the break can neither close nor open it. In
+HALF_OPEN, every lease of the epoch is a probe, and `probes` counts those in flight.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from kew.domain.config import Settings
 
 
 class BreakerState(enum.StrEnum):
-    """CLOSED lets tasks pass, OPEN none, HALF_OPEN as many as there are free probes."""
+    """CLOSED admits all tasks, OPEN none, HALF_OPEN as many as there are free probes."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -40,11 +39,13 @@ class Breaker:
 def judged(breaker: Breaker, settings: Settings, now: int) -> Breaker:
     """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed.
 
-    A queue that was told to have no breaker any more (`breaker_failures` 0) closes the one it had: a failing probe
-    could neither open it nor be given back.
+    If the settings no longer have a breaker (`breaker_failures` 0), an open one closes: a failing probe could neither
+    open it nor free its place.
     """
     if breaker.state is not BreakerState.CLOSED and not settings.breaker_failures:
         return reset(breaker)
+    if breaker.state is BreakerState.OPEN and breaker.opened_at > now:  # the clock stepped back
+        return attrs.evolve(breaker, opened_at=now)
     if breaker.state is BreakerState.OPEN and now >= reopens_at(breaker, settings):
         return Breaker(state=BreakerState.HALF_OPEN, epoch=breaker.epoch + 1)
     return breaker

@@ -1,45 +1,66 @@
-"""What a queue is told to be: `QueueConfig`, in a person's units, and `Settings`, what all processes share of it."""
+"""A queue's configuration: `QueueConfig`, in seconds, and `Settings`, the part of it that all processes share."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, TypeGuard
 
 import attrs
 
-from kew.domain.backoff import LONGEST_DELAY, Backoff, is_within
+from kew.domain.backoff import LONGEST_DELAY, Backoff, as_seconds, is_within
+from kew.domain.causes import error_types
+from kew.domain.counting import Countable, as_countable
 from kew.domain.errors import InvalidConfigError, shown
-from kew.domain.retry import error_types
+from kew.domain.keys import PerKey, check_per_key
+from kew.domain.rate import Rate, as_rates
+from kew.domain.suggestions import suggests
 from kew.domain.task import QueuePriority
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_WORKERS = 100_000
 MOST_TASKS = 1_000_000_000
+MAX_SNOOZES = 1000
 SHORTEST_LEASE = 0.2
 PATIENCE = 30.0
 LONGEST_PATIENCE = 60.0  # seconds for which a submit may be repeated
 LONGEST_ANSWER = 20.0  # seconds that one call of the store may take
-SHORTEST_TTL = (
-    LONGEST_PATIENCE + LONGEST_ANSWER + 1
-)  # so that a repeated submit still meets its record
+# So that a repeated submit still meets its record.
+SHORTEST_TTL = LONGEST_PATIENCE + LONGEST_ANSWER + 1
 TICK = 4.0
 LONGEST_TICK = 10.0
 DAY = 24 * 3600.0
+CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
+ALSO_CALLED = {
+    "queue_name": "name",
+    "concurrency": "max_workers",
+    "limit": "max_workers",
+    "max_concurrency": "max_workers",
+    "max_queue_size": "max_size",
+    "ttl": "task_ttl",
+}
+"""What other queues call a setting, if the words are not alike."""
+
+
+def is_name(name: object) -> TypeGuard[str]:
+    """Whether it matches `[A-Za-z0-9_.-]{1,64}`."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
 def check_name(name: object, what: str = "queue name") -> str:
     """The name itself if it matches `[A-Za-z0-9_.-]{1,64}`, else `InvalidConfigError`."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidConfigError(
-            f"{what} {shown(name)} is not usable: 1 to 64 letters, digits, and '_', '.', '-'"
+            f"{what} {shown(name)} is invalid: use 1 to 64 letters, digits, '_', '.' or '-'"
         )
     return name
 
 
 @attrs.frozen
 class _Whole:
-    """A validator: a whole number within bounds, or None where that is legal."""
+    """A validator: a whole number within bounds, or None if `optional`."""
 
     least: int
     most: int
@@ -58,7 +79,7 @@ class _Whole:
 
 @attrs.frozen
 class _Seconds:
-    """A validator: a duration within bounds. `instead_of_none`: what to give where None was meant."""
+    """A validator: a duration within bounds. `instead_of_none`: advice to add to the message if the value is None."""
 
     least: float
     most: float = LONGEST_DELAY
@@ -67,7 +88,8 @@ class _Seconds:
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not is_within(value, self.least, self.most):
             raise InvalidConfigError(
-                f"{attribute.name} must be from {self.least} to {self.most:.0f} seconds, not {shown(value)}"
+                f"{attribute.name} must be from {self.least} to {self.most:.0f} seconds or a timedelta, "
+                f"not {shown(value)}"
                 f"{self.instead_of_none if value is None else ''}"
             )
 
@@ -76,8 +98,12 @@ def _name(instance: object, attribute: attrs.Attribute[str], value: object) -> N
     check_name(value)
 
 
+def _per_key(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_per_key(value)
+
+
 def check_priority(value: object) -> QueuePriority:
-    """The priority itself, from the enum or its number, else `InvalidConfigError`."""
+    """The `QueuePriority`, given as such or as its number. Raises `InvalidConfigError`."""
     if isinstance(value, QueuePriority):
         return value
     if isinstance(value, bool) or not isinstance(value, int) or value not in list(QueuePriority):
@@ -88,15 +114,22 @@ def check_priority(value: object) -> QueuePriority:
 
 
 def check_timeout(value: object, least: float = 0.0) -> float:
-    """Seconds from 0 on, inf (no end) for None; `InvalidConfigError` for what is no number, or less than `least`."""
+    """The timeout in seconds; inf for None. Raises `InvalidConfigError` if it is no duration, or under `least`."""
     if value is None:
         return math.inf
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if not is_within(value, least, math.inf):
         raise InvalidConfigError(
-            f"timeout takes seconds from 0 on, or None to wait without an end, not {shown(value)}"
+            f"timeout must be 0 or more seconds, a timedelta, or None to wait forever, not {shown(value)}"
         )
     assert isinstance(value, int | float)
     return math.inf if value > LONGEST_DELAY else float(max(value, 0))
+
+
+def _truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidConfigError(f"{attribute.name} must be True or False, not {shown(value)}")
 
 
 def _errors(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -105,6 +138,19 @@ def _errors(instance: object, attribute: attrs.Attribute[Any], value: object) ->
         raise InvalidConfigError(
             f"{attribute.name} must be an exception class or a tuple of them, not {shown(value)}"
         )
+
+
+def _countable(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if getattr(getattr(value, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+        raise InvalidConfigError(
+            f"{attribute.name} is called without awaiting it: give a plain function, not {shown(value)}"
+        )
+    if callable(value):
+        return
+    try:
+        _errors(instance, attribute, value)
+    except InvalidConfigError as error:
+        raise InvalidConfigError(f"{error}; or a function from the error to a bool") from None
 
 
 def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -118,27 +164,36 @@ def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -
 
 @attrs.frozen(kw_only=True)
 class ManagerConfig:
-    """What a manager is told, apart from where its store is. A value that can't be raises `InvalidConfigError`.
+    """A manager's options, except for its store. An invalid value raises `InvalidConfigError`.
 
-    `tick` is how often an idle queue is looked at, in case a notification was lost, seconds. Every fifth renews this
-    process's presence, every twentieth clears up; so it is well below the time for which a presence lasts.
+    `tick` is the interval, in seconds, at which an idle queue is polled in case a notification was lost. Every fifth
+    tick renews this process's presence, and every twentieth runs maintenance, so a tick must be much shorter than a
+    presence.
     """
 
     max_concurrency: int | None = attrs.field(
         default=None, validator=_Whole(1, MOST_WORKERS, optional=True)
     )
     max_loop_lag: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_Seconds(0.001, 1))
+        default=None,
+        converter=attrs.converters.optional(as_seconds),
+        validator=attrs.validators.optional(_Seconds(0.001, 1)),
     )
-    patience: float = attrs.field(default=PATIENCE, validator=_Seconds(0, LONGEST_PATIENCE))
-    tick: float = attrs.field(default=TICK, validator=_Seconds(0.001, LONGEST_TICK))
+    patience: float = attrs.field(
+        default=PATIENCE, converter=as_seconds, validator=_Seconds(0, LONGEST_PATIENCE)
+    )
+    tick: float = attrs.field(
+        default=TICK, converter=as_seconds, validator=_Seconds(0.001, LONGEST_TICK)
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What the store keeps of a queue's configuration and judges by, for all processes alike; ms and counts.
+    """The part of a queue's configuration that the store keeps and applies for all processes. Durations are in ms.
 
-    `breaker_failures` 0: the breaker never opens.
+    If `breaker_failures` is 0, the breaker never opens; if `max_dead_letters` is 0, any number is kept. Each of the
+    `rates` is a count, a window and a burst (0: none).
+    `timeout_ms` 0: how long an attempt may take is what the process declares that runs it.
     """
 
     priority: int = int(QueuePriority.MEDIUM)
@@ -150,8 +205,23 @@ class Settings:
     max_retries: int = 0
     retry_delay_ms: int = 1000
     max_deliveries: int = 5
+    max_snoozes: int = MAX_SNOOZES
     task_ttl_ms: int = 24 * 3600 * 1000
     dead_letter_ttl_ms: int = 30 * 24 * 3600 * 1000
+    max_dead_letters: int = 0
+    rates: tuple[tuple[int, int, int], ...] = ()
+    timeout_ms: int = 0
+    key_workers: int = 0
+    key_size: int = 0
+
+
+SettingValue = int | tuple[tuple[int, int, int], ...]
+
+
+def with_values(settings: Settings, values: Mapping[str, SettingValue]) -> Settings:
+    """The settings with these of them in place of their own."""
+    fields: dict[str, Any] = dict(values)
+    return attrs.evolve(settings, **fields)
 
 
 def to_ms(seconds: float) -> int:
@@ -159,17 +229,35 @@ def to_ms(seconds: float) -> int:
     return max(round(seconds * 1000), 1) if seconds > 0 else 0
 
 
+@suggests("setting", ALSO_CALLED)
 @attrs.frozen
 class QueueConfig:
-    """A queue. Every duration is in seconds. A value that can't be raises `InvalidConfigError`, also a `ValueError`.
+    """A queue's configuration. Durations are seconds or timedeltas. An invalid value raises `InvalidConfigError`.
 
-    `priority` is the default priority of the queue's tasks and, where the manager has a `max_concurrency`, the order in
-    which queues are served. `max_workers` bounds the leases over all processes, `max_workers_per_process` this
-    process's share. `max_size` bounds what waits, deferred tasks and retries included, `task_timeout` an attempt.
-    `max_circuit_breaker_failures` None: no breaker. `retry_on` and `give_up_on` take what `except` takes: an exception
-    class, or a tuple of them. `lease` is how long a worker may be silent before its tasks are given to another; it is
-    extended every third of it. `max_deliveries` bounds how often a task may take its worker down. Records live for
-    `task_ttl` after their end, failed ones for `dead_letter_ttl`.
+    - `max_workers`: how many tasks of the queue run at once, over all processes.
+    - `max_workers_per_process`: how many of them run in this process; None: up to `max_workers`.
+    - `rate`: how many tasks may start in any window of time, over all processes: a `Rate`, or a tuple of them that must
+      all allow a start.
+    - `per_key`: limits of each key, over all processes: a `PerKey`; None: keys have none, and only take turns.
+    - `priority`: the default priority of the queue's tasks. If the manager has a `max_concurrency`, queues are also
+      served in this order.
+    - `max_size`: how many tasks may wait, deferred tasks and retries included.
+    - `task_timeout`: how long one attempt may run.
+    - `max_retries`: how often a failed task is retried, `retry_delay` seconds after the first failure; the delay
+      doubles with each retry. `backoff` replaces this rule.
+    - `retry_on`, `give_up_on`: an exception class or a tuple of them, as in `except`.
+    - `max_circuit_breaker_failures`: consecutive failures that open the breaker; None: it never opens.
+    - `circuit_breaker_on`: what counts as a failure for the breaker: an exception class, a tuple of them, or a function
+      that takes the error and returns a bool. By default everything but `Retry`, `Snooze` and `GiveUp`, which are
+      answers.
+    - `circuit_breaker_reset_timeout`: how long the breaker stays open; then it admits `circuit_breaker_probes` tasks.
+    - `lease`: how long a worker may be silent before another worker takes over its tasks. Workers extend a lease
+      whenever a third of it has passed.
+    - `max_deliveries`: how often a task may lose its worker (to a crash, say); one loss more, and it fails.
+    - `max_snoozes`: how often a task may come back later (`Snooze`, `RateLimited`); one snooze more, and it fails.
+    - `task_ttl`, `dead_letter_ttl`: how long the record of a task is kept after its end; the latter if it failed.
+    - `max_dead_letters`: how many failed tasks are kept: beyond that, maintenance removes the oldest. None: any number.
+    - `keep_tracebacks`: whether each failed attempt is kept with the end of its traceback.
     """
 
     name: str = attrs.field(validator=_name)
@@ -178,16 +266,20 @@ class QueueConfig:
     max_size: int = attrs.field(default=1000, validator=_Whole(1, MOST_TASKS))
     task_timeout: float = attrs.field(
         default=3600,
+        converter=as_seconds,
         validator=_Seconds(
-            0.001, instead_of_none="; every task has a limit, the longest is as good as none"
+            0.001,
+            instead_of_none="; every task needs a timeout: for practically none, give a very long one",
         ),
     )
     max_circuit_breaker_failures: int | None = attrs.field(
         default=3, validator=_Whole(1, MOST_TASKS, optional=True)
     )
-    circuit_breaker_reset_timeout: float = attrs.field(default=60, validator=_Seconds(0.001))
+    circuit_breaker_reset_timeout: float = attrs.field(
+        default=60, converter=as_seconds, validator=_Seconds(0.001)
+    )
     max_retries: int = attrs.field(default=0, validator=_Whole(0, MOST_TASKS))
-    retry_delay: float = attrs.field(default=1.0, validator=_Seconds(0))
+    retry_delay: float = attrs.field(default=1.0, converter=as_seconds, validator=_Seconds(0))
     backoff: Backoff | None = attrs.field(default=None, validator=_backoff, kw_only=True)
     retry_on: tuple[type[BaseException], ...] = attrs.field(
         default=(BaseException,), converter=error_types, validator=_errors, kw_only=True
@@ -195,26 +287,44 @@ class QueueConfig:
     give_up_on: tuple[type[BaseException], ...] = attrs.field(
         default=(), converter=error_types, validator=_errors, kw_only=True
     )
-    lease: float = attrs.field(default=15.0, validator=_Seconds(SHORTEST_LEASE, DAY), kw_only=True)
+    lease: float = attrs.field(
+        default=15.0, converter=as_seconds, validator=_Seconds(SHORTEST_LEASE, DAY), kw_only=True
+    )
     max_workers_per_process: int | None = attrs.field(
         default=None, validator=_Whole(1, MOST_WORKERS, optional=True), kw_only=True
     )
     max_deliveries: int = attrs.field(default=5, validator=_Whole(0, MOST_TASKS), kw_only=True)
-    task_ttl: float = attrs.field(default=DAY, validator=_Seconds(SHORTEST_TTL), kw_only=True)
-    dead_letter_ttl: float = attrs.field(
-        default=30 * DAY, validator=_Seconds(SHORTEST_TTL), kw_only=True
+    max_snoozes: int = attrs.field(
+        default=MAX_SNOOZES, validator=_Whole(0, MOST_TASKS), kw_only=True
     )
+    task_ttl: float = attrs.field(
+        default=DAY, converter=as_seconds, validator=_Seconds(SHORTEST_TTL), kw_only=True
+    )
+    dead_letter_ttl: float = attrs.field(
+        default=30 * DAY, converter=as_seconds, validator=_Seconds(SHORTEST_TTL), kw_only=True
+    )
+    max_dead_letters: int | None = attrs.field(
+        default=None, validator=_Whole(1, MOST_TASKS, optional=True), kw_only=True
+    )
+    keep_tracebacks: bool = attrs.field(default=True, validator=_truth, kw_only=True)
     circuit_breaker_probes: int = attrs.field(
         default=1, validator=_Whole(1, MOST_WORKERS), kw_only=True
+    )
+    rate: tuple[Rate, ...] = attrs.field(default=(), converter=as_rates, kw_only=True)
+    per_key: PerKey | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_per_key), kw_only=True
+    )
+    circuit_breaker_on: Countable = attrs.field(
+        default=(BaseException,), converter=as_countable, validator=_countable, kw_only=True
     )
 
     @property
     def slots(self) -> int:
-        """How many tasks one process may run at once."""
+        """How many tasks of this queue one process may run at once."""
         return min(self.max_workers, self.max_workers_per_process or self.max_workers)
 
     def settings(self) -> Settings:
-        """What of this all processes share."""
+        """The part of this configuration that all processes share."""
         return Settings(
             priority=int(self.priority),
             max_workers=self.max_workers,
@@ -225,6 +335,16 @@ class QueueConfig:
             max_retries=self.max_retries,
             retry_delay_ms=to_ms(self.retry_delay),
             max_deliveries=self.max_deliveries,
+            max_snoozes=self.max_snoozes,
             task_ttl_ms=to_ms(self.task_ttl),
             dead_letter_ttl_ms=to_ms(self.dead_letter_ttl),
+            max_dead_letters=self.max_dead_letters or 0,
+            rates=tuple(rate.setting for rate in self.rate),
+            key_workers=(self.per_key and self.per_key.max_workers) or 0,
+            key_size=(self.per_key and self.per_key.max_size) or 0,
         )
+
+
+def name_of(queue: object) -> str:
+    """The name of a queue, given as such or as its configuration. Raises `InvalidConfigError`."""
+    return queue.name if isinstance(queue, QueueConfig) else check_name(queue)

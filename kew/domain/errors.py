@@ -1,28 +1,35 @@
-"""One tree of errors: everything that kew raises for a caller stands here, with its attributes.
+"""Every error that kew raises for a caller: one tree, with attributes.
 
-An expected outcome between a service and a store (duplicate, full, stale) is a value, not an error; it becomes
-one of these only where a caller has to be told.
+Expected outcomes between a service and a store (duplicate, full, stale) are values. They become one of these errors
+only when they reach a caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any, Final, Literal, get_args
+
+from kew.domain.suggestions import did_you_mean
 
 LONGEST_SHOWN = 100
+EXPIRED = "it expired: "  # the error of a task that ended so
+Scope = Literal["task", "key", "queue"]
+"""What comes back later: the task alone, all tasks of its key, or all of its queue."""
+SCOPES: Final = get_args(Scope)
 
 
 def named(value: object) -> str:
-    """What somebody gave as a name, as an error carries it: itself, if it is text."""
+    """A name as an error stores it: the string itself, or a short repr of anything else."""
     return value if isinstance(value, str) else shown(value)
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: short, and without failing where the value has no text to give."""
+    """The value's repr, shortened for a message. Never raises, even if `__repr__` does."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a stranger's __repr__, or a number too long to print: its type is told
-        return f"a value of type {type(value).__name__} that can't be shown"
+    except Exception:  # noqa: BLE001 - user code's __repr__ raised, or an int is too long to print: show its type
+        return f"a value of type {type(value).__name__} whose repr() raised"
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
@@ -31,13 +38,13 @@ class TaskQueueError(Exception):
 
 
 class InvalidConfigError(TaskQueueError, ValueError):
-    """A setting that can't be: nothing was created. The message names the setting and the legal values."""
+    """An invalid setting; nothing was created. The message names the setting and the accepted values."""
 
 
 class InvalidTaskError(TaskQueueError, ValueError):
-    """A task that can't be stored as it was given (its id, its function, its arguments, its options).
+    """An invalid task: its id, function, arguments or options can't be stored.
 
-    Nothing was stored, of a batch neither: `accepted` is empty.
+    Nothing was stored. For a batch, no task of the batch was stored either, so `accepted` is empty.
     """
 
     def __init__(self, task_id: str, reason: str) -> None:
@@ -48,84 +55,184 @@ class InvalidTaskError(TaskQueueError, ValueError):
 
 
 class TaskAlreadyExistsError(TaskQueueError):
-    """The id is in use in this namespace, or stands twice in a batch (`is_twice`).
+    """The task id is already used in this namespace, or appears twice in one batch (`is_twice`).
 
-    `accepted`: ids of the same call that are in already (large batches).
+    `handle`: the `TaskHandle` of the task that has the id, typed by the function that was to be called; None if
+    `is_twice`. `accepted`: the ids of the same call that were stored before the error (large batches).
     """
 
     def __init__(
-        self, task_id: str, accepted: Sequence[str] = (), *, is_twice: bool = False
+        self,
+        task_id: str,
+        accepted: Sequence[str] = (),
+        *,
+        is_twice: bool = False,
+        handle: Any = None,
     ) -> None:
         super().__init__(
-            f"task id {task_id!r} stands twice in this list; nothing of it was submitted"
+            f"task id {task_id!r} appears twice in this batch; no task of the batch was submitted"
             if is_twice
-            else f"task id {task_id!r} is already used; choose another one, or wait until its record has expired"
+            else f"task id {task_id!r} is already used: `await error.handle.status()` says what became of its task; "
+            "if it failed or was cancelled, `await manager.replay_task(error.task_id)` runs it again; "
+            "for another task choose another id, or wait until the record expires"
         )
         self.task_id = task_id
         self.accepted = tuple(accepted)
+        self.handle = handle
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it without the handle, which belongs to this process. (Process pools pickle errors.)"""
+        return _revived, (type(self), *self.args), {**self.__dict__, "handle": None}
 
 
 class TaskNotFoundError(TaskQueueError):
-    """No record of this id: never submitted, expired (`task_ttl`), or cleaned."""
+    """No record of this id: it was never submitted, has expired (`task_ttl`), or was removed by `cleanup()`."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"no task {shown(task_id)}: never submitted here, or its record has expired"
+            f"no task {shown(task_id)}: it was never submitted to this namespace, or its record has expired"
         )
         self.task_id = task_id
 
 
-class QueueNotFoundError(TaskQueueError):
-    """No process has declared this queue in this namespace. `accepted`: ids of the same call that were in before."""
+class TaskUnreadableError(TaskQueueError):
+    """The record of this task can't be read: another program changed it, or it was cut short. `reason` is for logs."""
 
-    def __init__(self, queue: str, accepted: Sequence[str] = ()) -> None:
+    def __init__(self, task_id: str, reason: str) -> None:
         super().__init__(
-            f"no queue {shown(queue)}; declare it first: await manager.create_queue(...)"
+            f"the record of task {shown(task_id)} can't be read: it was changed by another program or cut short "
+            f"({reason}). manager.unreadable_tasks(queue_name) lists such tasks, and "
+            "manager.remove_unreadable_task(queue_name, task_id) removes one"
+        )
+        self.task_id = task_id
+        self.reason = reason
+
+
+class TaskTooNewError(TaskUnreadableError):
+    """A newer version of kew stored this task in a form that this process doesn't know. Nothing is wrong with it."""
+
+    def __init__(self, task_id: str, reason: str) -> None:
+        TaskQueueError.__init__(
+            self,
+            f"task {shown(task_id)} was stored by a newer version of kew, in a form that this process doesn't know "
+            f"({reason}): ask a process that runs the newer version, or upgrade kew here",
+        )
+        self.task_id = task_id
+        self.reason = reason
+
+
+class QueueNotFoundError(TaskQueueError):
+    """No process has declared this queue in this namespace.
+
+    `accepted`: the ids of the same call that were stored before the error.
+    """
+
+    def __init__(
+        self, queue: str, accepted: Sequence[str] = (), *, known: Iterable[str] = ()
+    ) -> None:
+        meant = did_you_mean(queue, known)
+        super().__init__(
+            f"queue {shown(queue)} doesn't exist{meant}{' Otherwise' if meant else ';'} "
+            "create it first: await manager.create_queue(QueueConfig(...)) (a decorator's queue= only names a queue)"
         )
         self.queue = queue
         self.accepted = tuple(accepted)
 
 
 class QueueInUseError(TaskQueueError):
-    """This manager created the queue and would bring it back: it doesn't delete it. Nothing was removed."""
+    """This manager created the queue and would create it again, so it refuses to delete it. Nothing was removed."""
 
     def __init__(self, queue: str) -> None:
         super().__init__(
-            f"queue {queue!r} was created by this manager, which would bring it back: shut it down, "
-            "and delete the queue with one that did not create it"
+            f"queue {queue!r} was created by this manager, which would create it again; "
+            "shut this manager down and delete the queue with another manager"
         )
         self.queue = queue
 
 
 class QueueProcessorError(TaskQueueError):
-    """A queue can't take or serve the call just now; its subclasses say why."""
+    """A queue can't accept or serve the call right now; the subclasses say why."""
 
 
 class QueueFullError(QueueProcessorError):
-    """Beyond `max_size` (0: the store can't be asked for it just now) waiting tasks; nothing of the refused piece was
-    stored. `accepted`: ids that are in."""
+    """The queue already holds `max_size` waiting tasks. No task of the refused piece was stored.
 
-    def __init__(self, queue: str, max_size: int, accepted: Sequence[str] = ()) -> None:
+    `max_size` is 0 if the store could not be asked for the limit. `retry_after`: after how many seconds there is
+    probably room, by how fast the queue has drained since this process found it full; None: that isn't known.
+    `accepted`: the ids that were stored.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        max_size: int,
+        accepted: Sequence[str] = (),
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         limit = f" (max_size={max_size})" if max_size else ""
-        super().__init__(f"queue {queue!r} is full{limit}; try again later")
+        when = "later" if retry_after is None else f"in {retry_after:g} s"
+        super().__init__(f"queue {queue!r} is full{limit}; try again {when}")
         self.queue = queue
         self.max_size = max_size
+        self.retry_after = retry_after
+        self.accepted = tuple(accepted)
+
+
+class QueueDrainingError(QueueProcessorError):
+    """The queue is draining: it finishes what it has and accepts nothing. No task of the refused piece was stored.
+
+    `accepted`: the ids of the same call that were stored before the error.
+    """
+
+    def __init__(self, queue: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(
+            f"queue {queue!r} is draining: it finishes the tasks that it has and accepts no others; use another "
+            f"queue, or let it accept tasks again with `await manager.resume_queue({queue!r})`"
+        )
+        self.queue = queue
+        self.accepted = tuple(accepted)
+
+
+class KeyFullError(QueueFullError):
+    """As many tasks of this task's key wait as `per_key` allows. No task of the refused piece was stored.
+
+    `key`: the key; `task_id`: the first task of the piece that has no place.
+    """
+
+    def __init__(self, queue: str, key: str, task_id: str, accepted: Sequence[str] = ()) -> None:
+        QueueProcessorError.__init__(
+            self,
+            f"key {shown(key)} of queue {queue!r} has no place left for task {task_id!r}: "
+            "as many of its tasks wait as per_key allows; try again later",
+        )
+        self.queue = queue
+        self.key = key
+        self.task_id = task_id
+        self.max_size = 0
+        self.retry_after = None
         self.accepted = tuple(accepted)
 
 
 class SubmitUncertainError(QueueProcessorError):
-    """The store stopped answering: the task may be in or not.
+    """The store stopped answering: the task may or may not have been stored.
 
-    Submit it again with `_token=error.token`: no duplicate, as long as its record lives. Of a batch `accepted` is in,
-    and from `task_id` on its piece and the one after it may be, in this order; a token is that of one task, so submit
-    what `get_task_status` knows nothing of.
+    Submit it again with its `task_id` and `token`. This can't create a duplicate while the task's record exists.
+
+    For a batch: the ids in `accepted` were stored. The piece that starts at `task_id`, and the piece after it, may
+    have been stored, in this order. The token belongs to one task only, so look up the other ids with
+    `get_task_status` and submit those that have no record.
     """
 
-    def __init__(self, task_id: str, token: str, accepted: Sequence[str] = ()) -> None:
+    def __init__(
+        self, task_id: str, token: str, accepted: Sequence[str] = (), *, reason: str = ""
+    ) -> None:
+        because = f" ({reason})" if reason else ""
         super().__init__(
-            f"the store did not answer whether task {task_id!r} was stored; "
-            "resume with submit_task(..., _token=error.token), which can't make a duplicate "
-            "(of a batch: submit what get_task_status finds no record of)"
+            f"the store did not confirm whether task {task_id!r} was stored{because}; "
+            "resume it with f.options(task_id=error.task_id, token=error.token).submit(...), or "
+            "submit_task(error.task_id, ..., _token=error.token), which can't create a duplicate "
+            "(for a batch: submit the tasks for which get_task_status finds no record)"
         )
         self.task_id = task_id
         self.token = token
@@ -133,9 +240,10 @@ class SubmitUncertainError(QueueProcessorError):
 
 
 class StoreUnavailableError(QueueProcessorError):
-    """The store can't be reached. Of a submit, surely nothing was stored but `accepted` (ids of the same call).
+    """The store can't be reached.
 
-    Of any other request the message says whether it may have been done.
+    For a submit: nothing was stored except `accepted` (ids of the same call). For any other request, the message says
+    whether it may have been carried out.
     """
 
     def __init__(self, message: str, accepted: Sequence[str] = ()) -> None:
@@ -144,11 +252,14 @@ class StoreUnavailableError(QueueProcessorError):
 
 
 class StoreUnsuitableError(TaskQueueError):
-    """The store answers but must not be used: wrong password, too old, a replica, evicting. The message advises."""
+    """The store answers but can't be used: wrong password, too old, a replica, evicting, a key of another program.
+
+    The message advises.
+    """
 
 
 class TaskFailedError(TaskQueueError):
-    """The awaited task ended as FAILED; `info` is its status."""
+    """The awaited task ended as FAILED. `info` is its `TaskInfo`."""
 
     def __init__(self, task_id: str, error: str, info: object) -> None:
         super().__init__(f"task {task_id!r} failed: {error}")
@@ -158,58 +269,105 @@ class TaskFailedError(TaskQueueError):
 
 
 class TaskCancelledError(TaskQueueError):
-    """The awaited task ended as CANCELLED; `info` is its status."""
+    """The awaited task ended as CANCELLED. `info` is its `TaskInfo`."""
 
     def __init__(self, task_id: str, info: object) -> None:
-        super().__init__(f"task {task_id!r} was cancelled")
+        error = str(getattr(info, "error", None) or "")
+        expired = f": {error}" if error.startswith(EXPIRED) else ""
+        super().__init__(f"task {task_id!r} was cancelled{expired}")
         self.task_id = task_id
         self.info = info
 
 
 class ResultUnreadableError(TaskQueueError):
-    """The task completed, and its result can't be read: not of the annotated type, or of another codec or secret."""
+    """The task completed, but its result can't be read: wrong type, codec or secret."""
 
     def __init__(self, task_id: str, reason: str) -> None:
-        super().__init__(f"task {task_id!r} completed, and its result can't be read: {reason}")
+        super().__init__(f"task {task_id!r} completed, but its result can't be read: {reason}")
         self.task_id = task_id
         self.reason = reason
 
 
 class UnknownFunctionError(TaskQueueError):
-    """This process knows no function of that name."""
+    """No function of this name is registered in this process."""
 
 
 class Retry(Exception):
-    """Raise it in a task to fail this attempt and run again `after` seconds (or a timedelta) later, if a retry is left.
+    """Raise it in a task to fail this attempt and run again after a delay, if a retry is left.
 
-    `after` that is neither raises `InvalidConfigError` instead, which fails the attempt like any other error.
+    `defer_by` (or `after`) takes seconds or a timedelta. Anything else raises `InvalidConfigError` instead, which fails
+    the attempt like any other error.
     """
 
-    def __init__(self, after: float | timedelta, message: str = "") -> None:
-        self.after = _checked_after(after)
-        super().__init__(message or f"retry asked for in {self.after} s")
+    def __init__(
+        self,
+        after: float | timedelta | None = None,
+        message: str = "",
+        *,
+        defer_by: float | timedelta | None = None,
+    ) -> None:
+        if after is not None and defer_by is not None:
+            raise InvalidConfigError("Retry: give defer_by or after, which is the same, not both")
+        self.after = _checked_after("Retry", defer_by if after is None else after)
+        super().__init__(message or f"retry requested in {self.after} s")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Revived without `__init__`, whose arguments are not kept: it may come from a pool of processes."""
+        """Unpickle without calling `__init__`, whose arguments are not kept. (Process pools pickle errors.)"""
         return _revived, (type(self), *self.args), self.__dict__
 
 
-def _revived(kind: type[Retry], *args: object) -> Retry:
+def _revived(kind: type[Exception], *args: object) -> Exception:
     return kind.__new__(kind, *args)
 
 
-def _checked_after(after: object) -> float:
+def _checked_after(what: str, after: object) -> float:
     seconds = after.total_seconds() if isinstance(after, timedelta) else after
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds != seconds:
         raise InvalidConfigError(
-            f"Retry(after=...) takes seconds or a timedelta, not {shown(after)}"
+            f"{what}(after=...) takes seconds or a timedelta, not {shown(after)}"
         )
     return seconds
 
 
+class Snooze(Exception):
+    """Raise it in a task to end this attempt and come back `after` seconds later (or a timedelta), without a failure.
+
+    It uses no retry up, and the circuit breaker ignores it. A task may snooze `max_snoozes` times. A wrong `after`
+    raises `InvalidConfigError` instead, which fails the attempt like any other error.
+    """
+
+    scope: Scope = "task"
+
+    def __init__(self, after: float | timedelta, message: str = "") -> None:
+        self.after = _checked_after(type(self).__name__, after)
+        super().__init__(message or f"come back in {self.after} s")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Unpickle without calling `__init__`, whose arguments are not kept. (Process pools pickle errors.)"""
+        return _revived, (type(self), *self.args), self.__dict__
+
+
+class RateLimited(Snooze):
+    """Raise it in a task that met a rate limit of another service (HTTP 429). It is a `Snooze` with a scope.
+
+    `scope`: what comes back no earlier than that: this task ("task"), or no task of its queue starts until then
+    ("queue"). "key" means the tasks of its key, but holds back only this one so far.
+    """
+
+    def __init__(
+        self, after: float | timedelta, message: str = "", *, scope: Scope = "task"
+    ) -> None:
+        if scope not in SCOPES:
+            raise InvalidConfigError(
+                f"RateLimited(scope=...) is one of {', '.join(map(repr, SCOPES))}, not {shown(scope)}"
+            )
+        super().__init__(after, message)
+        self.scope = scope
+
+
 class GiveUp(Exception):
-    """Raise it in a task to fail for good, whatever retries are left."""
+    """Raise it in a task to fail it for good, even if retries are left."""
 
 
 class IllegalTransition(AssertionError):
-    """An event that the lifecycle table doesn't allow in this state: nothing was changed."""
+    """The lifecycle table doesn't allow this event in this state. Nothing was changed."""

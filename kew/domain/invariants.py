@@ -1,7 +1,7 @@
 """What must hold of every queue at every moment: a snapshot in, the violations as sentences out.
 
-These are the promises that one look can judge. Those about a sequence of looks (a token never
-falls, an end is final) stand in `between`.
+These are the promises that a single snapshot can show. `between` has those about two snapshots (a token never falls,
+an end is final).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kew.domain.breaker import BreakerState
+from kew.domain.outcomes import NOT_STARTED, RELEASE, SNOOZES, settled_word
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus
 
@@ -31,13 +32,18 @@ def _of_task(queue: Snapshot, task: Task) -> Iterator[str]:
         yield f"ticket {task.ticket} was never given out (last: {queue.state.ticket})"
     if task.token > queue.state.token:
         yield f"token {task.token} was never given out (last: {queue.state.token})"
-    if task.failures + task.losses > task.attempt:
-        yield f"{task.failures} failures and {task.losses} losses in {task.attempt} attempts"
+    if task.failures + task.losses + task.snoozes > task.attempt:
+        counted = f"{task.failures} failures, {task.losses} losses and {task.snoozes} snoozes"
+        yield f"{counted} in {task.attempt} attempts"
     if task.status is TaskStatus.COMPLETED and not task.attempt:
         yield "completed without an attempt"
     if task.is_waiting and task.cancel_requested:
         yield "waiting although a cancel was asked for"
-    if task.call.at_most_once and task.is_waiting and task.losses:
+    may_wait = settled_word(task) in (NOT_STARTED, RELEASE, *SNOOZES)
+    is_queued = (
+        task.status is TaskStatus.QUEUED
+    )  # not RETRY: then its last run ended, whatever was lost before
+    if task.call.at_most_once and is_queued and task.losses and not may_wait:
         yield "at_most_once, lost, and waiting to run again"
 
 

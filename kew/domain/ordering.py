@@ -13,5 +13,5 @@ def order_key(task: Task) -> OrderKey:
 
 
 def is_due(task: Task, now: int) -> bool:
-    """A waiting task may be claimed from `ready_at` on; until then it blocks nobody."""
+    """A waiting task may be claimed from `ready_at` on; until then it blocks no other task."""
     return task.is_waiting and task.ready_at <= now

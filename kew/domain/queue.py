@@ -1,118 +1,61 @@
-"""The pure queue: every operation as a function from a view of one queue to the changes wanted and the answer.
+"""The pure queue: every operation as a function from a view of one queue to the wanted changes and the answer.
 
-Nothing here is applied: a caller (the memory store, the search of all interleavings) hands in a `View`, applies the
-`Change` it gets back, and asks again. The Lua library of the Redis store mirrors these functions; a
-differential test holds them equal.
+Nothing is applied here. The caller (the memory store, the search of all interleavings) passes a `View`, and applies the
+`Change` that it gets. The Lua library of the Redis store mirrors these functions; a differential test holds them equal.
+What may hold a task back is a gate; `kew.domain.gates` lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from kew.domain import breaker as breakers
-from kew.domain.breaker import Breaker, BreakerState
-from kew.domain.config import Settings
-from kew.domain.events import CancelRequested, Claimed, Lost, Orphaned, Replayed
-from kew.domain.lifecycle import Effect, outcome_word, step, went_to
+from kew.domain.attempts import FailedAttempt, attempt_of
+from kew.domain.draining import is_draining
+from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, Snoozed, Succeeded
+from kew.domain.gates import fold as gates
+from kew.domain.gates.gate import Facts, facts_of
+from kew.domain.keys import key_of
+from kew.domain.lifecycle import Effect, step
+from kew.domain.outcomes import outcome_word, went_to
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
     Group,
     GroupOutcome,
     LeaseRef,
+    LostWorker,
     Settlement,
     SettleOutcome,
     Word,
+    lost_workers,
 )
-from kew.domain.sharing import COME_MS, Hungry, part_of, told_again, waiting_since
+from kew.domain.sharing import COME_MS, Starved, notified_again, waiting_since
 from kew.domain.task import Life, Submission, Task, TaskStatus, is_absent
+from kew.domain.view import QueueState, View
 
-RECOVER_AT_ONCE = 100  # ended leases that one claim takes back before it grants
-
-
-@attrs.frozen(kw_only=True)
-class QueueState:
-    """What a queue remembers besides its tasks. `ticket` and `token` are the last ones given out."""
-
-    settings: Settings
-    version: int = 1
-    paused: bool = False
-    breaker: Breaker = Breaker()
-    ticket: int = 0
-    token: int = 0
-
-
-class View(Protocol):
-    """One queue as it is at this moment; reading it changes nothing."""
-
-    @property
-    def name(self) -> str:
-        """The queue's name."""
-        ...
-
-    @property
-    def state(self) -> QueueState:
-        """All but the tasks."""
-        ...
-
-    def find(self, task_id: str) -> Task | None:
-        """The record of an id in the whole namespace, whichever queue it is in."""
-        ...
-
-    def waiting(self) -> int:
-        """How many tasks are QUEUED or RETRY, due or not."""
-        ...
-
-    def held(self) -> int:
-        """How many leases are current, ended ones included."""
-        ...
-
-    def ready(self, incarnation: str, now: int, limit: int) -> Sequence[Task]:
-        """Due tasks that this incarnation can run, in order, at most `limit`."""
-        ...
-
-    def overdue(self, now: int, limit: int) -> Sequence[Task]:
-        """Tasks whose lease has ended, earliest first, at most `limit`."""
-        ...
-
-    def leases_of(self, prefix: str) -> Sequence[Task]:
-        """Tasks whose current lease begins with `prefix`."""
-        ...
-
-    def lane(self, key: str) -> int:
-        """The last sequence answered on a lane; 0: the lane is unknown."""
-        ...
-
-    def next_due(self, incarnation: str, now: int) -> int | None:
-        """The earliest due time after `now` of a waiting task that this incarnation can run (ms)."""
-        ...
-
-    def next_lease_end(self) -> int | None:
-        """The earliest end of a current lease (ms)."""
-        ...
-
-    @property
-    def hungry(self) -> Mapping[str, Hungry]:
-        """The processes that took all they were allowed when they last claimed, and wanted more while tasks waited."""
-        ...
+LOST = Lost()
+EXPIRED_AT_ONCE = 100  # that one claim ends before it grants
+RECOVER_AT_ONCE = 100  # ended leases that one claim recovers before it grants
 
 
 @attrs.frozen
 class Change:
     """What an operation wants written, all of it or nothing.
 
-    Whole records, the queue's state, a lane's last sequence; who is hungry from now on, or isn't any more (None), and
-    the process to be told that a part of the limit is left for it.
+    `tasks` are whole records. `attempts`: those that failed with this, by the task's id. `lane`: a lane's key and last
+    sequence. `starved`: the processes that are starved from now on, or no longer (None). `notified`: the one to notify
+    that a part of the limit is left for it. `lost`: the workers whose ended leases this recovers.
     """
 
     tasks: Sequence[Task] = ()
     state: QueueState | None = None
     lane: tuple[str, int] | None = None
-    hungry: Sequence[tuple[str, Hungry | None]] = ()
-    told: str | None = None
+    starved: Sequence[tuple[str, Starved | None]] = ()
+    next_in_turn: str | None = None
+    lost: Sequence[LostWorker] = ()
+    attempts: Sequence[tuple[str, FailedAttempt]] = ()
 
 
 NOTHING = Change()
@@ -136,7 +79,10 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
         return NOTHING, GroupOutcome(Word.EARLY)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:
-        return NOTHING, GroupOutcome(Word.FULL)
+        word = Word.DRAINING if is_draining(view.state.settings) else Word.FULL
+        return NOTHING, GroupOutcome(word)
+    if view.state.settings.key_size and (refused := _without_place(view, group)):
+        return NOTHING, GroupOutcome(Word.KEY_FULL, refused)
     ticket = view.state.ticket
     tasks = [_stored(view, call, ticket + n, now) for n, call in enumerate(group.submissions, 1)]
     return Change(tasks, attrs.evolve(view.state, ticket=ticket + len(tasks))), GroupOutcome(
@@ -148,6 +94,19 @@ def _nonce_of(view: View, task_id: str, now: int) -> str | None:
     """The nonce under which the id is in use; None: it is not."""
     known = view.find(task_id)
     return None if known is None or is_absent(known, now) else known.call.nonce
+
+
+def _without_place(view: View, group: Group) -> str:
+    """The id of the first task whose key has no place left; "": all have one."""
+    left: dict[str, int] = {}
+    for call in group.submissions:
+        key = key_of(call)
+        if key and key not in left:
+            left[key] = view.state.settings.key_size - view.waiting_of(key)
+        if key and left[key] <= 0:
+            return call.id
+        left[key] = left.get(key, 0) - 1
+    return ""
 
 
 def _stored(view: View, call: Submission, ticket: int, now: int) -> Task:
@@ -167,73 +126,107 @@ def _stored(view: View, call: Submission, ticket: int, now: int) -> Task:
 
 def recover(view: View, now: int, limit: int = RECOVER_AT_ONCE) -> Change:
     """Take back what is held under ended leases, earliest first, at most `limit`."""
-    state, tasks = view.state, []
-    for task in view.overdue(now, limit):
-        lost, effect = step(task, Lost(), now, state.settings)
-        state = _carried_out(state, effect, task.epoch, now)
+    state, tasks, overdue = view.state, [], view.overdue(now, limit)
+    attempts: list[tuple[str, FailedAttempt]] = []
+    for task in overdue:
+        lost, effect = step(task, LOST, now, state.settings)
+        state = gates.ended(state, effect, task.epoch, now)
         tasks.append(lost)
-    return Change(tasks, state) if tasks else NOTHING
+        attempts += attempts_of(task, LOST, lost, now)
+    lost_by = lost_workers(
+        (before.lease, after) for before, after in zip(overdue, tasks, strict=True)
+    )
+    return Change(tasks, state, lost=lost_by, attempts=attempts) if tasks else NOTHING
+
+
+def attempts_of(
+    before: Task, event: Event, after: Task, now: int
+) -> Sequence[tuple[str, FailedAttempt]]:
+    """The failed attempt that an event makes of a task's run, with the task's id, if it is one."""
+    attempt = attempt_of(before, event, after, now)
+    return () if attempt is None else ((after.id, attempt),)
 
 
 def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
-    """Grant up to `want` leases, under every limit. The caller has recovered ended leases just before."""
-    version, last = view.state.version, view.lane(request.lane_key)
+    """Grant up to `want` leases, through every gate. The caller has recovered ended leases just before.
+
+    And ended what has expired. If more has expired than it may end at once, this grants nothing yet.
+    """
+    edition, last = view.state.edition, view.lane(request.lane_key)
     if request.sequence <= last:
         return NOTHING, _granted_before(view, request, now, last)
     if request.sequence > 1 and last == 0:
-        return NOTHING, Grant(word=Word.NO_LANE, version=version)
-    state = attrs.evolve(
-        view.state, breaker=breakers.judged(view.state.breaker, view.state.settings, now)
-    )
-    part, rival = _part(view, state, request, now)
+        return NOTHING, Grant(word=Word.NO_LANE, edition=edition)
+    facts = facts_of(view, gates.judged(view.state, now), request, now)
+    room, next_in_turn = gates.room_and_next(facts)
+    is_behind = bool(view.unstarted(now, 1))
+    part = 0 if is_behind else min(request.want, room)
     found = view.ready(request.incarnation, now, part) if part else ()
-    epoch, token = state.breaker.epoch, state.token
+    epoch, token = facts.state.breaker.epoch, facts.state.token
     tasks = [
-        step(task, _lease(request, n, token + n, epoch), now, state.settings)[0]
+        step(task, _lease(request, n, token + n, epoch), now, facts.state.settings)[0]
         for n, task in enumerate(found, 1)
     ]
-    state = attrs.evolve(
-        state, token=token + len(tasks), breaker=breakers.granted(state.breaker, len(tasks))
-    )
-    short = len(tasks) < request.want
-    is_hungry = short and len(tasks) == part and view.waiting() > part
-    rival = rival if is_hungry else None
-    wait = _wait_ms(view, state, request, len(tasks), now) if short else 0
-    if rival:
+    after = _after_grant(facts, len(tasks), request.lease_ms)
+    is_short = len(tasks) < request.want
+    is_reached = is_short and len(tasks) == part and view.waiting() > part
+    is_starved = is_reached and len(view.ready(request.incarnation, now, part + 1)) > part
+    next_in_turn = next_in_turn if is_reached else None
+    wait = _wait_ms(view, after, request, tasks) if is_short else 0
+    if is_behind:
+        wait = 0
+    elif next_in_turn:
         wait = COME_MS if wait is None else min(wait, COME_MS)
     change = Change(
         tasks,
-        state,
+        after.state,
         (request.lane_key, request.sequence),
-        _hungry_after(view, request, part, rival, now, is_hungry=is_hungry),
-        told=rival,
+        _starved_after(view, request, part, next_in_turn, now, is_starved=is_starved),
+        next_in_turn=next_in_turn,
     )
-    return change, Grant(word=Word.DONE, tasks=tuple(tasks), wait_ms=wait, version=version)
+    return change, Grant(
+        word=Word.DONE,
+        tasks=tuple(tasks),
+        wait_ms=wait,
+        edition=edition,
+        functions=view.announced_by(request.incarnation),
+    )
 
 
-def _part(view: View, state: QueueState, request: ClaimRequest, now: int) -> tuple[int, str | None]:
-    """How many leases the claim may take, and the rival to whom it leaves others that it could have taken."""
-    free = free_leases(state, view.held())
-    room = min(request.want, free)
-    if not view.hungry:
-        return room, None
-    part, rival = part_of(free, view.hungry, request.incarnation, request.holds, now)
-    return min(part, room), rival
+def _after_grant(facts: Facts, leases: int, lease_ms: int) -> Facts:
+    """The facts for any process once this many leases were granted."""
+    state = gates.granted(facts.state, leases, facts.now)
+    longest = max(state.longest_lease_ms, lease_ms)
+    ends = [] if facts.lease_end is None else [facts.lease_end]
+    ends += [facts.now + lease_ms] if leases else []
+    return attrs.evolve(
+        facts,
+        state=attrs.evolve(state, token=state.token + leases, longest_lease_ms=longest),
+        held=facts.held + leases,
+        lease_end=min(ends, default=None),
+        request=None,
+    )
 
 
-def _hungry_after(
-    view: View, request: ClaimRequest, part: int, rival: str | None, now: int, *, is_hungry: bool
-) -> list[tuple[str, Hungry | None]]:
-    """Who is hungry from now on: the claimer, since it last held other leases than now, or not; and the rival."""
-    if not is_hungry:
-        return [(request.incarnation, None)]
-    before = view.hungry.get(request.incarnation)
+def _starved_after(
+    view: View,
+    request: ClaimRequest,
+    part: int,
+    next_in_turn: str | None,
+    now: int,
+    *,
+    is_starved: bool,
+) -> list[tuple[str, Starved | None]]:
+    """The starved processes from now on: the claimer, since it last held other leases than now, or not; and the next.
+
+    A claimer that could run nothing more is left no part of the limit.
+    """
+    before = view.starved.get(request.incarnation)
     since = now if part else waiting_since(before, request.holds, now)
-    after: list[tuple[str, Hungry | None]] = [
-        (request.incarnation, Hungry(request.holds + part, since))
-    ]
-    if rival:
-        after.append((rival, told_again(view.hungry[rival])))
+    claimer = Starved(request.holds + part, since) if is_starved else None
+    after: list[tuple[str, Starved | None]] = [(request.incarnation, claimer)]
+    if next_in_turn:
+        after.append((next_in_turn, notified_again(view.starved[next_in_turn])))
     return after
 
 
@@ -248,31 +241,16 @@ def _granted_before(view: View, request: ClaimRequest, now: int, last: int) -> G
         prefix = f"{request.lane_key}.{request.sequence}."
         live = [task for task in view.leases_of(prefix) if task.lease_until > now]
         tasks = sorted(live, key=lambda task: task.token)
-    return Grant(word=Word.SAME, tasks=tuple(tasks), wait_ms=0, version=view.state.version)
+    return Grant(word=Word.SAME, tasks=tuple(tasks), wait_ms=0, edition=view.state.edition)
 
 
-def free_leases(state: QueueState, held: int) -> int:
-    """How many more leases the queue may grant now; its breaker has been judged."""
-    if state.paused:
-        return 0
-    free = max(0, state.settings.max_workers - held)
-    probes = breakers.allowance(state.breaker, state.settings)
-    return free if probes is None else min(free, probes)
-
-
-def _wait_ms(
-    view: View, state: QueueState, request: ClaimRequest, taken: int, now: int
-) -> int | None:
-    """How long until time alone may bring more: a lease ends, the breaker lets a probe through, a task is due."""
-    instants = [view.next_lease_end()]
-    if taken:
-        instants.append(now + request.lease_ms)
-    if state.breaker.state is BreakerState.OPEN:
-        instants.append(breakers.reopens_at(state.breaker, state.settings))
-    if free_leases(state, view.held() + taken):
-        instants.append(view.next_due(request.incarnation, now))
+def _wait_ms(view: View, facts: Facts, request: ClaimRequest, taken: Sequence[Task]) -> int | None:
+    """How long until time alone may bring more: a gate opens or, if there is room, a task is due."""
+    instants = [gates.opens_at(facts)]
+    if gates.room(facts):
+        instants.append(view.next_due(request.incarnation, facts.now, taken))
     known = [instant for instant in instants if instant is not None]
-    return max(0, min(known) - now) if known else None
+    return max(0, min(known) - facts.now) if known else None
 
 
 # --- settle and extend
@@ -288,9 +266,15 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
         if task.settled != f"{settlement.lease}:{word}":
             return NOTHING, SettleOutcome(Word.STALE)
         return NOTHING, SettleOutcome(Word.SAME, went_to(task, word))
-    after, effect = step(task, settlement.event, now, view.state.settings)
-    state = _carried_out(view.state, effect, task.epoch, now)
-    return Change((after,), state), SettleOutcome(Word.DONE, after.status)
+    event = settlement.event
+    after, effect = step(task, event, now, view.state.settings)
+    state = gates.ended(view.state, effect, task.epoch, now)
+    if event.__class__ is Succeeded:  # the usual case pays for nothing that only failures need
+        return Change((after,), state), SettleOutcome(Word.DONE, after.status)
+    if isinstance(event, Snoozed):
+        state = gates.snoozed(state, task, event, now)
+    attempts = attempts_of(task, event, after, now)
+    return Change((after,), state, attempts=attempts), SettleOutcome(Word.DONE, after.status)
 
 
 def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:
@@ -304,20 +288,10 @@ def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, 
     ):
         return NOTHING, Word.STALE
     word = Word.CANCEL if task.cancel_requested else Word.DONE
-    return Change((task.moved(lease_until=now + lease_ms),)), word
-
-
-def _carried_out(state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
-    """The queue's state after the end of a lease granted in `epoch`: an outcome counts, else a probe is given back."""
-    before = breakers.judged(state.breaker, state.settings, now)
-    match effect:
-        case Effect.COUNT_SUCCESS:
-            after = breakers.succeeded(before, epoch=epoch)
-        case Effect.COUNT_FAILURE:
-            after = breakers.failed(before, state.settings, now, epoch=epoch)
-        case _:
-            after = breakers.returned(before, epoch=epoch)
-    return state if after is state.breaker else attrs.evolve(state, breaker=after)
+    state = None
+    if lease_ms > view.state.longest_lease_ms:
+        state = attrs.evolve(view.state, longest_lease_ms=lease_ms)
+    return Change((task.moved(lease_until=now + lease_ms),), state), word
 
 
 # --- what people ask for
@@ -336,23 +310,49 @@ def cancel(view: View, task_id: str, life: Life | None, now: int) -> tuple[Chang
     if task.is_terminal:
         return NOTHING, Word.SAME if task.status is TaskStatus.CANCELLED else Word.ENDED
     after, effect = step(task, CancelRequested(), now, view.state.settings)
-    return Change((after,)), Word.CANCEL if effect else Word.DONE
+    state = gates.ended(view.state, effect, task.epoch, now)
+    return Change((after,), state), Word.CANCEL if effect is Effect.NOTIFY_HOLDER else Word.DONE
 
 
-def replay(view: View, task_id: str, life: Life | None, now: int) -> tuple[Change, Word]:
-    """Put a FAILED or CANCELLED task back, its failures and losses forgotten; once from each `life`, else SAME."""
+def replay(
+    view: View,
+    task_id: str,
+    life: Life | None,
+    now: int,
+    after_ms: int = 0,
+    payload: bytes | None = None,
+) -> tuple[Change, Word]:
+    """Make a FAILED or CANCELLED task wait again, for `after_ms` at least; once from each `life`, else SAME.
+
+    Its failures and losses are forgotten. `payload` replaces its own. DRAINING: the queue accepts nothing.
+    """
     task = _named(view, task_id, life, now)
     if task is None:
         return NOTHING, Word.MISSING
     if _is_past(life, task):
         return NOTHING, Word.SAME
     if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
-        return Change((step(task, Replayed(), now, view.state.settings)[0],)), Word.DONE
+        if is_draining(view.state.settings):
+            return NOTHING, Word.DRAINING
+        if payload is not None:
+            task = task.moved(call=attrs.evolve(task.call, payload=payload))
+        event = Replayed(after_ms)
+        return Change((step(task, event, now, view.state.settings)[0],)), Word.DONE
     return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME
 
 
+def forget(view: View, task_id: str, life: Life, now: int) -> tuple[Task | None, Word]:
+    """The dead letter to remove, in this `life` alone; None: there is none."""
+    task = _named(view, task_id, life, now)
+    if task is None:
+        return None, Word.MISSING
+    if _is_past(life, task):
+        return None, Word.SAME
+    return (task, Word.DONE) if task.status is TaskStatus.FAILED else (None, Word.ILLEGAL)
+
+
 def _is_past(life: Life | None, task: Task) -> bool:
-    """The task was put back since, by this very request or another."""
+    """The task was replayed since, by this very request or another."""
     return life is not None and life.replays != task.replays
 
 
@@ -361,32 +361,3 @@ def _named(view: View, task_id: str, life: Life | None, now: int) -> Task | None
     if task is None or is_absent(task, now) or task.queue != view.name:
         return None
     return task if life is None or task.ticket == life.ticket else None
-
-
-def orphan(view: View, task: Task, now: int) -> Change:
-    """Fail a waiting pinned task whose only process has gone."""
-    return Change((step(task, Orphaned(), now, view.state.settings)[0],))
-
-
-def pause(view: View, *, paused: bool) -> Change:
-    """Grant no more leases, or grant them again; running tasks go on."""
-    return Change((), attrs.evolve(view.state, paused=paused))
-
-
-def configure(view: View, settings: Settings) -> Change:
-    """The latest declaration wins; an equal one changes nothing, not even the version."""
-    if settings == view.state.settings:
-        return NOTHING
-    return Change((), attrs.evolve(view.state, settings=settings, version=view.state.version + 1))
-
-
-def record_failure(view: View, now: int) -> Change:
-    """Count a failure that a person observed."""
-    before = breakers.judged(view.state.breaker, view.state.settings, now)
-    after = breakers.failed(before, view.state.settings, now, epoch=before.epoch)
-    return Change((), attrs.evolve(view.state, breaker=after))
-
-
-def reset_breaker(view: View) -> Change:
-    """Close the breaker."""
-    return Change((), attrs.evolve(view.state, breaker=breakers.reset(view.state.breaker)))

@@ -6,11 +6,12 @@ All of it crosses the store port.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from kew.domain.events import SettleEvent
-from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.task import Life, Submission, Task, TaskStatus
 from kew.domain.values import maker
 
 
@@ -21,13 +22,15 @@ class Word(enum.StrEnum):
     SAME = "same"  # this very request was applied before: its answer again
     DUPLICATE = "duplicate"  # the id is used
     FULL = "full"  # max_size
+    KEY_FULL = "key_full"  # max_size of its key
+    DRAINING = "draining"  # the queue accepts nothing
     EARLY = "early"  # what it was to come after is not in
     STALE = "stale"  # the lease named is not current: nothing changed
-    CANCEL = "cancel"  # extended, and somebody wants the task to stop
+    CANCEL = "cancel"  # extended, and the task was cancelled
     MISSING = "missing"  # no such task
     ENDED = "ended"  # the task has ended: nothing to cancel
     ILLEGAL = "illegal"  # the lifecycle doesn't allow it: nothing changed
-    NO_QUEUE = "no_queue"  # nobody declared the queue
+    NO_QUEUE = "no_queue"  # no process has declared the queue
     NO_WORKER = "no_worker"  # no repeat, and the incarnation hasn't announced itself, or its presence has ended
     NO_LANE = "no_lane"  # the store doesn't know the lane at this sequence: begin a new one
 
@@ -44,7 +47,7 @@ class SubmitRef:
 class Group:
     """Submissions that go in together or not at all; others' groups in the same call have outcomes of their own.
 
-    `after`: it goes in only where that one is in, so that the pieces of a batch can be on their way at the same time.
+    `after`: it goes in only if that one is in, so that the pieces of a batch can be on their way at the same time.
     """
 
     submissions: tuple[Submission, ...]
@@ -56,7 +59,9 @@ make_group = maker(Group)
 
 @attrs.frozen
 class GroupOutcome:
-    """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL or NO_QUEUE."""
+    """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL, DRAINING,
+    KEY_FULL with the id of the first task whose key has no place left, or NO_QUEUE.
+    """
 
     word: Word
     task_id: str = ""
@@ -68,7 +73,7 @@ class ClaimRequest:
 
     A lane is strictly serial: `sequence` n+1 is sent only after n was answered; a repeat is
     identical. Sequences begin at 1. `has_room`: the worker has more free slots than it wants tasks
-    here, so a claim that is granted whole leaves it among those who are told of new work.
+    here, so a claim that is granted whole leaves it among the processes that are notified of new work.
     `holds`: the leases that the process keeps meanwhile, for sharing the queue's limit with others.
     """
 
@@ -86,7 +91,7 @@ class ClaimRequest:
         return f"{self.incarnation}.{self.lane}"
 
     def lease(self, index: int) -> str:
-        """The identity of the claim's lease number `index`: unique for ever."""
+        """The identity of the claim's lease number `index`: unique forever."""
         return f"{self.incarnation}.{self.lane}.{self.sequence}.{index}"
 
 
@@ -95,19 +100,63 @@ def holder_of(lease: str) -> str:
     return lease.partition(".")[0]
 
 
+@attrs.frozen
+class LostWorker:
+    """A process that let leases end without a word, and how many of its tasks one operation took back.
+
+    `incarnation` names the process as it does in leases. The count is of this operation alone: a process that held many
+    leases may be reported by several operations, to different processes.
+
+    `failed`: the ids of those tasks that thereby failed for good (`max_deliveries`, `at_most_once`), in the order in
+    which their leases ended. Each loss of a task is reported by one operation.
+    """
+
+    incarnation: str
+    tasks: int
+    failed: tuple[str, ...] = ()
+
+
+def lost_workers(losses: Iterable[tuple[str, Task]]) -> tuple[LostWorker, ...]:
+    """From the leases that ended, each with its task afterwards: their holders, by name."""
+    held: dict[str, list[Task]] = {}
+    for lease, after in losses:
+        held.setdefault(holder_of(lease), []).append(after)
+    return tuple(
+        LostWorker(
+            who, len(tasks), tuple(task.id for task in tasks if task.status is TaskStatus.FAILED)
+        )
+        for who, tasks in sorted(held.items())
+    )
+
+
 @attrs.frozen(kw_only=True)
 class Grant:
     """The answer to a claim: tasks in order, each PROCESSING under its lease.
 
-    `word` is DONE, SAME (a repeat), NO_QUEUE, NO_WORKER or NO_LANE. `wait_ms`: where fewer were
-    granted than wanted, how long until time alone may change that; None: only a notification can.
-    `version` is that of the queue's settings.
+    `word` is DONE, SAME (a repeat), NO_QUEUE, NO_WORKER or NO_LANE. `wait_ms`: if fewer were granted than wanted, how
+    long until time alone may change that; None: only a notification can. `edition` identifies the queue's settings.
+    `functions`: how many of the process's functions the store knows; None: it did not look, since no task waits for a
+    process that knows its function. `lost`: the workers whose ended leases this claim took back before it granted
+    anything; a repeat doesn't name them again.
     """
 
     word: Word
     tasks: tuple[Task, ...] = ()
     wait_ms: int | None = None
-    version: int = 0
+    edition: str = ""
+    functions: int | None = None
+    lost: tuple[LostWorker, ...] = ()
+
+
+@attrs.frozen
+class Peeked:
+    """`wait_ms`: how long, at least, until something may need a worker (0: now); None: unknown.
+
+    `has_waiting`: whether tasks wait in the queue, deferred tasks and retries included.
+    """
+
+    wait_ms: int | None
+    has_waiting: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -119,12 +168,37 @@ class Settlement:
     event: SettleEvent
 
 
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Along:
+    """What a submit takes along: settlements, which are applied before its groups, and a claim, which comes last.
+
+    `submitter`: a process that works on the queue and takes no claim along. If it would be notified of what waits now,
+    the answer says so instead. "": it is notified as any other.
+    """
+
+    claim: ClaimRequest | None = None
+    settlements: Sequence[Settlement] = ()
+    submitter: str = ""
+
+
+ALONE = Along()
+make_along = maker(Along)
+
+
 @attrs.frozen
 class SettleOutcome:
     """DONE with the status that the task went to; SAME, for a repeat, with that status again; or STALE."""
 
     word: Word
     status: TaskStatus | None = None
+
+
+@attrs.frozen
+class LifeRef:
+    """A task in one life of it."""
+
+    task_id: str
+    life: Life
 
 
 @attrs.frozen

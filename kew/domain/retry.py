@@ -1,24 +1,24 @@
-"""Whether a failed attempt runs again, and when. Decided once, in the worker, before the store is told."""
+"""Whether a failed attempt runs again, and when. Decided once, by the worker that ran it."""
 
 from __future__ import annotations
 
 import attrs
 
 from kew.domain.backoff import Backoff, Exponential, bounded
-from kew.domain.errors import GiveUp, Retry
-
-ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
-"""What `except` takes: an exception class, or a tuple of them."""
+from kew.domain.causes import Causes, error_types
+from kew.domain.errors import GiveUp, Retry, Snooze
 
 
-def error_types(given: ErrorTypes) -> tuple[type[BaseException], ...]:
-    """As a tuple; what is neither stays as it is, for a validator to refuse."""
-    return (given,) if isinstance(given, type) else given
+class FinalError(Exception):
+    """Base of kew's own errors of an attempt that no retry can mend. Unlike `GiveUp` it is a failure, not an answer."""
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """`give_up_on` wins over `retry_on`; an error of neither kind is final."""
+    """`give_up_on` wins over `retry_on`; an error that matches neither is final.
+
+    Of an exception group, each error inside and the group itself is matched.
+    """
 
     max_retries: int = 0
     backoff: Backoff = Exponential()
@@ -29,22 +29,25 @@ class RetryPolicy:
 
 
 def retry_after_ms(
-    policy: RetryPolicy, *, failures: int, error: BaseException, draw: float
+    policy: RetryPolicy, *, failures: int, causes: Causes, draw: float
 ) -> int | None:
     """Milliseconds until the next attempt, from 0 to a year, or None: this failure is final.
 
-    `failures` counts the failed attempts before this one. A `Retry` sets its own delay but needs a
-    retry left like any other.
+    `failures` counts the failed attempts before this one. A `Retry` sets its own delay, the longest if there are
+    several, but needs a retry left like any other. So does a `Snooze` that came with other errors.
     """
-    if failures >= policy.max_retries or not _is_retryable(policy, error):
+    if failures >= policy.max_retries or not _is_retryable(policy, causes):
         return None
-    asked = error.after if isinstance(error, Retry) else policy.backoff.delay(failures + 1, draw)
-    return round(bounded(asked) * 1000)
+    asked = [retry.after for retry in causes.retries] + [each.after for each in causes.snoozes]
+    delay = max(asked) if asked else policy.backoff.delay(failures + 1, draw)
+    return round(bounded(delay) * 1000)
 
 
-def _is_retryable(policy: RetryPolicy, error: BaseException) -> bool:
-    if isinstance(error, Retry):
-        return True
-    if isinstance(error, (GiveUp, *policy.give_up_on)):
+def _is_retryable(policy: RetryPolicy, causes: Causes) -> bool:
+    """One cause that forbids a retry wins over others that ask for one, or allow it."""
+    others = causes.besides((Retry, Snooze))
+    if any(isinstance(each, (GiveUp, FinalError, *policy.give_up_on)) for each in others):
         return False
-    return isinstance(error, policy.retry_on)
+    return bool(causes.retries or causes.snoozes) or any(
+        isinstance(each, policy.retry_on) for each in others
+    )

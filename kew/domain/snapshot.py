@@ -5,16 +5,23 @@ Every look-up walks all tasks; a store that has to be fast keeps indexes instead
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from itertools import groupby
 
 import attrs
 
+from kew.domain.gates import fold as gates
+from kew.domain.gates.functions import reason_of
+from kew.domain.keys import KEYLESS, Turns, in_turn, key_of, move
 from kew.domain.ordering import is_due, order_key
-from kew.domain.queue import Change, QueueState, View
-from kew.domain.sharing import Hungry
-from kew.domain.task import Task, TaskStatus
+from kew.domain.queue import Change
+from kew.domain.sharing import Starved
+from kew.domain.task import Task, TaskStatus, unstarted_until
+from kew.domain.view import QueueState, View
 
 
+# Wide: one method for each question that the rules ask of a view.
 @attrs.frozen(kw_only=True)
 class Snapshot(View):
     """All of a queue at one moment. `known` maps an incarnation to the function names that it can run."""
@@ -24,7 +31,8 @@ class Snapshot(View):
     tasks: Mapping[str, Task] = attrs.field(factory=dict)
     lanes: Mapping[str, int] = attrs.field(factory=dict)
     known: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
-    hungry: Mapping[str, Hungry] = attrs.field(factory=dict)
+    starved: Mapping[str, Starved] = attrs.field(factory=dict)
+    turns: Turns = attrs.field(factory=dict)
 
     def after(self, change: Change) -> Snapshot:
         """The queue with a change applied."""
@@ -33,12 +41,48 @@ class Snapshot(View):
             state=change.state or self.state,
             tasks={**self.tasks, **{task.id: task for task in change.tasks}},
             lanes={**self.lanes, **dict([change.lane] if change.lane else [])},
-            hungry=hungry_after(self.hungry, change),
+            starved=starved_after(self.starved, change),
+            turns=self._turns_after(change.tasks),
         )
+
+    def _turns_after(self, changed: Sequence[Task]) -> Turns:
+        if not self.turns and not any(key_of(task.call) for task in changed):
+            return self.turns
+        turns, tasks = dict(self.turns), dict(self.tasks)
+        for task in changed:
+            before = tasks.get(task.id)
+            tasks[task.id] = task
+            place = (task.call.priority, key_of(task.call))
+            others = (one for one in tasks.values() if one.is_waiting and one is not task)
+            others_wait = any((one.call.priority, key_of(one.call)) == place for one in others)
+            move(turns, before, task, others_wait=others_wait)
+        return turns
 
     def find(self, task_id: str) -> Task | None:
         """The record of an id."""
         return self.tasks.get(task_id)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Tasks with keys wait."""
+        return any(task.is_waiting and key_of(task.call) for task in self.tasks.values())
+
+    def waiting_of(self, key: str) -> int:
+        """How many tasks of a key wait."""
+        return sum(task.is_waiting and key_of(task.call) == key for task in self.tasks.values())
+
+    def held_of(self, key: str) -> int:
+        """How many leases of a key's tasks are current."""
+        return sum(key_of(task.call) == key for task in self._leased())
+
+    def _rooms(self) -> dict[str, int]:
+        """How many more tasks of a key may start, by key."""
+        limit = self.state.settings.key_workers
+        if not limit:
+            return {}
+        held = Counter(key_of(task.call) for task in self._leased())
+        keys = {key_of(task.call) for task in self.tasks.values()} - {KEYLESS}
+        return {key: max(0, limit - held[key]) for key in keys}
 
     def waiting(self) -> int:
         """How many tasks are QUEUED or RETRY."""
@@ -51,12 +95,35 @@ class Snapshot(View):
     def ready(self, incarnation: str, now: int, limit: int) -> Sequence[Task]:
         """Due tasks that this incarnation can run, in order."""
         due = [task for task in self._runnable(incarnation) if is_due(task, now)]
+        if not self.turns:
+            return sorted(due, key=order_key)[:limit]
+        found: list[Task] = []
+        rooms = self._rooms()
+        for priority, tasks in groupby(sorted(due, key=order_key), lambda task: task.call.priority):
+            turns = {key: turn for (each, key), turn in self.turns.items() if each == priority}
+            found += in_turn(_by_key(tasks), turns, rooms, limit - len(found))
+        return found
+
+    def waiting_by(self, instant: int, limit: int) -> Sequence[Task]:
+        """Waiting tasks of any function that are due by `instant`, in order."""
+        due = [task for task in self.tasks.values() if is_due(task, instant)]
         return sorted(due, key=order_key)[:limit]
+
+    def unstarted(self, now: int, limit: int) -> Sequence[Task]:
+        """Waiting tasks that no process has taken in their time, earliest first."""
+        ends = [(end, task) for task in self.tasks.values() if (end := unstarted_until(task))]
+        expired = [(end, task.ticket, task) for end, task in ends if end <= now]
+        return [task for _, _, task in sorted(expired, key=lambda each: each[:2])[:limit]]
 
     def overdue(self, now: int, limit: int) -> Sequence[Task]:
         """Tasks whose lease has ended, earliest first."""
         ended = [task for task in self._leased() if task.lease_until <= now]
         return sorted(ended, key=lambda task: (task.lease_until, task.ticket))[:limit]
+
+    def leased_beyond(self, instant: int, limit: int) -> Sequence[Task]:
+        """Tasks whose lease ends after `instant`, earliest first."""
+        late = [task for task in self._leased() if task.lease_until > instant]
+        return sorted(late, key=lambda task: (task.lease_until, task.ticket))[:limit]
 
     def leases_of(self, prefix: str) -> Sequence[Task]:
         """Tasks whose current lease begins with `prefix`."""
@@ -66,24 +133,63 @@ class Snapshot(View):
         """The last sequence answered on a lane, 0 if unknown."""
         return self.lanes.get(key, 0)
 
-    def next_due(self, incarnation: str, now: int) -> int | None:
-        """The earliest due time after `now` that this incarnation waits for."""
-        later = (task.ready_at for task in self._runnable(incarnation) if task.ready_at > now)
+    def next_due(self, incarnation: str, now: int, taken: Sequence[Task] = ()) -> int | None:
+        """The earliest due time after `now` that this incarnation waits for, once `taken` start."""
+        rooms = self._rooms()
+        for task in taken:
+            key = key_of(task.call)
+            if key in rooms:
+                rooms[key] -= 1
+        later = (
+            task.ready_at
+            for task in self._runnable(incarnation)
+            if task.ready_at > now and rooms.get(key_of(task.call), 1) > 0
+        )
         return min(later, default=None)
 
     def next_lease_end(self) -> int | None:
         """The earliest end of a current lease."""
         return min((task.lease_until for task in self._leased()), default=None)
 
+    def announced_by(self, incarnation: str) -> int:
+        """How many functions this incarnation announced."""
+        return len(self.known.get(incarnation, ()))
+
+    def functions_of(self, incarnation: str) -> Collection[str]:
+        """The functions that this incarnation announced."""
+        return self.known.get(incarnation, frozenset())
+
+    def due_reasons(self, now: int) -> Set[str]:
+        """The reasons under which due tasks wait."""
+        rooms = self._rooms()
+        due = (task for task in self.tasks.values() if is_due(task, now))
+        startable = (task for task in due if rooms.get(key_of(task.call), 1) > 0)
+        return {reason_of(task.call.function) for task in startable}
+
+    def can_run(self, incarnation: str, function: str) -> bool:
+        """Whether this incarnation may be given tasks of the function."""
+        known = self.known.get(incarnation, frozenset())
+        return gates.parks(self.state, incarnation, known, function) is None
+
     def _leased(self) -> list[Task]:
         return [task for task in self.tasks.values() if task.status is TaskStatus.PROCESSING]
 
     def _runnable(self, incarnation: str) -> list[Task]:
-        known = self.known.get(incarnation, frozenset())
-        return [t for t in self.tasks.values() if t.is_waiting and t.call.function in known]
+        return [
+            task
+            for task in self.tasks.values()
+            if task.is_waiting and self.can_run(incarnation, task.call.function)
+        ]
 
 
-def hungry_after(hungry: Mapping[str, Hungry], change: Change) -> Mapping[str, Hungry]:
-    """Who is hungry once a change is applied."""
-    after = {**hungry, **dict(change.hungry)}
+def _by_key(tasks: Iterator[Task]) -> dict[str, Iterator[Task]]:
+    lines: dict[str, list[Task]] = {}
+    for task in tasks:
+        lines.setdefault(key_of(task.call), []).append(task)
+    return {key: iter(line) for key, line in lines.items()}
+
+
+def starved_after(starved: Mapping[str, Starved], change: Change) -> Mapping[str, Starved]:
+    """The starved processes once a change is applied."""
+    after = {**starved, **dict(change.starved)}
     return {who: each for who, each in after.items() if each is not None}

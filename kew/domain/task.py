@@ -6,14 +6,16 @@ Instants are integer milliseconds of the store's clock since 1970; durations are
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from typing import Any
 
 import attrs
 
-from kew.domain.errors import InvalidTaskError, shown
+from kew.domain.errors import InvalidTaskError, TaskTooNewError, TaskUnreadableError, shown
 from kew.domain.values import maker, mover
 
 MAX_ID_BYTES = 256
+MOST_WATCHERS = 32  # processes that are notified of a task's end
 PINNED = "@"
 
 
@@ -45,6 +47,17 @@ def pinned_name(incarnation: str, name: str) -> str:
     return f"{PINNED}{incarnation}/{name}"
 
 
+def shelf_of(function: str) -> str:
+    """What a waiting task of this function waits for: a process that knows the function, or a closure's own process."""
+    return function.partition("/")[0] if function.startswith(PINNED) else function
+
+
+def can_run(incarnation: str, known: Container[str], function: str) -> bool:
+    """Whether the process `incarnation` may be given the function: its own closure, or one that it announced."""
+    shelf = shelf_of(function)
+    return shelf in known or shelf == PINNED + incarnation
+
+
 def check_task_id(task_id: object) -> str:
     """The id itself if it can be one (text, 1 to 256 bytes of UTF-8), else `InvalidTaskError`."""
     if not isinstance(task_id, str):
@@ -61,7 +74,7 @@ def check_task_id(task_id: object) -> str:
 
 
 def unique_id(label: str, identity: str) -> str:
-    """An id for people and machines: the label, cut where both together would be too long for one."""
+    """An id for people and machines: the label, cut if both together would be too long for one."""
     room = MAX_ID_BYTES - 1 - len(identity)
     if len(label) > room // 4:  # else it fits, whatever its letters
         label = label.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
@@ -73,8 +86,9 @@ class Submission:
     """A call to be made, as it crosses the port. Sizes and ids were checked before it was built.
 
     `nonce` makes repeating the submit safe. A due time is either `due_at` (an instant that a person gave, ms) or
-    `delay_ms` from the moment of storing; neither: ready at once. The last three are None where the queue's
-    own settings hold.
+    `delay_ms` from the moment of storing; neither: ready at once. The options of retries and time are None where the
+    queue's own settings hold. `key`: whose task it is ("": no key's). `cost`: how many units of each rate its start
+    uses. `start_by_ms`: how long after the moment of storing it is still worth starting (0: for ever).
     """
 
     id: str
@@ -89,6 +103,9 @@ class Submission:
     max_retries: int | None = None
     retry_delay_ms: int | None = None
     timeout_ms: int | None = None
+    key: str = ""
+    cost: int = 1
+    start_by_ms: int = 0
 
     @property
     def size(self) -> int:
@@ -97,7 +114,7 @@ class Submission:
 
     @property
     def pinned_to(self) -> str:
-        """The incarnation of the only process that can run it, or "" where any may."""
+        """The incarnation of the only process that can run it, or "" if any may."""
         return self.function[1:].partition("/")[0] if self.function.startswith(PINNED) else ""
 
 
@@ -116,11 +133,11 @@ class Life:
 class Task:
     """One task and how far it has come.
 
-    `attempt` counts claims and is never reused; `failures` and `losses` count towards `max_retries` and
-    `max_deliveries`; a replay, which `replays` counts, resets them. `lease` is the identity of the current lease
-    ("" without one), `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant. `settled`
-    remembers the last settled lease and its outcome, so that a repeated settle gets its answer. `watchers` are the
-    incarnations that want to be told of the end.
+    `attempt` counts claims and is never reused; `failures`, `losses` and `snoozes` count towards `max_retries`,
+    `max_deliveries` and `max_snoozes`; a replay, which `replays` counts, resets them. `lease` is the identity of the
+    current lease ("" without one), `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant.
+    `settled` remembers the last settled lease and its outcome, so that a repeated settle gets its answer. `watchers`
+    are the incarnations to notify of the end.
     """
 
     call: Submission
@@ -145,6 +162,7 @@ class Task:
     result: bytes = b""
     error: str = ""
     watchers: tuple[str, ...] = ()
+    snoozes: int = 0
 
     @property
     def id(self) -> str:
@@ -167,15 +185,53 @@ class Task:
         return self.status in WAITING
 
     def moved(self, **changes: Any) -> Task:
-        """A copy with these fields changed. `Any`: the fields have many types, and only the lifecycle calls this."""
-        return _moved(self, **changes)
+        """A copy with these fields changed. `Any`: the fields have many types."""
+        return moved(self, **changes)
 
 
 make_submission = maker(Submission)
 make_task = maker(Task)
-_moved = mover(Task)
+moved = mover(Task)
+
+
+def without_payload(task: Task) -> Task:
+    """The task as a reader gets it: the payload, which may be large, is only handed to a run."""
+    if not task.call.payload:
+        return task
+    return task.moved(call=attrs.evolve(task.call, payload=b""))
+
+
+def unstarted_until(task: Task) -> int | None:
+    """When it is no longer worth starting (ms); None: always, or it was taken or replayed."""
+    if not task.call.start_by_ms or task.attempt or task.replays or not task.is_waiting:
+        return None
+    return task.queued_at + task.call.start_by_ms
 
 
 def is_absent(task: Task, now: int) -> bool:
     """An ended record is absent from `expires_at` on, whether or not maintenance has removed it yet."""
     return 0 < task.expires_at <= now
+
+
+def watchers_with(watchers: tuple[str, ...], incarnation: str) -> tuple[str, ...]:
+    """The processes to notify of a task's end, with one more: those that asked last. The others find it by polling."""
+    return (*watchers, incarnation)[-MOST_WATCHERS:]
+
+
+@attrs.frozen
+class Unreadable:
+    """What a store has in place of a task: a record that can't be read. `reason` is for logs.
+
+    `is_newer`: a newer version of kew wrote it, and nothing is wrong with it.
+    """
+
+    id: str
+    reason: str
+    is_newer: bool = False
+
+    def error(self) -> TaskUnreadableError:
+        """What to raise for those that ask for the task."""
+        return (TaskTooNewError if self.is_newer else TaskUnreadableError)(self.id, self.reason)
+
+
+Found = Task | Unreadable | None  # what a store answers for an id

@@ -1,4 +1,4 @@
-"""Making frozen values quickly, where thousands are made: a frozen class sets each field past its own `__setattr__`.
+"""Making thousands of frozen values quickly: a frozen class sets each field past its own `__setattr__`.
 
 A value is written as one of a class that has the same slots and isn't frozen, and is then declared to be of the frozen
 one. That takes a third of the time that the constructor takes. Nothing is validated or converted. The class has no slot

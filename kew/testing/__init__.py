@@ -1,12 +1,12 @@
-"""What users test their own tasks with: simulated time, and crashes. See docs/testing.md.
+"""Tools for testing your own tasks: simulated time and simulated crashes. See docs/testing.md.
 
-Independent of any test runner; `kew.testing.plugin` is a thin plugin for pytest.
+They work with any test runner; `kew.testing.plugin` is a small pytest plugin.
 """
 
-from kew.adapters.simulation.errors import RealIOForbidden, SimulationError
-from kew.adapters.simulation.faults import Fault
+from kew.simulation.errors import RealIOForbidden, SimulationError
+from kew.simulation.faults import Fault
 from kew.testing.crashing import Break, CrashReport, crash_at_every_await
-from kew.testing.errors import InvariantBroken, Left, NotDrainedError, SimulationFailed, Why
+from kew.testing.errors import InvariantBroken, Left, NotDrainedError, SimulationFailed
 from kew.testing.manager import Failure, SimulatedClock, SimulatedManager
 from kew.testing.points import Point, When
 from kew.testing.running import run, simulated
@@ -29,7 +29,6 @@ __all__ = [
     "SimulationFailed",
     "SimulationReport",
     "When",
-    "Why",
     "crash_at_every_await",
     "run",
     "simulate",

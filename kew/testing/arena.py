@@ -1,37 +1,36 @@
-"""A world for the user's own program: several processes run it, and trouble comes to them."""
+"""A world for the user's own program: several processes run it and meet faults."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from random import Random
 from typing import Any, Final
 
 import attrs
 
 from kew.adapters.memory.namespace import Namespace
-from kew.adapters.simulation.chance import InlineThreads, NoWatchdog, SeededEntropy
-from kew.adapters.simulation.chaos import make_trouble
-from kew.adapters.simulation.faults import Fault, Tally
-from kew.adapters.simulation.hosts import Host
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.network import Network
-from kew.adapters.simulation.notices import FaultyHub
-from kew.adapters.simulation.plan import Plan
-from kew.adapters.simulation.port import FaultyStore, FaultyWakeup
-from kew.adapters.simulation.processes import Process, current_process
-from kew.bootstrap import Parts
+from kew.app.ports import Operation
 from kew.domain.errors import StoreUnavailableError
 from kew.domain.task import Task
 from kew.manager import TaskQueueManager
+from kew.simulation.chance import InlineThreads
+from kew.simulation.chaos import make_trouble
+from kew.simulation.faults import Fault, Tally
+from kew.simulation.hosts import Host
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.network import Network
+from kew.simulation.notices import FaultyHub
+from kew.simulation.plan import Plan
+from kew.simulation.port import FaultyWakeup
+from kew.simulation.processes import current_process
+from kew.simulation.supervisor import Supervisor, parts_on
 from kew.testing.draining import drained
 from kew.testing.errors import NotDrainedError
-from kew.testing.manager import CURRENT, App, SimulatedManager, maybe_await
+from kew.testing.manager import CURRENT, App, SimulatedManager, make_current, maybe_await
 from kew.testing.points import JUDGE, KILL, Point, Verdict, task_context
 from kew.testing.running import Ground, Scenario
 
-RESTART_AFTER: Final = (0.1, 15.0)
 LOOK_EVERY: Final = 1.0
 POINT_ODDS: Final = (0.0, 0.02, 0.1)  # of a fault at an await of a task, by seed
 AT_POINTS: Final = (Fault.KILL, Fault.STALL)
@@ -40,7 +39,7 @@ LONGEST_STALL: Final = 40.0  # past the lease of most queues
 
 @attrs.frozen(kw_only=True)
 class Program:
-    """What the user gave: the same in every run."""
+    """The arguments of `simulate` that are the same in every run."""
 
     scenario: Scenario[object]
     app: App
@@ -51,7 +50,7 @@ class Program:
 
 
 class Arena:
-    """Everything of one run but the loop."""
+    """Everything of one run except for the loop."""
 
     def __init__(self, loop: SimulationLoop, plan: Plan, program: Program) -> None:
         self.loop, self.plan = loop, plan
@@ -72,15 +71,22 @@ class Arena:
         self._point_odds = self._random.choice(POINT_ODDS)
         self._at_points = tuple(one for one in AT_POINTS if one in plan.faults)
         self._is_healed = False
-        self._told: dict[str, Task] = {}
+        self.supervisor = Supervisor(
+            loop,
+            self.hub,
+            self._random,
+            program=self._serve,
+            prepare=lambda context: context.run(JUDGE.set, self._judge),
+        )
+        self._seen: dict[str, Task] = {}
 
     # --- from the first process to the last look
 
     async def run(self) -> None:
-        """The scenario under trouble; then no more of it, and every task has to end; then the check."""
+        """Run the scenario with faults; then stop the faults, wait until every task has ended, and check."""
         await maybe_await(self._program.setup())
         for host in self.hosts.values():
-            self._start(host)
+            self.supervisor.start(host)
         await self._begin_client()
         trouble = asyncio.ensure_future(self._trouble())
         async with asyncio.timeout(self._program.within):
@@ -88,7 +94,7 @@ class Arena:
         await self._struggle()
         trouble.cancel()
         await self._heal()
-        await drained(self.server, self.ground.changes, self._program.within)
+        await drained(self.server, self.ground.activity, self._program.within)
         if await self._as_client(_called(self._program.check)) is False:
             raise AssertionError("check() returned False")
 
@@ -97,41 +103,33 @@ class Arena:
             make_trouble(self, group)
 
     async def _struggle(self) -> None:
-        """Let the tasks get on as well as they can, for a while."""
+        """Let the tasks run with faults for a while."""
         try:
-            await drained(self.server, self.ground.changes, self.plan.horizon)
+            await drained(self.server, self.ground.activity, self.plan.horizon)
         except NotDrainedError:
             return
 
     async def _heal(self) -> None:
         self.loop.note("the faults stop")
-        self._is_healed = self.network.is_healed = self.hub.is_healed = True
+        self._is_healed = self.network.is_healed = True
+        self.hub.heal()
         self.network.down_until = -1.0
         for host in self.hosts.values():
-            host.partitioned_until = host.stalled_until = -1.0
-            if host.process is not None:
-                host.process.thaw()
+            host.partitioned_until = -1.0
+        self.supervisor.wake(self.hosts.values())
         while not all(host.is_ready for host in self.hosts.values()):  # noqa: ASYNC110 - virtual
             await asyncio.sleep(LOOK_EVERY)
 
     # --- processes
 
-    def _start(self, host: Host) -> None:
-        process = Process(self.loop, host.name, host.starts)
-        host.starts += 1
-        host.begin(process)
-        process.context.run(JUDGE.set, self._judge)
-        self.loop.note(process, "begins")
-        process.spawn(self._serve(host), name="main")
-
     async def _serve(self, host: Host) -> None:
-        """A worker's life; where its start-up meets a store that doesn't answer, it exits, as programs do."""
+        """Run a worker. If the store doesn't answer at its start, it exits, as programs do."""
         try:
             await self._begin(host)
         except StoreUnavailableError as error:
-            self.loop.note("gives up starting:", error)
-            self._kill(host)
-        except Exception as error:  # noqa: BLE001 - the user's start-up is broken: the run has failed
+            self.loop.note("fails to start:", error)
+            self.supervisor.kill(host)
+        except Exception as error:  # noqa: BLE001 - the user's start-up is broken, so the run has failed
             self.loop.fail(error)
 
     async def _act_out(self) -> None:
@@ -139,7 +137,7 @@ class Arena:
 
     async def _begin(self, host: Host) -> None:
         manager = self._manager(host)
-        CURRENT.set(manager)
+        make_current(manager)
         await manager.initialize()
         if self._program.instead_of is not None:
             manager.adopt(self._program.instead_of)
@@ -148,24 +146,25 @@ class Arena:
 
     def _manager(self, host: Host) -> SimulatedManager:
         random = Random(f"process:{self.plan.seed}:{host.process}")
-        parts = Parts(
-            store=FaultyStore(host, self.network),
-            wakeup=FaultyWakeup(host, self.hub),
-            entropy=SeededEntropy(random),
-            threads=InlineThreads(random),
-            watchdog=NoWatchdog(),
+        assert host.process is not None
+        parts = parts_on(
+            host,
+            self.network,
+            FaultyWakeup(host, self.hub),
+            random,
+            InlineThreads(random),
+            is_suspended=Fault.SUSPENDED in self.plan.faults,
         )
         ground = self.ground
         return SimulatedManager(
-            parts, ground.server, ground.changes, works=host.works, tick=self.plan.tick
+            parts, ground.server, ground.activity, works=host.works, tick=self.plan.tick
         )
 
     async def _begin_client(self) -> None:
-        """The process that runs the scenario: it is never killed, and tries until it has started."""
+        """Start the process that runs the scenario. It meets no faults, and retries until it has started."""
         host = self._client
         while True:
-            host.begin(Process(self.loop, host.name, host.starts))
-            host.starts += 1
+            self.supervisor.begin(host)
             try:
                 await self._as_client(self._begin(host))
             except StoreUnavailableError as error:
@@ -178,70 +177,29 @@ class Arena:
         assert self._client.process is not None
         manager = self._client.manager
         if isinstance(manager, SimulatedManager):
-            self._client.process.context.run(CURRENT.set, manager)
+            self._client.process.context.run(make_current, manager)
         return await self._client.process.spawn(work, name="scenario")
 
     # --- faults
 
     def meddle(self, host: Host, fault: Fault) -> None:
-        """Do to a worker what a fault asks for."""
+        """Apply a fault to a worker."""
         if host is self._client or not host.is_alive or self._would_poison(host):
             return
-        match fault:
-            case Fault.KILL:
-                self._kill(host)
-            case Fault.STOP:
-                self._ask_to_stop(host)
-            case Fault.STALL:
-                self._stall(host, LONGEST_STALL * self._random.random() ** 2)
-            case _:
-                raise AssertionError(f"nothing to do to a process: {fault}")
-
-    def _kill(self, host: Host) -> None:
-        """As SIGKILL; another process starts before long."""
-        assert host.process is not None
-        self.loop.note(host.process, "is killed")
-        host.process.kill()
-        host.is_ready = False
-        self._later(20.0 * self._random.random(), self.hub.remove, host.incarnation)
-        self._later(self._random.uniform(*RESTART_AFTER), self._start, host)
-
-    def _stall(self, host: Host, seconds: float) -> None:
-        assert host.process is not None
-        self.loop.note(host.process, f"stalls for {seconds:.3f} s")
-        host.process.stall(seconds)
-
-    def _ask_to_stop(self, host: Host) -> None:
-        """As SIGTERM: shut down, then end."""
-        process = host.process
-        if process is None or not host.is_ready or host.is_stopping:
-            return
-        self.loop.note(process, "is asked to stop")
-        host.is_stopping, host.is_ready = True, False
-        process.spawn(self._shut_down(host), name="stop")
-        self._later(60.0, self._kill_if, host, process)
-
-    async def _shut_down(self, host: Host) -> None:
-        assert host.manager is not None
-        await host.manager.shutdown(timeout=self._random.choice((0.0, 5.0)))
-        self._later(0.0, self._kill_if, host, host.process)
-
-    def _kill_if(self, host: Host, process: Process | None) -> None:
-        if host.process is process and host.is_alive:
-            self._kill(host)
+        self.supervisor.meddle(host, fault)
 
     def _would_poison(self, host: Host) -> bool:
-        """A task here was lost so often that one more loss might fail it, which no user's code can help."""
+        """Whether one more loss might fail a task here for good, which no user code could prevent."""
         if not host.incarnation:
             return False
         return any(
-            task.losses + 2 > queue.book.state.settings.max_deliveries
+            task.losses + 2 > queue.indexed.state.settings.max_deliveries
             for queue in self.server.namespace.queues.values()
-            for task in queue.book.leases_of(f"{host.incarnation}.")
+            for task in queue.indexed.leases_of(f"{host.incarnation}.")
         )
 
     def _judge(self, point: Point) -> Verdict:
-        """Now and then a process is killed or stands still at an await of a task."""
+        """Sometimes kill or stall a process at an await of a task."""
         if self._is_healed or not self._at_points or self._points.random() >= self._point_odds:
             return None
         context, process = task_context(), current_process()
@@ -255,26 +213,23 @@ class Arena:
         self.loop.note(f"{what} in {context.task_id} #{context.attempt}, {point}")
         if fault is Fault.STALL:
             return seconds
-        self._kill(host)
+        self.supervisor.kill(host)
         return KILL
 
-    def _later(self, seconds: float, act: Callable[..., object], *args: object) -> None:
-        self.loop.call_later(seconds, act, *args, context=Context())
+    # --- the trace
 
-    # --- telling
-
-    def _carried_out(
-        self, operation: str, _args: tuple[Any, ...], _reply: object, caller: str
-    ) -> None:
-        """Note what became of which task."""
-        self.ground.changes.tell()
+    def _carried_out(self, operation: Operation[Any], _reply: object, caller: str) -> None:
+        """Note each task's change of state."""
+        self.ground.activity.tell()
         for task_id, task in self.server.namespace.records.items():
-            old = self._told.get(task_id)
+            old = self._seen.get(task_id)
             if old is task:
                 continue
-            self._told[task_id] = task
+            self._seen[task_id] = task
             if old is None or old.status is not task.status or old.attempt != task.attempt:
-                self.loop.note(caller, f"{operation}: {task_id} #{task.attempt}", _state_of(task))
+                self.loop.note(
+                    caller, f"{operation.name}: {task_id} #{task.attempt}", _state_of(task)
+                )
 
 
 async def _called(function: Callable[[], object]) -> object:

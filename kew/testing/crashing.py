@@ -1,46 +1,45 @@
-"""`crash_at_every_await`: kill a task at each of its awaits in turn, and see whether it can be run again."""
+"""`crash_at_every_await`: kill a task at each of its awaits in turn, and check that it can run again."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import Context
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from kew.adapters.memory.namespace import Namespace
-from kew.adapters.simulation.chance import NoWatchdog, SeededEntropy
-from kew.adapters.simulation.errors import SimulationError
-from kew.adapters.simulation.faults import Tally
-from kew.adapters.simulation.hosts import Host
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.notices import FaultyHub
-from kew.adapters.simulation.plan import Plan
-from kew.adapters.simulation.port import FaultyStore, FaultyWakeup
-from kew.adapters.simulation.processes import Process
-from kew.bootstrap import Parts
+from kew.app.naming import undecorated
+from kew.app.ports import Operation, Settle, Submit
 from kew.domain.config import QueueConfig
-from kew.domain.events import Released
+from kew.domain.events import NotStarted, Released
 from kew.domain.requests import Settlement
 from kew.domain.task import TaskStatus
-from kew.handles import TaskFunction
+from kew.functions import TaskFunction
 from kew.manager import TaskQueueManager
+from kew.simulation.errors import SimulationError
+from kew.simulation.faults import Tally
+from kew.simulation.hosts import Host
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.notices import FaultyHub
+from kew.simulation.plan import Plan
+from kew.simulation.port import FaultyWakeup
+from kew.simulation.supervisor import Supervisor, parts_on
 from kew.testing.errors import InvariantBroken
 from kew.testing.instrument import instrumented, place_of
 from kew.testing.logs import quiet
 from kew.testing.manager import (
-    CURRENT,
     App,
     InstantThreads,
     SimulatedManager,
+    make_current,
     maybe_await,
-    plain,
 )
 from kew.testing.points import JUDGE, KILL, Point, Verdict, When, suffer, task_context
 from kew.testing.running import Ground
 from kew.testing.standing_in import standing_in_for
 
+A = TypeVar("A")
 TASK_ID: Final = "the-task"
 QUEUE: Final = "crashes"
 RESTART_AFTER: Final = 1.0
@@ -49,7 +48,7 @@ WITHIN: Final = 30 * 86_400.0
 
 @attrs.frozen(kw_only=True)
 class Break:
-    """A crash after which things are wrong, and what told so."""
+    """A crash that breaks the invariant, and the error that showed it."""
 
     point: Point
     error: BaseException
@@ -60,17 +59,17 @@ class Break:
 
 @attrs.frozen(kw_only=True)
 class CrashReport:
-    """Where the task was killed, once at each of these; the invariant held every time."""
+    """The places at which the task was killed, once at each. The invariant held every time."""
 
     points: Sequence[Point]
 
     def __str__(self) -> str:
-        return f"killed at {len(self.points)} places in turn; the invariant held every time"
+        return f"killed once at each of {len(self.points)} places; the invariant held every time"
 
 
 @attrs.frozen(kw_only=True)
-class Order:
-    """What `crash_at_every_await` was asked for."""
+class CrashTest:
+    """The arguments of `crash_at_every_await`."""
 
     task: Callable[..., object] | TaskFunction[..., Any]
     args: Sequence[object]
@@ -85,7 +84,8 @@ class Order:
     @property
     def function(self) -> Callable[..., object]:
         """The task's own code."""
-        return plain(self.task)
+        function: Callable[..., object] = undecorated(self.task)
+        return function
 
 
 def crash_at_every_await(
@@ -101,20 +101,24 @@ def crash_at_every_await(
 ) -> CrashReport:
     """Run `task(*args, **kwargs)` once for each of its awaits, and kill its process there, as SIGKILL does.
 
-    The task's lease ends, a fresh process runs it again to its end, and `check()` says whether all is
-    well (by raising, or by returning False). Before each of these runs `setup()` makes the state outside
-    fresh: an in-memory fake of what the task talks to. Each `await` counts twice, just before and just
-    after it, also where nothing waits, and in all code of yours that the task calls; and so does the end,
-    between its return and the moment at which kew knows of it. Raises `InvariantBroken`, an
-    AssertionError, with each place (file and line) where it broke; else returns what was tried.
+    After each kill the task's lease expires, and a new process runs the task again to its end. Then `check()` checks
+    the result; it fails by raising, or by returning False. `setup()` runs before each of these runs and resets the
+    outside state: an in-memory fake of what the task talks to.
 
-    `app(manager)` is your program's start-up, needed where the task submits other tasks, which are run
-    and killed likewise. `config`: the task's queue. `instead_of`: as for `run`; for a decorated task it
-    is the manager that decorated it. Plain functions are killed at their end alone.
+    The task is killed just before and just after each `await`, in all of your code that it calls, even if the `await`
+    never waits. It is also killed at its end, after it returned and before kew recorded the outcome. A plain function
+    is killed only at its end.
+
+    Raises `InvariantBroken`, an AssertionError, with each place (file and line) that breaks the invariant; otherwise
+    returns the places that were tried.
+
+    `app(manager)` is your program's start-up. It is needed if the task submits other tasks, which are then run and
+    killed like it. `config`: the task's queue. `instead_of`: as for `run`; the default for a decorated task is the
+    manager that decorated it.
     """
     decorated = task if isinstance(task, TaskFunction) else None
     queue = (decorated.queue if decorated else None) or QUEUE
-    order = Order(
+    test = CrashTest(
         task=task,
         args=args,
         kwargs=kwargs or {},
@@ -122,30 +126,35 @@ def crash_at_every_await(
         check=check,
         app=app,
         config=config or QueueConfig(queue),
-        instead_of=instead_of or (decorated._manager if decorated else None),
+        instead_of=instead_of or _manager_of(decorated),
         seed=seed,
     )
-    place_of(order.function)
-    with standing_in_for(order.instead_of), instrumented(order.function, check), quiet():
-        return _crash_everywhere(order)
+    place_of(test.function)
+    with standing_in_for(test.instead_of), instrumented(test.function, check), quiet():
+        return _crash_everywhere(test)
 
 
-def _crash_everywhere(order: Order) -> CrashReport:
+def _manager_of(function: TaskFunction[..., Any] | None) -> TaskQueueManager | None:
+    manager = function._manager if function else None
+    return manager if isinstance(manager, TaskQueueManager) else None
+
+
+def _crash_everywhere(test: CrashTest) -> CrashReport:
     points: list[Point] = []
-    error = _broken(order, points.append, crash_at=None)
+    error = _broken(test, points.append, crash_at=None)
     if error is not None:
         raise InvariantBroken(
             f"without any crash: {type(error).__name__}: {error}", [error]
         ) from error
     breaks = []
     for number, point in enumerate(points):
-        error = _broken(order, lambda _point: None, crash_at=number)
+        error = _broken(test, lambda _point: None, crash_at=number)
         if error is not None:
             breaks.append(Break(point=point, error=error))
     if breaks:
-        name = getattr(order.function, "__qualname__", order.function)
+        name = getattr(test.function, "__qualname__", test.function)
         lines = [
-            f"{name} can't be run again after a crash at {len(breaks)} of {len(points)} places:",
+            f"{name} can't run again after a crash at {len(breaks)} of {len(points)} places:",
             *map(str, breaks),
         ]
         raise InvariantBroken("\n  ".join(lines), breaks) from breaks[0].error
@@ -153,32 +162,32 @@ def _crash_everywhere(order: Order) -> CrashReport:
 
 
 def _broken(
-    order: Order, passed: Callable[[Point], None], crash_at: int | None
+    test: CrashTest, passed: Callable[[Point], None], crash_at: int | None
 ) -> Exception | None:
-    """What is wrong after one run; None: nothing."""
-    plan = Plan(seed=order.seed, policy="fifo")
-    with SimulationLoop(order.seed, plan.policy) as loop:
+    """The error after one run; None: the invariant holds."""
+    plan = Plan(seed=test.seed, policy="fifo")
+    with SimulationLoop(test.seed, plan.policy) as loop:
         try:
-            loop.run(_Life(loop, plan, order, passed, crash_at).live())
+            loop.run(_Life(loop, plan, test, passed, crash_at).live())
         except SimulationError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the user's check raises says that it broke
+        except Exception as error:  # noqa: BLE001 - any error from the user's check means that the invariant is broken
             return error
     return None
 
 
 class _Life:
-    """One run: a client that submits, one process at a time that works, and at most one crash."""
+    """One run: a client that submits, one working process at a time, and at most one crash."""
 
     def __init__(
         self,
         loop: SimulationLoop,
         plan: Plan,
-        order: Order,
+        test: CrashTest,
         passed: Callable[[Point], None],
         crash_at: int | None,
     ) -> None:
-        self._loop, self._order, self._passed = loop, order, passed
+        self._loop, self._test, self._passed = loop, test, passed
         self._crash_at = crash_at
         self._count = 0
         self._hub = FaultyHub(loop, plan, Tally())
@@ -186,93 +195,92 @@ class _Life:
         namespace.hub = self._hub
         self._ground = Ground.make(loop, namespace)
         self._host = Host("worker", works=True, knows_all=True)
+        self._supervisor = Supervisor(
+            loop,
+            self._hub,
+            Random(test.seed),
+            program=lambda _host: self._program(),
+            prepare=lambda context: context.run(JUDGE.set, self._judge),
+        )
 
     async def live(self) -> None:
-        """From a fresh state to the check."""
-        order = self._order
-        await maybe_await(order.setup())
+        """Run from `setup` to `check`."""
+        test = self._test
+        await maybe_await(test.setup())
         host = Host("client", works=False, knows_all=False)
-        host.begin(Process(self._loop, host.name))
+        self._supervisor.begin(host)
         client = self._manager(host)
         await client.initialize()
-        await client.create_queue(order.config)
-        kwargs: Any = order.kwargs
-        queue, function = order.config.name, order.function
-        await client.submit_task(TASK_ID, queue, "task", function, None, *order.args, **kwargs)
-        self._start()
+        await client.create_queue(test.config)
+        kwargs: Any = test.kwargs
+        queue, function = test.config.name, test.function
+        await client.submit_task(TASK_ID, queue, "task", function, None, *test.args, **kwargs)
+        self._supervisor.start(self._host)
         await client.drain(WITHIN)
-        if await maybe_await(order.check()) is False:
+        if await maybe_await(test.check()) is False:
             raise AssertionError("check() returned False")
         info = client.tasks()[TASK_ID]
         is_once = self._ground.server.namespace.records[TASK_ID].call.at_most_once
         if info.status is not TaskStatus.COMPLETED and not (is_once and self._crash_at is not None):
             raise AssertionError(f"the task ended as {info.status.value}: {info.error}")
 
-    def _start(self) -> None:
-        host = self._host
-        process = Process(self._loop, host.name, host.starts)
-        host.starts += 1
-        host.begin(process)
-        process.context.run(JUDGE.set, self._judge)
-        process.spawn(self._program(), name="main")
-
     async def _program(self) -> None:
         manager = self._manager(self._host)
-        config = self._order.config
+        config = self._test.config
         await manager.initialize()
-        if self._order.app is not None:
-            await maybe_await(self._order.app(manager))
+        if self._test.app is not None:
+            await maybe_await(self._test.app(manager))
         if config.name not in manager.queues:
             await manager.create_queue(config)
 
     def _manager(self, host: Host) -> SimulatedManager:
-        parts = Parts(
-            store=FaultyStore(host, _Carrier(self._ground, self._end)),
-            wakeup=FaultyWakeup(host, self._hub),
-            entropy=SeededEntropy(Random(f"{host}:{self._order.seed}")),
-            threads=InstantThreads(),
-            watchdog=NoWatchdog(),
+        parts = parts_on(
+            host,
+            _Carrier(self._ground, self._end),
+            FaultyWakeup(host, self._hub),
+            Random(f"{host}:{self._test.seed}"),
+            InstantThreads(),
         )
         ground = self._ground
-        manager = SimulatedManager(parts, ground.server, ground.changes, works=host.works)
-        CURRENT.set(manager)
-        if self._order.instead_of is not None:
-            manager.adopt(self._order.instead_of)
-        manager.register(self._order.function)
+        manager = SimulatedManager(parts, ground.server, ground.activity, works=host.works)
+        make_current(manager)
+        if self._test.instead_of is not None:
+            manager.adopt(self._test.instead_of)
+        manager.register(self._test.function)
         return manager
 
     async def _end(self, settlement: Settlement) -> None:
-        """An attempt has ended, and kew is about to report it."""
+        """An attempt has ended, and its outcome is about to be reported."""
         task = self._ground.server.namespace.records.get(settlement.task_id)
-        if task is None or isinstance(settlement.event, Released):
+        if task is None or isinstance(settlement.event, Released | NotStarted):
             return
         name = task.call.function
-        file, line = place_of(self._order.function) if task.id == TASK_ID else (name, 0)
+        file, line = place_of(self._test.function) if task.id == TASK_ID else (name, 0)
         point = Point(file, line, name.rpartition(":")[2], When.UNRECORDED)
         await suffer(self._judge(point))
 
     def _judge(self, point: Point) -> Verdict:
-        """Kill at the point whose turn it is."""
+        """Kill the process if it is at the point to crash at."""
         if point.when is not When.UNRECORDED and task_context() is None:
             return None
         number, self._count = self._count, self._count + 1
         self._passed(point)
         if number != self._crash_at:
             return None
-        self._loop.call_later(RESTART_AFTER, self._start, context=Context())
+        self._supervisor.start_later(self._host, RESTART_AFTER)
         return KILL
 
 
 class _Carrier:
-    """Takes calls to the store at once, but for what happens before an outcome is reported."""
+    """Carries calls to the store at once. Before it reports an outcome, the process may be killed."""
 
     def __init__(self, ground: Ground, end: Callable[[Settlement], Awaitable[None]]) -> None:
         self._ground = ground
         self._end = end
 
-    async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
+    async def call(self, host: Host, operation: Operation[A]) -> A:
         """The store's reply."""
-        if operation == "settle":
-            for settlement in args[1]:
+        if isinstance(operation, Submit | Settle):
+            for settlement in operation.settlements:
                 await self._end(settlement)
-        return self._ground.server.execute(operation, args, str(host))
+        return self._ground.server.execute(operation, str(host))

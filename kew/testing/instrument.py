@@ -1,9 +1,9 @@
-"""Making every `await` of a user's code a place where its process can be killed.
+"""Turn every `await` of a user's code into a place at which its process can be killed.
 
-An `await` of a fake that never waits gives nobody a turn, so no event loop could stop a task there.
-Therefore the source of the user's files is compiled once more, with each `await x` made `await
-awaited(x)`, and the functions that were made of it get the new code until the block ends. Whose code
-it is: not Python's, not kew's, and no installed package's, but for that of the functions in question.
+An `await` that never waits (of a fake, say) doesn't return to the event loop, so the loop can't kill a task there.
+Therefore the user's files are compiled again with each `await x` replaced by `await awaited(x)`, and their functions
+get the new code until the block ends. The code of Python, of kew and of installed packages stays as it is, except for
+the packages of the functions under test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 import kew
-from kew.adapters.simulation.errors import SimulationError
+from kew.simulation.errors import SimulationError
 from kew.testing.points import Entered, Iterated, awaited
 
 Key = tuple[int, str, tuple[str, ...]]
@@ -35,7 +35,7 @@ LONGEST_TEXT: Final = 60
 
 @contextlib.contextmanager
 def instrumented(*functions: Callable[..., object]) -> Iterator[None]:
-    """Inside, user code passes points at its awaits; `functions` are user code wherever they are installed."""
+    """Make user code pass crash points at its awaits. `functions` count as user code, even if installed."""
     own = {_package_of(function) for function in functions}
     changed: list[tuple[FunctionType, CodeType]] = []
     vars(builtins).update(NAMES)
@@ -56,7 +56,7 @@ def instrumented(*functions: Callable[..., object]) -> Iterator[None]:
 
 
 def place_of(function: Callable[..., object]) -> tuple[str, int]:
-    """The file and the line where it is defined; SimulationError where its source can't be had."""
+    """The file and line of its definition. Raises `SimulationError` if its source is missing."""
     code = _code_of(function)
     if code is None or not _has_source(code.co_filename):
         name = getattr(function, "__qualname__", repr(function))
@@ -112,7 +112,7 @@ def _tree_of(file: str) -> ast.Module | None:
 
 @functools.cache
 def _codes_of(file: str) -> dict[Key, CodeType]:
-    """The instrumented code of every function of a file that awaits, or has one inside that does."""
+    """The instrumented code of each function of a file that awaits, or that contains such a function."""
     tree = _tree_of(file)
     if tree is None:
         return {}
@@ -133,7 +133,7 @@ def _has_points(code: CodeType) -> bool:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Wraps what is awaited, entered and iterated."""
+    """Wraps the operands of `await`, `async with` and `async for`."""
 
     def __init__(self, file: str) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What kew logs while processes are being killed is expected, and would only hide what a test has to say."""
+"""Silence kew's log while a test kills processes: its warnings are expected then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, kew logs what is critical alone."""
+    """Log only critical messages of kew inside the block."""
     logger = logging.getLogger("kew")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""`SimulatedManager`: a `TaskQueueManager` on simulated time, with what only a test may ask of it."""
+"""`SimulatedManager`: a `TaskQueueManager` on simulated time, with additional methods for tests."""
 
 from __future__ import annotations
 
@@ -11,57 +11,64 @@ from typing import Any, Final, NoReturn, TypedDict, TypeVar, Unpack
 
 import attrs
 
-from kew.adapters.simulation.server import Server
-from kew.app.hooks import FailHook, TaskHook
 from kew.app.info import TaskInfo
-from kew.app.naming import natural_name, qualname_of
+from kew.app.naming import Decorated, natural_name, qualname_of, undecorated
+from kew.app.observer import Observer
+from kew.app.options import OPTIONS, Options
 from kew.app.ports import Threads
-from kew.app.registry import Options
+from kew.app.spawning import CARRIED
+from kew.app.working.hooks import FailHook, TaskHook
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.config import TICK, QueueConfig
 from kew.domain.task import PINNED
-from kew.handles import TaskDecorator, TaskFunction
-from kew.manager import TaskQueueManager
+from kew.functions import TaskDecorator
+from kew.manager import INSTEAD, TaskQueueManager
 from kew.queues import Queue
-from kew.testing.draining import Changes, drained
+from kew.simulation.server import Server
+from kew.testing.draining import Activity, drained
 
 T = TypeVar("T")
 App = Callable[["SimulatedManager"], object]
-"""What a program does at its start with its manager: create queues, register functions. Plain or async."""
+"""A program's start-up, plain or async: creates queues and registers functions."""
 
 YEAR: Final = timedelta(days=366)
 INSTANT: Final = 1e-6  # simulated seconds, in which all that takes no time has happened
 LONGEST_HOOK: Final = 3600.0
-OPTIONS: Final = tuple(Options.__annotations__)
 
 CURRENT: ContextVar[SimulatedManager] = ContextVar("kew_simulated_manager")
+CARRIED.append(CURRENT)
+NOT_SIMULATED: Final = (
+    "this manager isn't part of the simulation: pass instead_of=manager, so that its calls and its decorated functions "
+    "reach the simulated manager"
+)
 
 
 class ManagerOptions(TypedDict, total=False):
-    """What `TaskQueueManager` may be told beside its store."""
+    """The options of `TaskQueueManager` that a simulated manager takes."""
 
     on_task_start: TaskHook
     on_task_complete: TaskHook
     on_task_fail: FailHook
     max_concurrency: int
     trust: Sequence[str]
+    observer: Observer
 
 
 class SimulatedClock:
-    """The clock of the simulated world, which is the store's."""
+    """The clock of the simulated world: the store's clock."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def now(self) -> datetime:
-        """Simulated wall-clock time, aware, in UTC, to the millisecond; for `_defer_until` and for comparing."""
+        """The simulated time as an aware datetime in UTC, to the millisecond."""
         return datetime.fromtimestamp(self._server.clock.now_ms() / 1000, UTC)
 
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """One failed attempt: the task as it was after it, and the very exception that it raised."""
+    """One failed attempt: the task after it, and the exception that it raised."""
 
     task: TaskInfo
     error: BaseException
@@ -80,18 +87,17 @@ async def _soon(call: Callable[[], object]) -> object:
 
 
 class SimulatedManager(TaskQueueManager):
-    """A manager whose time passes only when nothing else is left to do.
+    """A manager on simulated time, which passes only when nothing else is left to do.
 
-    Beside all that a manager does: `drain()`, `advance()`, `clock`, `failures`, `tasks()`. A function
-    that is registered here has a name that is the same in every simulated process, also where it
-    stands inside another function, as tests' functions do.
+    It adds `drain()`, `advance()`, `clock`, `failures` and `tasks()` to a manager. A function registered here has the
+    same name in every simulated process, even if it is defined inside another function, as tests do.
     """
 
     def __init__(
         self,
         parts: Parts,
         server: Server,
-        changes: Changes,
+        activity: Activity,
         *,
         works: bool = True,
         tick: float = TICK,
@@ -100,7 +106,9 @@ class SimulatedManager(TaskQueueManager):
         given: ManagerOptions = options or {}
         if unknown := given.keys() - ManagerOptions.__annotations__.keys():
             legal = ", ".join(ManagerOptions.__annotations__)
-            raise TypeError(f"a simulated manager has no option {min(unknown)!r}, but {legal}")
+            raise TypeError(
+                f"a simulated manager has no option {min(unknown)!r}; its options are {legal}"
+            )
         super().__init__(
             parts=parts,
             on_task_start=given.get("on_task_start"),
@@ -108,12 +116,13 @@ class SimulatedManager(TaskQueueManager):
             on_task_fail=self._failed,
             max_concurrency=given.get("max_concurrency"),
             trust=given.get("trust", ()),
+            observer=given.get("observer"),
         )
         with attrs.validators.disabled():  # idle days must cost nothing: longer than is wise else
             self._config = attrs.evolve(self._config, tick=tick)
-        self._told = given.get("on_task_fail")
+        self._on_task_fail = given.get("on_task_fail")
         self._server = server
-        self._changes = changes
+        self._activity = activity
         self._works = works
         self._instant = -1.0
         self._given: dict[str, object] = {}
@@ -125,20 +134,20 @@ class SimulatedManager(TaskQueueManager):
     async def drain(self, within: float | timedelta = YEAR) -> None:
         """Let simulated time pass until every task of the store has ended.
 
-        `within`: at most so much of it (seconds or a timedelta). Raises `NotDrainedError`, which says
-        what is left and why: at once where nothing can move by itself (a paused queue, a function that
-        no process knows, a due time that is too far away), else when the time is up.
+        `within`: the most simulated time to wait, in seconds or as a timedelta. Raises `NotDrainedError`, which says
+        which tasks are left and why: at once if no task can make progress (a paused queue, a function that no process
+        has registered, a due time that is too far away), otherwise when the time is up.
         """
-        await drained(self._server, self._changes, seconds_of(within))
+        await drained(self._server, self._activity, seconds_of(within))
         await asyncio.sleep(INSTANT)
         if self._process is not None:
             await self._process.reporter.drain(LONGEST_HOOK)
 
     async def advance(self, by: float | timedelta) -> None:
-        """Let so much simulated time pass (seconds or a timedelta), and all happen that is due by its end."""
+        """Let this much simulated time pass (seconds or a timedelta), including everything due until its end."""
         seconds = seconds_of(by)
         if not seconds >= 0:
-            raise ValueError(f"time goes forwards: advance by 0 or more, not {by!r}")
+            raise ValueError(f"advance() takes 0 or more seconds, not {by!r}")
         now = asyncio.get_running_loop().time()
         is_on_time = self._instant <= now < self._instant + 2 * INSTANT
         self._instant = (self._instant if is_on_time else now) + seconds
@@ -148,14 +157,14 @@ class SimulatedManager(TaskQueueManager):
     # --- looking
 
     def tasks(self) -> dict[str, TaskInfo]:
-        """Every task of the store by its id, in the order of submitting; no process is asked."""
+        """Every task of the store by its id, in the order of submission. This reads the store directly."""
         records = sorted(self._server.namespace.records.values(), key=lambda task: task.ticket)
-        return {task.id: self.info_of(task) for task in records}
+        return {task.id: self._info_of(task) for task in records}
 
     async def _failed(self, info: TaskInfo, error: BaseException) -> None:
         self.failures.append(Failure(task=info, error=error))
-        if self._told is not None:
-            await maybe_await(self._told(info, error))
+        if self._on_task_fail is not None:
+            await maybe_await(self._on_task_fail(info, error))
 
     # --- what differs from a manager of the real world
 
@@ -173,8 +182,9 @@ class SimulatedManager(TaskQueueManager):
 
     @override
     def register(self, function: Callable[..., object], *, name: str | None = None) -> str:
-        function = plain(function)
-        return super().register(function, name=name or self._durable_name(function))
+        if name is None and isinstance(function, Decorated):
+            name = function.registration.name
+        return super().register(function, name=name or self._durable_name(undecorated(function)))
 
     @override
     def task(
@@ -189,7 +199,7 @@ class SimulatedManager(TaskQueueManager):
             return known(*misplaced)  # which says how it is written
 
         def decorate(function: Callable[..., Any], /) -> Any:
-            durable = name or self._durable_name(function)
+            durable = name or self._durable_name(undecorated(function))
             return known(name=durable, task_type=task_type, **options)(function)
 
         return decorate
@@ -197,8 +207,8 @@ class SimulatedManager(TaskQueueManager):
     def adopt(self, manager: TaskQueueManager) -> None:
         """Register what is registered in another manager, options and all."""
         registry = manager._registry
-        for name in registry.names():
-            known = registry.resolve(name)
+        for known in registry.functions():
+            name = known.name
             given = {option: getattr(known, option) for option in OPTIONS}
             options: Any = {option: value for option, value in given.items() if value is not None}
             own = self._durable_name(known.function) if name.startswith(PINNED) else name
@@ -217,9 +227,10 @@ class SimulatedManager(TaskQueueManager):
         return name
 
 
-def plain(function: Any) -> Callable[..., Any]:
-    """The function itself where a decorated one was given."""
-    return function.function if isinstance(function, TaskFunction) else function
+def make_current(manager: SimulatedManager) -> None:
+    """Let this context belong to the simulated process of `manager`."""
+    CURRENT.set(manager)
+    INSTEAD.set(NOT_SIMULATED)
 
 
 def seconds_of(time: float | timedelta) -> float:
@@ -228,5 +239,5 @@ def seconds_of(time: float | timedelta) -> float:
 
 
 async def maybe_await(value: object) -> object:
-    """The value, awaited where it can be."""
+    """The value, awaited if it can be."""
     return await value if inspect.isawaitable(value) else value

@@ -1,7 +1,7 @@
-"""For pytest, thinly: `pytest_plugins = ["kew.testing.plugin"]` in the top conftest.py.
+"""A small pytest plugin: `pytest_plugins = ["kew.testing.plugin"]` in the top conftest.py.
 
-The fixtures are the tools themselves, so that the command line can say how many seeds, or which:
-`pytest --kew-seeds 1000`, and to replay, `pytest -k that_test --kew-seed 17`.
+Its fixtures are the tools themselves, with the seeds of the command line: `pytest --kew-seeds 1000`, and to replay a
+seed, `pytest -k that_test --kew-seed 17`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from kew.testing import CrashReport, SimulationReport, crash_at_every_await, run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The seeds of every `kew_simulate`, whatever the tests say."""
+    """Add the options for the seeds of `kew_simulate`."""
     group = parser.getgroup("kew", "simulations of background tasks")
-    group.addoption("--kew-seeds", type=int, help="how many seeds each kew_simulate tries")
-    group.addoption("--kew-seed", type=int, help="the one seed that each kew_simulate replays")
+    group.addoption("--kew-seeds", type=int, help="how many seeds each kew_simulate runs")
+    group.addoption("--kew-seed", type=int, help="the single seed that each kew_simulate replays")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def kew_run() -> Callable[..., Any]:
 
 @pytest.fixture
 def kew_simulate(request: pytest.FixtureRequest) -> Callable[..., SimulationReport]:
-    """`kew.testing.simulate`, with the seeds that the command line asks for."""
+    """`kew.testing.simulate`, with the seeds given on the command line."""
     count, seed = (request.config.getoption(name) for name in ("kew_seeds", "kew_seed"))
     seeds = [seed] if seed is not None else count
     if seeds is None:

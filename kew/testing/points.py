@@ -1,4 +1,4 @@
-"""Crash points: the places in a user's code where a process may be killed, and who decides whether it is."""
+"""Crash points: the places in a user's code at which a process may be killed, and the decision whether it is."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Any
 
 import attrs
 
-from kew.adapters.simulation.processes import crash, current_process
-from kew.app.context import TaskContext
+from kew.app.spawning import CARRIED
+from kew.app.working.context import TaskContext
+from kew.simulation.processes import crash, current_process
 
 
 class When(enum.StrEnum):
-    """On which side of a place."""
+    """The side of a place."""
 
     BEFORE = "just before"
     AFTER = "just after"
-    UNRECORDED = "after the end, before kew knew of it, of"
+    UNRECORDED = "after the end and before kew recorded it, of"
 
 
 @attrs.frozen
@@ -39,20 +40,21 @@ class Point:
 
 
 def _short(file: str) -> str:
-    """Relative to the current directory, where it is below it."""
+    """Relative to the current directory if it is inside it."""
     path = Path(file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 Verdict = float | None
-"""What becomes of the process at a point: None: it lives on; infinity: it is killed; else it stalls so many seconds."""
+"""What happens to the process at a point: None: nothing; infinity: it is killed; else it stalls for these seconds."""
 
 KILL = float("inf")
 JUDGE: ContextVar[Callable[[Point], Verdict]] = ContextVar("kew_judge")
+CARRIED.append(JUDGE)
 
 
 def task_context() -> TaskContext | None:
-    """Which attempt the caller is a part of; None: of none."""
+    """The attempt in which the caller runs; None: outside of a task."""
     try:
         return TaskContext.current()
     except LookupError:
@@ -60,14 +62,14 @@ def task_context() -> TaskContext | None:
 
 
 async def at(place: tuple[str, int, str], when: When) -> None:
-    """A point is reached: go on, stand still, or never come back."""
+    """Pass a point: continue, stall, or be killed."""
     judge = JUDGE.get(None)
     if judge is not None:
         await suffer(judge(Point(*place, when)))
 
 
 async def suffer(verdict: Verdict) -> None:
-    """Carry a verdict out on the process that calls."""
+    """Apply a verdict to the current process."""
     process = current_process()
     if verdict is None or process is None:
         return
@@ -86,7 +88,7 @@ async def awaited(awaitable: Any, place: tuple[str, int, str]) -> Any:
         await at(place, When.BEFORE)
     except BaseException:
         if inspect.iscoroutine(awaitable):
-            awaitable.close()  # it will never be awaited, and nobody is to be warned of that
+            awaitable.close()  # it will never be awaited: avoid the warning
         raise
     value = await awaitable
     await at(place, When.AFTER)

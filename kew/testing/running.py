@@ -1,4 +1,4 @@
-"""`run` and `simulated`: one process on simulated time, over a store of its own, where nothing fails by itself."""
+"""`run` and `simulated`: one process on simulated time, with its own store and without faults."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ import attrs
 
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
-from kew.adapters.simulation.chance import NoWatchdog, SeededEntropy
-from kew.adapters.simulation.errors import SimulationDeadlock
-from kew.adapters.simulation.hosts import Host
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.port import FaultyStore
-from kew.adapters.simulation.processes import EPOCH_S
-from kew.adapters.simulation.server import Server
-from kew.bootstrap import Parts
+from kew.app.ports import Announce, Operation, Sweep
 from kew.manager import TaskQueueManager
-from kew.testing.draining import Changes
+from kew.simulation.errors import SimulationDeadlock
+from kew.simulation.hosts import Host
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.processes import EPOCH_S
+from kew.simulation.server import Server
+from kew.simulation.supervisor import parts_on
+from kew.testing.draining import Activity
 from kew.testing.manager import (
-    CURRENT,
     App,
     InstantThreads,
     ManagerOptions,
     SimulatedManager,
+    make_current,
     maybe_await,
 )
 from kew.testing.standing_in import standing_in_for
 
+A = TypeVar("A")
 T = TypeVar("T")
 Scenario = Callable[[SimulatedManager], Awaitable[T]]
 
 DAY: Final = 86_400.0
 LONGEST: Final = timedelta(days=20 * 366)
 LASTING_MS: Final = round(LONGEST.total_seconds() * 2000)
-"""Nobody else could take over, so presence need not be renewed."""
+"""There is only one process, so its presence need not be renewed."""
 
 logger = logging.getLogger("kew.testing")
 
 
 @attrs.frozen(kw_only=True)
 class Ground:
-    """What stands under a manager: the world of one run."""
+    """The store under a manager in one run."""
 
     server: Server
-    changes: Changes
+    activity: Activity
 
     @classmethod
     def make(cls, loop: SimulationLoop, namespace: Namespace) -> Ground:
-        """A new store; whoever waits is told of all that it carries out."""
-        server, changes = Server(loop.time, namespace), Changes()
-        server.watch = lambda *_operation: changes.tell()
-        return cls(server=server, changes=changes)
+        """A new store that reports each operation to `activity`."""
+        server, activity = Server(loop.world_time, namespace), Activity()
+        server.watch = lambda *_operation: activity.tell()
+        return cls(server=server, activity=activity)
 
 
 class Direct:
@@ -67,11 +67,20 @@ class Direct:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def call(self, host: Host, operation: str, args: tuple[Any, ...]) -> Any:
+    async def call(self, host: Host, operation: Operation[A]) -> A:
         """The store's reply."""
-        if operation == "announce":
-            args = (*args[:3], LASTING_MS, *args[4:])
-        return self._server.execute(operation, args, str(host))
+        answer: A = self._server.execute(_lasting(operation), str(host))
+        return answer
+
+
+def _lasting(operation: Operation[Any]) -> Operation[Any]:
+    match operation:
+        case Announce():
+            return attrs.evolve(operation, ttl_ms=LASTING_MS)
+        case Sweep():
+            return attrs.evolve(operation, presence_ms=LASTING_MS)
+        case _:
+            return operation
 
 
 def run(
@@ -85,13 +94,15 @@ def run(
 ) -> T:
     """Run `scenario(manager)` on simulated time, and return what it returns or raise what it raises.
 
-    `app(manager)`: your program's own start-up (creates queues, registers functions), called first.
-    `instead_of`: the manager that your code has as a global; its functions are known, and its calls reach
-    the simulated one while this runs. `start`: the simulated time at the beginning, else midnight of
-    1 January 2024, UTC. `seed` decides chance (the jitter of backoffs); all else is the same in every
-    run. `options`: hooks, `max_concurrency` and `trust`, as of `TaskQueueManager`. Threads, sockets and
-    real sleeps raise `RealIOForbidden`; plain functions run inline. To be called from plain code, not from a
-    running loop.
+    - `app(manager)`: your program's own start-up, which creates queues and registers functions; called first.
+    - `instead_of`: the global manager of your code. During the run, its functions are registered with the simulated
+      manager, and calls to it reach the simulated manager.
+    - `start`: the simulated time at the start, by default midnight of 1 January 2024, UTC.
+    - `seed`: decides random values (the jitter of backoffs). Everything else is the same in every run.
+    - `options`: hooks, `max_concurrency` and `trust`, as for `TaskQueueManager`.
+
+    Threads, sockets and real sleeps raise `RealIOForbidden`; plain functions run inline. Call it from plain code, not
+    inside a running event loop.
     """
     with standing_in_for(instead_of), SimulationLoop(seed, "fifo") as loop:
         ground = Ground.make(loop, Namespace())
@@ -113,15 +124,15 @@ async def _live(
     options: ManagerOptions,
 ) -> T:
     server = ground.server
-    parts = Parts(
-        store=FaultyStore(Host("manager", works=True, knows_all=True), Direct(server)),
-        wakeup=MemoryWakeup(server.namespace.hub),
-        entropy=SeededEntropy(random),
-        threads=InstantThreads(),
-        watchdog=NoWatchdog(),
+    parts = parts_on(
+        Host("manager", works=True, knows_all=True),
+        Direct(server),
+        MemoryWakeup(server.namespace.hub),
+        random,
+        InstantThreads(),
     )
-    manager = SimulatedManager(parts, server, ground.changes, tick=DAY, options=options)
-    CURRENT.set(manager)
+    manager = SimulatedManager(parts, server, ground.activity, tick=DAY, options=options)
+    make_current(manager)
     if instead_of is not None:
         manager.adopt(instead_of)
     async with manager:
@@ -135,7 +146,7 @@ async def _live(
             if not limit.expired():
                 raise
             raise SimulationDeadlock(
-                "the scenario still waits after 20 simulated years; what it awaits never comes"
+                "the scenario still waits after 20 simulated years; what it awaits never happens"
             ) from None
 
 
@@ -148,10 +159,10 @@ def simulated(
     start: datetime | None = None,
     **options: Unpack[ManagerOptions],
 ) -> Any:
-    """Make a plain test of `async def test_x(manager, ...)`: called, it does `run` with that manager.
+    """Turn `async def test_x(manager, ...)` into a plain test that passes it to `run`.
 
-    Its other arguments are left to whoever calls, such as a test runner's fixtures. Use it bare, or with
-    the arguments of `run`.
+    The test runner provides the other arguments, its fixtures for instance. Use the decorator bare, or with the
+    arguments of `run`.
     """
 
     def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""`simulate`: the user's tasks in several processes, with everything going wrong that a seed decides."""
+"""`simulate`: run the user's tasks in several simulated processes, with faults that the seed decides."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 import attrs
 
-from kew.adapters.simulation.errors import SimulationError
-from kew.adapters.simulation.faults import Fault, Tally
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.plan import Plan
 from kew.manager import TaskQueueManager
+from kew.simulation.errors import SimulationError
+from kew.simulation.faults import Fault, Tally
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.plan import Plan
 from kew.testing.arena import Arena, Program
 from kew.testing.errors import SimulationFailed
 from kew.testing.instrument import instrumented
@@ -37,7 +37,7 @@ FAULTS: Final = (
     Fault.NOTICE_LATE,
     Fault.NOTICE_TWICE,
 )
-"""What `simulate` does unless it is told: all that a program meets, but for clocks that jump and stores that forget."""
+"""The default faults of `simulate`: those of calls, processes, the store and notifications, but no clocks that jump."""
 
 CALM: Final = 0.1  # of all seeds: no fault at all
 EVERYTHING: Final = 0.6  # up to here: every fault; the rest has each fault with even odds
@@ -47,7 +47,7 @@ SIX_HOURS: Final = 6 * 3600.0
 
 @attrs.frozen(kw_only=True)
 class SimulationReport:
-    """What was lived through without anything going wrong."""
+    """What a successful `simulate` ran."""
 
     seeds: int
     simulated_s: float
@@ -59,7 +59,7 @@ class SimulationReport:
         met = ", ".join(one for one in counts if not one.endswith(" 0"))
         return (
             f"{self.seeds} seeds, {self.simulated_s / 3600:.1f} simulated hours, "
-            f"{self.tasks} tasks, {self.faults.total} faults ({met or 'none'}): all well"
+            f"{self.tasks} tasks, {self.faults.total} faults ({met or 'none'}): no failure"
         )
 
 
@@ -77,16 +77,17 @@ def simulate(
 ) -> SimulationReport:
     """Run your tasks in several simulated processes that crash, stall and lose their store, once for each seed.
 
-    `setup()` makes the state outside fresh (an in-memory fake of what the tasks talk to), `app(manager)`
-    is your program's start-up, carried out by every process whenever it starts: queues and functions.
-    `scenario(manager)` submits, in a process of its own that is spared. Workers are killed and stalled at
-    awaits of the tasks and at any other moment, tasks are redelivered, replies of the store are lost.
-    Then the faults stop, every task has to end (`within` so many simulated seconds), and `check()` says
-    whether all is well, by raising or by returning False.
+    `setup()` resets the outside state: an in-memory fake of what the tasks talk to. `app(manager)` is your program's
+    start-up, which creates queues and registers functions; every process runs it when it starts. `scenario(manager)`
+    submits tasks, in a process without faults.
 
-    `seeds`: how many, or which. `faults`: those to draw from, else `FAULTS`. `instead_of`: as for `run`.
-    Raises `SimulationFailed`, an AssertionError, for the first seed that went wrong, with a readable trace
-    of it and the way to replay it; else returns what was lived through.
+    Workers are killed and stalled at awaits of the tasks and at any other moment, tasks are redelivered, and replies of
+    the store are lost. Then the faults stop, every task must end `within` so many simulated seconds, and `check()`
+    checks the result; it fails by raising, or by returning False.
+
+    `seeds`: how many, or which. `faults`: the faults to use, by default `FAULTS`. `instead_of`: as for `run`. Raises
+    `SimulationFailed`, an AssertionError, for the first failing seed, with a readable trace and how to replay it;
+    otherwise returns what was run.
     """
     kinds = tuple(Fault(one) for one in faults) if faults is not None else FAULTS
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
@@ -111,7 +112,7 @@ def simulate(
 
 
 def draw(seed: int, kinds: tuple[Fault, ...], processes: int) -> Plan:
-    """What a seed decides before anything runs."""
+    """The plan of a run, decided by the seed alone."""
     random = Random(f"testing:{seed}")
     mood = random.random()
     odds = 0.0 if mood < CALM else 1.0 if mood < EVERYTHING else 0.5
@@ -145,7 +146,7 @@ def _live(plan: Plan, program: Program, *, keep_trace: bool = False) -> _Lived:
         arena = Arena(loop, plan, program)
         try:
             loop.run(arena.run())
-        except Exception as raised:  # noqa: BLE001 - whatever the user's code raises is what was looked for
+        except Exception as raised:  # noqa: BLE001 - any error from the user's code is a finding
             error = raised
         return _Lived(
             plan=plan,
@@ -158,15 +159,15 @@ def _live(plan: Plan, program: Program, *, keep_trace: bool = False) -> _Lived:
 
 
 def _failure(seed: int, life: _Lived, program: Program, numbers: list[int]) -> SimulationFailed:
-    """The failure as a person wants it; the seed is lived through once more, for its trace."""
+    """The failure with a readable trace, for which the seed is run once more."""
     error = life.error
     assert error is not None
     again = _live(life.plan, program, keep_trace=True)
     advice = f"replay it with simulate(..., seeds=[{seed}])"
     if str(again.error) != str(error):
         advice = (
-            f"but a replay ended otherwise ({again.error!r}): something in the tasks is decided by "
-            "real chance or real time (random, uuid, datetime.now, the order of a set of text)"
+            f"but a replay ended differently ({again.error!r}): something in the tasks depends on real "
+            "randomness or real time (random, uuid, datetime.now, the order of a set of strings)"
         )
     kind = "the simulation" if isinstance(error, SimulationError) else type(error).__name__
     tried = f"{numbers.index(seed) + 1} of {len(numbers)} seeds"

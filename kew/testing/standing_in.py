@@ -1,4 +1,4 @@
-"""For the length of a run, the manager that a program has as a global passes its calls on to the simulated one."""
+"""During a run, a program's global manager forwards its calls to the simulated manager."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import Any
 from kew.compat import override
 from kew.manager import TaskQueueManager
 from kew.queues import Queue
+from kew.submitting import BEHIND_HANDLES
 from kew.testing.manager import CURRENT
 
-METHODS = tuple(
-    name
-    for name in dir(TaskQueueManager)
-    if not name.startswith("_") and callable(getattr(TaskQueueManager, name))
+METHODS = (
+    *(
+        name
+        for name in dir(TaskQueueManager)
+        if not name.startswith("_") and callable(getattr(TaskQueueManager, name))
+    ),
+    *BEHIND_HANDLES,
 )
 
 
 class CurrentQueues(Mapping[str, Queue]):
-    """The queues of whichever simulated manager calls."""
+    """The queues of the simulated manager of the current process."""
 
     @override
     def __getitem__(self, name: str) -> Queue:
@@ -36,7 +40,7 @@ class CurrentQueues(Mapping[str, Queue]):
 
 @contextlib.contextmanager
 def standing_in_for(manager: TaskQueueManager | None) -> Iterator[None]:
-    """Inside, each public method of `manager`, and its `queues`, are those of the simulated manager that calls."""
+    """Forward the methods of `manager`, and its `queues`, to the simulated manager of the current process."""
     if manager is None:
         yield
         return

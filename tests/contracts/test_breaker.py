@@ -2,6 +2,8 @@
 
 from kew.app.ports import Command
 from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.requests import SettleOutcome, Word
+from kew.domain.task import TaskStatus
 from tests.support.scene import START_MS, Scene, Worker, failure, success
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
@@ -68,6 +70,55 @@ async def test_releases_losses_and_cancelled_runs_do_not_count(scene: Scene):
     await scene.advance(1_000)
     assert (await scene.sweep()).recovered == 1
     assert await breaker(scene) == Breaker()
+
+
+async def test_a_failure_that_does_not_count_neither_adds_to_the_row_nor_ends_it(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a", "b", "c", "d")
+    worker = await scene.worker()
+    await worker.fail(await worker.claim_one())
+    for retry_after_ms in (60_000, None):
+        await worker.fail(await worker.claim_one(), retry_after_ms=retry_after_ms, counts=False)
+        assert await breaker(scene) == Breaker(failures=1)
+    await worker.fail(await worker.claim_one())
+    assert (await breaker(scene)).state is OPEN
+
+
+async def test_a_failure_that_does_not_count_is_one_of_the_task(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    worker = await scene.worker()
+    for status in (TaskStatus.RETRY, TaskStatus.FAILED):
+        task = await worker.claim_one()
+        after = 0 if status is TaskStatus.RETRY else None
+        for word in (Word.DONE, Word.SAME):
+            outcome = await worker.fail(task, retry_after_ms=after, counts=False)
+            assert outcome == SettleOutcome(word, status)
+    record = await scene.find("a")
+    assert record is not None
+    assert record.failures == 2
+
+
+async def test_a_settle_that_is_repeated_as_one_that_counts_is_stale(scene: Scene):
+    await scene.declare(breaker_failures=1)
+    await scene.submit("a")
+    worker = await scene.worker()
+    task = await worker.claim_one()
+    await worker.fail(task, counts=False)
+    assert (await worker.fail(task)).word is Word.STALE
+    assert await breaker(scene) == Breaker()
+
+
+async def test_a_probe_that_ends_without_counting_is_free_again(scene: Scene):
+    worker = await half_open_breaker(scene)
+    for retry_after_ms in (60_000, None):
+        (probe,) = await worker.claim(5)
+        await worker.fail(probe, retry_after_ms=retry_after_ms, counts=False)
+        found = await breaker(scene)
+        assert (found.state, found.probes) == (HALF_OPEN, 0)
+    (probe,) = await worker.claim(5)
+    await worker.succeed(probe)
+    assert (await breaker(scene)).state is CLOSED
 
 
 async def test_without_a_threshold_it_never_opens(scene: Scene):

@@ -2,7 +2,7 @@
 
 import attrs
 
-from kew.app.ports import Command
+from kew.app.ports import Command, ReadSettings
 from kew.domain.requests import Word, holder_of
 from kew.domain.task import TaskStatus
 from tests.support.scene import LEASE_MS, START_MS, Scene, Worker
@@ -225,7 +225,9 @@ async def test_a_claim_while_paused_does_not_wait_for_what_is_due(scene: Scene):
 async def test_a_grant_tells_the_version_of_the_settings(scene: Scene):
     await scene.declare()
     await scene.declare(max_size=5)
-    assert (await (await scene.worker()).ask()).version == 2
+    in_force = await scene.store.do(ReadSettings("orders"))
+    assert in_force is not None
+    assert (await (await scene.worker()).ask()).edition == in_force.edition
 
 
 async def test_leases_of_one_claim_end_together_and_each_can_be_settled_alone(scene: Scene):

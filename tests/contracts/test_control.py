@@ -1,6 +1,6 @@
 """Control: a command is carried out once, however often it arrives."""
 
-from kew.app.ports import Command
+from kew.app.ports import Command, Control
 from kew.domain.requests import Word
 from tests.support.scene import Scene
 
@@ -16,23 +16,23 @@ async def test_a_queue_can_be_paused_and_resumed(scene: Scene):
 async def test_a_repeated_command_is_carried_out_once(scene: Scene):
     await scene.declare(breaker_failures=3)
     store = scene.store
-    assert await store.control("orders", Command.RECORD_FAILURE, "person", 1) is Word.DONE
-    assert await store.control("orders", Command.RECORD_FAILURE, "person", 1) is Word.SAME
+    assert await store.do(Control("orders", Command.RECORD_FAILURE, "person", 1)) is Word.DONE
+    assert await store.do(Control("orders", Command.RECORD_FAILURE, "person", 1)) is Word.SAME
     assert (await scene.status()).state.breaker.failures == 1
 
 
 async def test_a_late_command_does_not_undo_a_later_one(scene: Scene):
     await scene.declare()
-    await scene.store.control("orders", Command.PAUSE, "person", 1)
-    await scene.store.control("orders", Command.RESUME, "person", 2)
-    assert await scene.store.control("orders", Command.PAUSE, "person", 1) is Word.SAME
+    await scene.store.do(Control("orders", Command.PAUSE, "person", 1))
+    await scene.store.do(Control("orders", Command.RESUME, "person", 2))
+    assert await scene.store.do(Control("orders", Command.PAUSE, "person", 1)) is Word.SAME
     assert not (await scene.status()).state.paused
 
 
 async def test_commands_of_different_processes_are_counted_apart(scene: Scene):
     await scene.declare(breaker_failures=9)
-    await scene.store.control("orders", Command.RECORD_FAILURE, "one", 1)
-    assert await scene.store.control("orders", Command.RECORD_FAILURE, "two", 1) is Word.DONE
+    await scene.store.do(Control("orders", Command.RECORD_FAILURE, "one", 1))
+    assert await scene.store.do(Control("orders", Command.RECORD_FAILURE, "two", 1)) is Word.DONE
     assert (await scene.status()).state.breaker.failures == 2
 
 
@@ -40,12 +40,12 @@ async def test_a_command_does_not_disturb_the_claims_of_its_process(scene: Scene
     await scene.declare()
     await scene.submit("a")
     worker = await scene.worker("w1")
-    await scene.store.control("orders", Command.RESUME, "w1", 5)
+    await scene.store.do(Control("orders", Command.RESUME, "w1", 5))
     assert await worker.claim_ids() == ["a"]
 
 
 async def test_a_command_to_an_undeclared_queue_says_so(scene: Scene):
-    assert await scene.store.control("nowhere", Command.PAUSE, "person", 1) is Word.NO_QUEUE
+    assert await scene.store.do(Control("nowhere", Command.PAUSE, "person", 1)) is Word.NO_QUEUE
 
 
 async def test_a_command_changes_one_queue_alone(scene: Scene):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kew.app.ports import Bookmark
+from kew.app.ports import Bookmark, ListFailed
 from kew.domain.task import Task, TaskStatus
 from tests.support.scene import QUEUE, Scene, Worker, call, group
 
@@ -26,7 +26,7 @@ async def fail(scene: Scene, worker: Worker, *task_ids: str, error: str = "boom"
 async def page(
     scene: Scene, after: Bookmark | None = None, *, limit: int = 100, queue: str = QUEUE
 ) -> tuple[list[Task], Bookmark | None]:
-    found = await scene.store.failed(queue, after, limit)
+    found = await scene.store.do(ListFailed(queue, after, limit))
     assert found is not None
     return list(found.tasks), found.after
 
@@ -68,8 +68,7 @@ async def test_it_is_the_record_but_for_the_payload(scene: Scene):
     (found,), _ = await page(scene)
     whole = await scene.task("a")
     assert (found.status, found.error) == (TaskStatus.FAILED, "ValueError: \u00e9\n|")
-    assert (found.call.payload, whole.call.payload) == (b"", b"payload \x00\n|" * 9)
-    assert found == whole.moved(call=found.call)
+    assert found == whole
     assert found.call == call("a")
 
 
@@ -91,17 +90,15 @@ async def test_pages_of_any_size_have_each_of_many_ends_of_one_instant_once(
     assert await dead_letters(scene, limit=limit) == MANY[::-1]
 
 
-async def test_ids_of_one_instant_go_by_their_bytes(scene: Scene):
+async def test_ends_of_one_instant_go_by_submit_whatever_their_ids(scene: Scene):
     ids = ["A", "Z", "a", "aa", "a b", "z", "\u00e4", "\u20ac", "\U0001f600", "_", "0"]
     worker = await declared(scene)
     await fail(scene, worker, *ids)
-    in_order = sorted(ids, key=str.encode, reverse=True)
-    assert await dead_letters(scene) == in_order
-    assert await dead_letters(scene, limit=1) == in_order
-    for task_id in ids:  # from a place whose own entry is not there
-        tasks, _ = await page(scene, Bookmark(scene.now + DEAD_MS, f"{task_id}!"))
-        below = [one for one in in_order if one.encode() < f"{task_id}!".encode()]
-        assert [task.id for task in tasks] == below
+    assert await dead_letters(scene) == ids[::-1]
+    assert await dead_letters(scene, limit=1) == ids[::-1]
+    for ticket, _ in enumerate(ids, 1):  # from a place whose own entry is not there
+        tasks, _ = await page(scene, Bookmark(scene.now + DEAD_MS, ticket, ""))
+        assert [task.id for task in tasks] == ids[: ticket - 1][::-1]
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])
@@ -227,6 +224,6 @@ async def test_a_queue_without_dead_letters_has_one_empty_page(scene: Scene):
 
 
 async def test_a_queue_that_nobody_declared_has_no_page(scene: Scene):
-    assert await scene.store.failed("nowhere", None, 10) is None
+    assert await scene.store.do(ListFailed("nowhere", None, 10)) is None
     await scene.try_submit(group("a"), queue="nowhere")
-    assert await scene.store.failed("nowhere", None, 10) is None
+    assert await scene.store.do(ListFailed("nowhere", None, 10)) is None

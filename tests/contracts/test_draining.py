@@ -9,7 +9,11 @@ from random import Random
 import attrs
 import pytest
 
-from kew.app.ports import Command, TaskEnded, Woken
+from kew.app.notices import TaskEnded, Woken
+from kew.app.ports import (
+    Command,
+    Watch,
+)
 from kew.domain.requests import Settlement
 from kew.domain.task import Submission, Task, pinned_name
 from tests.support.scene import (
@@ -77,7 +81,7 @@ class Crew:
         fence = f"fence {self.fences}"
         await self.scene.submit(fence, queue="fences")
         for process in self.processes:
-            await self.scene.store.watch("fences", [fence], process.worker.incarnation)
+            await self.scene.store.do(Watch("fences", [fence], process.worker.incarnation))
         await self.scene.cancel(fence, queue="fences")
         for process in self.processes:
             while (notice := await process.listener.next()) != TaskEnded(fence):

@@ -1,5 +1,6 @@
 """Expiry: an ended record is absent from `ended_at + ttl` on, in every operation, whether or not it was removed yet."""
 
+from kew.app.ports import Find, Watch
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
 from tests.support.scene import Scene, Worker, call, group
@@ -94,7 +95,7 @@ async def test_an_expired_task_can_be_neither_cancelled_nor_replayed_nor_watched
     await scene.advance(TTL)
     assert await scene.cancel("a") is Word.MISSING
     assert await scene.replay("a") is Word.MISSING
-    assert await scene.store.watch("orders", ["a"], "w1") == [None]
+    assert await scene.store.do(Watch("orders", ["a"], "w1")) == [None]
 
 
 async def test_maintenance_removes_expired_records_a_bounded_number_at_once(scene: Scene):
@@ -145,7 +146,7 @@ async def test_nothing_that_waits_or_runs_expires(scene: Scene):
     await worker.claim_one(lease_ms=100 * TTL)
     await scene.advance(50 * TTL)
     assert (await scene.sweep()).removed == 0
-    assert None not in await scene.store.find(["runs", "retries", "waits"])
+    assert None not in await scene.store.do(Find(["runs", "retries", "waits"]))
 
 
 async def test_settings_changed_later_do_not_move_the_expiry_of_what_has_ended(scene: Scene):

@@ -1,5 +1,6 @@
 """Functions: a process is granted only what it can run, and what nobody can run waits, visibly, and blocks nobody."""
 
+from kew.app.ports import Announce
 from tests.support.scene import HIGH, LOW, Scene, call, group
 
 
@@ -115,3 +116,23 @@ async def test_a_claim_that_found_nothing_waits_only_for_what_it_can_run(scene: 
     await worker.ask()
     grant = await worker.ask()
     assert grant.wait_ms in (100, 500)  # it may not know yet that the first is not for it
+
+
+async def test_an_announcement_of_more_than_presence_is_answered_with_how_many_functions_are_known(
+    scene: Scene,
+):
+    await scene.declare()
+    known = [
+        (await scene.store.do(Announce("orders", who, functions, 60_000))).functions
+        for who, functions in (("w1", ["f", "g"]), ("w1", ["g", "h"]), ("w1", []), ("w2", ["f"]))
+    ]
+    assert known == [2, 3, None, 1]
+
+
+async def test_a_claim_that_leaves_tasks_of_unknown_functions_counts_those_the_store_knows(
+    scene: Scene,
+):
+    await scene.declare()
+    worker = await scene.worker("w1", "f", "g")
+    await scene.submit("a", function="lost")
+    assert (await worker.ask()).functions == 2

@@ -1,5 +1,6 @@
 """Leases: only a live one can be extended, and none is ever revived."""
 
+from kew.app.ports import Extend
 from kew.domain.requests import LeaseRef, Word
 from kew.domain.task import TaskStatus
 from tests.support.scene import START_MS, Scene
@@ -80,7 +81,7 @@ async def test_each_lease_of_a_call_has_its_own_answer_in_order(scene: Scene):
 
 async def test_a_lease_of_a_task_that_nobody_knows_is_stale(scene: Scene):
     await scene.declare()
-    words = await scene.store.extend("orders", [LeaseRef("nobody", "w1.0.1.1")], 1_000)
+    words = await scene.store.do(Extend("orders", [LeaseRef("nobody", "w1.0.1.1")], 1_000))
     assert words == [Word.STALE]
 
 
@@ -90,8 +91,8 @@ async def test_a_lease_is_stale_in_another_queue_and_in_an_undeclared_one(scene:
     await scene.submit("a")
     task = await (await scene.worker()).claim_one()
     ref = LeaseRef(task.id, task.lease)
-    assert await scene.store.extend("mails", [ref], 1_000) == [Word.STALE]
-    assert await scene.store.extend("nowhere", [ref], 1_000) == [Word.STALE]
+    assert await scene.store.do(Extend("mails", [ref], 1_000)) == [Word.STALE]
+    assert await scene.store.do(Extend("nowhere", [ref], 1_000)) == [Word.STALE]
 
 
 async def test_extending_by_less_shortens_a_lease(scene: Scene):

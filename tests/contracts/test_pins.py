@@ -1,5 +1,7 @@
 """Pins: a closure belongs to the process that submitted it, and fails only once that process has surely gone."""
 
+from kew.app.notices import TaskEnded, Woken
+from kew.app.ports import Announce, Depart
 from kew.domain.task import TaskStatus, pinned_name
 from tests.support.scene import HIGH, Scene
 
@@ -48,7 +50,7 @@ async def test_a_pinned_task_fails_once_the_presence_of_its_process_has_ended(sc
 
 async def test_a_pinned_task_fails_after_its_process_has_departed(scene: Scene):
     await pinned_task(scene)
-    await scene.store.depart("orders", "w1")
+    await scene.store.do(Depart("orders", "w1"))
     assert (await scene.sweep()).orphaned == 1
     assert (await scene.task("a")).status is TaskStatus.FAILED
 
@@ -56,7 +58,7 @@ async def test_a_pinned_task_fails_after_its_process_has_departed(scene: Scene):
 async def test_a_presence_renewed_keeps_its_pinned_tasks(scene: Scene):
     await pinned_task(scene, ttl_ms=60_000)
     await scene.advance(40_000)
-    await scene.store.announce("orders", "w1", [], 60_000)
+    await scene.store.do(Announce("orders", "w1", [], 60_000))
     await scene.advance(40_000)
     assert (await scene.sweep()).orphaned == 0
 
@@ -97,13 +99,52 @@ async def test_a_recovered_pinned_task_of_a_dead_process_fails(scene: Scene):
     assert (await scene.task("a")).status is TaskStatus.FAILED
 
 
-async def test_a_pin_that_has_gone_is_no_longer_counted_on(scene: Scene):
+async def test_a_process_is_given_its_closures_without_having_announced_them(scene: Scene):
     await scene.declare()
-    old, new = pinned_name("w1", "old"), pinned_name("w1", "new")
-    w1 = await scene.worker("w1", old)
-    await scene.store.announce("orders", "w1", [new], 60_000, [old])
-    await scene.submit("a", function=old)
-    await scene.submit("b", function=new)
-    assert await w1.claim_ids(want=2) == ["b"]
-    await scene.store.announce("orders", "w1", [old, new], 60_000)
-    assert await w1.claim_ids(want=2) == ["a"]
+    w1 = await scene.worker("w1", "f")
+    for n in range(3):
+        await scene.submit(f"t{n}", function=pinned_name("w1", f"{n}:closure"))
+    assert await w1.claim_ids() == ["t0", "t1", "t2"]
+
+
+async def test_closures_go_in_order_with_everything_else_that_the_process_can_run(scene: Scene):
+    await scene.declare()
+    w1 = await scene.worker("w1", "f")
+    for n in range(6):
+        function = pinned_name("w1", f"{n}:closure") if n % 2 else "f"
+        await scene.submit(f"t{n}", function=function)
+    assert await w1.claim_ids() == [f"t{n}" for n in range(6)]
+
+
+async def test_closures_of_a_process_that_is_not_there_show_in_the_status_by_its_name(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b", function=pinned_name("w1", "closure"))
+    await (await scene.worker("w2", "f")).claim_ids()
+    assert (await scene.status()).stuck == {"@w1": 2}
+    await scene.worker("w1", "f")
+    assert (await scene.status()).stuck == {}
+
+
+async def test_the_process_of_a_closure_is_notified_when_another_ends_its_task(scene: Scene):
+    await scene.declare()
+    listener = await scene.listen("w1")
+    await scene.worker("w1", "f")
+    await scene.submit("a", function=pinned_name("w1", "closure"), delay_ms=1_000)
+    await scene.cancel("a")
+    told = await listener.next()
+    while isinstance(told, Woken):
+        told = await listener.next()
+    assert told == TaskEnded("a")
+
+
+async def test_the_process_of_a_closure_is_not_notified_of_an_end_that_it_reported(scene: Scene):
+    await scene.declare()
+    listener = await scene.listen("w1")
+    worker = await scene.worker("w1", "f")
+    await scene.submit("a", "b", function=pinned_name("w1", "closure"))
+    await worker.fail(await worker.claim_one())
+    await scene.cancel("b")
+    told = await listener.next()
+    while isinstance(told, Woken):
+        told = await listener.next()
+    assert told == TaskEnded("b")

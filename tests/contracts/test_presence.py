@@ -1,6 +1,6 @@
 """Presence: processes announce themselves, and what they leave behind is forgotten only much later."""
 
-from kew.app.ports import Command
+from kew.app.ports import Announce, Command, Control, Depart
 from kew.domain.requests import Word
 from tests.support.scene import Scene, Worker
 
@@ -26,7 +26,8 @@ async def test_announcing_again_renews_the_presence(scene: Scene):
 
 
 async def test_announcing_to_an_undeclared_queue_says_so(scene: Scene):
-    assert await scene.store.announce("nowhere", "w1", ["f"], 1_000) is Word.NO_QUEUE
+    announced = await scene.store.do(Announce("nowhere", "w1", ["f"], 1_000))
+    assert (announced.word, announced.functions) == (Word.NO_QUEUE, 0)
 
 
 async def test_a_process_that_departs_is_seen_no_more_and_granted_nothing(scene: Scene):
@@ -54,8 +55,8 @@ async def test_a_process_that_departs_is_told_what_its_last_claim_brought(scene:
 
 async def test_a_process_that_nobody_knows_may_depart(scene: Scene):
     await scene.declare()
-    await scene.store.depart("orders", "stranger")
-    await scene.store.depart("nowhere", "stranger")
+    await scene.store.do(Depart("orders", "stranger"))
+    await scene.store.do(Depart("nowhere", "stranger"))
     assert list((await scene.status()).workers) == []
 
 
@@ -99,18 +100,18 @@ async def test_a_forgotten_process_is_served_again_once_it_announces_what_it_can
 async def test_a_forgotten_process_may_send_a_command_before_it_announces(scene: Scene):
     worker = await forgotten(scene)
     worker.sequences.clear()
-    await scene.store.control("orders", Command.RESUME, "w1", 1)
+    await scene.store.do(Control("orders", Command.RESUME, "w1", 1))
     await worker.announce("f")
     assert await worker.claim_ids() == ["a"]
 
 
 async def test_whoever_only_sent_commands_is_forgotten_as_well(scene: Scene):
     await scene.declare()
-    await scene.store.control("orders", Command.PAUSE, "person", 1)
+    await scene.store.do(Control("orders", Command.PAUSE, "person", 1))
     assert list((await scene.status()).workers) == []
     await scene.advance(HOUR)
     assert (await scene.sweep()).departed == 1
-    assert await scene.store.control("orders", Command.RESUME, "person", 1) is Word.DONE
+    assert await scene.store.do(Control("orders", Command.RESUME, "person", 1)) is Word.DONE
 
 
 async def test_a_process_that_comes_back_in_time_goes_on_with_its_lanes(scene: Scene):

@@ -1,7 +1,8 @@
 """Recovering: what a dead worker held is taken back once its lease ended, and a task that kills its workers ends."""
 
+from kew.domain.requests import LostWorker
 from kew.domain.task import TaskStatus
-from tests.support.scene import START_MS, Scene, Worker, group
+from tests.support.scene import START_MS, Scene, Worker, group, success
 
 
 async def lose(scene: Scene, worker: Worker, times: int = 1) -> None:
@@ -137,3 +138,53 @@ async def test_a_claim_recovers_a_bounded_number_of_ended_leases(scene: Scene):
     await scene.advance(1_000)
     assert len(await worker.claim(200)) == 100
     assert len(await worker.claim(200)) == 50
+
+
+async def test_a_sweep_names_the_workers_that_it_recovered_tasks_of(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b", "c")
+    first, second = await scene.worker("w1"), await scene.worker("w2")
+    await second.claim_one(lease_ms=1_000)
+    await first.claim(2, lease_ms=1_000)
+    await scene.advance(1_000)
+    swept = await scene.sweep()
+    assert list(swept.lost) == [LostWorker("w1", 2), LostWorker("w2", 1)]
+    assert list((await scene.sweep()).lost) == []
+
+
+async def test_a_claim_names_the_worker_that_it_recovered_tasks_of_once(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    await (await scene.worker("w1")).claim(2, lease_ms=1_000)
+    await scene.advance(1_000)
+    worker = await scene.worker("w2")
+    request = worker.request(2)
+    grant = await scene.store.claim("orders", request)
+    assert (len(grant.tasks), grant.lost) == (2, (LostWorker("w1", 2),))
+    assert (await scene.store.claim("orders", request)).lost == ()
+
+
+async def test_a_claim_that_comes_with_a_settle_names_the_lost_worker_too(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    await (await scene.worker("w1")).claim_one(lease_ms=1_000)
+    worker = await scene.worker("w2")
+    task = await worker.claim_one()
+    await scene.advance(1_000)
+    settled = await worker.settle(success(task), claim=worker.request())
+    assert settled.grant is not None
+    assert settled.grant.lost == (LostWorker("w1", 1),)
+
+
+async def test_an_answer_names_the_tasks_that_failed_with_their_worker(scene: Scene):
+    await scene.declare(max_deliveries=0)
+    await scene.submit("once", at_most_once=True)
+    await scene.submit("poison", "stopped")
+    first, second = await scene.worker("w1"), await scene.worker("w2")
+    await first.claim(2, lease_ms=1_000)
+    await second.claim_one(lease_ms=1_000)
+    await scene.cancel("stopped")
+    await scene.advance(1_000)
+    swept = await scene.sweep()
+    assert list(swept.lost) == [LostWorker("w1", 2, ("once", "poison")), LostWorker("w2", 1)]
+    assert list((await scene.sweep()).lost) == []

@@ -1,10 +1,14 @@
 """Replay: a person puts a failed or cancelled task back, and it starts afresh."""
 
 import attrs
+import pytest
 
+from kew.app.ports import Replay
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.task import TaskStatus
-from tests.support.scene import START_MS, Scene, Worker
+from tests.support.scene import QUEUE, START_MS, Scene, Worker
+
+LARGE = bytes(range(256)) * 5  # too large for a record
 
 
 async def dead_letter(scene: Scene, worker: Worker, task_id: str = "a") -> None:
@@ -153,3 +157,22 @@ async def test_a_replay_that_arrives_twice_puts_back_once_though_it_failed_again
     failed = await scene.task("a")
     assert (failed.status, failed.attempt, failed.replays) == (TaskStatus.FAILED, 2, 1)
     assert await scene.replay("a", life=failed.life) is Word.DONE
+
+
+@pytest.mark.parametrize("before", [b"", b"before", LARGE])
+@pytest.mark.parametrize("after", [b"", b"after", LARGE[::-1]])
+async def test_a_replay_may_change_the_payload(scene: Scene, before: bytes, after: bytes):
+    await scene.declare(breaker_failures=0)
+    worker = await scene.worker()
+    await scene.submit("a", payload=before)
+    await worker.fail(await worker.claim_one(), error="boom")
+    life = (await scene.task("a")).life
+    replay = Replay(QUEUE, "a", life, after)
+    assert await scene.store.do(replay) is Word.DONE
+    assert (await scene.task("a")).error == "boom"
+    task = await worker.claim_one()
+    assert task.call.payload == after
+    await worker.fail(task)
+    assert await scene.store.do(replay) is Word.SAME
+    assert await scene.replay("a") is Word.DONE
+    assert (await worker.claim_one()).call.payload == after

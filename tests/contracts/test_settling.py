@@ -1,13 +1,15 @@
 """Settling: an outcome counts under the identity of its lease, once, and can be repeated."""
 
+from kew.app.ports import Cancel
 from kew.domain.events import Released, Succeeded
 from kew.domain.requests import Settlement, SettleOutcome, Word
 from kew.domain.task import TaskStatus
-from tests.support.scene import START_MS, Scene, failure, handed_back, success
+from kew.domain.transitions import never_started
+from tests.support.scene import QUEUE, START_MS, Scene, failure, handed_back, success
 
 DONE, SAME, STALE = Word.DONE, Word.SAME, Word.STALE
 COMPLETED, FAILED, RETRY = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.RETRY
-QUEUED = TaskStatus.QUEUED
+QUEUED, CANCELLED = TaskStatus.QUEUED, TaskStatus.CANCELLED
 
 
 async def test_a_success_completes_the_task_with_its_result(scene: Scene):
@@ -271,6 +273,50 @@ async def test_a_repeated_release_is_the_same_whether_or_not_it_says_started(sce
     await worker.release(task, started=False)
     repeated = Settlement(task_id="a", lease=task.lease, event=Released(started=True))
     assert (await worker.settle(repeated)).outcomes == [SettleOutcome(SAME, QUEUED)]
+
+
+async def test_a_run_that_could_not_be_started_counts_as_a_loss_and_keeps_its_place(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    task = await worker.claim_one()
+    assert await worker.could_not_start(task) == SettleOutcome(DONE, QUEUED)
+    assert await worker.could_not_start(task) == SettleOutcome(SAME, QUEUED)
+    waiting = await scene.task("a")
+    assert (waiting.losses, waiting.failures, waiting.attempt) == (1, 0, 1)
+    assert (await worker.claim_one()).id == "a"
+
+
+async def test_a_task_that_can_never_be_started_fails_with_the_reason(scene: Scene):
+    await scene.declare(max_deliveries=2)
+    await scene.submit("a")
+    worker = await scene.worker()
+    for _ in range(2):
+        assert await worker.could_not_start(await worker.claim_one()) == SettleOutcome(DONE, QUEUED)
+    task = await worker.claim_one()
+    for word in (DONE, SAME):
+        assert await worker.could_not_start(task, "no röm\n") == SettleOutcome(word, FAILED)
+    dead = await scene.task("a")
+    assert dead.losses == 3
+    assert dead.error == never_started(3, "no röm\n")
+
+
+async def test_what_could_not_be_started_after_a_cancellation_is_cancelled(scene: Scene):
+    await scene.declare(max_deliveries=0)
+    await scene.submit("a")
+    worker = await scene.worker()
+    task = await worker.claim_one()
+    await scene.store.do(Cancel(QUEUE, "a", None))
+    for word in (DONE, SAME):
+        assert await worker.could_not_start(task) == SettleOutcome(word, CANCELLED)
+
+
+async def test_an_at_most_once_task_that_could_not_be_started_waits_again(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", at_most_once=True)
+    worker = await scene.worker()
+    assert await worker.could_not_start(await worker.claim_one()) == SettleOutcome(DONE, QUEUED)
+    assert (await worker.claim_one()).attempt == 2
 
 
 async def test_a_settle_tells_the_stores_time(scene: Scene):

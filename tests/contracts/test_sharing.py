@@ -2,7 +2,8 @@
 
 import attrs
 
-from kew.app.ports import Woken
+from kew.app.notices import Woken
+from kew.app.ports import Peek
 from kew.domain.requests import Word
 from kew.domain.task import Task
 from tests.support.scene import QUEUE, Scene, Worker, call, group, success
@@ -19,7 +20,9 @@ async def settle_and_claim(worker: Worker, tasks: list[Task], *, holds: int = 0)
     return list(settled.grant.tasks)
 
 
-async def with_a_hungry_process(scene: Scene, *functions: str) -> tuple[Worker, Worker, list[Task]]:
+async def with_a_starved_process(
+    scene: Scene, *functions: str
+) -> tuple[Worker, Worker, list[Task]]:
     """Two processes: one that holds all four leases (these tasks), and a listening one that met the limit."""
     await scene.declare(max_workers=4)
     await scene.submit(*(f"t{n:02}" for n in range(20)))
@@ -47,7 +50,7 @@ async def test_who_settles_leaves_a_part_to_a_process_that_found_the_limit_reach
 
 
 async def test_what_a_process_goes_on_with_counts_as_its_part(scene: Scene):
-    first, second, mine = await with_a_hungry_process(scene)
+    first, second, mine = await with_a_starved_process(scene)
     assert await settle_and_claim(first, mine[:1], holds=3) == []
     assert await settle_and_claim(first, mine[1:2], holds=2) == []
     assert len(await second.claim(10)) == 2
@@ -91,7 +94,7 @@ async def test_who_takes_the_last_places_tells_an_idle_process_that_there_is_mor
 
 
 async def test_nothing_is_left_to_a_process_that_departed(scene: Scene):
-    first, second, mine = await with_a_hungry_process(scene)
+    first, second, mine = await with_a_starved_process(scene)
     await second.depart()
     assert len(await settle_and_claim(first, mine)) == 4
 
@@ -104,11 +107,11 @@ async def test_a_process_that_nobody_can_tell_is_left_something_once(scene: Scen
     await second.claim(10)
     mine = await settle_and_claim(first, mine)
     assert len(mine) == 2
-    assert await scene.store.peek(QUEUE) == 0
+    assert (await scene.store.do(Peek(QUEUE))).wait_ms == 0
     assert len(await settle_and_claim(first, mine)) == 4
 
 
-async def test_another_idle_process_is_told_where_the_hungry_one_has_gone(scene: Scene):
+async def test_another_idle_process_is_told_where_the_starved_one_has_gone(scene: Scene):
     await scene.declare(max_workers=4)
     await scene.submit(*(f"t{n:02}" for n in range(20)))
     first, gone = await scene.worker("w1"), await scene.worker("gone")
@@ -122,13 +125,13 @@ async def test_another_idle_process_is_told_where_the_hungry_one_has_gone(scene:
 
 
 async def test_nothing_is_left_to_a_process_that_can_run_none_of_what_waits(scene: Scene):
-    first, second, mine = await with_a_hungry_process(scene, "another function")
+    first, second, mine = await with_a_starved_process(scene, "another function")
     mine = await settle_and_claim(first, mine)
     assert await second.claim(10) == []
     assert len(await settle_and_claim(first, mine)) == 4
 
 
-async def test_sweeping_forgets_a_hungry_process_with_the_rest_of_it(scene: Scene):
+async def test_sweeping_forgets_a_starved_process_with_the_rest_of_it(scene: Scene):
     await scene.declare(max_workers=4)
     await scene.submit(*(f"t{n:02}" for n in range(20)))
     first, second = await scene.worker("w1"), await scene.worker("w2", ttl_ms=1_000)

@@ -4,10 +4,11 @@ import asyncio
 
 import attrs
 
-from kew.app.ports import Submitted
-from kew.domain.requests import Group, SubmitRef, Word
+from kew.app.ports import Cancel, Find, Submitted
+from kew.domain.requests import ALONE, Along, Group, SubmitRef, Word
 from kew.domain.task import TaskStatus
 from tests.support.scene import HIGH, LOW, QUEUE, START_MS, Scene, call, group
+from tests.support.tasks import readable
 
 
 async def test_a_stored_task_is_what_was_submitted(scene: Scene):
@@ -24,9 +25,11 @@ async def test_a_stored_task_is_what_was_submitted(scene: Scene):
     )
     await scene.try_submit(group(submission))
     task = await scene.task("a")
-    assert task.call == submission
+    assert task.call == attrs.evolve(submission, payload=b"")  # which only a run is given
     assert (task.queue, task.status, task.attempt) == ("orders", TaskStatus.QUEUED, 0)
     assert (task.ticket, task.queued_at) == (1, START_MS)
+    claimed = await (await scene.worker("w1", "shop:sell")).claim_one()
+    assert claimed.call == submission
 
 
 async def test_any_bytes_and_any_text_come_back_as_they_were(scene: Scene):
@@ -39,7 +42,8 @@ async def test_any_bytes_and_any_text_come_back_as_they_were(scene: Scene):
     )
     long = call("x" * 256, payload=b"")
     await scene.try_submit(group(odd, long))
-    assert [task and task.call for task in await scene.store.find([odd.id, long.id])] == [odd, long]
+    claimed = await (await scene.worker("w1", odd.function, long.function)).claim(2)
+    assert [task.call for task in claimed] == [odd, long]
 
 
 async def test_a_task_without_a_due_time_is_ready_at_the_moment_of_storing(scene: Scene):
@@ -66,7 +70,7 @@ async def test_tickets_rise_in_the_order_of_submission(scene: Scene):
     await scene.declare()
     await scene.try_submit(group("a", "b"), group("c"))
     await scene.submit("d")
-    found = await scene.store.find(["a", "b", "c", "d"])
+    found = map(readable, await scene.store.do(Find(["a", "b", "c", "d"])))
     assert [task and task.ticket for task in found] == [1, 2, 3, 4]
 
 
@@ -116,7 +120,7 @@ async def test_a_group_that_names_an_id_twice_is_refused_whole(scene: Scene):
     await scene.declare()
     outcome = (await scene.try_submit(group("a", "b", "b")))[0]
     assert (outcome.word, outcome.task_id) == (Word.DUPLICATE, "b")
-    assert await scene.store.find(["a", "b"]) == [None, None]
+    assert await scene.store.do(Find(["a", "b"])) == [None, None]
 
 
 async def test_a_group_with_one_used_id_stores_nothing(scene: Scene):
@@ -124,7 +128,7 @@ async def test_a_group_with_one_used_id_stores_nothing(scene: Scene):
     await scene.submit("taken")
     outcome = (await scene.try_submit(group("a", call("taken", nonce="another"), "b")))[0]
     assert (outcome.word, outcome.task_id) == (Word.DUPLICATE, "taken")
-    assert await scene.store.find(["a", "b"]) == [None, None]
+    assert await scene.store.do(Find(["a", "b"])) == [None, None]
     assert await scene.waiting() == 1
 
 
@@ -135,7 +139,7 @@ async def test_a_strangers_duplicate_does_not_fail_the_groups_beside_it(scene: S
         group("a"), group(call("taken", nonce="another")), group("b", "c")
     )
     assert [outcome.word for outcome in outcomes] == [Word.DONE, Word.DUPLICATE, Word.DONE]
-    assert None not in await scene.store.find(["a", "b", "c"])
+    assert None not in await scene.store.do(Find(["a", "b", "c"]))
 
 
 async def test_a_later_group_sees_what_an_earlier_one_stored(scene: Scene):
@@ -155,7 +159,7 @@ async def test_a_group_goes_in_only_where_the_one_before_it_is_in(scene: Scene):
     await scene.declare()
     first, second = group("a", "b"), group("c", "d", after="b")
     assert (await scene.try_submit(second))[0].word is Word.EARLY
-    assert await scene.store.find(["c", "d"]) == [None, None]
+    assert await scene.store.do(Find(["c", "d"])) == [None, None]
     outcomes = await scene.try_submit(second, first, second, second)
     words = [outcome.word for outcome in outcomes]
     assert words == [Word.EARLY, Word.DONE, Word.DONE, Word.SAME]
@@ -166,7 +170,7 @@ async def test_a_stranger_of_the_same_id_is_not_the_one_before_it(scene: Scene):
     await scene.declare()
     await scene.try_submit(group(call("a", nonce="another")))
     assert (await scene.try_submit(group("b", after="a")))[0].word is Word.EARLY
-    assert await scene.store.find(["b"]) == [None]
+    assert await scene.store.do(Find(["b"])) == [None]
 
 
 async def test_the_one_before_it_may_have_ended_or_be_another_queues(scene: Scene):
@@ -174,7 +178,7 @@ async def test_the_one_before_it_may_have_ended_or_be_another_queues(scene: Scen
     await scene.declare("mails")
     await scene.submit("a", queue="mails")
     assert (await scene.try_submit(group("b", after="a")))[0].word is Word.DONE
-    await scene.store.cancel(QUEUE, "b", None)
+    await scene.store.do(Cancel(QUEUE, "b", None))
     assert (await scene.try_submit(group("c", after="b")))[0].word is Word.DONE
 
 
@@ -191,7 +195,7 @@ async def test_a_group_beyond_max_size_stores_nothing(scene: Scene):
     await scene.declare(max_size=2)
     outcome = (await scene.try_submit(group("a", "b", "c")))[0]
     assert outcome.word is Word.FULL
-    assert await scene.store.find(["a", "b", "c"]) == [None, None, None]
+    assert await scene.store.do(Find(["a", "b", "c"])) == [None, None, None]
 
 
 async def test_a_group_that_just_fits_goes_in(scene: Scene):
@@ -229,7 +233,7 @@ async def test_tasks_that_run_do_not_count_towards_max_size(scene: Scene):
 async def test_a_submit_to_a_queue_that_nobody_declared_stores_nothing(scene: Scene):
     outcomes = await scene.try_submit(group("a"), group("b"), queue="nowhere")
     assert [outcome.word for outcome in outcomes] == [Word.NO_QUEUE, Word.NO_QUEUE]
-    assert await scene.store.find(["a", "b"]) == [None, None]
+    assert await scene.store.do(Find(["a", "b"])) == [None, None]
 
 
 async def test_a_refused_submit_gives_no_ticket_away(scene: Scene):
@@ -299,7 +303,12 @@ async def test_a_thousand_tasks_go_in_at_once_and_come_out_in_order(scene: Scene
     await scene.declare(max_workers=1_000)
     ids = [f"task {n}" for n in range(1_000)]
     assert (await scene.try_submit(group(*ids)))[0].word is Word.DONE
-    assert await (await scene.worker()).claim_ids(1_000) == ids
+    worker, found = await scene.worker(), list[str]()
+    while len(found) < len(ids):  # a claim may bring fewer than it wants
+        brought = await worker.claim_ids(1_000 - len(found))
+        assert brought
+        found += brought
+    assert found == ids
 
 
 # --- posting
@@ -317,7 +326,7 @@ class Told:
 
 
 async def posted(scene: Scene, *ids: str, told: Told) -> "asyncio.Future[Submitted]":
-    future = scene.store.post(QUEUE, [group(task_id) for task_id in ids], None, told)
+    future = scene.store.post(QUEUE, [group(task_id) for task_id in ids], ALONE, told)
     assert not told.futures  # never before it returns
     return future
 
@@ -338,12 +347,12 @@ async def test_posted_submits_of_one_moment_are_all_told(scene: Scene):
     await scene.declare(max_size=1000)
     told = [Told() for _ in range(20)]
     futures = [
-        scene.store.post(QUEUE, [group(f"task-{n}")], None, each) for n, each in enumerate(told)
+        scene.store.post(QUEUE, [group(f"task-{n}")], ALONE, each) for n, each in enumerate(told)
     ]
     await asyncio.gather(*futures)
     await asyncio.sleep(0)
     assert [each.futures for each in told] == [[future] for future in futures]
-    assert None not in await scene.store.find([f"task-{n}" for n in range(20)])
+    assert None not in await scene.store.do(Find([f"task-{n}" for n in range(20)]))
 
 
 async def test_a_posted_submit_that_is_cancelled_tells_so_once_and_the_next_has_its_answer(
@@ -367,6 +376,6 @@ async def test_a_posted_submit_that_is_cancelled_tells_so_once_and_the_next_has_
 async def test_a_posted_submit_brings_a_claim_as_any_does(scene: Scene):
     await scene.declare()
     worker = await scene.worker()
-    answer = await scene.store.post(QUEUE, [group("a")], worker.request(1), Told())
+    answer = await scene.store.post(QUEUE, [group("a")], Along(claim=worker.request(1)), Told())
     assert answer.grant is not None
     assert [task.id for task in answer.grant.tasks] == ["a"]

@@ -1,6 +1,7 @@
 """Time is the store's: a step back under a second is clamped, a larger one followed, and neither breaks a promise."""
 
-from kew.domain.task import TaskStatus
+from kew.app.ports import Sweep
+from kew.domain.task import TaskStatus, pinned_name
 from tests.support.scene import LEASE_MS, START_MS, Scene
 
 
@@ -74,3 +75,103 @@ async def test_a_leap_forward_recovers_and_expires_what_its_time_has_come_for(sc
     swept = await scene.sweep()
     assert (swept.recovered, swept.removed) == (1, 1)
     assert await (await scene.worker("w2")).claim_ids() == ["running", "waiting"]
+
+
+HOUR = 3_600_000
+
+
+async def test_a_step_forward_and_back_keeps_no_slot_of_a_dead_worker(scene: Scene):
+    await scene.declare(max_workers=1)
+    await scene.submit("a")
+    await scene.advance(HOUR)
+    await (await scene.worker("dead")).claim_one()
+    await scene.advance(-HOUR)
+    await scene.sweep()
+    await scene.advance(LEASE_MS)
+    assert await (await scene.worker("w2")).claim_ids() == ["a"]
+
+
+async def test_a_lease_that_was_extended_before_a_step_back_lasts_no_longer_than_any_other(
+    scene: Scene,
+):
+    await scene.declare()
+    await scene.submit("a")
+    worker = await scene.worker()
+    task = await worker.claim_one()
+    await scene.advance(HOUR)
+    await worker.announce("f")
+    again = await worker.claim_one()
+    await worker.extend(again)
+    await scene.advance(-HOUR)
+    await scene.sweep()
+    assert (await scene.task("a")).lease_until == START_MS + LEASE_MS
+    assert task.lease != again.lease
+
+
+async def test_a_sweep_shortens_no_lease_while_the_clock_goes_on(scene: Scene):
+    await scene.declare()
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    await worker.claim(lease_ms=1_000)
+    long = await worker.claim_one(lease_ms=60_000)
+    await scene.sweep()
+    assert (await scene.task(long.id)).lease_until == START_MS + 60_000
+
+
+async def test_a_step_forward_and_back_keeps_no_dead_process_present(scene: Scene):
+    await scene.declare()
+    await scene.advance(2 * HOUR)
+    await scene.worker("dead", ttl_ms=60_000)
+    await scene.advance(-2 * HOUR)
+    await scene.store.do(Sweep("orders", 100, 60_000, None))
+    await scene.advance(60_000)
+    assert list((await scene.status()).workers) == []
+
+
+async def test_an_open_breaker_waits_no_longer_for_a_step_back(scene: Scene):
+    await scene.declare(breaker_failures=1, breaker_reset_ms=1_000)
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    await scene.advance(HOUR)
+    await worker.announce("f")
+    await worker.fail(await worker.claim_one())
+    await scene.advance(-HOUR)
+    assert await worker.claim_ids() == []
+    await scene.advance(1_000)
+    assert await worker.claim_ids(1) == ["b"]
+
+
+async def test_a_step_forward_fails_no_closure_of_a_process_that_is_not_judged_gone(scene: Scene):
+    await scene.declare()
+    await scene.worker("w1", "f", ttl_ms=60_000)
+    await scene.submit("a", function=pinned_name("w1", "closure"))
+    before = scene.now
+    await scene.advance(HOUR)
+    assert (await scene.store.do(Sweep("orders", 100, 60_000, before))).orphaned == 0
+    assert (await scene.store.do(Sweep("orders", 100, 60_000, None))).orphaned == 0
+    await scene.worker("w1", "f", ttl_ms=60_000)
+    assert (await scene.sweep()).orphaned == 0
+    assert (await scene.task("a")).status is TaskStatus.QUEUED
+
+
+async def test_an_instant_from_before_a_step_back_judges_no_process_gone(scene: Scene):
+    await scene.declare()
+    before = scene.now
+    await scene.advance(-24 * HOUR)
+    await scene.worker("w1", "f", ttl_ms=60_000)
+    await scene.submit("a", function=pinned_name("w1", "closure"))
+    await scene.advance(HOUR)
+    assert (await scene.store.do(Sweep("orders", 100, 60_000, before))).orphaned == 0
+    assert (await scene.task("a")).status is TaskStatus.QUEUED
+
+
+async def test_a_renewal_between_a_step_back_and_one_forward_shortens_no_presence(scene: Scene):
+    await scene.declare()
+    worker = await scene.worker("w1", "f", ttl_ms=60_000)
+    await scene.submit("a", function=pinned_name("w1", "closure"))
+    before = scene.now
+    await scene.advance(-HOUR)
+    await worker.announce("f")
+    await scene.advance(HOUR + 1_000)
+    assert (await scene.store.do(Sweep("orders", 100, 60_000, before))).orphaned == 0
+    assert list((await scene.status()).workers) == ["w1"]

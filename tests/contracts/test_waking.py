@@ -3,51 +3,11 @@
 import attrs
 import pytest
 
-from kew.app.ports import Command, Notice, StopAsked, TaskEnded, Woken
-from kew.domain.requests import Word
-from tests.support.scene import Listener, Scene, Worker, call, group
-
-WOKEN = Woken("orders")
-
-
-@attrs.frozen
-class Idle:
-    """Processes that found nothing, and what each is told."""
-
-    scene: Scene
-    workers: list[Worker]
-    listeners: list[Listener]
-
-    async def told(self) -> list[list[Notice]]:
-        """What each was told so far: all of it, since a later notice has arrived on the same way."""
-        fence = f"fence {self.scene.now}"
-        await self.scene.advance(1)
-        await self.scene.declare("fences")
-        await self.scene.submit(fence, queue="fences")
-        for worker in self.workers:
-            await self.scene.store.watch("fences", [fence], worker.incarnation)
-        await self.scene.cancel(fence, queue="fences")
-        return [await self._before(listener, fence) for listener in self.listeners]
-
-    async def _before(self, listener: Listener, fence: str) -> list[Notice]:
-        notices: list[Notice] = []
-        while (notice := await listener.next()) != TaskEnded(fence):
-            notices.append(notice)
-        return notices
-
-    async def woken(self) -> int:
-        """How many notices that there is work were delivered, to anybody."""
-        return sum(notices.count(WOKEN) for notices in await self.told())
-
-
-async def idle(scene: Scene, processes: int, **settings: int) -> Idle:
-    await scene.declare(**settings)
-    names = [f"w{n}" for n in range(processes)]
-    listeners = [await scene.listen(name) for name in names]
-    workers = [await scene.worker(name) for name in names]
-    for worker in workers:
-        assert await worker.claim(1) == []
-    return Idle(scene, workers, listeners)
+from kew.app.notices import StopAsked
+from kew.app.ports import Command
+from kew.domain.requests import Along, Word
+from tests.support.idle import WOKEN, Idle, idle
+from tests.support.scene import QUEUE, Scene, call, group, success
 
 
 async def test_an_idle_process_is_told_of_a_new_task(scene: Scene):
@@ -297,3 +257,41 @@ async def test_a_process_whose_subscription_has_ended_swallows_at_most_one_notic
     await scene.submit("a")  # the server may not have seen the end of the connection yet
     await scene.submit("b")
     assert await processes.listeners[1].next() == WOKEN
+
+
+async def test_a_submit_without_a_claim_is_answered_that_work_waits_instead_of_a_notification(
+    scene: Scene,
+):
+    """Its process has reserved all slots for claims on their way, so it takes none along."""
+    processes = await idle(scene, 1)
+    name = processes.workers[0].incarnation
+    answer = await scene.store.submit(QUEUE, [group(call("a"))], Along(submitter=name))
+    assert answer.has_work
+    assert await processes.told() == [[]]
+    again = await scene.store.submit(QUEUE, [group(call("b"))], Along(submitter=name))
+    assert not again.has_work, "it is not idle any more, until it has claimed"
+
+
+async def test_another_process_that_is_idle_for_longer_is_notified_rather_than_the_submitter(
+    scene: Scene,
+):
+    processes = await idle(scene, 2)
+    name = processes.workers[1].incarnation
+    answer = await scene.store.submit(QUEUE, [group(call("a"))], Along(submitter=name))
+    assert not answer.has_work
+    assert await processes.told() == [[WOKEN], []]
+
+
+async def test_what_a_submit_without_a_claim_settles_is_answered_beside_the_work_that_waits(
+    scene: Scene,
+):
+    processes = await idle(scene, 1)
+    (worker,) = processes.workers
+    await scene.submit("a")
+    task = await worker.claim_one()
+    assert not await worker.claim()
+    await processes.told()
+    along = Along(settlements=[success(task)], submitter=worker.incarnation)
+    answer = await scene.store.submit(QUEUE, [group(call("b"))], along)
+    assert ([each.word for each in answer.settled], answer.has_work) == ([Word.DONE], True)
+    assert await processes.told() == [[]]

@@ -1,25 +1,27 @@
 """Watching: whoever wants to know of a task's end is told, once it has ended, by whatever ended it."""
 
-from kew.app.ports import TaskEnded
+from kew.app.notices import TaskEnded
+from kew.app.ports import Watch
 from kew.domain.task import TaskStatus, pinned_name
 from tests.support.scene import Scene
+from tests.support.tasks import readable
 
 
 async def test_watching_tells_the_records_like_finding_does(scene: Scene):
     await scene.declare()
     await scene.submit("a")
-    found = await scene.store.watch("orders", ["a", "nobody"], "w1")
-    assert found[0] is not None
-    assert (found[0].id, found[0].watchers) == ("a", ("w1",))
-    assert found[1] is None
+    found, absent = map(readable, await scene.store.do(Watch("orders", ["a", "nobody"], "w1")))
+    assert found is not None
+    assert (found.id, found.watchers) == ("a", ("w1",))
+    assert absent is None
 
 
 async def test_a_task_of_another_queue_is_not_found_by_watching(scene: Scene):
     await scene.declare("orders")
     await scene.declare("mails")
     await scene.submit("a", queue="mails")
-    assert await scene.store.watch("orders", ["a"], "w9") == [None]
-    assert await scene.store.watch("nowhere", ["a"], "w9") == [None]
+    assert await scene.store.do(Watch("orders", ["a"], "w9")) == [None]
+    assert await scene.store.do(Watch("nowhere", ["a"], "w9")) == [None]
     assert (await scene.task("a")).watchers == ()
 
 
@@ -27,7 +29,7 @@ async def test_a_watcher_is_told_when_the_task_completes(scene: Scene):
     await scene.declare()
     await scene.submit("a")
     listener = await scene.listen("w9")
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     worker = await scene.worker()
     await worker.succeed(await worker.claim_one())
     assert await listener.next() == TaskEnded("a")
@@ -39,7 +41,7 @@ async def test_who_settles_is_not_told_what_it_tells(scene: Scene):
     worker = await scene.worker("w1")
     listeners = [await scene.listen(name) for name in ("w1", "w2")]
     for name in ("w1", "w2"):
-        await scene.store.watch("orders", ["a", "b"], name)
+        await scene.store.do(Watch("orders", ["a", "b"], name))
     await worker.succeed(await worker.claim_one())
     await scene.cancel("b")
     assert [await listeners[1].next() for _ in "ab"] == [TaskEnded("a"), TaskEnded("b")]
@@ -51,7 +53,7 @@ async def test_a_holder_is_told_of_an_end_that_is_not_its_word(scene: Scene):
     await scene.submit("a")
     worker = await scene.worker("w1")
     listener = await scene.listen("w1")
-    await scene.store.watch("orders", ["a"], "w1")
+    await scene.store.do(Watch("orders", ["a"], "w1"))
     await worker.claim_one(lease_ms=1_000)
     await scene.advance(1_000)
     await scene.sweep()
@@ -63,7 +65,7 @@ async def test_every_watcher_is_told(scene: Scene):
     await scene.submit("a")
     listeners = [await scene.listen(name) for name in ("w7", "w8", "w9")]
     for name in ("w7", "w8", "w9"):
-        await scene.store.watch("orders", ["a"], name)
+        await scene.store.do(Watch("orders", ["a"], name))
     await scene.cancel("a")
     assert [await listener.next() for listener in listeners] == [TaskEnded("a")] * 3
 
@@ -73,7 +75,7 @@ async def test_watching_twice_is_watching_once(scene: Scene):
     await scene.submit("a", "b")
     listener = await scene.listen("w9")
     for _ in range(2):
-        await scene.store.watch("orders", ["a", "b"], "w9")
+        await scene.store.do(Watch("orders", ["a", "b"], "w9"))
     await scene.cancel("a")
     await scene.cancel("b")
     assert [await listener.next(), await listener.next()] == [TaskEnded("a"), TaskEnded("b")]
@@ -85,10 +87,10 @@ async def test_a_task_that_has_ended_is_told_in_the_answer_and_not_announced(sce
     await scene.submit("a", "b")
     await scene.cancel("a")
     listener = await scene.listen("w9")
-    (found,) = await scene.store.watch("orders", ["a"], "w9")
+    (found,) = map(readable, await scene.store.do(Watch("orders", ["a"], "w9")))
     assert found is not None
     assert (found.status, found.watchers) == (TaskStatus.CANCELLED, ())
-    await scene.store.watch("orders", ["b"], "w9")
+    await scene.store.do(Watch("orders", ["b"], "w9"))
     await scene.cancel("b")
     assert await listener.next() == TaskEnded("b")
 
@@ -97,7 +99,7 @@ async def test_a_retry_is_no_end(scene: Scene):
     await scene.declare()
     await scene.submit("a")
     listener = await scene.listen("w9")
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     worker = await scene.worker()
     await worker.fail(await worker.claim_one(), retry_after_ms=0)
     await worker.release(await worker.claim_one())
@@ -110,7 +112,7 @@ async def test_a_watcher_is_told_when_a_task_is_lost_for_good(scene: Scene):
     await scene.declare(max_deliveries=0)
     await scene.submit("a")
     listener = await scene.listen("w9")
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     await (await scene.worker()).claim_one(lease_ms=1_000)
     await scene.advance(1_000)
     await scene.sweep()
@@ -124,7 +126,7 @@ async def test_a_watcher_is_told_when_a_pinned_task_is_orphaned(scene: Scene):
     await scene.submit("a", function=name)
     await (await scene.worker("w2", "f")).claim_ids()
     listener = await scene.listen("w9")
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     await scene.advance(1_000)
     await scene.sweep()
     assert await listener.next() == TaskEnded("a")
@@ -135,7 +137,7 @@ async def test_watching_changes_nothing_else(scene: Scene):
     await scene.submit("a")
     worker = await scene.worker()
     task = await worker.claim_one()
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     assert await scene.task("a") == task.moved(watchers=("w9",))
     assert (await worker.succeed(task)).status is TaskStatus.COMPLETED
 
@@ -143,7 +145,7 @@ async def test_watching_changes_nothing_else(scene: Scene):
 async def test_watchers_outlive_a_replay(scene: Scene):
     await scene.declare()
     await scene.submit("a")
-    await scene.store.watch("orders", ["a"], "w9")
+    await scene.store.do(Watch("orders", ["a"], "w9"))
     listener = await scene.listen("w9")
     await scene.cancel("a")
     await scene.replay("a")

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from kew import QueueNotFoundError, TaskInfo, TaskQueueManager, TaskStatus
-from kew.adapters.cli.folder import Folder, look_into
+from kew.cli.folder import Folder, look_into
 
 FILES = 6000
 WORKERS = 4
 # Tests that a shell runs in the background hand on that Ctrl-C is to be ignored.
 HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-KEW = [sys.executable, "-c", f"{HEARS_CTRL_C}; from kew.adapters.cli import main; main()", "demo"]
+KEW = [sys.executable, "-c", f"{HEARS_CTRL_C}; from kew.cli import main; main()", "demo"]
 
 
 class Demo:
@@ -54,7 +54,7 @@ class Demo:
         """What it said, once it has ended (by itself, or by this signal)."""
         if number is not None:
             self.process.send_signal(number)
-        said, _ = await asyncio.to_thread(self.process.communicate, timeout=60)
+        said, _ = await asyncio.to_thread(self.process.communicate, timeout=200)
         return str(said)
 
 
@@ -97,20 +97,20 @@ async def test_a_run_that_was_stopped_half_way_goes_on(
     stopped = await demos[0].end(number)
     assert demos[0].process.returncode == code
     if number is not signal.SIGKILL:
-        assert "To go on: kew demo" in stopped
+        assert "To continue: kew demo" in stopped
         assert "Traceback" not in stopped
 
     demos.append(Demo(folder, clean_redis_url))
     said = await demos[1].end()
     assert demos[1].process.returncode == 0, said
-    assert "done by an earlier run" in said
+    assert "finished by an earlier run" in said
     infos = await records(folder, clean_redis_url)
     assert {info.status for info in infos} == {TaskStatus.COMPLETED}
     assert sum(info.attempt > 1 for info in infos) <= WORKERS  # those it held
 
     demos.append(Demo(folder, clean_redis_url))
     again = await demos[2].end()
-    assert "Nothing was left to do" in again
+    assert "Nothing to do" in again
     assert fingerprint(again) == fingerprint(said)
 
 

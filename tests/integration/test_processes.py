@@ -242,9 +242,9 @@ async def test_a_worker_stopped_past_its_lease_cannot_settle_and_its_fencing_tok
 
 
 def was_told_of_loss(worker: Worker, task_id: str) -> bool:
-    """It logged that an attempt of the task counts for nothing."""
-    lines = [line for line in worker.log.splitlines() if f"task {task_id}:" in line]
-    return any("counts for nothing" in line for line in lines)
+    """It logged that an attempt of the task is discarded."""
+    lines = [line for line in worker.log.splitlines() if f"task {task_id} (" in line]
+    return any("is discarded" in line for line in lines)
 
 
 async def test_a_task_that_holds_the_event_loop_past_its_lease_cannot_settle(

@@ -25,6 +25,7 @@ from kew import (
     TaskQueueManager,
     TaskStatus,
 )
+from kew.app.ports import Sweep
 from tests.conftest import PrivateRedis
 from tests.integration.conftest import Managers, Measured
 from tests.support import jobs
@@ -396,7 +397,7 @@ async def until_swept(manager: TaskQueueManager, task_id: str) -> None:
     with pytest.raises(TaskNotFoundError):
         await manager.get_task_status(task_id)
     store = manager._parts.store
-    await store.sweep("q", 100)
+    await store.do(Sweep("q", 100, 60_000, None))
 
 
 async def test_no_key_of_a_task_that_waits_has_a_ttl(clean_redis_url: str, managers: Managers):

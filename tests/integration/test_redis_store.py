@@ -13,19 +13,58 @@ from redis.exceptions import ResponseError
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis import RedisStore, RedisWakeup, address, connect
-from kew.adapters.redis import store as redis_store
+from kew.adapters.redis import queues as redis_queues
 from kew.adapters.redis.library import Library
-from kew.app.ports import Ambiguous, Bookmark, Notice, Refused, Resumed, StoreError, TaskEnded
+from kew.app.declaring import InForce
+from kew.app.inspector import purged
+from kew.app.notices import Interrupted, Notice, Resumed, TaskEnded
+from kew.app.ports import (
+    Ambiguous,
+    Announce,
+    Bookmark,
+    Cancel,
+    Control,
+    Declare,
+    Depart,
+    Extend,
+    Find,
+    Forget,
+    ListFailed,
+    ListGroups,
+    Peek,
+    Purge,
+    Queues,
+    ReadAttempts,
+    ReadSettings,
+    Refused,
+    Replay,
+    ReplayAll,
+    Running,
+    Status,
+    StoreError,
+    Sweep,
+    Watch,
+)
 from kew.domain.config import Settings
 from kew.domain.errors import StoreUnsuitableError, TaskQueueError
 from kew.domain.events import Failed, SettleEvent, Succeeded
-from kew.domain.requests import ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
-from kew.domain.task import Submission, TaskStatus
+from kew.domain.requests import (
+    Along,
+    ClaimRequest,
+    Grant,
+    Group,
+    LeaseRef,
+    LifeRef,
+    Settlement,
+    Word,
+)
+from kew.domain.task import Life, Submission, TaskStatus
 from tests.conftest import PrivateRedis
 from tests.support import jobs
 from tests.support.asking import record_of
 from tests.support.redis_process import connect as plain_client
 from tests.support.redis_process import free_port
+from tests.support.tasks import readable
 
 Q = "orders"
 SETTINGS = Settings(max_workers=100, max_size=1_000_000)
@@ -68,8 +107,8 @@ async def opened(url: str, **options: Any) -> AsyncIterator[RedisStore]:
     store = RedisStore(address(url, **options))
     try:
         await store.open()
-        await store.declare(Q, SETTINGS)
-        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        await store.do(Declare(Q, SETTINGS, "one"))
+        await store.do(Announce(Q, "w1", ["shop:send"], 600_000))
         yield store
     finally:
         await store.close()
@@ -114,7 +153,7 @@ async def test_a_queues_state_is_what_redis_says_whoever_wrote_it(clean_redis_ur
             await store.submit(Q, group(call("b")))
             client.hset(key, mapping=earlier)  # as a failover does that lost the last write
             await store.submit(Q, group(call("c")))
-            b, c = await store.find(["b", "c"])
+            b, c = map(readable, await store.do(Find(["b", "c"])))
             assert b is not None
             assert c is not None
             assert b.ticket == c.ticket
@@ -142,10 +181,10 @@ async def test_a_call_that_fails_midway_leaves_nothing_to_the_next(clean_redis_u
                 await store.submit(Q, group(call("b")))
             client.rename("aside", line)
         await store.submit(Q, group(call("c")))
-        status = await store.status(Q)
+        status = await store.do(Status(Q))
         assert status is not None
         assert (status.state.ticket, sum(status.waiting.values())) == (3, 3)  # b's were written
-        b, c = await store.find(["b", "c"])
+        b, c = map(readable, await store.do(Find(["b", "c"])))
         assert b is None
         assert c is not None
         assert c.ticket == 3
@@ -160,12 +199,12 @@ async def test_what_a_failing_claim_rode_on_is_counted_all_the_same(clean_redis_
             client.rename(lanes, "aside")
             client.set(lanes, "no hash")
             with pytest.raises(Ambiguous, match="WRONGTYPE"):
-                await store.submit(Q, group(call("a")), request(2))
+                await store.submit(Q, group(call("a")), Along(claim=request(2)))
             with pytest.raises(Ambiguous, match="WRONGTYPE"):
                 again = Failed(error="no", retry_after_ms=0)
                 await store.settle(Q, settled(held, again), request(2))
             client.rename("aside", lanes)
-        status = await store.status(Q)
+        status = await store.do(Status(Q))
         assert status is not None
         assert (status.state.ticket, sum(status.waiting.values())) == (2, 2)
         grant = await store.claim(Q, request(2, want=5))
@@ -185,9 +224,9 @@ async def test_where_an_index_cannot_be_written_nothing_is_stored_and_the_counts
                     with pytest.raises(StoreError, match="WRONGTYPE"):
                         await store.submit(Q, group(call("a", **options)))
                 client.delete(index)
-            assert await store.find(["a"]) == [None]
-            await store.sweep(Q, 10)
-            status = await store.status(Q)
+            assert await store.do(Find(["a"])) == [None]
+            await store.do(Sweep(Q, 10, 3_600_000, None))
+            status = await store.do(Status(Q))
             assert status is not None
             assert sum(status.waiting.values()) == 0
             await store.submit(Q, group(call(key, **options)))
@@ -209,6 +248,25 @@ async def test_a_claim_of_large_tasks_brings_them_in_parts(clean_redis_url: str)
     assert brought == [str(n) for n in range(30)]
 
 
+async def test_a_sweep_of_large_records_removes_them_in_parts(clean_redis_url: str):
+    async with opened(clean_redis_url) as store:
+        await store.do(Declare(Q, Settings(task_ttl_ms=1), "one"))
+        for n in range(60):
+            await store.submit(Q, group(call(str(n), b"x" * 10)))
+            await store.do(Cancel(Q, str(n), None))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:  # as kew once stored them
+            stored: Any = client.hgetall("kew:tasks")
+            for task_id, raw in stored.items():
+                old = raw.replace(b" 10\n", b" 100000\n") + b"x" * 99_990
+                client.hset("kew:tasks", task_id, old)
+        await asyncio.sleep(0.01)  # the last record has expired
+        removed: list[int] = []
+        while not removed or removed[-1]:
+            removed.append((await store.do(Sweep(Q, 200, 60_000, None))).removed)
+    assert sum(removed) == 60
+    assert max(removed) == 20
+
+
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b"p orders 1 1 0 no,history 2 n f 0 0\n"])
 async def test_a_record_that_cannot_be_read_stops_no_other_task(
     clean_redis_url: str, garbage: bytes
@@ -221,12 +279,12 @@ async def test_a_record_that_cannot_be_read_stops_no_other_task(
             client.zadd(f"kew:{{{Q}}}:leases", {leases[0]: 1})
             client.hset("kew:tasks", mapping=dict.fromkeys(("held", "waits", "later"), garbage))
         await asyncio.sleep(0.06)
-        submitted = await store.submit(Q, group(call("a")), request(2, want=3))
+        submitted = await store.submit(Q, group(call("a")), Along(claim=request(2, want=3)))
         assert submitted.grant is not None
         assert [task.id for task in submitted.grant.tasks] == ["a"]
-        assert await store.failed(Q, None, 10) is not None
-        assert await store.cancel(Q, "held", None) is Word.MISSING
-        await store.sweep(Q, 10)
+        assert await store.do(ListFailed(Q, None, 10)) is not None
+        assert await store.do(Cancel(Q, "held", None)) is Word.MISSING
+        await store.do(Sweep(Q, 10, 3_600_000, None))
 
 
 # --- memory
@@ -240,18 +298,18 @@ async def test_a_full_redis_refuses_tasks_and_lets_the_queue_drain(private_redis
             client.config_set("maxmemory", "1mb")
         with pytest.raises(Refused, match=r"maxmemory"):
             await store.submit(Q, group(call("late")))
-        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        await store.do(Announce(Q, "w1", ["shop:send"], 600_000))
         grant, sequence, done = await store.claim(Q, request(1, want=20)), 1, 0
         while grant.tasks:
             refs = [LeaseRef(task.id, task.lease) for task in grant.tasks]
-            assert set(await store.extend(Q, refs, 15_000)) == {Word.DONE}
+            assert set(await store.do(Extend(Q, refs, 15_000))) == {Word.DONE}
             done, sequence = done + len(grant.tasks), sequence + 1
             settled = await store.settle(Q, succeeded(grant), request(sequence, want=20))
             assert settled.grant is not None
             grant = settled.grant
         assert done == accepted
-        await store.sweep(Q, 100)
-        await store.depart(Q, "w1")
+        await store.do(Sweep(Q, 100, 3_600_000, None))
+        await store.do(Depart(Q, "w1"))
 
 
 async def test_a_process_whose_submits_a_full_redis_refuses_drains_its_queue_meanwhile(
@@ -412,7 +470,7 @@ async def test_the_documented_rights_are_enough_and_reach_nothing_else(
         await use_everything(store, url)
     store = RedisStore(address(url), "other")
     with pytest.raises(StoreError):
-        await store.declare(Q, SETTINGS)
+        await store.do(Declare(Q, SETTINGS, "one"))
     await store.close()
 
 
@@ -431,7 +489,7 @@ async def test_a_user_who_may_not_use_the_channels_is_refused_and_one_who_may_no
             await store.claim(Q, request(1))  # it waits to be told from here on
             client.execute_command("ACL", "SETUSER", "app", "resetchannels")
             await store.submit(Q, group(call("a"), call("b", delay_ms=1)))
-            status = await store.status(Q)
+            status = await store.do(Status(Q))
             assert status is not None
             assert sum(status.waiting.values()) == 2
             await asyncio.sleep(0.01)
@@ -457,24 +515,29 @@ async def use_everything(store: RedisStore, url: str) -> None:
     await store.submit(Q, group(call("a"), call("b", delay_ms=60_000), strange, call("c")))
     grant = await store.claim(Q, request(1, want=2))
     assert [task.id for task in grant.tasks] == ["a", "c"]
-    assert await store.watch(Q, ["a"], "w9")
-    assert len(await store.running(Q)) == 2
+    assert await store.do(Watch(Q, ["a"], "w9"))
+    assert len(await store.do(Running(Q))) == 2
     await store.settle(Q, succeeded(grant), request(2))
     async with asyncio.timeout(5):
         await told.wait()
-    assert await store.cancel(Q, "b", None) is Word.DONE
-    assert await store.cancel(Q, "strange", None) is Word.DONE
-    assert await store.replay(Q, "b", None) is Word.DONE
-    assert await store.control(Q, Command.PAUSE, "w1", 1) is Word.DONE
-    assert await store.failed(Q, Bookmark(10**15, "a"), 10) is not None
-    assert (await store.find(["a"]))[0] is not None
-    assert await store.status(Q) is not None
-    assert await store.settings(Q) == (SETTINGS, 1)
-    assert await store.queues() == [Q]
-    await store.peek(Q)
-    await store.sweep(Q, 10)
-    await store.depart(Q, "w1")
-    await store.purge(Q)
+    assert await store.do(Cancel(Q, "b", None)) is Word.DONE
+    assert await store.do(Cancel(Q, "strange", None)) is Word.DONE
+    assert await store.do(Replay(Q, "b", None)) is Word.DONE
+    assert await store.do(Control(Q, Command.PAUSE, "w1", 1)) is Word.DONE
+    assert await store.do(ListFailed(Q, Bookmark(10**15, 1, "a"), 10)) is not None
+    assert await store.do(ListGroups(Q, "", 10)) is not None
+    ref = LifeRef("b", Life(2, 1))
+    assert list(await store.do(ReadAttempts(Q, [ref]))) == [[]]
+    assert await store.do(ReplayAll(Q, [ref])) == [Word.SAME]
+    assert await store.do(Forget(Q, [ref])) == [Word.ILLEGAL]
+    assert (await store.do(Find(["a"])))[0] is not None
+    assert await store.do(Status(Q)) is not None
+    assert await store.do(ReadSettings(Q)) == InForce(SETTINGS, 1, "one")
+    assert await store.do(Queues()) == [Q]
+    await store.do(Peek(Q))
+    await store.do(Sweep(Q, 10, 3_600_000, None))
+    await store.do(Depart(Q, "w1"))
+    await purged(store, Q)
     await wakeup.close()
 
 
@@ -511,20 +574,20 @@ async def test_purging_leaves_no_key_of_kew_and_every_other(clean_redis_url: str
             await store.submit(Q, group(call("later", delay_ms=60_000)))
             grant = await store.claim(Q, request(1, want=3))
             await store.settle(Q, succeeded(grant), request(2, want=2))
-            await store.declare("second", SETTINGS)
+            await store.do(Declare("second", SETTINGS, "two"))
             await store.submit("second", group(call("kept")))
-            await store.purge(Q)
-            kept = await store.find(["t0", "t400", "later", "kept"])
-            await store.purge("second")
+            await purged(store, Q)
+            kept = await store.do(Find(["t0", "t400", "later", "kept"]))
+            await purged(store, "second")
         assert [task and task.id for task in kept] == [None, None, None, "kept"]
         keys: Any = client.keys("*")
         assert {key.decode() for key in keys} == set(others)
 
 
-async def purge_begun(store: RedisStore) -> "asyncio.Task[None]":
-    """A purge after its first steps."""
-    purging = asyncio.create_task(store.purge(Q))
-    while await store.settings(Q) is not None:  # noqa: ASYNC110 - it is Redis that changes
+async def purge_begun(store: RedisStore) -> "asyncio.Task[bool]":
+    """A purge of this queue, and not of one that is declared later, after its first steps."""
+    purging = asyncio.ensure_future(store.do(Purge(Q, "one")))
+    while await store.do(ReadSettings(Q)) is not None:  # noqa: ASYNC110 - it is Redis that changes
         await asyncio.sleep(0)
     return purging
 
@@ -533,10 +596,10 @@ async def test_nothing_begins_in_a_queue_before_its_purge_has_ended(
     clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """A large purge takes many steps, and other processes declare a lost queue anew by themselves."""
-    monkeypatch.setattr(redis_store, "PURGE_AT_ONCE", 10)
+    monkeypatch.setattr(redis_queues, "PURGE_AT_ONCE", 10)
     async with opened(clean_redis_url) as store:
         other = RedisStore(address(clean_redis_url))
-        await other.queues()  # so that it has a connection
+        await other.do(Queues())  # so that it has a connection
         await store.submit(Q, group(*(call(f"t{n}") for n in range(3_000))))
         held = (await store.claim(Q, request(1, want=3))).tasks
 
@@ -545,41 +608,42 @@ async def test_nothing_begins_in_a_queue_before_its_purge_has_ended(
         assert (await other.settle(Q, succeeded(Grant(word=Word.DONE, tasks=held)))).outcomes[
             0
         ].word is Word.STALE
-        assert await other.announce(Q, "w2", ["shop:send"], 600_000) is Word.NO_QUEUE
+        announced = await other.do(Announce(Q, "w2", ["shop:send"], 600_000))
+        assert announced.word is Word.NO_QUEUE
         assert not purging.done()
-        assert (await other.declare(Q, SETTINGS)).version == 1
+        assert (await other.do(Declare(Q, SETTINGS, "anew"))).edition == "anew"
         assert (await other.submit(Q, group(call("t400"), call("new")))).outcomes[
             0
         ].word is Word.DONE
         await purging
-        await store._purge_on(Q, is_first=0)  # a step that comes late
+        assert not await store.do(Purge(Q, "one"))  # a step that arrives late
         await other.close()
 
-        status = await store.status(Q)
+        status = await store.do(Status(Q))
         assert status is not None
         assert sum(status.waiting.values()) == 2
-        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        await store.do(Announce(Q, "w1", ["shop:send"], 600_000))
         assert [task.id for task in (await store.claim(Q, request(1, want=9))).tasks] == [
             "t400",
             "new",
         ]
-        assert await store.find([f"t{n}" for n in range(400)]) == [None] * 400
+        assert await store.do(Find([f"t{n}" for n in range(400)])) == [None] * 400
 
 
 async def test_a_purge_that_was_interrupted_is_finished_by_who_declares_the_queue(
     clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(redis_store, "PURGE_AT_ONCE", 10)
+    monkeypatch.setattr(redis_queues, "PURGE_AT_ONCE", 10)
     async with opened(clean_redis_url) as store:
         await store.submit(Q, group(*(call(f"t{n}") for n in range(500))))
         purging = await purge_begun(store)
         purging.cancel()
-        assert await store.queues() == [Q]
-        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        assert await store.do(Queues()) == [Q]
+        await store.do(Announce(Q, "w1", ["shop:send"], 600_000))
         with contextlib.closing(plain_client(clean_redis_url)) as client:
             assert client.keys(f"kew:{{{Q}}}:workers*") == []
-        await store.declare(Q, SETTINGS)
-        assert await store.find([f"t{n}" for n in range(500)]) == [None] * 500
+        await store.do(Declare(Q, SETTINGS, "one"))
+        assert await store.do(Find([f"t{n}" for n in range(500)])) == [None] * 500
 
 
 async def test_namespaces_do_not_meet(clean_redis_url: str):
@@ -587,8 +651,8 @@ async def test_namespaces_do_not_meet(clean_redis_url: str):
     async with opened(clean_redis_url) as first:
         await first.submit(Q, group(call("a")))
         await store.open()
-        assert await store.queues() == []
-        assert await store.find(["a"]) == [None]
+        assert await store.do(Queues()) == []
+        assert await store.do(Find(["a"])) == [None]
     await store.close()
     await wakeup.close()
 
@@ -607,7 +671,7 @@ async def test_an_unanswered_call_is_ambiguous_and_its_connection_is_not_used_ag
             await store.claim(Q, request(1))
         server.thaw()
         assert [task.id for task in (await store.claim(Q, request(1))).tasks] == ["a"]
-        assert (await store.find(["a"]))[0] is not None
+        assert (await store.do(Find(["a"])))[0] is not None
 
 
 async def test_a_cancelled_call_leaves_no_reply_for_the_next_one(clean_redis_url: str):
@@ -617,7 +681,7 @@ async def test_a_cancelled_call_leaves_no_reply_for_the_next_one(clean_redis_url
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             doomed.cancel()
-            (found,) = await store.find([f"absent{n}"])
+            (found,) = await store.do(Find([f"absent{n}"]))
             assert found is None
             with contextlib.suppress(asyncio.CancelledError):
                 await doomed
@@ -636,9 +700,9 @@ async def test_heartbeats_have_a_connection_of_their_own(clean_redis_url: str):
     async with opened(clean_redis_url) as store:
         await store.submit(Q, group(call("a")))
         (task,) = (await store.claim(Q, request(1))).tasks
-        crowd = [asyncio.create_task(store.find(["a"])) for _ in range(2_000)]
+        crowd = [asyncio.create_task(store.do(Find(["a"]))) for _ in range(2_000)]
         await asyncio.sleep(0)
-        words = await store.extend(Q, [LeaseRef(task.id, task.lease)], 15_000)
+        words = await store.do(Extend(Q, [LeaseRef(task.id, task.lease)], 15_000))
         assert not all(one.done() for one in crowd)
         await asyncio.gather(*crowd)
     assert words == [Word.DONE]
@@ -652,10 +716,11 @@ async def test_a_lost_subscription_stands_again_and_says_so(private_redis: Priva
         with contextlib.closing(plain_client(server.url)) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         async with asyncio.timeout(5):
+            assert isinstance(await notices.get(), Interrupted)
             assert await notices.get() == Resumed()
         await store.submit(Q, group(call("a")))
-        await store.watch(Q, ["a"], "w1")
-        await store.cancel(Q, "a", None)
+        await store.do(Watch(Q, ["a"], "w1"))
+        await store.do(Cancel(Q, "a", None))
         async with asyncio.timeout(5):
             assert await notices.get() == TaskEnded("a")
         await wakeup.close()
@@ -674,13 +739,18 @@ async def test_a_cluster_node_is_refused(private_redis: PrivateRedis):
 
 Operation = Callable[[RedisStore], Awaitable[object]]
 COSTS: list[tuple[str, Operation, int]] = [
-    ("peek", lambda store: store.peek(Q), 1),
-    ("announce", lambda store: store.announce(Q, "w1", ["shop:send"], 600_000), 3),
-    ("sweep", lambda store: store.sweep(Q, 100), 13),
+    ("peek", lambda store: store.do(Peek(Q)), 1),
+    ("announce", lambda store: store.do(Announce(Q, "w1", ["shop:send"], 600_000)), 6),
+    ("renew", lambda store: store.do(Announce(Q, "w1", [], 600_000)), 3),
+    (
+        "sweep",
+        lambda store: store.do(Sweep(Q, 100, 3_600_000, None)),
+        19,
+    ),  # the first one also looks for dead letters of older versions
     ("submit", lambda store: store.submit(Q, group(call("new"))), 8),
     ("submit 100", lambda store: store.submit(Q, group(*hundred("n"))), 8),
     ("claim 50", lambda store: store.claim(Q, request(2, want=50)), 18),
-    ("find", lambda store: store.find(["waiting9"]), 3),
+    ("find", lambda store: store.do(Find(["waiting9"])), 3),
 ]
 
 
@@ -695,9 +765,9 @@ async def test_an_operation_costs_few_commands_as_redis_counts_them(
     server = private_redis()
     async with opened(server.url) as store:
         await operate(store)  # the library is there
-        await store.purge(Q)
-        await store.declare(Q, SETTINGS)
-        await store.announce(Q, "w1", ["shop:send"], 600_000)
+        await purged(store, Q)
+        await store.do(Declare(Q, SETTINGS, "one"))
+        await store.do(Announce(Q, "w1", ["shop:send"], 600_000))
         await store.submit(Q, group(*hundred("waiting")))
         await store.claim(Q, request(1))
         with contextlib.closing(plain_client(server.url)) as client:
@@ -736,7 +806,7 @@ async def test_settling_fifty_and_claiming_fifty_costs_as_many_commands_as_one(
 
 async def _found(url: str, task_id: str) -> Any:
     async with opened(url) as store:
-        return await store.find([task_id])
+        return await store.do(Find([task_id]))
 
 
 # --- connections
@@ -750,7 +820,7 @@ async def test_a_store_that_is_opened_again_keeps_its_connections(clean_redis_ur
     with contextlib.closing(plain_client(clean_redis_url)) as client:
         before = client.info("stats")["total_connections_received"]
         for _ in range(20):
-            await store.queues()
+            await store.do(Queues())
         assert client.info("stats")["total_connections_received"] - before <= 1
     await store.close()
 

@@ -254,7 +254,7 @@ async def test_thousands_of_tasks_are_submitted_in_one_call(store_url: str, mana
             "task_type": "process",
             "task_func": parcel,
             "priority": QueuePriority.MEDIUM,
-            "kwargs": {"parcel_id": i},
+            "kwargs": {"parcel_id": str(i)},
         }
         for i in range(1000)
     ]

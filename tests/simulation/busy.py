@@ -6,9 +6,9 @@ python -m tests.simulation.busy SEED POLICY
 import asyncio
 import sys
 
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.policies import PolicyName
-from kew.adapters.simulation.processes import Process
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.policies import PolicyName
+from kew.simulation.processes import SimulatedProcess
 
 
 async def spin(loop: SimulationLoop, word: str, rounds: int) -> None:
@@ -56,7 +56,7 @@ async def finish_apart(loop: SimulationLoop) -> None:
 
 
 async def busy(loop: SimulationLoop) -> None:
-    processes = [Process(loop, f"p{n}", skew_s=n) for n in range(3)]
+    processes = [SimulatedProcess(loop, f"p{n}", skew_s=n) for n in range(3)]
     for process in processes:
         for n in range(5):
             process.spawn(spin(loop, f"{process.name}-{n}", 20), name=f"spin-{n}")

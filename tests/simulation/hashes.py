@@ -2,8 +2,8 @@
 
 import sys
 
-from kew.adapters.simulation.plan import draw_plan
-from kew.adapters.simulation.simulation import simulate
+from kew.simulation.plan import draw_plan
+from kew.simulation.simulation import simulate
 
 if __name__ == "__main__":
     for number in range(int(sys.argv[1])):

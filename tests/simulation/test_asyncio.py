@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from kew.adapters.simulation.errors import SimulationError
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.policies import PolicyName
-from kew.adapters.simulation.tasks import SimulatedTask
+from kew.simulation.errors import SimulationError
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.policies import PolicyName
+from kew.simulation.tasks import SimulatedTask
 
 SOON_S, LATE_S = 0.001, 1000.0
 

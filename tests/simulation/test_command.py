@@ -5,8 +5,8 @@ import sys
 import click.testing
 import pytest
 
-from kew.adapters.cli.commands import kew
-from kew.adapters.simulation.lua import redis as lua_redis
+from kew.cli.commands import kew
+from kew.simulation.lua import redis as lua_redis
 from tests.simulation.bugs import BUGS
 
 
@@ -43,9 +43,10 @@ def test_one_seed_is_told_line_by_line_with_its_hash():
     assert first.output.endswith("\nEvery promise was kept.\n")
 
 
+@pytest.mark.no_cover
 def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe():
     with BUGS["what_is_lost_is_failed"].planted():
-        many = command("--seeds", "3", "--jobs", "1")
+        many = command("--seeds", "1", "--jobs", "1")
         one = command("--seed", "0")
     for result in (many, one):
         assert result.exit_code == 1

@@ -9,12 +9,18 @@ import attrs
 import pytest
 
 from kew.domain import breaker as breakers
-from kew.domain import ordering, snapshot
+from kew.domain import commands, draining, ordering, snapshot
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker
-from kew.domain.events import CancelRequested, Event, Failed, Lost, Replayed, SettleEvent
+from kew.domain.config import Settings
+from kew.domain.events import CancelRequested, Event, Failed, Lost, Replayed, SettleEvent, Snoozed
+from kew.domain.gates import fold
+from kew.domain.gates.gate import Facts
+from kew.domain.gates.limit import Limit
+from kew.domain.gates.snoozed import SnoozedQueue
+from kew.domain.holding import Hold
 from kew.domain.lifecycle import Effect, Step, step
-from kew.domain.queue import NOTHING, Change, View
+from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
@@ -27,18 +33,21 @@ from kew.domain.requests import (
 )
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus
+from kew.domain.view import QueueState, View
 from tests.support.exhaustive.bounds import BOUNDS
 from tests.support.exhaustive.oracles import Violation
 from tests.support.exhaustive.search import Search
 
+pytestmark = pytest.mark.no_cover
 THREE, ONE, ORDER = "three tasks, two workers", "one lease at a time", "priorities and deferral"
 ONCE, PROBE = "at most once", "a breaker with one probe"
 TWO_PROBES = "a breaker with two probes, reset and turned off"
 LIFE = "submitted, replayed, paused, expired"
+SNOOZES = "snoozes of tasks and of the queue"
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, tuple[str, str, Patch]] = {}
-judged, carried_out = breakers.judged, rules._carried_out
+judged, ended = breakers.judged, fold.ended
 claim, extend, settle, submit = rules.claim, rules.extend, rules.settle, rules.submit
 
 
@@ -77,9 +86,25 @@ def a_repeated_failure_is_told_stale(event: SettleEvent) -> str:
     return "fail" if isinstance(event, Failed) else "else"
 
 
-@planted(ONE, "at the limit", rules, "free_leases")
-def a_claim_goes_over_the_limit(state: rules.QueueState, held: int) -> int:
-    return state.settings.max_workers
+@planted(ONE, "at the limit", Limit, "room")
+def a_claim_goes_over_the_limit(_gate: Limit, facts: Facts, _left: int) -> int:
+    return facts.state.settings.max_workers
+
+
+@planted(SNOOZES, "a claim gets who is next", SnoozedQueue, "room")
+def a_snoozed_queue_goes_on(_gate: SnoozedQueue, _facts: Facts, _left: int) -> int | None:
+    return None
+
+
+@planted(SNOOZES, "told to wait", SnoozedQueue, "opens_at")
+def a_snoozed_queue_is_overslept(_gate: SnoozedQueue, _facts: Facts) -> int | None:
+    return None
+
+
+@planted_step(SNOOZES, "a failure is counted")
+def a_snooze_is_a_failure(task: Task, event: Event, now: int, settings: Settings) -> Step:
+    after, effect = step(task, event, now, settings)
+    return after.moved(failures=task.failures + isinstance(event, Snoozed)), effect
 
 
 @planted(THREE, "recovery takes what has ended", rules, "recover")
@@ -88,12 +113,12 @@ def recovery_takes_live_leases(view: View, now: int, limit: int = 9) -> Change:
     return Change(lost) if lost else NOTHING
 
 
-@planted(PROBE, "probes counted", rules, "_carried_out")
+@planted(PROBE, "probes counted", fold, "ended")
 def recovery_forgets_the_probe(
-    state: rules.QueueState, effect: Effect, epoch: int, now: int
-) -> rules.QueueState:
+    state: QueueState, effect: Effect | None, epoch: int, now: int
+) -> QueueState:
     if effect is not Effect.RETURN_PROBE:
-        return carried_out(state, effect, epoch, now)
+        return ended(state, effect, epoch, now)
     return attrs.evolve(state, breaker=judged(state.breaker, state.settings, now))
 
 
@@ -164,7 +189,7 @@ def a_loss_forgets_what_was_settled(task: Task, event: Event, *rest: Any) -> Ste
 def at_most_once_runs_again(task: Task, event: Event, *rest: Any) -> Step:
     if isinstance(event, Lost) and not task.cancel_requested:
         again = task.moved(status=TaskStatus.QUEUED, lease="", lease_until=0)
-        return again.moved(losses=task.losses + 1), None
+        return again.moved(losses=task.losses + 1), Effect.RETURN_PROBE
     return step(task, event, *rest)
 
 
@@ -190,10 +215,9 @@ def priority_is_ignored(task: Task) -> tuple[int, int]:
 
 @planted(ORDER, "told to wait", rules, "_wait_ms")
 def an_idle_worker_sleeps_past_what_is_due(
-    view: View, state: object, request: ClaimRequest, taken: int, now: int
+    _view: View, facts: Facts, _request: ClaimRequest, _taken: Sequence[Task]
 ) -> int | None:
-    end = view.next_lease_end()
-    return end - now if end else None
+    return facts.lease_end - facts.now if facts.lease_end else None
 
 
 @planted(PROBE, "probes counted", breakers, "granted")
@@ -239,9 +263,9 @@ def max_size_is_ignored(view: Snapshot, group: Group, now: int) -> tuple[Change,
     return change, outcome
 
 
-@planted(LIFE, "was never given out", rules, "pause")
-def a_pause_forgets_the_tickets(view: View, *, paused: bool) -> Change:
-    return Change((), attrs.evolve(view.state, paused=paused, ticket=0))
+@planted(LIFE, "was never given out", commands, "pause")
+def a_pause_forgets_the_tickets(view: View, hold: Hold) -> Change:
+    return Change((), attrs.evolve(draining.paused(view.state, hold), ticket=0))
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Coroutine
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any, get_args
 
 import pytest
 
-from kew.adapters.simulation.errors import (
+from kew.app.spawning import spawn
+from kew.simulation.errors import (
     SimulationDeadlock,
     SimulationError,
     SimulationLivelock,
 )
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.policies import PolicyName
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.policies import PolicyName
 from tests.simulation.busy import busy_hash
 
 ROOT = Path(__file__).parents[2]
@@ -553,6 +555,38 @@ def test_what_never_ended_stays_as_it_was_until_the_loop_is_closed():
         gc.collect()
         assert exits == []
     assert exits == ["finally"]
+
+
+@pytest.mark.parametrize("by", ["kew", "the loop"])
+def test_what_is_begun_while_a_loop_is_closed_is_closed_in_silence(by: str):
+    """The error of the refused call is kept in a cycle, and the coroutine with it."""
+    loop = SimulationLoop()
+    start = spawn if by == "kew" else loop.create_task
+
+    async def work() -> None:
+        """It never begins."""
+
+    async def last_words() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            kept: list[object] = []
+            begun = work()
+            try:
+                start(begun)
+            except (SimulationError, RuntimeError) as error:
+                kept += [error, kept]
+
+    async def main() -> None:
+        loop.create_task(last_words())
+        await asyncio.sleep(1)
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        loop.run(main())
+        loop.close()
+        gc.collect()
+    assert [str(one.message) for one in seen] == []
 
 
 def test_a_closed_loop_takes_no_more_calls():

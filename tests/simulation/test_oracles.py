@@ -5,15 +5,15 @@ import logging
 
 import pytest
 
-from kew.adapters.simulation.batch import Choice
-from kew.adapters.simulation.errors import Violation
-from kew.adapters.simulation.facts import Facts
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.oracles import oracle_classes
-from kew.adapters.simulation.plan import Plan, draw_plan
-from kew.adapters.simulation.simulation import simulate
-from kew.adapters.simulation.table import summary_lines, violation_lines
-from kew.app.worker import Worker
+from kew.app.working.claims import Claims
+from kew.simulation.batch import Choice
+from kew.simulation.errors import Violation
+from kew.simulation.facts import Facts
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.oracles import oracle_classes
+from kew.simulation.plan import Plan, draw_plan
+from kew.simulation.simulation import simulate
+from kew.simulation.table import summary_lines, violation_lines
 from tests.simulation.bugs import BUGS, patched
 
 SMALL = Plan(seed=1, errands=20, horizon=60.0, processes=2)
@@ -46,7 +46,7 @@ def test_what_kew_logs_as_an_error_is_a_violation():
 
         return noisy
 
-    with patched(Worker, "wake", wake):
+    with patched(Claims, "wake", wake):
         assert simulate(SMALL).oracle == "logged"
 
 
@@ -58,7 +58,7 @@ def test_a_bug_in_a_task_of_kews_own_is_a_violation(error):
 
         return broken
 
-    with patched(Worker, "reserve", reserve):
+    with patched(Claims, "reserve", reserve):
         assert not simulate(SMALL).is_good
 
 
@@ -73,8 +73,8 @@ def test_a_store_that_ends_no_task_is_not_live():
         return lambda self, **_options: None
 
     with (
-        patched(Worker, "_claim_when_woken", claim_when_woken),
-        patched(Worker, "reserve", reserve),
+        patched(Claims, "claim_when_woken", claim_when_woken),
+        patched(Claims, "reserve", reserve),
     ):
         plan = Plan(seed=1, errands=20, horizon=60.0, processes=2, faults=draw_plan(0).faults)
         assert simulate(plan).oracle == "liveness"
@@ -90,7 +90,7 @@ def test_a_violation_is_told_with_what_replays_it():
 
 
 def test_a_summary_names_every_operation_and_every_fault():
-    from kew.adapters.simulation.batch import Summary
+    from kew.simulation.batch import Summary
 
     summary = Summary()
     summary.add(Choice().run(0))

@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 import pytest
 
-from kew.adapters.simulation.errors import SimulationDeadlock, SimulationError
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.policies import PolicyName
-from kew.adapters.simulation.processes import EPOCH_S, Process, crash, current_process
+from kew.simulation.errors import SimulationDeadlock, SimulationError
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.policies import PolicyName
+from kew.simulation.processes import EPOCH_S, SimulatedProcess, crash, current_process
 
 every_policy = pytest.mark.parametrize("policy", get_args(PolicyName))
 
@@ -56,7 +56,7 @@ def test_a_killed_process_runs_nothing_again_no_except_and_no_finally(policy):
     done: list[str] = []
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         replied = loop.create_future()
         tasks = [process.spawn(note_every_exit(done, wait), name="x") for wait in (None, replied)]
         await asyncio.sleep(1)
@@ -93,7 +93,7 @@ def test_dropping_what_a_killed_process_held_finalises_nothing_during_the_run():
             done.append("reply")
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         lost = loop.create_future()
         process.spawn(wait(lost), name="waits for a reply")
         process.spawn(note_every_exit(done), name="sleeps")
@@ -122,7 +122,7 @@ def test_what_a_timer_of_a_killed_process_holds_is_finalised_after_the_run():
         loop.call_later(5, Resource().use)
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         await process.spawn(set_timer(loop), name="set timer")
         process.kill()
         await asyncio.sleep(10)
@@ -144,7 +144,7 @@ def test_a_process_can_crash_from_within():
             done.append("finally")
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         process.spawn(crashing(), name="crashing")
         process.spawn(tick_every_second(ticks), name="bystander")
         await asyncio.sleep(10)
@@ -166,12 +166,12 @@ def test_other_processes_and_the_world_go_on_when_one_is_killed():
     ticks: dict[str, list[float]] = {"killed": [], "other": [], "restarted": []}
 
     async def main(loop: SimulationLoop) -> None:
-        killed, other = Process(loop, "p"), Process(loop, "q")
+        killed, other = SimulatedProcess(loop, "p"), SimulatedProcess(loop, "q")
         killed.spawn(tick_every_second(ticks["killed"]), name="tick")
         other.spawn(tick_every_second(ticks["other"]), name="tick")
         await asyncio.sleep(2.5)
         killed.kill()
-        restarted = Process(loop, "p", killed.incarnation + 1)
+        restarted = SimulatedProcess(loop, "p", killed.incarnation + 1)
         restarted.spawn(tick_every_second(ticks["restarted"]), name="tick")
         await asyncio.sleep(2)
 
@@ -181,7 +181,7 @@ def test_other_processes_and_the_world_go_on_when_one_is_killed():
 
 def test_a_killed_process_starts_nothing():
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         process.kill()
         with pytest.raises(SimulationError, match=r"p\.0 was killed"):
             process.spawn(asyncio.sleep(1), name="late")
@@ -191,7 +191,7 @@ def test_a_killed_process_starts_nothing():
 
 def test_a_run_in_which_everyone_is_dead_is_a_deadlock():
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         task = process.spawn(tick_every_second([]), name="tick")
         loop.call_later(3, process.kill)
         await task
@@ -226,7 +226,7 @@ def test_closing_is_silent_whatever_the_abandoned_code_does(capsys, monkeypatch)
             await asyncio.create_task(asyncio.sleep(1))
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         for coro in (stubborn(), starts_more(loop), spawns_more(loop)):
             process.spawn(coro, name="abandoned")
         await asyncio.sleep(1)
@@ -254,7 +254,7 @@ def test_a_stalled_process_does_nothing_until_it_thaws_and_then_goes_on(policy):
     ticks: list[float] = []
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         process.spawn(tick_every_second(ticks), name="tick")
         await asyncio.sleep(2.5)
         process.stall(10)
@@ -266,7 +266,7 @@ def test_a_stalled_process_does_nothing_until_it_thaws_and_then_goes_on(policy):
 
 def test_messages_to_a_stalled_process_wait_for_it():
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         reply = loop.create_future()
         seen = loop.create_future()
 
@@ -287,7 +287,7 @@ def test_overlapping_stalls_last_until_the_latest_end():
     ticks: list[float] = []
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         process.spawn(tick_every_second(ticks), name="tick")
         await asyncio.sleep(0.5)
         process.stall(2)
@@ -300,13 +300,13 @@ def test_overlapping_stalls_last_until_the_latest_end():
 
 
 def test_a_process_that_stalls_itself_thaws_too():
-    async def pause(loop: SimulationLoop, process: Process) -> float:
+    async def pause(loop: SimulationLoop, process: SimulatedProcess) -> float:
         process.stall(5)
         await asyncio.sleep(1)
         return loop.time()
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         assert await process.spawn(pause(loop, process), name="pause") == 5
 
     run(main).close()
@@ -316,7 +316,7 @@ def test_a_stall_without_end_lasts_until_someone_thaws_the_process():
     ticks: list[float] = []
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         process.spawn(tick_every_second(ticks), name="tick")
         await asyncio.sleep(0.5)
         process.stall(math.inf)
@@ -339,7 +339,7 @@ def test_a_process_killed_in_a_stall_does_not_come_back():
         ticks.append(await reply)
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         reply = loop.create_future()
         process.spawn(tick_every_second(ticks), name="tick")
         process.spawn(note(reply), name="note")
@@ -357,12 +357,116 @@ def test_a_process_killed_in_a_stall_does_not_come_back():
     assert ticks == [0]
 
 
+# --- Suspended machines ----------------------------------------------------------------------------
+
+
+@every_policy
+def test_the_clock_and_the_timers_of_a_suspended_process_stand_still(policy):
+    ticks: list[float] = []
+    clocks: list[tuple[float, ...]] = []
+
+    async def look(loop: SimulationLoop, process: SimulatedProcess) -> None:
+        times = loop.time(), process.monotonic(), process.uptime()
+        clocks.append(tuple(round(time, 6) for time in times))
+
+    async def main(loop: SimulationLoop) -> None:
+        process, other = SimulatedProcess(loop, "p"), SimulatedProcess(loop, "other")
+        process.spawn(tick_every_second(ticks), name="tick")
+        await asyncio.sleep(2.5)
+        process.suspend(10)
+        await asyncio.sleep(11.75)
+        assert loop.time() == loop.world_time() == pytest.approx(14.25)
+        await process.spawn(look(loop, process), name="look")
+        await other.spawn(look(loop, other), name="look")
+
+    run(main, policy=policy).close()
+    assert ticks == pytest.approx([0, 1, 2, 3, 4])
+    assert clocks == [(4.25, 4.25, 14.25), (14.25, 14.25, 14.25)]
+
+
+def test_what_became_ready_while_a_machine_slept_runs_before_its_timers():
+    seen: list[tuple[str, float]] = []
+
+    async def main(loop: SimulationLoop) -> None:
+        process = SimulatedProcess(loop, "p")
+        reply = loop.create_future()
+
+        async def wait() -> None:
+            await reply
+            seen.append(("reply", round(loop.world_time(), 6)))
+
+        async def be_late() -> None:
+            await asyncio.sleep(2)
+            seen.append(("timer", round(loop.world_time(), 6)))
+
+        process.spawn(wait(), name="wait")
+        process.spawn(be_late(), name="late")
+        await asyncio.sleep(1)
+        process.suspend(60)
+        await asyncio.sleep(30)
+        reply.set_result(None)
+        await asyncio.sleep(40)
+
+    run(main).close()
+    assert seen == [("reply", 61), ("timer", 62)]
+
+
+def test_a_timer_that_is_set_for_a_sleeping_process_comes_that_much_after_it_woke():
+    fired: list[float] = []
+
+    async def main(loop: SimulationLoop) -> None:
+        process = SimulatedProcess(loop, "p")
+        process.suspend(60)
+        await asyncio.sleep(10)
+        loop.call_later(5, lambda: fired.append(loop.world_time()), context=process.context)
+        await asyncio.sleep(100)
+
+    run(main).close()
+    assert fired == pytest.approx([65])
+
+
+def test_a_timer_that_was_nearly_due_when_the_machine_fell_asleep_costs_nothing_until_it_wakes():
+    fired: list[float] = []
+
+    async def main(loop: SimulationLoop) -> None:
+        process = SimulatedProcess(loop, "p")
+        loop.call_later(1 + 1e-7, lambda: fired.append(loop.world_time()), context=process.context)
+        await asyncio.sleep(1)
+        process.suspend(300)
+        await asyncio.sleep(50)
+        assert fired == []
+        process.thaw()
+        await asyncio.sleep(1)
+
+    run(main).close()
+    assert fired == pytest.approx([51])
+
+
+def test_a_killed_process_does_not_wake():
+    ticks: list[float] = []
+
+    async def main(loop: SimulationLoop) -> None:
+        process = SimulatedProcess(loop, "p")
+        process.spawn(tick_every_second(ticks), name="tick")
+        await asyncio.sleep(1.5)
+        process.suspend(5)
+        process.kill()
+        process.suspend(5)
+        await asyncio.sleep(20)
+
+    run(main).close()
+    assert ticks == [0, 1]
+
+
 # --- Clocks --------------------------------------------------------------------------------------
 
 
 def test_clocks_of_a_process_are_off_and_jump_but_its_monotonic_clock_only_goes_on():
     async def main(loop: SimulationLoop) -> None:
-        right, wrong = Process(loop, "p"), Process(loop, "q", skew_s=-40, monotonic_offset_s=1000)
+        right, wrong = (
+            SimulatedProcess(loop, "p"),
+            SimulatedProcess(loop, "q", skew_s=-40, monotonic_offset_s=1000),
+        )
         await asyncio.sleep(10)
         assert (right.wall_time(), right.monotonic()) == (EPOCH_S + 10, 10)
         assert (wrong.wall_time(), wrong.monotonic()) == (EPOCH_S - 30, 1010)
@@ -378,7 +482,7 @@ def test_clocks_of_a_process_are_off_and_jump_but_its_monotonic_clock_only_goes_
 
 
 def test_whatever_a_process_starts_belongs_to_it():
-    seen: list[Process | None] = []
+    seen: list[SimulatedProcess | None] = []
 
     def look(*_args: object) -> None:
         seen.append(current_process())
@@ -396,7 +500,7 @@ def test_whatever_a_process_starts_belongs_to_it():
         await asyncio.sleep(2)
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p", 3)
+        process = SimulatedProcess(loop, "p", 3)
         await process.spawn(parent(loop), name="parent")
         assert seen == [process] * 6
         assert current_process() is None
@@ -411,7 +515,7 @@ def test_a_process_inherits_nothing_from_who_starts_it_but_what_its_own_context_
         return variable.get()
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p")
+        process = SimulatedProcess(loop, "p")
         variable.set("the caller's")
         assert await process.spawn(look(), name="look") == "unset"
         process.context.run(variable.set, "its own")
@@ -425,10 +529,10 @@ def test_traces_and_tasks_carry_the_name_and_incarnation_of_their_process():
         loop.note("claims")
 
     async def main(loop: SimulationLoop) -> None:
-        process = Process(loop, "p", 2)
+        process = SimulatedProcess(loop, "p", 2)
         task = process.spawn(work(loop), name="worker")
         assert task.get_name() == "p.2/worker"
-        assert repr(process) == "<Process p.2 running>"
+        assert repr(process) == "<SimulatedProcess p.2 running>"
         await task
 
     loop = run(main, keep_trace=True)

@@ -1,9 +1,10 @@
-"""What the simulation found in kew, each reduced to the few steps that matter. docs/simulation.md tells of them."""
+"""What the simulation found in kew, each reduced to the few steps that matter. docs/simulation.md lists them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,19 +12,23 @@ from kew import GiveUp, QueueConfig, TaskQueueManager
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.memory.store import MemoryStore
-from kew.adapters.simulation.chance import InlineThreads, NoWatchdog, SeededEntropy, StoreClock
-from kew.adapters.simulation.hosts import Host
-from kew.adapters.simulation.loop import SimulationLoop
-from kew.adapters.simulation.port import FaultyStore
-from kew.adapters.simulation.processes import Process
-from kew.app.context import TaskContext
-from kew.app.ports import Ambiguous
+from kew.app.inspector import purged
+from kew.app.ports import Ambiguous, Declare, Operation, Replay, Settle, Submit
+from kew.app.working.context import TaskContext
 from kew.bootstrap import Parts
 from kew.domain.errors import QueueProcessorError, SubmitUncertainError
+from kew.simulation.chance import InlineThreads, NoWatchdog, SeededEntropy, StoreClock
+from kew.simulation.hosts import Host
+from kew.simulation.loop import SimulationLoop
+from kew.simulation.port import FaultyStore
+from kew.simulation.processes import SimulatedProcess
 
 Interference = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 NEVER = 3600.0
 SELDOM = 10.0
+
+
+A = TypeVar("A")
 
 
 class Wire:
@@ -31,18 +36,17 @@ class Wire:
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
-        self.interferences: dict[str, list[Interference]] = {}
+        self.interferences: dict[type[Operation[Any]], list[Interference]] = {}
 
-    def next(self, operation: str, *interferences: Interference) -> None:
+    def next(self, operation: type[Operation[Any]], *interferences: Interference) -> None:
         self.interferences.setdefault(operation, []).extend(interferences)
 
-    async def call(self, _host: Host, operation: str, args: tuple[Any, ...]) -> Any:
-        async def execute() -> Any:
-            return await getattr(self.store, operation)(*args)
-
+    async def call(self, _host: Host, operation: Operation[A]) -> A:
         await asyncio.sleep(0.001)
-        planned = self.interferences.get(operation)
-        return await (planned.pop(0)(execute) if planned else execute())
+        planned = self.interferences.get(type(operation))
+        execute = partial(self.store.do, operation)
+        answer: A = await (planned.pop(0)(execute) if planned else execute())
+        return answer
 
 
 class Stage:
@@ -54,19 +58,25 @@ class Stage:
         self.host = Host("p0", works=True, knows_all=True)
         self.wires: list[Wire] = []
 
-    async def manager(self, number: int = 0, **options: Any) -> tuple[TaskQueueManager, Wire]:
-        wire = Wire(MemoryStore(StoreClock(self.loop.time), self.namespace))
+    async def manager(
+        self, number: int = 0, wire: Wire | None = None, **options: Any
+    ) -> tuple[TaskQueueManager, Wire]:
+        wire = wire or Wire(self.store())
         random = Random(number)
         parts = Parts(
             store=FaultyStore(self.host, wire),
             wakeup=MemoryWakeup(self.namespace.hub),
             entropy=SeededEntropy(random),
             threads=InlineThreads(random),
+            uptime=None,
             watchdog=NoWatchdog(),
         )
         manager = TaskQueueManager(parts=parts, tick=SELDOM, **options)
         await manager.initialize()
         return manager, wire
+
+    def store(self) -> MemoryStore:
+        return MemoryStore(StoreClock(self.loop.time), self.namespace)
 
 
 def play(scene: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
@@ -103,7 +113,7 @@ def test_a_process_that_stood_still_since_the_grant_does_not_begin_the_run():
         tokens.append(TaskContext.current().fencing_token)
 
     async def scene(stage: Stage) -> None:
-        process = Process(stage.loop, "p0")
+        process = SimulatedProcess(stage.loop, "p0")
         stalls = [60.0]
 
         async def stall_once(_told: object) -> None:
@@ -128,20 +138,20 @@ def test_full_is_no_certain_answer_while_an_earlier_sending_may_yet_arrive():
         manager, wire = await stage.manager()
         await manager.create_queue(QueueConfig("q", max_size=1), work=False)
         await manager.submit_task("first", "q", "t", wait_long)
-        wire.next("submit", no_answer)
+        wire.next(Submit, no_answer)
         with pytest.raises(SubmitUncertainError):
             await manager.submit_task("second", "q", "t", wait_long)
 
     play(scene)
 
 
-def test_a_submitter_is_told_when_its_lost_queue_cannot_be_declared_again():
+def test_a_submitter_of_a_lost_queue_that_cannot_be_declared_again_gets_an_error():
     async def scene(stage: Stage) -> None:
         manager, wire = await stage.manager(patience=1.0)
         await manager.create_queue(QueueConfig("q"), work=False)
         await manager.submit_task("before", "q", "t", wait_long)
-        await wire.store.purge("q")
-        wire.next("declare", no_answer)
+        await purged(wire.store, "q")
+        wire.next(Declare, no_answer)
         async with asyncio.timeout(60):
             with pytest.raises(QueueProcessorError):
                 await manager.submit_task("after", "q", "t", wait_long)
@@ -171,7 +181,7 @@ def test_a_wake_that_meets_a_claim_on_its_way_is_not_forgotten():
             return settled
 
         await asyncio.sleep(1)
-        wire.next("settle", answer_late)
+        wire.next(Settle, answer_late)
         await worker.submit_task("first", "q", "t", note)
         await asyncio.sleep(5)
         assert len(ran) == 2
@@ -207,7 +217,7 @@ def test_a_wake_up_reaches_a_process_that_can_run_the_task():
     play(scene)
 
 
-def test_a_replay_that_is_repeated_puts_a_task_back_once():
+def test_a_repeated_replay_makes_a_task_wait_once():
     async def answer_after_it_failed_again(execute: Callable[[], Awaitable[Any]]) -> None:
         await execute()
         await asyncio.sleep(1)
@@ -224,7 +234,7 @@ def test_a_replay_that_is_repeated_puts_a_task_back_once():
         await manager.create_queue(QueueConfig("q"))
         await manager.submit_task("t", "q", "t", fail)
         await asyncio.sleep(1)
-        wire.next("replay", answer_after_it_failed_again)
+        wire.next(Replay, answer_after_it_failed_again)
         assert await manager.replay_task("t")
         await asyncio.sleep(1)
         assert attempts == [1, 2]
@@ -240,7 +250,7 @@ def test_an_event_loop_that_goes_away_under_a_submit_leaves_it_in_silence():
         manager, wire = await stage.manager()
         await manager.create_queue(QueueConfig("q"))
         await asyncio.sleep(1)
-        wire.next("submit", hang)
+        wire.next(Submit, hang)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await manager.submit_task("t", "q", "t", wait_long)

@@ -1,12 +1,15 @@
 """A failing run is made smaller, and goes on failing in the same way."""
 
-from kew.adapters.simulation.faults import Fault
-from kew.adapters.simulation.plan import draw_plan
-from kew.adapters.simulation.shrinker import shrink
-from kew.adapters.simulation.simulation import simulate
+import pytest
+
+from kew.simulation.faults import Fault
+from kew.simulation.plan import draw_plan
+from kew.simulation.shrinker import shrink
+from kew.simulation.simulation import simulate
 from tests.simulation.bugs import BUGS
 
 
+@pytest.mark.no_cover
 def test_a_shrunk_run_fails_by_the_same_oracle_with_less_of_everything():
     with BUGS["losses_are_not_counted"].planted():
         plan = next(plan for plan in map(draw_plan, range(50)) if simulate(plan).oracle == "bounds")

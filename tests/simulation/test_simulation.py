@@ -10,26 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from kew.adapters.simulation.batch import Choice, Summary, run_seeds
-from kew.adapters.simulation.faults import Fault
-from kew.adapters.simulation.features import all_features, workloads
-from kew.adapters.simulation.plan import draw_plan
-from kew.adapters.simulation.simulation import simulate
-from kew.adapters.simulation.table import summary_lines
+from kew.simulation.batch import Choice, Summary, run_seeds
+from kew.simulation.faults import Fault
+from kew.simulation.features import all_features, workloads
+from kew.simulation.plan import ELSEWHERE, draw_plan
+from kew.simulation.simulation import simulate
+from kew.simulation.table import summary_lines
 
 SEEDS = int(os.environ.get("KEW_SIMULATION_SEEDS", "1000"))
 JOBS = int(os.environ.get("KEW_SIMULATION_JOBS", "2"))
-REPLAYED = 100
+REPLAYED = 50
 HERE = Path(__file__).parents[2]
 
-HOURS_PER_CPU_MINUTE = 8
 OPERATIONS_PER_SEED = 300
 PROCESSES_PER_SEED = 3
 FAULTS_PER_SEED = 5
 
 
+pytestmark = pytest.mark.timeout(600)  # on a slow machine that does other things, too
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_thousand_seeds_break_no_promise_and_every_fault_meets_every_operation(capsys):
     summary = Summary()
     for outcome in run_seeds(range(SEEDS), Choice(), jobs=JOBS):
@@ -43,15 +45,70 @@ def test_a_thousand_seeds_break_no_promise_and_every_fault_meets_every_operation
     assert sum(summary.operations.values()) / SEEDS >= OPERATIONS_PER_SEED
     assert summary.starts / SEEDS >= PROCESSES_PER_SEED
     assert summary.tally.total / SEEDS >= FAULTS_PER_SEED
-    assert summary.hours_per_cpu_minute >= HOURS_PER_CPU_MINUTE
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", sorted(set(workloads()) - {"mixed"}))
 def test_a_narrow_workload_breaks_no_promise(name):
-    outcomes = run_seeds(range(10), Choice(workload=name))
+    outcomes = run_seeds(range(4), Choice(workload=name))
     assert [one.violation for one in outcomes if not one.is_good] == []
 
 
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", sorted(set(workloads()) - {"mixed"}))
+def test_a_narrow_workload_breaks_no_promise_on_a_store_that_loses_writes(name):
+    outcomes = list(run_seeds(range(3), Choice(workload=name, lossy=True)))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("seed", [8800085, 6600083, 6600380, 6600384])
+def test_a_closure_whose_completion_was_lost_ends(seed: int):
+    """It waited for ever, or failed although its code had finished."""
+    outcome = Choice(workload="closures", lossy=True).run(seed)
+    assert outcome.violation == ""
+
+
+@pytest.mark.no_cover
+def test_a_process_without_a_subscription_is_nearly_as_prompt():
+    """What nothing else troubles is judged by how soon it starts."""
+    outcomes = list(run_seeds(range(20), Choice(faults=(Fault.DEAF,))))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(Fault.DEAF) for one in outcomes) > 20
+
+
+@pytest.mark.no_cover
+def test_machines_that_sleep_far_beyond_their_leases_break_no_promise():
+    outcomes = list(run_seeds(range(20), Choice(faults=(Fault.SUSPENDED,))))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(Fault.SUSPENDED) for one in outcomes) > 20
+
+
+@pytest.mark.no_cover
+def test_starts_that_fail_at_any_step_keep_no_slot_and_no_lease():
+    outcomes = list(run_seeds(range(20), Choice(faults=(Fault.UNSTARTABLE,))))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(Fault.UNSTARTABLE) for one in outcomes) > 20
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("workload", ["mixed", "closures", "breaker", "limits"])
+def test_a_clock_of_the_store_that_jumps_by_hours_breaks_no_promise(workload: str):
+    choice = Choice(workload=workload, faults=(Fault.STORE_LEAP, Fault.KILL, Fault.STALL))
+    outcomes = list(run_seeds(range(12), choice))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(Fault.STORE_LEAP) for one in outcomes) > 10
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("fault", [Fault.SILENT, Fault.DEMOTED])
+def test_connections_that_are_lost_together_break_no_promise(fault: Fault):
+    outcomes = list(run_seeds(range(20), Choice(faults=(fault,))))
+    assert [one.violation for one in outcomes if not one.is_good] == []
+    assert sum(one.tally.of(fault) for one in outcomes) > 50  # those that met a call among them
+
+
+@pytest.mark.no_cover
 def test_a_store_that_forgets_its_last_writes_breaks_no_other_promise():
     outcomes = list(run_seeds(range(60), Choice(lossy=True)))
     assert [one.violation for one in outcomes if not one.is_good] == []
@@ -70,7 +127,7 @@ def test_the_same_seed_is_the_same_run_in_every_process():
         )
         for seed in ("1", "2")
     ]
-    first, second = [run.communicate(timeout=110)[0].splitlines() for run in runs]
+    first, second = [run.communicate(timeout=500)[0].splitlines() for run in runs]
     assert len(first) == REPLAYED
     assert len(set(first)) == REPLAYED
     assert first == second
@@ -96,6 +153,12 @@ def test_a_calm_run_has_no_fault_at_all():
 def test_the_moods_are_mixed_as_they_should_be():
     plans = [draw_plan(seed) for seed in range(2000)]
     calm = sum(plan.is_calm for plan in plans) / len(plans)
-    full = sum(len(plan.faults) == len(Fault) - 1 for plan in plans) / len(plans)
+    full = sum(plan.faults >= set(ELSEWHERE) for plan in plans) / len(plans)
     assert 0.07 < calm < 0.13
     assert 0.36 < full < 0.44
+
+
+def test_a_timer_of_a_machine_that_slept_is_never_early_by_a_rounding():
+    """This run looked at one lease without end: its timer fired at an instant just short of the one asked for."""
+    outcome = Choice(workload="limits", lossy=True).run(53)
+    assert outcome.violation == ""

@@ -76,7 +76,7 @@ def test_the_end_counts_too_for_what_is_done_without_awaiting():
     async def silent() -> None:
         done.append("it")
 
-    with pytest.raises(InvariantBroken, match="after the end, before kew knew of it"):
+    with pytest.raises(InvariantBroken, match="after the end and before kew recorded it"):
         crash_at_every_await(silent, setup=setup, check=once)
 
 

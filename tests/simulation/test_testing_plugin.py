@@ -65,7 +65,7 @@ def test_the_fixtures_are_the_tools_and_the_command_line_chooses_the_seeds(
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,19 +7,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kew import Exponential, QueueConfig, TaskContext, TaskQueueManager, TaskStatus
-from kew.adapters.simulation.errors import SimulationDeadlock
-from kew.adapters.simulation.loop import SimulationLoop
+from kew import Exponential, QueueConfig, TaskContext, TaskQueueError, TaskQueueManager, TaskStatus
+from kew.app.ports import Submit
+from kew.domain.requests import Group
+from kew.simulation.errors import SimulationDeadlock
+from kew.simulation.loop import SimulationLoop
+from kew.submitting import BEHIND_HANDLES
 from kew.testing import (
     NotDrainedError,
     RealIOForbidden,
     SimulatedManager,
     SimulationError,
-    Why,
     run,
     simulated,
 )
 from kew.testing.standing_in import METHODS
+from tests.support.tasks import call
 
 program = TaskQueueManager("redis://nowhere.invalid")
 
@@ -39,8 +42,9 @@ async def fail(text: str) -> None:
     raise ValueError(text)
 
 
-def left(error: pytest.ExceptionInfo[NotDrainedError]) -> list[tuple[str, Why]]:
-    return [(one.task_id, one.why) for one in error.value.left]
+def left(error: pytest.ExceptionInfo[NotDrainedError]) -> list[tuple[str, list[str]]]:
+    """The tasks that are left, with the reasons why they don't run."""
+    return [(one.task_id, [str(r.code) for r in one.why.reasons]) for one in error.value.left]
 
 
 # --- time passes when nothing else is left to do
@@ -107,7 +111,7 @@ def test_time_does_not_go_back():
     async def scenario(manager: SimulatedManager) -> None:
         await manager.advance(-1)
 
-    with pytest.raises(ValueError, match="forwards"):
+    with pytest.raises(ValueError, match="takes 0 or more seconds"):
         run(scenario)
 
 
@@ -138,7 +142,7 @@ def test_a_scenario_that_waits_for_ever_is_told_so_at_once():
         await manager.create_queue(QueueConfig("q"))
         await asyncio.Event().wait()
 
-    with pytest.raises(SimulationDeadlock, match="never comes"):
+    with pytest.raises(SimulationDeadlock, match="never happens"):
         run(scenario)
 
 
@@ -151,9 +155,12 @@ def test_drain_tells_of_a_paused_queue():
         await manager.pause_queue("q")
         await manager.submit_task("t", "q", "t", work)
         before = manager.clock.now()
-        with pytest.raises(NotDrainedError, match="'t' in 'q' is queued: its queue is paused") as e:
+        with pytest.raises(
+            NotDrainedError,
+            match="1 task has not ended:\n  't' in 'q' is queued: it waits: the queue is paused",
+        ) as e:
             await manager.drain()
-        assert left(e) == [("t", Why.PAUSED)]
+        assert left(e) == [("t", ["paused"])]
         assert manager.clock.now() - before < timedelta(seconds=1), "it needn't wait to know"
         await manager.resume_queue("q")
         await manager.drain()
@@ -164,11 +171,11 @@ def test_drain_tells_of_a_paused_queue():
 def test_drain_tells_of_a_function_that_no_process_knows():
     async def scenario(manager: SimulatedManager) -> None:
         await manager.create_queue(QueueConfig("q"))
-        await manager.submit_task("t", "q", "t", work, None, _defer_by=10)
-        manager._server.namespace.queues["q"].book.functions.clear()
-        with pytest.raises(NotDrainedError, match=":work") as error:
+        elsewhere = Group(submissions=(call("t", function="elsewhere:work"),))
+        manager._server.execute(Submit("q", (elsewhere,)), "another program")
+        with pytest.raises(NotDrainedError, match="elsewhere:work") as error:
             await manager.drain()
-        assert left(error) == [("t", Why.UNKNOWN_FUNCTION)]
+        assert left(error) == [("t", ["function_unknown"])]
 
     run(scenario)
 
@@ -179,7 +186,7 @@ def test_drain_tells_of_a_queue_that_nobody_works_on():
         await manager.submit_task("t", "q", "t", work)
         with pytest.raises(NotDrainedError) as error:
             await manager.drain()
-        assert left(error) == [("t", Why.NO_WORKER)]
+        assert left(error) == [("t", ["no_process"])]
 
     run(scenario)
 
@@ -189,9 +196,9 @@ def test_drain_tells_of_what_is_not_due_in_time_and_does_not_wait_for_it():
         began = manager.clock.now()
         await manager.create_queue(QueueConfig("q"))
         await manager.submit_task("later", "q", "t", work, None, _defer_by=timedelta(days=9))
-        with pytest.raises(NotDrainedError, match="until 2024-01-10 00:00:00") as error:
+        with pytest.raises(NotDrainedError, match="at 2024-01-10 00:00:00 UTC") as error:
             await manager.drain(within=timedelta(days=8))
-        assert left(error) == [("later", Why.NOT_DUE)]
+        assert left(error) == [("later", ["deferred"])]
         assert manager.clock.now() - began < timedelta(seconds=1)
         await manager.drain(within=timedelta(days=9))
 
@@ -205,7 +212,7 @@ def test_drain_tells_of_what_still_runs_when_its_time_is_up():
         await manager.submit_task("behind", "q", "t", work)
         with pytest.raises(NotDrainedError) as error:
             await manager.drain(within=60)
-        assert left(error) == [("long", Why.RUNNING), ("behind", Why.WAITING)]
+        assert left(error) == [("long", []), ("behind", ["slots_full"])]
 
     run(scenario)
 
@@ -218,7 +225,7 @@ def test_drain_tells_of_an_open_breaker_when_its_time_is_up_and_else_waits_for_i
         await manager.submit_task("good", "q", "t", work)
         with pytest.raises(NotDrainedError) as error:
             await manager.drain(within=30)
-        assert left(error) == [("good", Why.BREAKER_OPEN)]
+        assert left(error) == [("good", ["breaker_open"])]
         await manager.drain()
         assert manager.tasks()["good"].status == "completed"
 
@@ -294,13 +301,26 @@ def test_a_managers_decorated_functions_reach_the_simulated_one_and_then_their_o
         return result
 
     assert run(scenario, instead_of=program) == 42
-    assert "submit_call" not in vars(program)
+    assert "_submit_call" not in vars(program)
     assert program.queues == {}
+
+
+def test_a_decorated_task_of_a_manager_outside_the_simulation_gets_advice():
+    async def scenario(manager: SimulatedManager) -> None:
+        await double.submit(21)
+
+    with pytest.raises(TaskQueueError, match="pass instead_of=manager"):
+        run(scenario)
+
+
+async def test_outside_a_simulation_the_advice_is_to_initialize():
+    with pytest.raises(TaskQueueError, match=r"call `await manager.initialize\(\)` first"):
+        await double.submit(21)
 
 
 def test_every_public_method_of_a_manager_is_passed_on():
     named = {name for name in dir(TaskQueueManager) if not name.startswith("_")}
-    assert named - {"loop_lag"} == set(METHODS)
+    assert {*named, *BEHIND_HANDLES} - {"loop_lag"} == set(METHODS)
 
 
 def test_an_option_that_a_simulated_manager_has_not_is_refused():

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kew import TaskCancelledError, TaskFailedError, TaskInfo, TaskQueueManager
-from kew.app.futures import itself
+from kew.app.submitting.futures import unchanged
 from kew.domain.task import Task
 from kew.handles import TaskHandle
 
@@ -56,4 +56,4 @@ async def status_once(
 
 async def record_of(manager: TaskQueueManager, queue: str, task_id: str) -> Task:
     """The task's record once it has ended."""
-    return await manager.wait_for_end(queue, task_id, itself)
+    return await manager._wait_for_end(queue, task_id, unchanged)

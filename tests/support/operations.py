@@ -1,13 +1,11 @@
-"""Random operations of a store, chosen with an eye on what has happened so far.
+"""Random operations of a store, of every kind that there is, chosen with an eye on what has happened so far.
 
 Blind operations would nearly all miss: a stale lease has to have been live, a repeat needs a first time. So the chooser
-looks at a store's books (the memory store's, which only it may see) and remembers what it asked before.
+looks into a store (the memory store, which only it may) and remembers what it asked before.
 
 Where two right stores may differ, the chooser avoids it, so that the comparison need not be loosened:
 
 - Maintenance is given a limit that it never reaches. (Redis counts index entries of ids used again towards it.)
-- A process always announces everything that it can run, as real ones do. (The Redis adapter sends only what is new, and
-  says everything again where Redis has forgotten the process.)
 - Lease ends, delays and lifetimes are drawn so that they often coincide, but a claim recovers at most 100 leases
   and moves at most 100 strangers' tasks aside, so there are fewer tasks than that.
 - The clock never lands within the second in which a step back is clamped: see `Twins.move_clock`.
@@ -23,11 +21,55 @@ from typing import Any
 import attrs
 
 from kew.adapters.memory.namespace import Namespace
-from kew.app.ports import Command
+from kew.app.ports import (
+    OPERATIONS,
+    Announce,
+    Cancel,
+    Claim,
+    Command,
+    Control,
+    Declare,
+    Depart,
+    Discard,
+    Empty,
+    Explain,
+    Extend,
+    Find,
+    Forget,
+    ListFailed,
+    ListGroups,
+    ListUnreadable,
+    Operation,
+    Peek,
+    Purge,
+    Queues,
+    ReadAttempts,
+    ReadSettings,
+    Replay,
+    ReplayAll,
+    Running,
+    SetOverrides,
+    Settle,
+    Status,
+    Submit,
+    Sweep,
+    Watch,
+)
 from kew.domain.config import Settings
-from kew.domain.events import Failed, Released, Succeeded
-from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef
-from kew.domain.task import Life, Submission, Task, is_absent, pinned_name
+from kew.domain.errors import SCOPES
+from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
+from kew.domain.explaining import SlotLimit
+from kew.domain.reports import Report
+from kew.domain.requests import (
+    Along,
+    ClaimRequest,
+    Group,
+    LeaseRef,
+    LifeRef,
+    Settlement,
+    SubmitRef,
+)
+from kew.domain.task import Life, Submission, Task, TaskStatus, is_absent, pinned_name
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
@@ -37,34 +79,51 @@ FUNCTIONS = ("f", "g", "h {odd}%", *(pinned_name(who, "closure") for who in WORK
 IDS = (*(f"t{n}" for n in range(48)), "{t}:1", "t 28\n")
 SWEEP_LIMIT = 10_000
 REMEMBERED = 30
+LARGE = bytes(range(256)) * 5  # too large for a record
 TTL_MS = 70_000
+RATES = (
+    ((30, 700, 0),),
+    ((30, 700, 4),),
+    ((9, 1_000, 2), (40, 10_000, 0)),
+)
 HOUR_MS = 3_600_000
+GROUPS = ("KeyError@shop:sell", "KeyError@shop:buy", "Fähler@näh:Ware.senden")
+REPORTS = (
+    *(Report(group=group, kind="KeyError", message="'a'", traceback="in g") for group in GROUPS),
+    Report(group=GROUPS[0], kind="KeyError", message="", traceback="in \n f\x00"),
+    Report(group="", kind="", message="", traceback=""),
+)
 
 
 @attrs.frozen
-class Operation:
-    """One call of a store, or a move of the clock ("advance", by some ms)."""
+class Advance:
+    """A move of the clock by some ms."""
 
-    kind: str
-    arguments: tuple[Any, ...]
+    ms: int
 
-    @property
-    def queue(self) -> str:
-        """The queue that it names, "" where it names none."""
-        first = self.arguments[0] if self.arguments else ""
-        return first if isinstance(first, str) else ""
 
-    def __str__(self) -> str:
-        return f"{self.kind}({', '.join(map(brief, self.arguments))})"
+Step = Operation[Any] | Advance
+
+
+def shown(step: Step) -> str:
+    """A step as a person wants to read it in a list of them; the seed has the rest."""
+    fields = map(brief, attrs.astuple(step, recurse=False))
+    return f"{kind_of(step)}({', '.join(fields)})"
+
+
+def kind_of(step: Step) -> str:
+    """The operation's name, or "advance"."""
+    return "advance" if isinstance(step, Advance) else step.name
 
 
 def brief(value: Any) -> str:
-    """A value as a person wants to read it in a list of operations; the seed has the rest."""
+    """A value as a person wants to read it."""
     match value:
         case Submission(id=task_id, function=function, priority=priority, due_at=due_at):
             due = f"+{value.delay_ms}" if due_at is None else f"at {due_at}"
             once = " once" if value.at_most_once else ""
-            return f"{task_id!r}:{value.nonce} {function!r} p{priority} {due}{once}"
+            key = f" key={value.key!r}" if value.key else ""
+            return f"{task_id!r}:{value.nonce} {function!r} p{priority}{key} {due}{once}"
         case Group(submissions=submissions):
             after = f" after {value.after.task_id!r}:{value.after.nonce}" if value.after else ""
             return f"[{'; '.join(map(brief, submissions))}{after}]"
@@ -96,20 +155,21 @@ class Operations:
     submitted: deque[Group] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
     settled: deque[tuple[str, Settlement]] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
     granted: deque[tuple[str, LeaseRef]] = attrs.field(factory=lambda: deque(maxlen=2 * REMEMBERED))
-    before: deque[Operation] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
+    before: deque[Operation[Any]] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED))
     nonces: int = 0
+    editions: int = 0
 
-    def next(self) -> Operation:
-        """Any operation, by weight."""
+    def next(self) -> Step:
+        """Any step, by weight."""
         (kind,) = self.random.choices(KINDS, weights=WEIGHTS)
         return self.of(kind)
 
-    def of(self, kind: str) -> Operation:
-        """An operation of a kind; "repeat" sends an earlier one again."""
-        operation: Operation = getattr(self, f"_{kind}")()
-        if operation.kind != "advance":
-            self.before.append(operation)
-        return operation
+    def of(self, kind: str) -> Step:
+        """A step of a kind; "repeat" sends an earlier operation again."""
+        step: Step = getattr(self, f"_{kind}")()
+        if not isinstance(step, Advance):
+            self.before.append(step)
+        return step
 
     def saw(self, queue: str, tasks: Sequence[Task]) -> None:
         """These leases were granted."""
@@ -124,7 +184,7 @@ class Operations:
         return choices[self.random.randrange(len(choices))]
 
     def _queue(self) -> str:
-        if self._chance(4):
+        if self._chance(5):
             return NOWHERE
         queue = str(self._pick("a", "a", "a", "b", "b", "c"))
         return queue if queue in self.namespace.queues or self._chance(20) else "a"
@@ -149,10 +209,12 @@ class Operations:
 
     # --- what workers and submitters do
 
-    def _submit(self) -> Operation:
+    def _submit(self) -> Submit:
         queue = self._queue()
         groups = tuple(self._group() for _ in range(self._pick(1, 1, 1, 2, 3)))
-        return Operation("submit", (queue, groups, self._claim_along(queue)))
+        settlements = self._settlements(queue) if self._chance(40) else ()
+        along = Along(claim=self._claim_along(queue), settlements=settlements)
+        return Submit(queue, groups, along)
 
     def _group(self) -> Group:
         if self.submitted and self._chance(20):
@@ -179,7 +241,7 @@ class Operations:
             nonce=f"n{self.nonces}",
             task_type=self._pick("sell", "é|type"),
             function=self._pick(*FUNCTIONS, "f", "f", "f", "g", "g"),
-            payload=self._pick(b"", b"payload", b"\x00\n|\xff" * 5),
+            payload=self._pick(b"", b"payload", b"\x00\n|\xff" * 5, LARGE),
             priority=self._pick(1, 2, 2, 3),
             due_at=due_at,
             delay_ms=delay_ms,
@@ -187,11 +249,21 @@ class Operations:
             max_retries=self._pick(None, None, 0, 3),
             retry_delay_ms=self._pick(None, None, 250),
             timeout_ms=self._pick(None, 9_000),
+            **self._extras(),
         )
 
-    def _claim(self) -> Operation:
+    def _extras(self) -> dict[str, Any]:
+        if self._chance(75):
+            return {}
+        return {
+            "key": self._pick("", "acme", "acme", "b", "é 100%,a=b\n"),
+            "cost": self._pick(1, 1, 2, 5),
+            "start_by_ms": self._pick(0, 0, 300, 2_000, 30_000),
+        }
+
+    def _claim(self) -> Claim:
         queue = self._queue()
-        return Operation("claim", (queue, self._request(queue)))
+        return Claim(queue, self._request(queue))
 
     def _claim_along(self, queue: str) -> ClaimRequest | None:
         return self._request(queue) if self._chance(35) else None
@@ -207,7 +279,7 @@ class Operations:
         workers = [who for who in WORKERS if who in present]
         who = self._pick(*workers) if workers and self._chance(93) else self._pick(*WORKERS)
         lane = self.random.randrange(LANES)
-        last = known.book.lane(f"{who}.{lane}") if known else 0
+        last = known.indexed.lane(f"{who}.{lane}") if known else 0
         request = ClaimRequest(
             incarnation=who,
             lane=lane,
@@ -221,13 +293,14 @@ class Operations:
         self.requests.append((queue, request))
         return request
 
-    def _settle(self) -> Operation:
+    def _settle(self) -> Settle:
         queue = self._queue()
+        return Settle(queue, self._settlements(queue), self._claim_along(queue))
+
+    def _settlements(self, queue: str) -> tuple[Settlement, ...]:
         count = self._pick(0, 1, 1, 1, 2, 3)
-        settlements = tuple(
-            one for one in (self._settlement(queue) for _ in range(count)) if one is not None
-        )
-        return Operation("settle", (queue, settlements, self._claim_along(queue)))
+        found = (self._settlement(queue) for _ in range(count))
+        return tuple(one for one in found if one is not None)
 
     def _settlement(self, queue: str) -> Settlement | None:
         earlier = [one for where, one in self.settled if where == queue]
@@ -240,10 +313,17 @@ class Operations:
             Succeeded(b""),
             Succeeded(b"result \x00\n|"),
             Succeeded(b"r" * 40),
+            Succeeded(LARGE[::-1]),
             Failed(error="boom: 'é'\n|", retry_after_ms=None),
             Failed(error="again", retry_after_ms=self._pick(0, 300, 5_000)),
             Failed(error="", retry_after_ms=1),
+            Failed(error="later", retry_after_ms=self._pick(0, 300), counts=False),
+            Failed(error="no", retry_after_ms=None, counts=False),
+            *(Failed(error="é", retry_after_ms=None, report=report) for report in REPORTS[:3]),
+            Failed(error="soon", retry_after_ms=0, report=self._pick(*REPORTS)),
+            Snoozed(error="näh \n|", after_ms=self._pick(0, 300, 2_000), scope=self._pick(*SCOPES)),
             Released(self._chance(50)),
+            NotStarted(self._pick("no room", "näh \n|", "")),
         )
         settlement = Settlement(task_id=ref.task_id, lease=ref.lease, event=event)
         self.settled.append((queue, settlement))
@@ -252,7 +332,7 @@ class Operations:
     def _ref(self, queue: str) -> LeaseRef | None:
         """A current lease, mostly; else one that was granted some time."""
         leased = [task for task in self._existing(queue) if task.lease]
-        leased += [task for task in leased if task.cancel_requested] * 5
+        leased += [task for task in leased if task.cancel_requested] * 8
         current = [LeaseRef(task.id, task.lease) for task in leased]
         if current and self._chance(85):
             return current[self.random.randrange(len(current))]
@@ -261,37 +341,60 @@ class Operations:
             return past[self.random.randrange(len(past))]
         return current[0] if current else None
 
-    def _extend(self) -> Operation:
+    def _extend(self) -> Extend:
         queue = self._queue()
         refs = [ref for ref in (self._ref(queue) for _ in range(self._pick(1, 1, 2, 4))) if ref]
-        return Operation("extend", (queue, tuple(refs), self._lease_ms()))
+        return Extend(queue, tuple(refs), self._lease_ms())
 
-    def _announce(self) -> Operation:
+    def _announce(self) -> Announce:
         queue, who = self._queue(), self._pick(*WORKERS)
         known = self.announced.get((queue, who), ())
-        own = [name for name in FUNCTIONS if not name.startswith("@") or f"@{who}/" in name]
+        own = [name for name in FUNCTIONS if not name.startswith("@")]
         known = tuple(dict.fromkeys((*known, self._pick(*own))))
         self.announced[queue, who] = known
-        return Operation(
-            "announce", (queue, who, known, self._pick(1_000, 60_000, HOUR_MS, HOUR_MS))
-        )
+        slots = self._pick(None, SlotLimit(), SlotLimit(2), SlotLimit(1, is_shared=True))
+        return Announce(queue, who, known, self._pick(1_000, 60_000, HOUR_MS, HOUR_MS), slots)
 
-    def _depart(self) -> Operation:
-        return Operation("depart", (self._queue(), self._pick(*WORKERS)))
+    def _depart(self) -> Depart:
+        return Depart(self._queue(), self._pick(*WORKERS))
 
     # --- what people and maintenance do
 
-    def _cancel(self) -> Operation:
-        return Operation("cancel", self._named())
+    def _cancel(self) -> Cancel:
+        return Cancel(*self._named())
 
-    def _replay(self) -> Operation:
-        return Operation("replay", self._named())
+    def _replay(self) -> Replay:
+        payload = self._pick(None, None, None, b"", b"other", LARGE[::-1])
+        return Replay(*self._named(), payload)
+
+    def _replay_all(self) -> ReplayAll:
+        queue, refs = self._refs()
+        return ReplayAll(queue, refs, self._pick(0, 0, 0, 500), self._pick(0, 0, 300))
+
+    def _forget(self) -> Forget:
+        return Forget(*self._refs())
+
+    def _refs(self) -> tuple[str, tuple[LifeRef, ...]]:
+        """Dead letters of a queue mostly, in the life that they are in or another one."""
+        queue, refs = self._queue(), list[LifeRef]()
+        failed = [task for task in self._existing(queue) if task.status is TaskStatus.FAILED]
+        for _ in range(self._pick(1, 1, 2, 4)):
+            known = self.namespace.records.get(self._id())
+            if failed and self._chance(80):
+                known = self._pick(*failed)
+            life = known.life if known is not None else Life(1, 0)
+            past = Life(life.ticket, max(0, life.replays - 1))
+            other = Life(max(0, life.ticket - 1), 0)
+            refs.append(
+                LifeRef(known.id if known else self._id(), self._pick(*[life] * 6, past, other))
+            )
+        return queue, tuple(refs)
 
     def _named(self) -> tuple[str, str, Life | None]:
         queue, task_id = self._queue(), self._id()
         existing = self._existing(queue)
         leased = [task for task in existing if task.lease]
-        if leased and self._chance(30):
+        if leased and self._chance(45):
             task_id = self._pick(*leased).id
         elif existing and self._chance(85):
             ended = [task for task in existing if task.is_terminal]
@@ -301,18 +404,38 @@ class Operations:
         past = Life(life.ticket, max(0, life.replays - 1))
         return queue, task_id, self._pick(None, None, life, life, past, Life(life.ticket - 1, 0))
 
-    def _control(self) -> Operation:
+    def _control(self) -> Control:
         queue, who = self._queue(), self._pick("person", "w0", "w1")
         known = self.namespace.queues.get(queue)
-        sequence = (known.book.lane(f"{who}.control") if known else 0) + 1
+        sequence = (known.indexed.lane(f"{who}.control") if known else 0) + 1
         if self._chance(20):
             sequence = max(1, sequence - self._pick(1, 2))
         resume = Command.RESUME
         reset = Command.RESET_BREAKER
         command = self._pick(Command.PAUSE, resume, resume, resume, reset, reset, *Command)
-        return Operation("control", (queue, command, who, sequence))
+        return Control(queue, command, who, sequence, self._pick("", "Eve: 'näh' =~;"))
 
-    def _declare(self) -> Operation:
+    def _empty(self) -> Empty:
+        queue = self._queue()
+        known = self.namespace.queues.get(queue)
+        last = known.indexed.state.ticket if known else 1
+        return Empty(queue, self._pick(last, last, max(1, last - 2)), 0, SWEEP_LIMIT)
+
+    def _override(self) -> SetOverrides:
+        values = {
+            "max_workers": self._pick(1, 4),
+            "rates": self._pick((), *RATES),
+            "timeout_ms": self._pick(100, 9_000),
+            "breaker_failures": self._pick(0, 2),
+            "max_retries": self._pick(0, 7),
+        }
+        names = self.random.sample(sorted(values), 3)
+        chosen = {name: values[name] for name in names[: self._pick(0, 1, 2)]}
+        removed = tuple(name for name in names if name not in chosen)
+        self.editions += 1
+        return SetOverrides(self._queue(), chosen, removed, f"edition{self.editions}")
+
+    def _declare(self) -> Declare:
         settings = Settings(
             max_workers=self._pick(1, 3, 6, 20),
             max_size=self._pick(4, 12, 40, 40),
@@ -320,47 +443,79 @@ class Operations:
             breaker_reset_ms=self._pick(500, 5_000),
             breaker_probes=self._pick(1, 1, 2),
             max_deliveries=self._pick(0, 1, 5),
+            rates=self._pick((), (), (), *RATES),
+            key_workers=self._pick(0, 0, 1, 1, 2),
+            key_size=self._pick(0, 0, 0, 3),
             task_ttl_ms=self._pick(5_000, 20_000),
             dead_letter_ttl_ms=self._pick(8_000, TTL_MS),
+            max_dead_letters=self._pick(0, 0, 1, 6),
         )
         missing = [queue for queue in QUEUES if queue not in self.namespace.queues]
-        return Operation("declare", (self._pick(*missing or QUEUES), settings))
+        queue = self._pick(*missing or QUEUES)
+        self.editions += 1
+        edition = f"edition{self.editions}"
+        return Declare(queue, settings, edition, self._chance(80))
 
-    def _sweep(self) -> Operation:
-        return Operation("sweep", (self._queue(), SWEEP_LIMIT))
+    def _sweep(self) -> Sweep:
+        gone_by = self._pick(None, self.now(), self.now(), self.now(), self.now() - 5_000)
+        return Sweep(self._queue(), SWEEP_LIMIT, HOUR_MS, gone_by)
 
-    def _purge(self) -> Operation:
-        return Operation("purge", (self._pick("c", "c", "c", "c", NOWHERE, *QUEUES),))
+    def _purge(self) -> Purge:
+        queue = self._pick("c", "c", "c", "c", NOWHERE, *QUEUES)
+        known = self.namespace.queues.get(queue)
+        edition = known.indexed.state.edition if known and self._chance(80) else ""
+        return Purge(queue, edition)
 
-    def _watch(self) -> Operation:
-        return Operation("watch", (self._queue(), self._ids(), self._pick(*WORKERS)))
+    def _watch(self) -> Watch:
+        return Watch(self._queue(), self._ids(), self._pick(*WORKERS))
 
     # --- looking
 
-    def _find(self) -> Operation:
-        return Operation("find", (self._ids(),))
+    def _find(self) -> Find:
+        return Find(self._ids())
 
-    def _running(self) -> Operation:
-        return Operation("running", (self._queue(),))
+    def _running(self) -> Running:
+        return Running(self._queue())
 
-    def _failed(self) -> Operation:
-        return Operation("failed", (self._queue(), self._pick(1, 2, 5, 100)))
+    def _failed(self) -> ListFailed:
+        group = self._pick(None, None, *GROUPS, "lost", "failed", "no such group")
+        return ListFailed(self._queue(), None, self._pick(1, 2, 5, 100), group)
 
-    def _status(self) -> Operation:
-        return Operation("status", (self._queue(),))
+    def _groups(self) -> ListGroups:
+        return ListGroups(
+            self._queue(), self._pick("", "", *GROUPS, "lost"), self._pick(1, 2, 5, 100)
+        )
 
-    def _settings(self) -> Operation:
-        return Operation("settings", (self._queue(),))
+    def _attempts(self) -> ReadAttempts:
+        queue, refs = self._refs()
+        tasks = self._existing(queue)
+        more = [LifeRef(task.id, task.life) for task in tasks if task.attempt > 1]
+        return ReadAttempts(queue, (*refs, *more))
 
-    def _queues(self) -> Operation:
-        return Operation("queues", ())
+    def _status(self) -> Status:
+        return Status(self._queue())
 
-    def _peek(self) -> Operation:
-        return Operation("peek", (self._queue(),))
+    def _settings(self) -> ReadSettings:
+        return ReadSettings(self._queue())
+
+    def _queues(self) -> Queues:
+        return Queues()
+
+    def _explain(self) -> Explain:
+        return Explain(*self._named()[:2])
+
+    def _peek(self) -> Peek:
+        return Peek(self._queue())
+
+    def _unreadable(self) -> ListUnreadable:
+        return ListUnreadable(self._queue(), 10)
+
+    def _discard(self) -> Discard:
+        return Discard(self._queue(), self._id())
 
     # --- the world
 
-    def _advance(self) -> Operation:
+    def _advance(self) -> Advance:
         ms = self._pick(1, 1, 10, 50, 100, 100, 300, 300, 1_000, 2_000)
         if self._chance(6):
             ms = self._pick(5_000, 15_000, 15_000, TTL_MS)
@@ -368,9 +523,9 @@ class Operations:
             ms = self._pick(2 * TTL_MS, HOUR_MS + 60_000, 2 * HOUR_MS)
         elif self._chance(3):
             ms = -self._pick(1_000, 4_000, 20_000)
-        return Operation("advance", (ms,))
+        return Advance(ms)
 
-    def _repeat(self) -> Operation:
+    def _repeat(self) -> Operation[Any]:
         return self.before[self.random.randrange(len(self.before))] if self.before else self._find()
 
 
@@ -379,24 +534,29 @@ WEIGHT_OF = {
     "claim": 20,
     "settle": 20,
     "advance": 10,
-    "extend": 7,
-    "sweep": 8,
+    "extend": 10,
+    "sweep": 10,
     "announce": 5,
-    "cancel": 7,
-    "replay": 6,
+    "cancel": 8,
+    "replay": 8,
+    "replay_all": 1.5,
+    "forget": 1,
+    "failed": 3,
+    "groups": 4,
+    "attempts": 3,
     "repeat": 3,
     "control": 5,
     "declare": 2,
+    "override": 2,
+    "empty": 1.2,
     "watch": 2,
-    "find": 1,
-    "running": 1,
-    "failed": 1,
-    "status": 1,
-    "peek": 1,
+    "explain": 10,
     "settings": 0.6,
     "queues": 0.6,
     "depart": 0.7,
     "purge": 0.6,
+    "unreadable": 0.6,
+    "discard": 0.6,
 }
-KINDS = tuple(WEIGHT_OF)
-WEIGHTS = tuple(WEIGHT_OF.values())
+KINDS = (*(kind.name for kind in OPERATIONS), "advance", "repeat")
+WEIGHTS = tuple(WEIGHT_OF.get(kind, 1) for kind in KINDS)

@@ -1,7 +1,7 @@
 """A TCP proxy between redis-py and Redis that loses, delays, cuts and repeats what passes, by a plan.
 
 Commands of one connection are answered in order, one at a time, so a reply belongs to the command before it. A
-connection that subscribes is passed through, and may be cut as well.
+connection that subscribes is passed through, and may be cut as well. A new `target` is for new connections alone.
 """
 
 import asyncio
@@ -55,6 +55,16 @@ class Proxy:
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set)
     _writers: set[asyncio.StreamWriter] = attrs.field(factory=set)
+    _silent: set[asyncio.StreamWriter] = attrs.field(factory=set)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._writers)
+
+    def silence(self) -> None:
+        """Let nothing through any more on the connections that are open now; nothing is closed."""
+        self._silent |= self._writers
 
     @property
     def url(self) -> str:
@@ -95,6 +105,7 @@ class Proxy:
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
+            self._silent.discard(writer)
             self._tasks.discard(task)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,6 +119,8 @@ class Proxy:
                         await upstream.send(command)
                         await self._stream(upstream, reader, writer)
                         return
+                    if writer in self._silent:
+                        continue
                     if not await self._exchange(command, upstream, writer):
                         return
         finally:
@@ -138,8 +151,9 @@ class Proxy:
             return False
         if fault is Fault.LOSE_REPLY:
             return False
-        writer.write(reply)
-        await writer.drain()
+        if writer not in self._silent:
+            writer.write(reply)
+            await writer.drain()
         return True
 
     async def _execute_late(self, command: list[bytes]) -> None:
@@ -154,14 +168,25 @@ class Proxy:
     async def _stream(
         self, upstream: "Upstream", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Messages to the subscriber, until either side ends; it says nothing itself."""
-        over = asyncio.create_task(reader.read(1))
+        """What the subscriber asks and what it is sent, until either side ends."""
+        ways = [
+            asyncio.create_task(self._pipe(upstream.reader, writer, writer)),
+            asyncio.create_task(self._pipe(reader, upstream.writer, writer)),
+        ]
         try:
-            while chunk := await upstream.next(over):
-                writer.write(chunk)
-                await writer.drain()
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            over.cancel()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _pipe(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, who: asyncio.StreamWriter
+    ) -> None:
+        while chunk := await source.read(65536):
+            if who not in self._silent:
+                sink.write(chunk)
+                await sink.drain()
 
     def _name(self, command: list[bytes]) -> str:
         if command[0].upper() == b"FCALL":
@@ -202,15 +227,6 @@ class Upstream:
             parser.feed(chunk)
             if parser.gets() is not NO_DATA:
                 return raw
-
-    async def next(self, over: "asyncio.Task[bytes]") -> bytes:
-        """What comes next; nothing once `over` is done."""
-        coming = asyncio.create_task(self.reader.read(65536))
-        try:
-            await asyncio.wait({coming, over}, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else b""
-        finally:
-            coming.cancel()
 
     def close(self) -> None:
         self.writer.transport.abort()

@@ -16,12 +16,16 @@ import msgspec
 
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.queue import QueueState
-from kew.domain.sharing import Hungry
+from kew.domain.holding import Hold
+from kew.domain.sharing import Starved
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.task import Submission, Task, TaskStatus, unstarted_until
+from kew.domain.view import QueueState
+from tests.support.raw_keys import RawKeys
 
 IN_LINE = "q"
+MOST_ATTEMPTS = 10
+UNFAILED = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
 STATUS = {
     IN_LINE: TaskStatus.QUEUED,
     "w": TaskStatus.QUEUED,
@@ -31,9 +35,11 @@ STATUS = {
     "f": TaskStatus.FAILED,
     "x": TaskStatus.CANCELLED,
 }
+OF_NAMESPACE = {"kew:tasks": "hash", "kew:contents": "hash", "kew:queues": "set"}
 PART_OF_QUEUE = re.compile(
     r"^kew:\{(?P<queue>[^}]+)\}:(?P<part>[a-z]+[0-9]?)(?::(?P<rest>.*))?$", re.DOTALL
 )
+OF_VERSIONS = {b"?3"}  # announced with the functions
 OF_THE_TEST = re.compile(r"^test:")
 TYPES = {
     "state": "hash",
@@ -45,9 +51,22 @@ TYPES = {
     "shelf": "zset",
     "idle": "zset",
     "hungry": "hash",
+    "unreadable": "zset",
     "workers": "zset",
     "functions": "set",
     "lanes": "hash",
+    "dead": "zset",
+    "expiring": "zset",
+    "groups": "zset",
+    "attempts": "list",
+}
+TYPES_OF_KEYS = {
+    "turns": "hash",
+    "holders": "hash",
+    "held": "zset",
+    "ring": "zset",
+    "later": "zset",
+    "line": "zset",
 }
 READ = {
     "hash": lambda pipe, key: pipe.hgetall(key),
@@ -104,11 +123,13 @@ async def read_namespace(client: Any) -> RawNamespace:
 
 
 def _type_of(key: str) -> str:
-    if key in ("kew:tasks", "kew:queues"):
-        return {"kew:tasks": "hash", "kew:queues": "set"}[key]
+    if key in OF_NAMESPACE:
+        return OF_NAMESPACE[key]
     found = PART_OF_QUEUE.match(key)
     assert found, f"a key that nobody knows: {key!r}"
     part = found["part"].rstrip("123")
+    if part == "keyed":
+        return TYPES_OF_KEYS[found["rest"].partition(":")[0].rstrip("123")]
     return TYPES["shelf" if part == "parked" and found["rest"] else part]
 
 
@@ -127,7 +148,11 @@ def _namespace(values: Mapping[str, Any], faults: list[str]) -> RawNamespace:
         f"queue {name!r} has keys and is not declared" for name in parts if name not in declared
     ]
     raws = {key.decode(): raw for key, raw in values.get("kew:tasks", {}).items()}
-    records = {task_id: _Record.read(task_id, raw) for task_id, raw in raws.items()}
+    contents = {key.decode(): text for key, text in values.get("kew:contents", {}).items()}
+    faults += [f"a content without a record: {task_id}" for task_id in contents.keys() - raws]
+    records = {
+        task_id: _Record.read(task_id, raw, contents.get(task_id)) for task_id, raw in raws.items()
+    }
     faults += [
         f"{record.task.id}: in the undeclared queue {record.task.queue!r}"
         for record in records.values()
@@ -151,8 +176,21 @@ class _Record:
         return f"{self.task.ticket:012d}{self.task.id}".encode()
 
     @classmethod
-    def read(cls, task_id: str, raw: bytes) -> _Record:
+    def read(cls, task_id: str, raw: bytes, content: bytes | None) -> _Record:
         head, _, body = raw.partition(b"\n")
+        more = ""
+        if head.startswith(b"3"):
+            head, size, text = head[1:].rsplit(b" ", 2)
+            more = text.decode()
+            assert (size == b"-") == (content is None), f"beside the record of {task_id}: {size!r}"
+            if content is not None:
+                assert len(content) == int(size), f"{task_id}: {len(content)} bytes, not {size!r}"
+        elif head.startswith(b"2"):
+            head, _, size = head[1:].rpartition(b" ")
+            assert content is not None, f"nothing beside the record of {task_id}"
+            assert len(content) == int(size), f"{task_id}: {len(content)} bytes, not {size!r}"
+        else:
+            assert content is None, f"something beside the record of {task_id}"
         letter, queue, ticket, queued, offset, history, priority, nonce, function, *sizes = (
             head.decode().split(" ")
         )
@@ -162,11 +200,12 @@ class _Record:
             id=task_id,
             nonce=_unescaped(nonce),
             function=_unescaped(function),
-            payload=rest[:payload_bytes],
+            payload=rest[:payload_bytes] if content is None or letter == "c" else content,
             priority=int(priority[0]),
             at_most_once=priority[1:] == "a",
             **_label(label),
         )
+        call, snoozes = _with_extras(call, more)
         task = Task(
             call=call,
             queue=queue,
@@ -174,8 +213,11 @@ class _Record:
             ready_at=int(queued) + int(offset),
             ticket=int(ticket),
             queued_at=int(queued),
+            snoozes=snoozes,
         )
         outcome = rest[payload_bytes:]
+        if content is not None and letter == "c":
+            outcome = content
         told = {"result": outcome} if letter == "c" else {"error": outcome.decode()}
         return cls(letter, task.moved(**told, **_history(history)))
 
@@ -184,6 +226,21 @@ def _label(label: bytes) -> dict[str, Any]:
     task_type, *options = msgspec.msgpack.decode(label)
     names = ("due_at", "delay_ms", "max_retries", "retry_delay_ms", "timeout_ms")
     return {"task_type": task_type, **dict(zip(names, options, strict=bool(options)))}
+
+
+def _with_extras(call: Submission, text: str) -> tuple[Submission, int]:
+    values = dict(pair.split("=") for pair in text.split(",")) if text else {}
+    names = list(values)
+    assert names == sorted(names, key=["key", "cost", "start_by", "snoozes"].index), text
+    assert not {"key": "", "cost": "1", "start_by": "0", "snoozes": "0"}.items() & values.items()
+    snoozes = int(values.pop("snoozes", "0"))
+    call = attrs.evolve(
+        call,
+        key=_unescaped(values.pop("key", "")),
+        cost=int(values.pop("cost", "1")),
+        start_by_ms=int(values.pop("start_by", "0")),
+    )
+    return call, snoozes
 
 
 def _unescaped(field: str) -> str:
@@ -235,28 +292,41 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
     tasks = {
         record.task.id: record.task.moved(lease_until=ends.get(record.member, 0)) for record in own
     }
+    keys = RawKeys.read(dict(parts.each("keyed")), state.get("counts", ""))
     snapshot = Snapshot(
         name=name,
         state=_state(state),
         tasks=tasks,
         lanes={
-            f"{who}.{lane.decode()}": int(sequence)
+            f"{who}.{lane.decode()}": int(text.split()[0])
             for who, lanes in parts.each("lanes")
-            for lane, sequence in lanes.items()
+            for lane, text in lanes.items()
+            if lane != b"slots"
         },
         known={
-            who: frozenset(_unescaped(function.decode()) for function in functions)
+            who: frozenset(_unescaped(function.decode()) for function in functions - OF_VERSIONS)
             for who, functions in parts.each("functions")
         },
-        hungry={
-            who.decode(): Hungry(*map(int, text.split()))
+        starved={
+            who.decode(): Starved(*map(int, text.split()))
             for who, text in parts.of("hungry", {}).items()
         },
+        turns=keys.turns(),
     )
     return RawQueue(
         snapshot=snapshot,
         presence={who.decode(): int(end) for who, end in parts.of("workers", [])},
-        faults=[f"{name}: {fault}" for fault in _index_faults(parts, state, own)],
+        faults=[
+            f"{name}: {fault}"
+            for fault in (
+                *_index_faults(parts, state, own, keys),
+                *keys.faults(
+                    list(tasks.values()),
+                    snapshot.state.settings.key_workers,
+                    int(state["clock"]),
+                ),
+            )
+        ],
     )
 
 
@@ -273,17 +343,40 @@ def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
         "parked",
         "wake_at",
         "line_at",
+        "longest",
         "clock",
     ]
-    return {**state, **dict(zip(names, state.get("counts", "").split(), strict=bool(state)))}
+    counts = state.get("counts", "").split()
+    beside = dict(pair.split("=") for pair in counts[len(names) :])
+    assert beside.keys() <= {"snoozed", "starts_by", "keys"}, f"behind the counts: {beside}"
+    memory = {
+        f"gate:{name}": text.replace(",", " ") for name, text in beside.items() if name == "snoozed"
+    }
+    return {**state, **memory, **dict(zip(names, counts[: len(names)], strict=bool(state)))}
 
 
 def _state(state: Mapping[str, str]) -> QueueState:
     settings = dict(pair.split("=") for pair in state["settings"].split())
     kind, failures, opened_at, epoch, probes = state["breaker"].split()
+    version, _, edition = state["version"].partition(":")
+    entries = settings.pop("overrides", "").split(";")
+    replaced = {name: was for name, _, was in (each.split("~") for each in entries if each)}
     return QueueState(
-        settings=Settings(**{name: int(value) for name, value in settings.items()}),
-        version=int(state["version"]),
+        settings=Settings(
+            **{name: _setting(value) for name, value in settings.items() if name != "format"}
+        ),
+        declared={
+            name: getattr(Settings(), name) if was == "-" else _setting(was)
+            for name, was in replaced.items()
+            if name != "format"
+        },
+        holds={
+            field.removeprefix("hold:"): Hold(int(text.split(" ")[0]), text.partition(" ")[2])
+            for field, text in state.items()
+            if field.startswith("hold:")
+        },
+        version=int(version),
+        edition=edition,
         paused={"0": False, "1": True}[state["paused"]],
         breaker=Breaker(
             state=BreakerState(kind),
@@ -294,41 +387,98 @@ def _state(state: Mapping[str, str]) -> QueueState:
         ),
         ticket=int(state["ticket"]),
         token=int(state["token"]),
+        longest_lease_ms=int(state["longest"]),
+        gates={
+            field.removeprefix("gate:"): tuple(map(int, text.split()))
+            for field, text in state.items()
+            if field.startswith("gate:")
+        },
     )
 
 
-def _index_faults(parts: Parts, state: Mapping[str, str], own: list[_Record]) -> Iterator[str]:
+def _setting(value: str) -> Any:
+    if ":" not in value:
+        return int(value)
+    return tuple(tuple(map(int, each.split(":"))) for each in value.split(","))
+
+
+def _index_faults(
+    parts: Parts, state: Mapping[str, str], own: list[_Record], keys: RawKeys
+) -> Iterator[str]:
     running = {record.member for record in own if record.task.status is TaskStatus.PROCESSING}
     leased = {member for member, _ in parts.of("leases", [])}
     if leased != running:
         yield f"leases {sorted(leased)}, running {sorted(running)}"
-    yield from _places_faults(parts, own)
-    yield from _counter_faults(parts, state, own)
-    ended = dict(parts.of("ended", []))
+    yield from _places_faults(parts, own, keys)
+    yield from _counter_faults(parts, state, own, keys)
+    yield from _dead_faults(parts, own)
+    ended, expiring = dict(parts.of("ended", [])), dict(parts.of("expiring", []))
     for record in own:
+        until = unstarted_until(record.task)
+        if until is not None and expiring.get(record.member) != until:
+            yield f"{record.task.id}: not in the index of those that expire at {until}"
         if record.task.is_terminal and ended.get(record.task.id.encode()) != record.task.expires_at:
             yield f"{record.task.id}: not in the index of ends at {record.task.expires_at}"
 
 
-def _places_faults(parts: Parts, own: list[_Record]) -> Iterator[str]:
+def _dead_faults(parts: Parts, own: list[_Record]) -> Iterator[str]:
+    """Each dead letter is in two indexes, by the end of its record. Other entries are of ids used in other queues."""
+    expected = {
+        record.member: record.task.expires_at
+        for record in own
+        if record.task.status is TaskStatus.FAILED
+    }
+    found = dict(parts.of("dead", []))
+    tasks = {record.member: record.task for record in own}
+    own_found = {member: score for member, score in found.items() if member in tasks}
+    if own_found != expected:
+        yield f"dead letters {sorted(expected.items())}, indexed {sorted(own_found.items())}"
+    by_group = [(member, score) for _, members in parts.each("dead") for member, score in members]
+    if sorted(by_group) != sorted(found.items()):
+        yield f"dead letters {sorted(found.items())}, in groups {sorted(by_group)}"
+    groups = {group for group, _ in parts.each("dead")}
+    listed = {name.decode() for name, _ in parts.of("groups", [])}
+    if groups != listed:
+        yield f"groups {sorted(groups)}, listed {sorted(listed)}"
+    attempts = {member.encode(): texts for member, texts in parts.each("attempts")}
+    for member, texts in attempts.items():
+        task = tasks.get(member)
+        is_needed = member in found if task is None else task.status not in UNFAILED
+        if not is_needed:
+            yield f"{member!r}: attempts of a task that needs none"
+        if len(texts) > MOST_ATTEMPTS:
+            yield f"{member!r}: {len(texts)} attempts"
+    for group, members in parts.each("dead"):
+        for member, _ in members:
+            texts = attempts.get(member, [])
+            if not texts or texts[-1].split(b" ")[5].decode() != group:
+                yield f"{member!r}: in the group {group}, but its attempts say {texts[-1:]}"
+
+
+def _places_faults(parts: Parts, own: list[_Record], keys: RawKeys) -> Iterator[str]:
     """Every waiting task stands in one place, the right one; sorted sets hold nothing else."""
     expected: dict[tuple[int, bytes], float | None] = {}
     for record in own:
         if record.task.is_waiting:
             at = None if record.letter == IN_LINE else float(record.task.ready_at)
             expected[record.task.call.priority, record.member] = at
-    functions = {record.member: record.task.call.function for record in own}
+    shelves = {record.member: _shelf_of(record.task.call.function) for record in own}
     found: dict[tuple[int, bytes], float | None] = {}
-    for priority, member, score, function in _places(parts):
+    of_keys = ((priority, member, score, None) for priority, member, score in keys.places())
+    for priority, member, score, function in (*_places(parts), *of_keys):
         if score is None and expected.get((priority, member), 0.0) is not None:
             continue  # a line may hold entries of tasks that no longer wait in it
         if (priority, member) in found:
             yield f"{member!r} waits in two places"
-        if function is not None and function != functions.get(member):
+        if function is not None and function != shelves.get(member):
             yield f"{member!r} is on the shelf of {function!r}"
         found[priority, member] = score
     if found != expected:
         yield f"waiting {sorted(expected.items())}, indexed {sorted(found.items())}"
+
+
+def _shelf_of(function: str) -> str:
+    return function.partition("/")[0] if function.startswith("@") else function
 
 
 def _places(parts: Parts) -> Iterator[tuple[int, bytes, float | None, str | None]]:
@@ -344,7 +494,9 @@ def _places(parts: Parts) -> Iterator[tuple[int, bytes, float | None, str | None
             yield int(priority_text), member, score, _unescaped(function)
 
 
-def _counter_faults(parts: Parts, state: Mapping[str, str], own: list[_Record]) -> Iterator[str]:
+def _counter_faults(
+    parts: Parts, state: Mapping[str, str], own: list[_Record], keys: RawKeys
+) -> Iterator[str]:
     shelved = sum(len(members) for _, members in parts.each("parked"))
     if int(state["parked"]) != shelved:
         yield f"{state['parked']} parked counted, {shelved} on shelves"
@@ -357,6 +509,7 @@ def _counter_faults(parts: Parts, state: Mapping[str, str], own: list[_Record]) 
             sum(r.task.is_waiting and r.task.call.priority == priority for r in own)
             for priority in (1, 2, 3)
         ]
-        counted = [int(state[name]) for name in ("high", "medium", "low")]
+        plain = [int(state[name]) for name in ("high", "medium", "low")]
+        counted = [one + other for one, other in zip(plain, keys.waiting, strict=True)]
         if counted != waits:
             yield f"waiting counted as {counted}, waiting are {waits}"

@@ -7,12 +7,19 @@ import attrs
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-from tests.support.redis_process import LOOPBACK, ServerFailed, connect, wait_until_ready
+from tests.support.redis_process import (
+    LOOPBACK,
+    ServerFailed,
+    connect,
+    wait_until_ready,
+)
 
 REDIS_PORT = 6379
 COMMAND = ["redis-server", "--protected-mode", "no", "--save", "", "--appendonly", "no"]
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 ENGINE_SECONDS = 60
+START_TRIES = 3
+"""On a machine with much to do, an engine may publish a port behind which nothing ever answers."""
 
 
 def engine_version() -> str:
@@ -55,16 +62,21 @@ class ContainerRedis:
 
     def start(self) -> "ContainerRedis":
         """Start it (pulling the image where it is missing) and return once it answers."""
-        try:
-            # Errors of docker, requests and testcontainers come out here; all mean "no container".
-            container = self._container = self._prepare()
-            container.start()
-            self._url = f"redis://{LOOPBACK}:{self._published()[0]['HostPort']}/0"
-            wait_until_ready(self._url, still_runs=self.is_running)
-        except Exception as error:
-            self.stop()
-            raise ServerFailed(f"{self.image} can't be started: {_first_line(error)}") from error
-        return self
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                # Errors of docker, requests and testcontainers come out here; all mean "no container".
+                container = self._container = self._prepare()
+                container.start()
+                self._url = f"redis://{LOOPBACK}:{self._published()[0]['HostPort']}/0"
+                wait_until_ready(self._url, still_runs=self.is_running)
+            except Exception as error:
+                reason = f"{_first_line(error)}{self._last_words()}"
+                self.stop()
+                if not tries_left:
+                    raise ServerFailed(f"{self.image} can't be started: {reason}") from error
+            else:
+                return self
+        raise AssertionError("unreachable")
 
     def is_running(self) -> bool:
         """What the engine, not Redis, says."""
@@ -90,6 +102,15 @@ class ContainerRedis:
         container, self._container = self._container, None
         if container is not None:
             container.stop()
+
+    def _last_words(self) -> str:
+        """The end of the container's log, for the report of a failed start."""
+        try:
+            assert self._container is not None
+            output, errors = self._container.get_logs()
+        except Exception as error:  # noqa: BLE001 - it is the report of another failure
+            return f"; no log: {_first_line(error)}"
+        return f"; its log ends with {(output + errors)[-500:].decode(errors='replace')!r}"
 
     def _published(self) -> list[dict[str, str]]:
         assert self._container is not None, "the container was not started"

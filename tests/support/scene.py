@@ -12,21 +12,34 @@ from typing import Any
 
 import attrs
 
+from kew.app.declaring import Declared
+from kew.app.inspector import purged
+from kew.app.notices import Notice, Wakeup
 from kew.app.ports import (
+    Announce,
+    Cancel,
     Clock,
     Command,
-    Notice,
+    Control,
+    Declare,
+    Depart,
+    Extend,
+    Find,
     QueueStatus,
+    Replay,
     Settled,
+    Status,
     Submitted,
+    Sweep,
     Swept,
     TaskStore,
-    Wakeup,
 )
 from kew.compat import override
 from kew.domain.config import Settings
-from kew.domain.events import Failed, Released, Succeeded
+from kew.domain.events import Failed, NotStarted, Released, Succeeded
+from kew.domain.explaining import SlotLimit
 from kew.domain.requests import (
+    Along,
     ClaimRequest,
     Grant,
     Group,
@@ -38,6 +51,7 @@ from kew.domain.requests import (
     Word,
 )
 from kew.domain.task import Life, QueuePriority, Submission, Task
+from tests.support.tasks import readable
 
 QUEUE = "orders"
 START_MS = 1_750_000_000_000
@@ -112,13 +126,17 @@ class Worker:
     store: TaskStore
     incarnation: str
     queue: str = QUEUE
+    slots: SlotLimit = SlotLimit()
     sequences: dict[int, int] = attrs.field(factory=dict)
 
     async def announce(self, *functions: str, ttl_ms: int = PRESENCE_MS) -> Word:
-        return await self.store.announce(self.queue, self.incarnation, functions, ttl_ms)
+        announced = await self.store.do(
+            Announce(self.queue, self.incarnation, functions, ttl_ms, self.slots)
+        )
+        return announced.word
 
     async def depart(self) -> None:
-        await self.store.depart(self.queue, self.incarnation)
+        await self.store.do(Depart(self.queue, self.incarnation))
 
     def request(self, want: int = 1, *, lane: int = 0, lease_ms: int = LEASE_MS) -> ClaimRequest:
         """The lane's next request."""
@@ -157,30 +175,48 @@ class Worker:
         return (await self.settle(success(task, result))).outcomes[0]
 
     async def fail(
-        self, task: Task, *, retry_after_ms: int | None = None, error: str = "boom"
+        self,
+        task: Task,
+        *,
+        retry_after_ms: int | None = None,
+        error: str = "boom",
+        counts: bool = True,
     ) -> SettleOutcome:
-        settled = await self.settle(failure(task, retry_after_ms=retry_after_ms, error=error))
-        return settled.outcomes[0]
+        settlement = failure(task, retry_after_ms=retry_after_ms, error=error, counts=counts)
+        return (await self.settle(settlement)).outcomes[0]
 
     async def release(self, task: Task, *, started: bool = True) -> SettleOutcome:
         return (await self.settle(handed_back(task, started=started))).outcomes[0]
 
+    async def could_not_start(self, task: Task, error: str = "no room") -> SettleOutcome:
+        return (await self.settle(not_started(task, error))).outcomes[0]
+
     async def extend(self, *tasks: Task, lease_ms: int = LEASE_MS) -> list[Word]:
         refs = [LeaseRef(task.id, task.lease) for task in tasks]
-        return list(await self.store.extend(self.queue, refs, lease_ms))
+        return list(await self.store.do(Extend(self.queue, refs, lease_ms)))
 
 
 def success(task: Task, result: bytes = b"") -> Settlement:
     return Settlement(task_id=task.id, lease=task.lease, event=Succeeded(result))
 
 
-def failure(task: Task, *, retry_after_ms: int | None = None, error: str = "boom") -> Settlement:
-    event = Failed(error=error, retry_after_ms=retry_after_ms)
+def failure(
+    task: Task,
+    *,
+    retry_after_ms: int | None = None,
+    error: str = "boom",
+    counts: bool = True,
+) -> Settlement:
+    event = Failed(error=error, retry_after_ms=retry_after_ms, counts=counts)
     return Settlement(task_id=task.id, lease=task.lease, event=event)
 
 
 def handed_back(task: Task, *, started: bool = True) -> Settlement:
     return Settlement(task_id=task.id, lease=task.lease, event=Released(started))
+
+
+def not_started(task: Task, error: str = "no room") -> Settlement:
+    return Settlement(task_id=task.id, lease=task.lease, event=NotStarted(error))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -192,6 +228,7 @@ class Scene:
     new_wakeup: Callable[[], Wakeup]
     now: int = START_MS
     controls: int = 0
+    editions: int = 0
     listeners: list[Listener] = attrs.field(factory=list)
 
     async def advance(self, ms: int) -> None:
@@ -199,8 +236,17 @@ class Scene:
         self.now += ms
         await self.set_clock(self.now)
 
-    async def declare(self, queue: str = QUEUE, /, **settings: int) -> None:
-        await self.store.declare(queue, Settings(**settings))
+    async def declare(self, queue: str = QUEUE, /, **settings: Any) -> None:
+        await self.declare_settings(Settings(**settings), queue)
+
+    async def declare_settings(self, settings: Settings, queue: str = QUEUE) -> Declared:
+        """Under an edition that no declaration had."""
+        self.editions += 1
+        return await self.store.do(Declare(queue, settings, f"edition{self.editions}"))
+
+    async def purge(self, queue: str = QUEUE) -> None:
+        """Remove the queue, whatever its edition."""
+        await purged(self.store, queue)
 
     async def worker(
         self,
@@ -208,9 +254,10 @@ class Scene:
         *functions: str,
         queue: str = QUEUE,
         ttl_ms: int = PRESENCE_MS,
+        slots: int = 0,
     ) -> Worker:
         """A process that announced itself and can run these functions (without any: `f`)."""
-        worker = Worker(self.store, incarnation, queue)
+        worker = Worker(self.store, incarnation, queue, SlotLimit(slots))
         assert await worker.announce(*(functions or ("f",)), ttl_ms=ttl_ms) is Word.DONE
         return worker
 
@@ -226,10 +273,11 @@ class Scene:
     async def submit_and_claim(
         self, groups: Sequence[Group], request: ClaimRequest, queue: str = QUEUE
     ) -> Submitted:
-        return await self.store.submit(queue, groups, request)
+        return await self.store.submit(queue, groups, Along(claim=request))
 
     async def find(self, task_id: str) -> Task | None:
-        return (await self.store.find([task_id]))[0]
+        (found,) = await self.store.do(Find([task_id]))
+        return readable(found)
 
     async def task(self, task_id: str) -> Task:
         """The record of a task that must be there."""
@@ -238,7 +286,7 @@ class Scene:
         return task
 
     async def status(self, queue: str = QUEUE) -> QueueStatus:
-        status = await self.store.status(queue)
+        status = await self.store.do(Status(queue))
         assert status is not None
         return status
 
@@ -248,16 +296,16 @@ class Scene:
     async def control(self, command: Command, *, queue: str = QUEUE) -> Word:
         """A command under the next sequence of one person."""
         self.controls += 1
-        return await self.store.control(queue, command, "person", self.controls)
+        return await self.store.do(Control(queue, command, "person", self.controls))
 
     async def cancel(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
-        return await self.store.cancel(queue, task_id, life)
+        return await self.store.do(Cancel(queue, task_id, life))
 
     async def replay(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
-        return await self.store.replay(queue, task_id, life)
+        return await self.store.do(Replay(queue, task_id, life))
 
     async def sweep(self, limit: int = 100, *, queue: str = QUEUE) -> Swept:
-        return await self.store.sweep(queue, limit)
+        return await self.store.do(Sweep(queue, limit, PRESENCE_MS, self.now))
 
     async def listen(self, incarnation: str) -> Listener:
         """Hear what the store tells this incarnation; closed with the scene."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import attrs
 import hiredis
 
-from kew.adapters.redis.connection import Address, address
+from kew.adapters.redis.address import Address, address
 
 LOOPBACK = "127.0.0.1"
 NONE = object()
@@ -17,7 +17,8 @@ Answer = Callable[[list[bytes], asyncio.StreamWriter], Awaitable[None]]
 
 @attrs.define(eq=False)
 class Scripted:
-    """A server on the loopback interface. What kew asks goes to `answer`; how a connection begins is answered OK.
+    """A server on the loopback interface. What kew asks goes to `answer`; the start of a connection is answered as a
+    primary does, with `info` for INFO.
 
     Where it `is_full` it takes no more connections, as Redis does at its `maxclients`.
     """
@@ -28,6 +29,7 @@ class Scripted:
     asked: list[list[bytes]] = attrs.field(factory=list)
     port: int = 0
     is_full: bool = False
+    info: bytes = b"role:master\r\nrun_id:1\r\n"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_full:
@@ -43,6 +45,8 @@ class Scripted:
                 while (command := requests.gets()) is not NONE:
                     if command[0] == b"CLIENT":
                         writer.write(b"+OK\r\n")
+                    elif command[0] == b"INFO":
+                        writer.write(self.info if self.info[:1] == b"-" else bulk(self.info))
                     else:
                         self.asked.append(command)
                         await self.answer(command, writer)
@@ -66,9 +70,14 @@ async def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Async
                 await writer.wait_closed()
 
 
+def bulk(text: bytes) -> bytes:
+    """A reply of this text."""
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
 async def echo(command: list[bytes], writer: asyncio.StreamWriter) -> None:
     """ECHO's reply."""
-    writer.write(b"$%d\r\n%s\r\n" % (len(command[1]), command[1]))
+    writer.write(bulk(command[1]))
 
 
 async def silence(command: list[bytes], writer: asyncio.StreamWriter) -> None:

@@ -9,14 +9,21 @@ import attrs
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings
 from kew.domain.events import SettleEvent
-from kew.domain.queue import Change, QueueState
+from kew.domain.queue import Change
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.task import Found, Submission, Task, TaskStatus, Unreadable
+from kew.domain.view import QueueState
 
 NOW = 1_000_000
 LEASE = "a.0.1.1"
 LEASE_MS = 15_000
+
+
+def readable(found: Found) -> Task | None:
+    """A store's answer for an id whose record can be read, or is absent."""
+    assert not isinstance(found, Unreadable), found
+    return found
 
 
 def call(task_id: str = "t", **changes: Any) -> Submission:

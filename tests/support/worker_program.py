@@ -11,10 +11,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from typing import Any
 
-from kew import QueueConfig, TaskQueueManager
-from kew.app import maintainer
+from kew import QueueConfig, Rate, TaskQueueManager
+from kew.app import steady
 from tests.support import jobs
 
 Config = dict[str, Any]
@@ -54,6 +55,8 @@ class Program:
         self.once_at_most(self.config.get("at_most_once", []))
         for options in self.config["queues"]:
             work = options.pop("work", True)
+            if "rate" in options:
+                options["rate"] = Rate(**options["rate"])
             await self.manager.create_queue(QueueConfig(**options), work=work, functions=known)
         say(ready=os.getpid())
         await self.over.wait()
@@ -123,9 +126,16 @@ class Program:
         return json.dumps({"error": None, "message": "it went on"})
 
 
+def set_wall_clock(ahead_s: float) -> None:
+    """Let this process's wall clock be wrong."""
+    right = time.time
+    time.time = lambda: right() + ahead_s
+
+
 async def main(config: Config) -> None:
     """Run the program."""
-    maintainer.PRESENCE_MS = config.get("presence_ms", maintainer.PRESENCE_MS)
+    set_wall_clock(config.get("wall_clock_ahead_s", 0.0))
+    steady.PRESENCE_MS = config.get("presence_ms", steady.PRESENCE_MS)
     await Program(config).run()
 
 

@@ -1,6 +1,7 @@
 """What the shape of the code promises, beyond what the import contracts can say."""
 
 import ast
+import graphlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,17 @@ PACKAGE = Path(kew.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 VALUES = {"attr", "attrs", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions"}
-FUNCTIONS = {"bisect", "functools", "heapq", "itertools", "math", "operator", "re", "string"}
+FUNCTIONS = {
+    "bisect",
+    "difflib",
+    "functools",
+    "heapq",
+    "itertools",
+    "math",
+    "operator",
+    "re",
+    "string",
+}
 TYPES = {"__future__", "abc", "numbers", "types", "typing"}
 PURE = VALUES | FUNCTIONS | TYPES | {"kew"}
 """What the domain may import."""
@@ -22,15 +33,17 @@ INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
 """What `pip install kew` brings."""
 
 EXTRAS = {
-    "adapters/cli": {"click", "rich"},
     "adapters/codecs": {"cloudpickle"},
-    "adapters/simulation/lua": {"fakeredis"},
+    "cli": {"click", "rich"},
+    "simulation/lua": {"fakeredis"},
     "testing/plugin.py": {"pytest"},
 }
 """What a part of kew may import besides, since an extra brings it, or who loads it has it."""
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
+LONGEST_CLASS = 250
+MOST_METHODS = 20
 
 
 @attrs.frozen
@@ -85,16 +98,57 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
-def has_a_reason(function: ast.FunctionDef | ast.AsyncFunctionDef, path: Path) -> bool:
-    """Whether a comment that begins with `# Long:` stands right above the function."""
-    start = min([function.lineno, *(one.lineno for one in function.decorator_list)])
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def has_a_reason(one: Definition, path: Path, word: str = "Long") -> bool:
+    """Whether a comment that begins with `# Long:` stands right above the definition."""
+    start = min([one.lineno, *(each.lineno for each in one.decorator_list)])
     above = reversed(path.read_text().splitlines()[: start - 1])
     for line in above:
         if not line.strip().startswith("#"):
             return False
-        if line.strip().startswith("# Long:"):
+        if line.strip().startswith(f"# {word}:"):
             return True
     return False
+
+
+def classes_of(path: Path) -> Iterator[ast.ClassDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            yield node
+
+
+def methods_of(one: ast.ClassDef) -> int:
+    return sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in one.body)
+
+
+def name_of(path: Path) -> str:
+    name = path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
+    return name.removesuffix(".__init__")
+
+
+def modules_imported_by(path: Path, known: set[str]) -> set[str]:
+    """Those that this one imports as it is loaded, or that the type checker sees it import."""
+    found: set[str] = set()
+    for node in _loaded_with(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                found.update(name.name for name in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                for name in names:
+                    inner = f"{module}.{name.name}"
+                    found.add(inner if inner in known else module)
+            case _:
+                pass
+    return found & known - {name_of(path)}
+
+
+def _loaded_with(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _loaded_with(child)
 
 
 def test_the_domain_imports_the_pure_part_of_the_standard_library_and_attrs():
@@ -113,6 +167,13 @@ def test_kew_imports_only_what_installing_it_brings():
         extras = [names for folder, names in EXTRAS.items() if part.startswith(folder)]
         surprising += imports_outside(path, INSTALLED.union(sys.stdlib_module_names, *extras))
     assert surprising == []
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types():
+    known = {name_of(path) for path in MODULES}
+    graph = {name_of(path): modules_imported_by(path, known) for path in MODULES}
+    circles = graphlib.TopologicalSorter(graph)
+    circles.prepare()  # raises CycleError
 
 
 def test_no_file_is_too_long_to_hold_in_the_head():
@@ -135,3 +196,25 @@ def test_a_long_function_gives_its_reason_in_a_comment_that_begins_with_long():
 
 def test_type_checkers_of_users_see_the_types():
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_a_long_class_gives_its_reason_in_a_comment_that_begins_with_long():
+    too_long = [
+        f"{path_in_package(path)}:{one.lineno}: {one.name} has {one.end_lineno - one.lineno + 1} lines"
+        for path in MODULES
+        for one in classes_of(path)
+        if one.end_lineno is not None
+        and one.end_lineno - one.lineno >= LONGEST_CLASS
+        and not has_a_reason(one, path)
+    ]
+    assert too_long == []
+
+
+def test_a_class_with_many_methods_gives_its_reason_in_a_comment_that_begins_with_wide():
+    too_wide = [
+        f"{path_in_package(path)}:{one.lineno}: {one.name} has {methods_of(one)} methods"
+        for path in MODULES
+        for one in classes_of(path)
+        if methods_of(one) > MOST_METHODS and not has_a_reason(one, path, "Wide")
+    ]
+    assert too_wide == []

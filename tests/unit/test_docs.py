@@ -1,14 +1,21 @@
 """What the documents copy from the code is equal to it."""
 
+import enum
 import inspect
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
 import kew.exceptions
-from kew import QueueConfig
+from kew import QueueConfig, TaskQueueManager
+from kew.domain.config import DAY
 from kew.domain.lifecycle import print_table
 
 DOCS = Path(__file__).parents[2] / "docs"
+README = DOCS.parent / "README.md"
 PACKAGE = Path(kew.__file__).parent
 
 
@@ -19,32 +26,70 @@ def test_the_lifecycle_table_in_the_protocol_is_the_codes():
 
 def test_the_protocol_lists_every_error_that_callers_meet():
     text = (DOCS / "protocol.md").read_text()
-    raised_by_users = {"Retry", "GiveUp"}
+    raised_by_users = {"Retry", "Snooze", "RateLimited", "GiveUp"}
     missing = [name for name in kew.exceptions.__all__ if f"`{name}`" not in text]
     assert set(missing) - raised_by_users == set()
 
 
-def test_the_architecture_names_every_service():
+def services() -> dict[str, set[str]]:
+    """The modules of kew/app, by their folder."""
+    found: dict[str, set[str]] = {}
+    for path in (PACKAGE / "app").rglob("*.py"):
+        if path.name != "__init__.py":
+            found.setdefault(path.relative_to(PACKAGE.parent).parent.as_posix(), set()).add(
+                path.name
+            )
+    return found
+
+
+def test_the_architecture_names_every_service_in_its_wing():
     text = (DOCS / "architecture.md").read_text()
-    values = {"__init__", "context", "info", "ports", "process", "repeat", "runs", "spawning"}
-    services = {path.stem for path in (PACKAGE / "app").glob("*.py")} - values
-    assert {name for name in services if f"`{name}.py`" not in text} == set()
+    named: dict[str, set[str]] = {}
+    for part in re.split(r"^(?=\*\*\w+\*\* \(`)", text, flags=re.MULTILINE)[1:]:
+        [folder] = re.findall(r"^\*\*\w+\*\* \(`([\w/]+)`\)", part)
+        cells = re.findall(r"^\| (`.*?`) \|", part, re.MULTILINE)
+        named[folder] = {name for cell in cells for name in re.findall(r"(\w+\.py)", cell)}
+    assert named == services()
 
 
-def test_the_architecture_names_nothing_that_is_not_there():
-    text = (DOCS / "architecture.md").read_text()
-    named = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
-    modules = [name for cell in named for name in re.findall(r"(\w+\.py)", cell)]
-    assert modules
-    assert [name for name in modules if not (PACKAGE / "app" / name).exists()] == []
+@pytest.mark.parametrize("of", [QueueConfig, TaskQueueManager])
+def test_the_tables_of_defaults_in_the_readme_are_the_codes(of):
+    [table] = re.findall(
+        rf"^### `{of.__name__}`\n\n((?:\|.*\n)+)", README.read_text(), re.MULTILINE
+    )
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|", table, re.MULTILINE)
+    written = {
+        name: default.strip("`")
+        for names, default in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    parameters = inspect.signature(of).parameters.values()
+    assert written == {one.name: as_written(one.default) for one in parameters}
 
 
-def test_the_defaults_that_the_documents_tell_are_the_codes():
+def as_written(default: object) -> str:
+    match default:
+        case inspect.Parameter.empty:
+            return "required"
+        case type():
+            return default.__name__
+        case (type(),):
+            return f"({default[0].__name__},)"
+        case enum.Enum():
+            return default.name
+        case str():
+            return f'"{default}"'
+        case float() if default >= DAY:
+            return f"{default:.0f}"
+    return repr(default)
+
+
+def test_the_defaults_that_the_documents_name_are_the_codes():
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(QueueConfig).parameters.items()
     }
-    told = {
+    named = {
         "lease": 15.0,
         "max_deliveries": 5,
         "task_ttl": 24 * 3600,
@@ -53,13 +98,34 @@ def test_the_defaults_that_the_documents_tell_are_the_codes():
         "circuit_breaker_reset_timeout": 60,
         "circuit_breaker_probes": 1,
     }
-    assert {name: defaults[name] for name in told} == told
+    assert {name: defaults[name] for name in named} == named
 
 
-def test_make_help_tells_of_every_command():
+def test_make_help_lists_every_command():
     text = (DOCS.parent / "Makefile").read_text()
     joined = text.replace("\\\n", "")
     [phony] = re.findall(r"^\.PHONY: (.*)$", joined, re.MULTILINE)
     told = "\n".join(re.findall(r"^#   (make .*)$", text, re.MULTILINE))
     missing = [name for name in phony.split() if not re.search(rf"make {name}(?![\w-])", told)]
     assert missing == ["help"]
+
+
+def commands_of(*words: str) -> str:
+    """What `make` would run in a fresh clone, without running it."""
+    make = shutil.which("make")
+    assert make is not None
+    absent = "VENV=.no-such-environment"
+    done = subprocess.run(
+        [make, "--dry-run", absent, *words],
+        cwd=DOCS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_demo_installs_no_development_tools():
+    assert "'.[cli]'" in commands_of("demo")
+    assert "dev" not in re.findall(r"--editable '.*?'", commands_of("demo"))[0]
+    assert "'.[all,dev]'" in commands_of("unit")

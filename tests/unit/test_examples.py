@@ -18,7 +18,7 @@ def test_an_example_runs_as_it_stands(name):
         [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py")],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,7 +5,8 @@ import inspect
 import math
 import warnings
 from collections.abc import Collection
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -26,16 +27,17 @@ from kew.adapters.clocks import SystemClock
 from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.ports import Declared, Refused, Submitted
-from kew.app.worker import CANCEL_GRACE
+from kew.app.ports import Declare, Find, Operation, Purge, Queues, Refused, Submitted
+from kew.app.working.worker import CANCEL_GRACE
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.config import Settings
 from kew.domain.errors import QueueNotFoundError
-from kew.domain.requests import ClaimRequest, Group
+from kew.domain.requests import ALONE, Along, ClaimRequest, Group
 from kew.shutdown import GRACE
 from kew.testing import SimulatedManager, run
 from tests.support import jobs
+
+A = TypeVar("A")
 
 
 class Moody(MemoryStore):
@@ -57,24 +59,20 @@ class Moody(MemoryStore):
         self.closed += 1
 
     @override
-    async def declare(self, queue: str, settings: Settings) -> Declared:
-        if not self.declares:
+    async def do(self, operation: Operation[A]) -> A:
+        if isinstance(operation, Declare) and not self.declares:
             await asyncio.sleep(0.05)
             raise Refused("not now")
-        return await super().declare(queue, settings)
-
-    @override
-    async def purge(self, queue: str) -> None:
-        if not self.purges:
+        if isinstance(operation, Purge) and not self.purges:
             raise Refused("not now")
-        await super().purge(queue)
+        return await super().do(operation)
 
     @override
     async def submit(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], along: Along = ALONE
     ) -> Submitted:
         await asyncio.sleep(self.delay if self.answers else 3600)
-        return await super().submit(queue, groups, claim)
+        return await super().submit(queue, groups, along)
 
 
 def over(store: Moody, **options: Any) -> TaskQueueManager:
@@ -101,7 +99,7 @@ async def test_a_start_that_could_not_clean_has_not_begun_and_may_be_tried_again
     assert store.opened == store.closed
     store.purges = True
     await manager.initialize()
-    assert await store.queues() == []
+    assert await store.do(Queues()) == []
     await manager.shutdown()
 
 
@@ -130,7 +128,7 @@ async def test_a_submit_beside_a_create_queue_that_fails_is_not_run_by_a_worker_
         else:
             with pytest.raises(QueueNotFoundError):
                 await submitting
-            assert await store.find(["t"]) == [None]
+            assert await store.do(Find(["t"])) == [None]
         await asyncio.sleep(0.05)
         assert ran == []
         await manager.create_queue(QueueConfig("q"))
@@ -198,7 +196,7 @@ async def test_a_claim_says_how_many_leases_its_process_goes_on_with():
 
         @override
         def _claim(self, known: Any, request: ClaimRequest, now: int) -> Any:
-            held.append((request.holds, known.book.held()))
+            held.append((request.holds, known.indexed.held()))
             return super()._claim(known, request, now)
 
     async def wait() -> None:
@@ -234,7 +232,7 @@ async def test_a_shutdown_cancelled_at_any_moment_leaves_nothing_behind(turns: i
 async def test_shutdown_refuses_a_timeout_that_is_none_and_goes_on(timeout: Any):
     async with over(Moody()) as manager:
         await manager.create_queue(QueueConfig("q"))
-        with pytest.raises(InvalidConfigError, match="timeout takes seconds"):
+        with pytest.raises(InvalidConfigError, match="timeout must be 0 or more seconds"):
             await manager.shutdown(timeout=timeout)
         task = await manager.submit_task("t", "q", "test", jobs.echo)
         assert await manager.handle(task).result(timeout=5) is None
@@ -385,7 +383,7 @@ async def test_a_batch_that_has_an_id_twice_says_so():
     entry = {"task_id": "t", "task_type": "x", "task_func": jobs.echo}
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"))
-        with pytest.raises(TaskAlreadyExistsError, match="'t' stands twice in this list"):
+        with pytest.raises(TaskAlreadyExistsError, match="'t' appears twice in this batch"):
             await manager.submit_tasks("q", [entry, entry])
 
 
@@ -393,7 +391,7 @@ async def test_an_option_among_a_batch_entrys_arguments_is_told_where_it_belongs
     entry = {"task_id": "t", "task_type": "x", "task_func": jobs.echo, "kwargs": {"_defer_by": 5}}
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"))
-        with pytest.raises(InvalidTaskError, match="in a batch beside 'kwargs', not among them"):
+        with pytest.raises(InvalidTaskError, match="in a batch put it beside 'kwargs'"):
             await manager.submit_tasks("q", [entry])
 
 
@@ -456,3 +454,174 @@ async def test_after_a_clean_up_fencing_tokens_begin_anew():
             if task_id == "b":
                 await manager.cleanup()
         assert tokens == [1, 2, 1]
+
+
+# --- what a person sees of it
+
+
+async def test_it_says_where_its_store_is_and_what_it_does_there():
+    manager = TaskQueueManager("memory://there", namespace="shop")
+    text = "<TaskQueueManager memory://there, namespace 'shop', "
+    assert repr(manager) == f"{text}not initialized>"
+    await manager.initialize()
+    await manager.create_queue(QueueConfig("mails"))
+    await manager.create_queue(QueueConfig("orders"))
+    assert repr(manager) == f"{text}initialized, queues mails, orders>"
+    await manager.shutdown()
+    assert repr(manager) == f"{text}shut down>"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://ada:s3cret@redis.local:6380/2", "redis://redis.local:6380/2"),
+        ("rediss://:s3cret@redis.local", "rediss://redis.local:6379"),
+        ("redis://redis.local?password=s3cret", "redis://redis.local:6379"),
+        ("unix://ada:s3cret@/tmp/redis.sock?db=1", "unix:///tmp/redis.sock/1"),
+    ],
+)
+def test_it_says_no_password(url: str, address: str):
+    text = repr(TaskQueueManager(url))
+    assert text == f"<TaskQueueManager {address}, namespace 'kew', not initialized>"
+
+
+def test_parts_of_ones_own_are_named_by_their_store():
+    parts = Parts(
+        store=(store := MemoryStore(SystemClock())), wakeup=MemoryWakeup(store.namespace.hub)
+    )
+    assert repr(TaskQueueManager(parts=parts)) == "<TaskQueueManager MemoryStore, not initialized>"
+
+
+def test_completion_offers_what_is_documented_and_nothing_else():
+    offered = {name for name in dir(TaskQueueManager("memory://")) if not name.startswith("_")}
+    assert offered == {
+        *("initialize", "shutdown", "cleanup", "queues", "loop_lag"),
+        *("create_queue", "delete_queue", "pause_queue", "resume_queue"),
+        *("queue", "drain_queue", "purge_queue", "set_overrides", "overrides", "remove_overrides"),
+        *("explain", "get_queue_names", "get_queue_status", "register", "task"),
+        *("submit_task", "submit_tasks", "submit_sync", "handle", "get_task_status"),
+        *("get_ongoing_tasks", "cancel_task", "replay_task", "failed_tasks"),
+        *("dead_letters", "dead_letter_groups", "purge_dead_letter"),
+        *("replay_dead_letters", "purge_dead_letters"),
+        *("record_failure", "reset_breaker", "new_task_id"),
+        *("unreadable_tasks", "remove_unreadable_task"),
+    }
+
+
+# --- a queue's name that is misspelt
+
+
+def misspelt(caplog: pytest.LogCaptureFixture) -> list[str]:
+    texts = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return [text for text in texts if "did you mean" in text]
+
+
+async def test_a_misspelt_queue_is_noticed_when_the_right_one_is_created(caplog):
+    async with TaskQueueManager("memory://") as manager:
+        manager.task(queue="mials", name="send")(jobs.echo)
+        manager.task(queue="orders-2", name="order")(jobs.work)
+        await manager.create_queue(QueueConfig("orders-1"))
+        assert misspelt(caplog) == []
+        await manager.create_queue(QueueConfig("mails"))
+        [text] = misspelt(caplog)
+        assert "queue='mials'" in text
+        assert "did you mean 'mails'?" in text
+
+
+async def test_a_misspelt_queue_is_noticed_when_the_function_is_decorated_later(caplog):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("mails"))
+        manager.task(queue="mails")(jobs.echo)
+        manager.task()(jobs.work)
+        assert misspelt(caplog) == []
+        manager.task(queue="mailss")(jobs.echo)
+        assert len(misspelt(caplog)) == 1
+
+
+@pytest.mark.parametrize("function", [jobs.echo, lambda: None])
+async def test_a_submit_to_a_misspelt_queue_suggests_the_right_one(function: Any):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("mails"))
+        work = manager.task(queue="mials")(function)
+        with pytest.raises(TaskQueueError, match="did you mean 'mails'"):
+            await work.submit()
+        with pytest.raises(TaskQueueError, match="did you mean 'mails'"):
+            await manager.submit_tasks(
+                "mials", [{"task_id": "a", "task_type": "t", "task_func": function}]
+            )
+
+
+async def test_a_question_about_a_misspelt_queue_suggests_the_right_one():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("mails"))
+        for question in (
+            manager.get_queue_status,
+            manager.pause_queue,
+            manager.resume_queue,
+            manager.delete_queue,
+        ):
+            with pytest.raises(QueueNotFoundError, match="did you mean 'mails'"):
+                await question("mials")
+
+
+# --- one name for each option
+
+
+async def test_a_batch_takes_its_options_with_and_without_the_underscore():
+    until = datetime(2999, 1, 1, tzinfo=UTC)
+    entry = {"task_type": "t", "task_func": jobs.echo}
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        tasks: list[dict[str, Any]] = [
+            {"task_id": "a", "defer_by": 3600, "token": "a1", **entry},
+            {"task_id": "b", "_defer_by": 3600, "_token": "b1", **entry},
+            {"task_id": "c", "defer_until": until, **entry},
+            {"task_id": "d", "_defer_until": until, **entry},
+        ]
+        infos = await manager.submit_tasks("q", tasks)
+        again = await manager.submit_tasks("q", tasks[:2])  # by its token, each is the same task
+        assert [info.task_id for info in again] == [info.task_id for info in infos[:2]]
+        assert (await manager.get_queue_status("q"))["queued_tasks"] == 4
+        for wrong, text in (
+            ({"defer_by": 1, "_defer_by": 1}, "'defer_by' twice"),
+            ({"defer": 1}, "has the unknown key 'defer'; did you mean 'defer_by'"),
+        ):
+            with pytest.raises(InvalidTaskError, match=text):
+                await manager.submit_tasks("q", [{"task_id": "e", **entry, **wrong}])
+
+
+async def test_a_function_takes_its_timeout_by_the_name_that_a_queue_has_for_it():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        for option in ({"timeout": 0.02}, {"task_timeout": 0.02}):
+            options: Any = option
+            work = manager.task(queue="q", **options)(asyncio.sleep)
+            with pytest.raises(TaskFailedError, match=r"timed out after 0\.02 s"):
+                await (await work.submit(60)).result(timeout=5)
+
+
+async def test_an_option_under_another_name_is_answered_with_the_one_that_was_meant():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        work = manager.task(queue="q")(asyncio.sleep)
+        for unknown, meant in (("after", "defer_by"), ("eta", "defer_until"), ("id", "task_id")):
+            options: Any = {unknown: 1}
+            with pytest.raises(
+                TypeError, match=f"no option '{unknown}'; .*; did you mean '{meant}'"
+            ):
+                work.options(**options)
+        with pytest.raises(InvalidTaskError, match=r"write submit_task\(\.\.\., _defer_by="):
+            await manager.submit_task("t", "q", "t", asyncio.sleep, None, 0, defer_by=5)
+
+
+def test_an_unknown_argument_is_answered_with_the_one_that_was_meant():
+    for unknown, meant in (
+        ("url", "redis_url"),
+        ("host", "redis_url"),
+        ("on_task_failed", "on_task_fail"),
+    ):
+        arguments: Any = {unknown: 1}
+        with pytest.raises(TypeError, match=f"no argument '{unknown}'; did you mean '{meant}'"):
+            TaskQueueManager(**arguments)
+    assert "redis_url" in inspect.signature(TaskQueueManager).parameters

@@ -1,4 +1,4 @@
-"""How calls and results become bytes: MessagePack by default, signed pickle where somebody asks for it."""
+"""How calls and results become bytes: MessagePack by default, signed pickle on request."""
 
 from kew.adapters.codecs.messagepack import MessagePackCodec
 from kew.adapters.codecs.pickled import PickleCodec

@@ -1,8 +1,8 @@
-"""From annotations to what msgspec is told: which arguments need converting, and to what.
+"""From annotations to the types that msgspec decodes: the fast way, if an annotation says all about its value.
 
-The rule: *convert, never validate*. An annotation is relaxed until it says only what plain data can't: `list[int]`
-says nothing (`Any`), `tuple[int, UUID]` becomes `tuple[Any, UUID]`. So a str passed to an int parameter arrives as it
-was, and a UUID as a UUID.
+An annotation is relaxed until it says only what plain data can't: `list[int]` says nothing (`Any`), `tuple[int, UUID]`
+becomes `tuple[Any, UUID]`. Whether a value is what its annotation says is checked elsewhere, and so is whether it
+arrives: what msgspec would change is described in the payload instead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_value_type(kind: type) -> bool:
 
 
 def conversion(annotation: Any) -> Any:
-    """The type for msgspec; `Any` where plain data will do; `Unknown` where it can't be done."""
+    """The type for msgspec; `Any` if plain data will do; `Unknown` if it can't be done."""
     origin = typing.get_origin(annotation)
     if annotation is Any or isinstance(annotation, typing.TypeVar) or origin is typing.Literal:
         return Any
@@ -123,24 +123,16 @@ Reader = Callable[[bytes], Any]
 
 
 def refuse_extension(code: int, content: memoryview) -> object:
-    """kew writes no MessagePack extensions but timestamps."""
-    raise ValueError(f"MessagePack extension {code} is not data that kew writes")
-
-
-read_plain: Reader = msgspec.msgpack.Decoder(ext_hook=refuse_extension).decode
+    """Bytes that are read by an annotation have no described values among them."""
+    raise ValueError(f"MessagePack extension {code} is not data that kew writes here")
 
 
 def reader_of(annotation: Any) -> Reader | None:
-    """What decodes a value of this annotation; None: plain data will do, whatever it is.
-
-    `read_plain` itself: plain data too, but a value that isn't plain would not arrive as such.
-    """
+    """What decodes a value of this annotation. None: the annotation doesn't say how."""
     try:
         wanted = conversion(annotation)
-        if wanted is Any:
+        if wanted is Any or wanted is Unknown:
             return None
-        if wanted is Unknown:
-            return read_plain
         return msgspec.msgpack.Decoder(wanted, ext_hook=refuse_extension).decode
     except Exception:  # noqa: BLE001 - a user's annotation may be anything, and then says nothing
-        return read_plain
+        return None

@@ -1,7 +1,12 @@
-"""The opt-in codec: cloudpickle, signed. Whoever has the secret can run code in every process that has it.
+"""The opt-in codec: cloudpickle, signed. Anyone who has the secret can run code in every process that accepts it.
 
-What it writes is `HMAC-SHA256(secret, kind + body) + body`. The signature is checked before a byte is decoded, and the
-kind keeps a result from being taken for a call. Signing proves who wrote it, not when: an old payload stays valid.
+What it writes is `HMAC-SHA256(secret, kind + function's name + task id + body) + body`, each part with its length. The
+signature is checked before a byte is decoded. It binds the bytes to their purpose (a call or a result), to the function
+and to the task: someone who can write to the store, but lacks the secret, can't pass them to another function or under
+another id. It proves who wrote the bytes, not when: an id that is used again for the same function accepts old bytes.
+
+What was pickled is unpickled at once: some classes can be pickled only, such as exceptions whose `__init__` takes other
+arguments than they hand to `Exception`. What arrives is not compared, since a class decides itself what it pickles.
 """
 
 from __future__ import annotations
@@ -13,14 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from kew.adapters.codecs import refusals
-from kew.adapters.codecs.plans import names_alone
-from kew.app.ports import Arguments, Codec, CodecError
+from kew.adapters.codecs.plans import called, names_alone
+from kew.app.ports import UNBOUND, Arguments, Binding, Codec, CodecError
 from kew.compat import override
 from kew.domain.errors import InvalidConfigError
 
 MIN_SECRET_BYTES = 16
 SIGNATURE_BYTES = 32
-CALL, RESULT = b"call:", b"result:"
+UNTRUSTED = (
+    "the signature doesn't match this task and any accepted secret, so the bytes were not decoded; they were signed "
+    "with another secret (give that one as also_accept=[...]), changed, or copied from another task"
+)
+CALL, RESULT = b"call", b"result"
 
 
 class _Cloudpickle(Protocol):
@@ -28,7 +37,12 @@ class _Cloudpickle(Protocol):
 
 
 class PickleCodec(Codec):
-    """Carries whatever cloudpickle can, closures included. Sizes are in bytes, signature included."""
+    """Carries whatever cloudpickle can, closures included. Sizes are in bytes, signature included.
+
+    `secret` signs, and is accepted. `also_accept`: further secrets whose signatures are accepted but never written. To
+    replace a secret, give every process both (`PickleCodec(old, also_accept=[new])`), then sign with the new one
+    (`PickleCodec(new, also_accept=[old])`), and drop the old one once no task or result signed with it is left.
+    """
 
     carries_functions = True
 
@@ -36,54 +50,81 @@ class PickleCodec(Codec):
         self,
         secret: str | bytes,
         *,
+        also_accept: Sequence[str | bytes] = (),
         max_payload_bytes: int = refusals.MAX_PAYLOAD_BYTES,
         max_result_bytes: int = refusals.MAX_RESULT_BYTES,
     ) -> None:
-        self._secret = _checked(secret)
+        self._secrets = (_checked(secret), *_checked_all(also_accept))
         self._max_payload = refusals.check_limit("max_payload_bytes", max_payload_bytes)
         self._max_result = refusals.check_limit("max_result_bytes", max_result_bytes)
         self._cloudpickle = _imported()
 
     @override
     def encode_call(
-        self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
+        self,
+        function: Callable[..., object],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        binding: Binding = UNBOUND,
     ) -> bytes:
         try:
-            payload = self._signed(CALL, (tuple(args), dict(kwargs)))
+            payload = self._signed(CALL, binding, (tuple(args), dict(kwargs)))
         except Exception as error:  # pickling runs the code of a user's objects
             raise self._blamed(_named(function, args, kwargs), error) from error
         return refusals.check_size("arguments", payload, self._max_payload)
 
     @override
-    def decode_call(self, payload: bytes, function: Callable[..., object]) -> Arguments:
+    def decode_call(
+        self, payload: bytes, function: Callable[..., object], binding: Binding = UNBOUND
+    ) -> Arguments:
         refusals.check_size("arguments", payload, self._max_payload)
-        return cast(Arguments, self._verified("arguments", CALL, payload))
+        return cast(Arguments, self._verified("arguments", CALL, binding, payload))
 
     @override
-    def encode_result(self, value: object) -> bytes:
+    def encode_result(
+        self,
+        value: object,
+        function: Callable[..., object] | None = None,
+        binding: Binding = UNBOUND,
+    ) -> bytes:
         try:
-            result = self._signed(RESULT, value)
+            result = self._signed(RESULT, binding, value)
         except Exception as error:  # pickling runs the code of a user's objects
             raise _unwritable("result", error) from error
         return refusals.check_size("result", result, self._max_result)
 
     @override
-    def decode_result(self, result: bytes, annotation: object = None) -> Any:
+    def decode_result(
+        self,
+        result: bytes,
+        function: Callable[..., object] | None = None,
+        binding: Binding = UNBOUND,
+    ) -> Any:
         refusals.check_size("result", result, self._max_result)
-        return self._verified("result", RESULT, result)
+        return self._verified("result", RESULT, binding, result)
 
-    def _signed(self, kind: bytes, value: object) -> bytes:
+    def _signed(self, kind: bytes, binding: Binding, value: object) -> bytes:
+        body = self._pickled(value)
+        return hmac.digest(self._secrets[0], _message(kind, binding, body), "sha256") + body
+
+    def _pickled(self, value: object) -> bytes:
+        """The bytes of a value, which were read to see that they can be."""
         body = self._cloudpickle.dumps(value)
-        return self._signature(kind, body) + body
+        try:
+            pickle.loads(body)
+        except Exception as error:
+            raise Unreadable(f"{type(error).__name__}: {refusals.reason_of(error)}") from error
+        return body
 
-    def _signature(self, kind: bytes, body: bytes) -> bytes:
-        return hmac.digest(self._secret, kind + body, "sha256")
-
-    def _verified(self, where: str, kind: bytes, written: bytes) -> object:
-        """The value, once the signature is known to be ours."""
+    def _verified(self, where: str, kind: bytes, binding: Binding, written: bytes) -> object:
+        """The value, decoded only after its signature was found valid."""
         signature, body = written[:SIGNATURE_BYTES], written[SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._signature(kind, body)):
-            raise CodecError(where, "the signature is not of this secret, so it was not decoded")
+        message = _message(kind, binding, body)
+        if not any(
+            hmac.compare_digest(signature, hmac.digest(secret, message, "sha256"))
+            for secret in self._secrets
+        ):
+            raise CodecError(where, UNTRUSTED)
         try:
             return pickle.loads(body)
         except Exception as error:  # unpickling imports and runs a user's code
@@ -95,29 +136,52 @@ class PickleCodec(Codec):
         """The error of the argument that can't be pickled alone either."""
         for where, value in named:
             try:
-                self._cloudpickle.dumps(value)
+                self._pickled(value)
             except Exception as raised:  # noqa: BLE001 - pickling runs the code of a user's objects
                 return _unwritable(where, raised)
         return _unwritable("arguments", error)
+
+
+class Unreadable(Exception):
+    """A value can be pickled, but what was pickled can't be read; the text says why."""
+
+
+def _message(kind: bytes, binding: Binding, body: bytes) -> bytes:
+    """What is signed: each part with its length, so that no two tasks share a message."""
+    parts = (kind, *(part.encode("utf-8", "surrogatepass") for part in binding))
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts) + body
 
 
 def _named(
     function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> list[tuple[str, object]]:
     """How each argument is called in an error; a function that travels is the first of its own arguments."""
-    plan = names_alone(function)
+    names = names_alone(function)
     carried, given = (args[:1], args[1:]) if args and args[0] is function else ((), args)
     return (
         [("function", value) for value in carried]
-        + [(plan.at(place)[0], value) for place, value in enumerate(given)]
-        + [(plan.of(name)[0], value) for name, value in kwargs.items()]
+        + [(called(names, place), value) for place, value in enumerate(given)]
+        + [(f"argument {name!r}", value) for name, value in kwargs.items()]
     )
 
 
 def _unwritable(where: str, error: Exception) -> CodecError:
+    if isinstance(error, Unreadable):
+        return CodecError(
+            where,
+            f"it can be pickled, but not be unpickled: {error}; give its class a __reduce__, or pass plain data",
+        )
     return CodecError(
         where, f"can't be pickled: {type(error).__name__}: {refusals.reason_of(error)}"
     )
+
+
+def _checked_all(secrets: object) -> list[bytes]:
+    if isinstance(secrets, str | bytes) or not isinstance(secrets, Sequence):
+        raise InvalidConfigError(
+            f"also_accept takes a list of secrets, not {type(secrets).__name__}"
+        )
+    return [_checked(secret) for secret in secrets]
 
 
 def _checked(secret: str | bytes) -> bytes:

@@ -1,5 +1,5 @@
 """What every codec refuses, and how it says so: sizes and nesting are bounded in both directions,
-since bytes in a store may come from anybody.
+since other programs may write to the store.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _items(container: object) -> Iterable[object]:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, or its type where it says nothing or can't be printed."""
+    """The text of an error, or its type if it has none or can't be printed."""
     try:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - a user's __str__

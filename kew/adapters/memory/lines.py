@@ -1,7 +1,7 @@
 """Waiting tasks of one priority and one function, in order: those that are due, and those that will be.
 
 An entry is (ready_at, ticket, id). Entries of tasks that no longer wait are left in place and skipped when met, so that
-cancelling costs nothing; `is_current` tells.
+cancelling costs nothing; `is_current` tells them apart.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import heapq
 from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import groupby, takewhile
 
 Entry = tuple[int, int, str]
 
@@ -27,6 +28,17 @@ class Line:
         """There is no entry, not even one that is to be skipped."""
         return not self._due and not self._later
 
+    @property
+    def size(self) -> int:
+        """How many entries there are, with those that are to be skipped."""
+        return len(self._due) + len(self._later)
+
+    def compact(self) -> None:
+        """Drop the entries that are to be skipped."""
+        self._due = deque(entry for entry in self._due if self._is_current(entry))
+        self._later = [entry for entry in self._later if self._is_current(entry)]
+        heapq.heapify(self._later)
+
     def add(self, entry: Entry, now: int) -> None:
         """Put a waiting task in its place."""
         if entry[0] > now:
@@ -35,7 +47,7 @@ class Line:
             self._insert(entry)
 
     def _insert(self, entry: Entry) -> None:
-        """In order, and once: a task handed back may meet the entry that it left behind."""
+        """Insert in order, once: a released task may still have its old entry."""
         due = self._due
         if not due or entry > due[-1]:
             due.append(entry)
@@ -55,6 +67,22 @@ class Line:
             self._due.popleft()
         return (entry for entry in self._due if self._is_current(entry))
 
+    def due_by(self, instant: int) -> Iterator[Entry]:
+        """The entries that are due by then, in order. Don't change the line while iterating."""
+        entries = heapq.merge(self._due, self._later_in_order())
+        until = takewhile(lambda entry: entry[0] <= instant, entries)
+        return (entry for entry, _ in groupby(until) if self._is_current(entry))
+
+    def _later_in_order(self) -> Iterator[Entry]:
+        """What is due later, sorted only as far as it is read."""
+        heap, places = self._later, [(self._later[0], 0)] if self._later else []
+        while places:
+            entry, place = heapq.heappop(places)
+            yield entry
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(heap):
+                    heapq.heappush(places, (heap[below], below))
+
     def next_later(self, now: int) -> int | None:
         """The earliest due time after `now`."""
         self._put_off(now)
@@ -69,6 +97,6 @@ class Line:
         yield from (entry for entry in {*self._due, *self._later} if self._is_current(entry))
 
     def _put_off(self, now: int) -> None:
-        """What was due is due later, where the clock has stepped back."""
+        """Move entries that are due later, since the clock has stepped back."""
         while self._due and self._due[-1][0] > now:
             heapq.heappush(self._later, self._due.pop())

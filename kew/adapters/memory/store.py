@@ -1,45 +1,36 @@
-"""The memory store: `TaskStore` over a `Namespace` of books. Each operation runs without a pause, so it is atomic."""
+"""The memory store: `TaskStore` over a `Namespace` of queues. Each operation runs without a pause, so it is atomic."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import attrs
 
-from kew.adapters.memory.book import Book
-from kew.adapters.memory.namespace import LANES_KEPT_MS, MemoryQueue, Namespace
-from kew.app.ports import (
-    Bookmark,
-    Clock,
-    Command,
-    DeadLetters,
-    Declared,
-    QueueStatus,
-    Settled,
-    StopAsked,
-    Submitted,
-    Swept,
-    TaskEnded,
-    TaskStore,
-    Woken,
-)
+from kew.adapters.memory import processes, queues, runs, tasks
+from kew.adapters.memory.namespace import MemoryQueue, Namespace
+from kew.app.notices import TaskEnded, Woken
+from kew.app.ports import Clock, Operation, Settled, Submitted, TaskStore
 from kew.compat import override
-from kew.domain import breaker as breakers
 from kew.domain import queue as rules
-from kew.domain.config import Settings
-from kew.domain.queue import Change, QueueState
+from kew.domain import waking
+from kew.domain.expiring import expire
+from kew.domain.queue import EXPIRED_AT_ONCE, Change
 from kew.domain.requests import (
+    ALONE,
+    Along,
     ClaimRequest,
     Grant,
     Group,
     GroupOutcome,
-    LeaseRef,
     Settlement,
     SettleOutcome,
     Word,
     holder_of,
 )
-from kew.domain.task import Life, Task, is_absent
+from kew.domain.waking import UNFINISHED, Offer, concerned
+
+A = TypeVar("A")
 
 
 class MemoryStore(TaskStore):
@@ -55,73 +46,20 @@ class MemoryStore(TaskStore):
 
     @override
     async def close(self) -> None:
-        """Nothing to let go of."""
-
-    # --- queues and workers
+        """There is no connection to close."""
 
     @override
-    async def declare(self, queue: str, settings: Settings) -> Declared:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            book = Book(queue, QueueState(settings=settings), self.namespace.records)
-            self.namespace.queues[queue] = MemoryQueue(book)
-            return Declared(1, None)
-        before = known.book.state
-        self._apply(known, rules.configure(known.book, settings), self._now())
-        changed = known.book.state is not before
-        if changed:
-            self._tell(known, known.book.waiting())
-        return Declared(known.book.state.version, before.settings if changed else None)
+    async def do(self, operation: Operation[A]) -> A:
+        answer: A = await HANDLERS[type(operation)](self, operation)
+        return answer
 
-    @override
-    async def settings(self, queue: str) -> tuple[Settings, int] | None:
-        known = self.namespace.queues.get(queue)
-        return (known.book.state.settings, known.book.state.version) if known else None
-
-    @override
-    async def announce(
-        self,
-        queue: str,
-        incarnation: str,
-        functions: Sequence[str],
-        ttl_ms: int,
-        gone: Sequence[str] = (),
-    ) -> Word:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return Word.NO_QUEUE
-        known.presence[incarnation] = self._now() + ttl_ms
-        known.book.learn(incarnation, functions, gone)
-        return Word.DONE
-
-    @override
-    async def depart(self, queue: str, incarnation: str) -> None:
-        known = self.namespace.queues.get(queue)
-        if known is not None and incarnation in known.presence:
-            known.presence[incarnation] = self._now()
-            known.idle.pop(incarnation, None)
-            known.book.forget_hungry(incarnation)
-
-    # --- what tasks go through
+    # --- what every task goes through
 
     @override
     async def submit(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], along: Along = ALONE
     ) -> Submitted:
-        now = self._now()
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            missing = [GroupOutcome(Word.NO_QUEUE) for _ in groups]
-            return Submitted(outcomes=missing, now_ms=now, grant=self._no_queue(claim))
-        outcomes, work = [], 0
-        for group in groups:
-            change, outcome = rules.submit(known.book, group, now)
-            self._apply(known, change, now)
-            outcomes.append(outcome)
-            work += len(change.tasks)
-        grant = self._claim(known, claim, now) if claim else None
-        self._tell(known, work - self._taken(grant))
-        return Submitted(outcomes=outcomes, now_ms=now, grant=grant)
+        return self._submit(queue, groups, along)
 
     @override
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
@@ -134,267 +72,128 @@ class MemoryStore(TaskStore):
     async def settle(
         self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None = None
     ) -> Settled:
-        now = self._now()
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            stale = [SettleOutcome(Word.STALE) for _ in settlements]
-            return Settled(outcomes=stale, now_ms=now, grant=self._no_queue(claim))
-        epoch, outcomes, freed = known.book.state.breaker.epoch, [], 0
-        for settlement in settlements:
-            change, outcome = rules.settle(known.book, settlement, now)
-            self._apply(known, change, now, teller=holder_of(settlement.lease))
-            outcomes.append(outcome)
-            freed += len(change.tasks)
-        grant = self._claim(known, claim, now) if claim else None
-        if known.book.state.breaker.epoch != epoch:
-            freed = known.book.waiting()
-        self._tell(known, freed - self._taken(grant))
-        return Settled(outcomes=outcomes, now_ms=now, grant=grant)
+        done = self._submit(queue, (), Along(claim=claim, settlements=settlements))
+        return Settled(outcomes=done.settled, now_ms=done.now_ms, grant=done.grant)
 
-    @override
-    async def extend(self, queue: str, refs: Sequence[LeaseRef], lease_ms: int) -> Sequence[Word]:
-        now = self._now()
-        known = self.namespace.queues.get(queue)
+    def _submit(self, queue: str, groups: Collection[Group], along: Along) -> Submitted:
+        now, known = self._now(), self.namespace.queues.get(queue)
         if known is None:
-            return [Word.STALE for _ in refs]
-        words = []
-        for ref in refs:
-            change, word = rules.extend(known.book, ref, lease_ms, now)
+            return Submitted(
+                outcomes=[GroupOutcome(Word.NO_QUEUE) for _ in groups],
+                now_ms=now,
+                grant=Grant(word=Word.NO_QUEUE) if along.claim else None,
+                settled=[SettleOutcome(Word.STALE) for _ in along.settlements],
+            )
+        before, freed, stored, has_work = known.indexed.state, 0, 0, False
+        settled, outcomes = [], []
+        for settlement in along.settlements:
+            change, ended = rules.settle(known.indexed, settlement, now)
+            self._apply(known, change, now, sender=holder_of(settlement.lease))
+            settled.append(ended)
+            freed += len(change.tasks)
+        for group in groups:
+            change, outcome = rules.submit(known.indexed, group, now)
             self._apply(known, change, now)
-            words.append(word)
-        return words
+            outcomes.append(outcome)
+            stored += len(change.tasks)
+        grant = self._claim(known, along.claim, now) if along.claim else None
+        left = max(freed, stored) - (len(grant.tasks) if grant else 0)
+        if along.settlements and waking.is_held_differently(before, known.indexed.state):
+            left = known.indexed.waiting()
+        if left > 0 and known.idle:
+            has_work = self._offer_waiting(
+                known, left, claimer=_claimer(along.claim, grant), submitter=along.submitter
+            )
+        return Submitted(
+            outcomes=outcomes, now_ms=now, grant=grant, settled=settled, has_work=has_work
+        )
 
     def _claim(self, known: MemoryQueue, request: ClaimRequest, now: int) -> Grant:
-        book = known.book
+        indexed = known.indexed
         if known.presence.get(request.incarnation, 0) <= now:
-            if request.sequence <= book.lane(request.lane_key):  # a repeat: it asks for nothing new
-                return rules.claim(book, request, now)[1]
-            return Grant(word=Word.NO_WORKER, version=book.state.version)
-        change = rules.recover(book, now)
+            if request.sequence <= indexed.lane(
+                request.lane_key
+            ):  # a repeat: it asks for nothing new
+                return rules.claim(indexed, request, now)[1]
+            return Grant(word=Word.NO_WORKER, edition=indexed.state.edition)
+        lost = rules.recover(indexed, now)
+        self._apply(known, lost, now)
+        self._apply(known, expire(indexed, now, EXPIRED_AT_ONCE), now)
+        change, grant = rules.claim(indexed, request, now)
+        grant = attrs.evolve(grant, lost=tuple(lost.lost)) if lost.lost else grant
         self._apply(known, change, now)
-        recovered = len(change.tasks)
-        change, grant = rules.claim(book, request, now)
-        self._apply(known, change, now)
-        if change.told and not self.namespace.hub.tell(change.told, Woken(book.name)):
-            book.forget_hungry(change.told)
-        if not rules.free_leases(book.state, book.held()):
-            self._invite(known, request.incarnation, now)
+        if change.next_in_turn and not self._notify_of_work(known, change.next_in_turn):
+            indexed.forget_starved(change.next_in_turn)
+        if known.idle:
+            self._offer(known, waking.invite(indexed, known.idle, request.incarnation, now))
         if len(grant.tasks) < request.want:
             known.idle[request.incarnation] = None
             return grant
-        if not request.has_room:  # told, it could take nothing, and an idle process would not be
+        # Notified, it could take nothing, and an idle process would be passed over.
+        if not request.has_room:
             known.idle.pop(request.incarnation, None)
-        if recovered > len(grant.tasks):
-            self._tell(known, recovered - len(grant.tasks))
+        left = len(lost.tasks) - len(grant.tasks)
+        if left > 0:
+            self._offer_waiting(known, left, claimer=request.incarnation)
         return grant
-
-    def _invite(self, known: MemoryQueue, claimer: str, now: int) -> None:
-        """The limit is reached: tell an idle process that could help and has not met it, so that it becomes hungry."""
-        strangers = (who for who in known.idle if who != claimer and who not in known.book.hungry)
-        for incarnation in list(strangers):
-            if known.book.awaits(incarnation, now):
-                del known.idle[incarnation]
-                if self.namespace.hub.tell(incarnation, Woken(known.book.name)):
-                    return
-
-    def _no_queue(self, claim: ClaimRequest | None) -> Grant | None:
-        return Grant(word=Word.NO_QUEUE) if claim else None
-
-    def _taken(self, grant: Grant | None) -> int:
-        return len(grant.tasks) if grant else 0
-
-    # --- maintenance
-
-    @override
-    async def sweep(self, queue: str, limit: int) -> Swept:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return Swept()
-        now = self._now()
-        lost = rules.recover(known.book, now, limit)
-        self._apply(known, lost, now)
-        expired = known.book.expired(now, limit)
-        for task in expired:
-            known.book.remove(task)
-        orphans = self._orphans(known, now)[:limit]
-        for task in orphans:
-            self._apply(known, rules.orphan(known.book, task, now), now)
-        departed = [who for who, end in known.presence.items() if end + LANES_KEPT_MS <= now]
-        for incarnation in departed:
-            known.forget(incarnation)
-        self._tell(known, len(lost.tasks))
-        return Swept(
-            recovered=len(lost.tasks),
-            removed=len(expired),
-            orphaned=len(orphans),
-            departed=len(departed),
-            more=limit in (len(lost.tasks), len(expired), len(orphans)),
-        )
-
-    def _orphans(self, known: MemoryQueue, now: int) -> list[Task]:
-        present = set(known.present(now))
-        names = (name for name in known.book.awaited_functions() if name.startswith("@"))
-        tasks = (task for name in sorted(names) for task in known.book.waiting_for(name))
-        return [task for task in tasks if task.call.pinned_to not in present]
-
-    @override
-    async def peek(self, queue: str) -> int | None:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return None
-        now, book = self._now(), known.book
-        instants = [book.next_lease_end(), *(book.next_due(who, now - 1) for who in known.presence)]
-        if any(book.ready(who, now, 1) for who in known.presence):
-            instants.append(now)
-        found = [instant for instant in instants if instant is not None]
-        return max(0, min(found) - now) if found else None
-
-    # --- what people ask
-
-    @override
-    async def find(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
-        now = self._now()
-        return [self._present(task_id, now) for task_id in task_ids]
-
-    def _present(self, task_id: str, now: int) -> Task | None:
-        task = self.namespace.records.get(task_id)
-        return None if task is None or is_absent(task, now) else task
-
-    @override
-    async def running(self, queue: str) -> Sequence[Task]:
-        known = self.namespace.queues.get(queue)
-        return known.book.leased() if known else []
-
-    @override
-    async def failed(self, queue: str, after: Bookmark | None, limit: int) -> DeadLetters | None:
-        known = self.namespace.queues.get(queue)
-        return known.failed(after, limit, self._now()) if known else None
-
-    @override
-    async def watch(
-        self, queue: str, task_ids: Sequence[str], incarnation: str
-    ) -> Sequence[Task | None]:
-        now = self._now()
-        found: list[Task | None] = []
-        known = self.namespace.queues.get(queue)
-        for task_id in task_ids:
-            task = self._present(task_id, now)
-            if known is None or task is None or task.queue != queue:
-                found.append(None)
-                continue
-            if not task.is_terminal and incarnation not in task.watchers:
-                task = task.moved(watchers=(*task.watchers, incarnation))
-                known.book.apply(Change((task,)), now)
-            found.append(task)
-        return found
-
-    @override
-    async def cancel(self, queue: str, task_id: str, life: Life | None) -> Word:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return Word.MISSING
-        now = self._now()
-        change, word = rules.cancel(known.book, task_id, life, now)
-        self._apply(known, change, now)
-        if word is Word.CANCEL:
-            holder = holder_of(change.tasks[0].lease)
-            self.namespace.hub.tell(holder, StopAsked(queue, task_id))
-        return word
-
-    @override
-    async def replay(self, queue: str, task_id: str, life: Life | None) -> Word:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return Word.MISSING
-        now = self._now()
-        change, word = rules.replay(known.book, task_id, life, now)
-        self._apply(known, change, now)
-        self._tell(known, len(change.tasks))
-        return word
-
-    @override
-    async def control(self, queue: str, command: Command, incarnation: str, sequence: int) -> Word:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return Word.NO_QUEUE
-        lane = f"{incarnation}.control"
-        if sequence <= known.book.lanes.get(lane, 0):
-            return Word.SAME
-        now = self._now()
-        self._apply(known, self._commanded(known.book, command, now), now)
-        known.book.lanes[lane] = sequence
-        known.presence.setdefault(incarnation, now)  # so that maintenance will forget this lane
-        self._tell(known, known.book.waiting())
-        return Word.DONE
-
-    def _commanded(self, book: Book, command: Command, now: int) -> Change:
-        match command:
-            case Command.PAUSE:
-                return rules.pause(book, paused=True)
-            case Command.RESUME:
-                return rules.pause(book, paused=False)
-            case Command.RECORD_FAILURE:
-                return rules.record_failure(book, now)
-            case Command.RESET_BREAKER:
-                return rules.reset_breaker(book)
-
-    @override
-    async def status(self, queue: str) -> QueueStatus | None:
-        known = self.namespace.queues.get(queue)
-        if known is None:
-            return None
-        now, book = self._now(), known.book
-        workers = known.present(now)
-        can_run = set().union(*(book.functions.get(who, set()) for who in workers))
-        stuck = {name: len(book.waiting_for(name)) for name in book.awaited_functions() - can_run}
-        return QueueStatus(
-            name=queue,
-            now_ms=now,
-            state=judged(book.state, now),
-            waiting=book.waiting_by_priority(),
-            held=book.held(),
-            workers=workers,
-            stuck={name: count for name, count in sorted(stuck.items()) if count},
-        )
-
-    @override
-    async def queues(self) -> Sequence[str]:
-        return sorted(self.namespace.queues)
-
-    @override
-    async def purge(self, queue: str) -> None:
-        known = self.namespace.queues.pop(queue, None)
-        if known is not None:
-            for task_id in known.book.snapshot().tasks:
-                del self.namespace.records[task_id]
 
     # --- inside
 
     def _now(self) -> int:
         return self.namespace.instant(self._clock.now_ms())
 
-    def _apply(self, known: MemoryQueue, change: Change, now: int, *, teller: str = "") -> None:
-        """Write a change, and tell of ends who wants to know, but not the process whose word it is."""
-        known.book.apply(change, now)
+    def _apply(self, known: MemoryQueue, change: Change, now: int, *, sender: str = "") -> None:
+        """Write a change, and notify the watchers of ended tasks, except for the process that reported the end."""
+        known.indexed.apply(change, now)
         for task in change.tasks:
-            if task.watchers and task.is_terminal:
-                for incarnation in task.watchers:
-                    if incarnation != teller:
-                        self.namespace.hub.tell(incarnation, TaskEnded(task.id))
+            if task.watchers or task.status in UNFINISHED:
+                for incarnation in concerned(task):
+                    if incarnation != sender:
+                        self.namespace.hub.notify(incarnation, TaskEnded(task.id))
 
-    def _tell(self, known: MemoryQueue, work: int) -> None:
-        """Wake as many idle processes as there is new work: those first that can run what is due, no stampede."""
-        if work <= 0 or known.book.state.paused or not known.book.waiting():
-            return
+    def _offer_waiting(
+        self, known: MemoryQueue, limit: int, *, claimer: str = "", submitter: str = ""
+    ) -> bool:
+        """Notify idle processes of up to `limit` tasks that can start, and no claim of this call has taken.
+
+        True: `submitter` is among them, and reads that in its answer.
+        """
         now = self.namespace.last_ms
-        waiting = [who for who in known.idle if known.book.awaits(who, now)]
-        for incarnation in sorted(waiting, key=lambda who: not known.book.ready(who, now, 1)):
+        offer = waking.offer_waiting(known.indexed, known.idle, limit, now, claimer=claimer)
+        return self._offer(known, offer, submitter)
+
+    def _offer_all(self, known: MemoryQueue) -> None:
+        """Notify idle processes, since whatever waits may be able to start."""
+        self._offer(known, waking.offer_all(known.indexed, known.idle, self.namespace.last_ms))
+
+    def _offer(self, known: MemoryQueue, offer: Offer, submitter: str = "") -> bool:
+        left, has_work = offer.count, False
+        for incarnation in offer.processes:
+            if left <= 0:
+                break
             del known.idle[incarnation]
-            work -= self.namespace.hub.tell(incarnation, Woken(known.book.name))
-            if work <= 0:
-                return
+            if incarnation == submitter:
+                has_work, left = True, left - 1
+            else:
+                left -= self._notify_of_work(known, incarnation)
+        return has_work
+
+    def _notify_of_work(self, known: MemoryQueue, incarnation: str) -> bool:
+        return self.namespace.hub.notify(incarnation, Woken(known.indexed.name))
 
 
-def judged(state: QueueState, now: int) -> QueueState:
-    """A queue's state with its breaker as it is at `now`."""
-    return attrs.evolve(state, breaker=breakers.judged(state.breaker, state.settings, now))
+def _claimer(request: ClaimRequest | None, grant: Grant | None) -> str:
+    """The process whose claim has seen all that it could take; "": none, or it has room for more."""
+    if request is None or grant is None:
+        return ""
+    has_seen_all = len(grant.tasks) < request.want or not request.has_room
+    return request.incarnation if has_seen_all else ""
+
+
+HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[MemoryStore, Any], Awaitable[Any]]]] = {
+    **queues.HANDLERS,
+    **processes.HANDLERS,
+    **runs.HANDLERS,
+    **tasks.HANDLERS,
+}
+"""How the memory store carries each operation out."""

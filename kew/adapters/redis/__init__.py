@@ -1,6 +1,6 @@
 """The Redis store: records and indexes in Redis, and a library in Lua that mirrors the domain's rules."""
 
-from kew.adapters.redis.connection import Address, address
+from kew.adapters.redis.address import Address, address
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.redis.wakeup import RedisWakeup
 

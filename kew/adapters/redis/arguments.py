@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
 import attrs
 
-from kew.adapters.redis import records
-from kew.adapters.redis.connection import packed
+from kew.adapters.redis import attempts, records
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library, Operation
 from kew.adapters.redis.records import checked_incarnation
-from kew.domain.events import Failed, Released, Succeeded
-from kew.domain.lifecycle import outcome_word
+from kew.adapters.redis.wire import packed
+from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
+from kew.domain.outcomes import outcome_word
 from kew.domain.queue import RECOVER_AT_ONCE
-from kew.domain.requests import ClaimRequest, Group, Settlement
+from kew.domain.reports import Report
+from kew.domain.requests import Along, ClaimRequest, Group, Settlement
 
+# What one call does is bounded, since Redis does nothing else meanwhile.
+LEASES_AT_ONCE: Final = 200
+SETTLED_BYTES_AT_ONCE: Final = 1024 * 1024
 PARK_AT_ONCE: Final = 100  # tasks of unknown functions that one claim moves out of the way
+NO_CLAIM: Final[dict[str, Argument]] = {  # for a submit that carries settlements alone
+    "incarnation": "",
+    "lane": "",
+    "sequence": 0,
+    "want": 0,
+    "lease_ms": 0,
+    "has_room": 0,
+    "holds": 0,
+    "recover_limit": 0,
+    "park_limit": 0,
+}
 
 
 class FunctionCall:
@@ -36,7 +51,7 @@ class FunctionCall:
 class Beginning:
     """What all calls of one operation on one queue have in common: the keys, with their number, and some arguments.
 
-    `whole` is all of it in order, where these arguments are all but the rest.
+    `whole` is all of it in order, if these arguments are all but the rest.
     """
 
     operation: Operation
@@ -60,7 +75,7 @@ class FunctionCalls:
         named: dict[str, Argument],
         rest: Sequence[Argument] = (),
     ) -> FunctionCall:
-        """A call. Raises `TypeError` where arguments are missing, unknown or no numbers."""
+        """A call. Raises `TypeError` if arguments are missing, unknown or no numbers."""
         beginning = self._beginning(name, queue)
         if beginning.whole is not None and not named:
             return FunctionCall(beginning.operation, (*beginning.whole, *rest))
@@ -84,13 +99,23 @@ def claim_arguments(claim: ClaimRequest) -> dict[str, Argument]:
         "incarnation": checked_incarnation(claim.incarnation),
         "lane": str(claim.lane),
         "sequence": claim.sequence,
-        "want": claim.want,
+        "want": min(claim.want, LEASES_AT_ONCE),
         "lease_ms": claim.lease_ms,
         "has_room": int(claim.has_room),
         "holds": claim.holds,
         "recover_limit": RECOVER_AT_ONCE,
         "park_limit": PARK_AT_ONCE,
     }
+
+
+def along_arguments(along: Along) -> dict[str, Argument]:
+    """Those of what a submit takes along, by name, except for the settlements themselves."""
+    claim = along.claim
+    named = (
+        {**NO_CLAIM, "incarnation": along.submitter} if claim is None else claim_arguments(claim)
+    )
+    named["settled"] = len(along.settlements)
+    return named
 
 
 def submit_arguments(groups: Iterable[Group]) -> list[Argument]:
@@ -104,6 +129,21 @@ def submit_arguments(groups: Iterable[Group]) -> list[Argument]:
     return rest
 
 
+def pieces(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
+    """The settlements, cut where one call would have too many of them or too many bytes; at least one piece."""
+    start = size = 0
+    for n, settlement in enumerate(settlements):
+        event = settlement.event
+        added = len(event.result) if isinstance(event, Succeeded) else 0
+        if isinstance(event, Failed) and event.report is not None:
+            added = len(event.report.message) + len(event.report.traceback)
+        if n - start >= LEASES_AT_ONCE or (n > start and size + added > SETTLED_BYTES_AT_ONCE):
+            yield settlements[start:n]
+            start, size = n, 0
+        size += added
+    yield settlements[start:] if start else settlements
+
+
 def settle_arguments(settlements: Iterable[Settlement]) -> list[Argument]:
     """Settlements, one after the other; `lua/settle.lua` says how."""
     rest: list[Argument] = []
@@ -113,14 +153,26 @@ def settle_arguments(settlements: Iterable[Settlement]) -> list[Argument]:
     return rest
 
 
+def _encoded(error: str) -> bytes:
+    return error.encode("utf-8", "backslashreplace")
+
+
 def _outcome(settlement: Settlement) -> tuple[Argument, Argument]:
     event = settlement.event
     match event:
         case Succeeded(result):
             return "", result
-        case Failed():
-            return event.retry_after_ms or 0, event.error.encode("utf-8", "backslashreplace")
+        case Failed(report=report):
+            delay_ms, text = event.retry_after_ms or 0, _encoded(event.error)
+            if report is None:
+                return delay_ms, text
+            return attempts.failure_arguments(delay_ms, text, report)
+        case Snoozed():
+            return event.after_ms, _encoded(event.error)
         case Released(started):
             return int(started), ""
+        case NotStarted(error):
+            text = _encoded(error)
+            return len(text), text + attempts.message_of(Report(message=error))
         case _:
             raise TypeError(f"{type(event).__name__} is no outcome of an attempt")

@@ -8,10 +8,12 @@ from typing import Final
 
 from redis.exceptions import AuthenticationError
 
-from kew.adapters.redis.connection import Lines, packed
+from kew.adapters.redis.address import NotThePrimary, facts_of
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library
-from kew.adapters.redis.line import ReplyError
+from kew.adapters.redis.pool import Pool
+from kew.adapters.redis.refusals import without_stop
+from kew.adapters.redis.wire import ReplyError, packed
 from kew.app.ports import Refused, StoreError
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQueueError
 from kew.log import logger
@@ -20,13 +22,13 @@ OLDEST: Final = (7, 0)
 NO_DATABASE: Final = "DB index is out of range"
 
 
-async def load(lines: Lines, library: Library) -> bool:
+async def load(pool: Pool, library: Library) -> bool:
     """Let the server have the library, if it hasn't; False: it is too full to take it.
 
     Raises `Refused`, as the operation that needs it was not carried out.
     """
     try:
-        await lines.call(packed("FUNCTION", "LOAD", library.text))
+        await pool.call(packed("FUNCTION", "LOAD", library.text))
     except StoreError as error:
         if _code(error) == "OOM":
             return False
@@ -35,26 +37,25 @@ async def load(lines: Lines, library: Library) -> bool:
     return True
 
 
-async def check(lines: Lines, where: str, library: Library, keys: Keys) -> None:
+async def check(pool: Pool, where: str, library: Library, keys: Keys) -> None:
     """Connect, look, and load; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
     try:
-        reply = await lines.call(packed("INFO"))
+        reply = await pool.call(packed("INFO"))
     except StoreError as error:
         raise _advised(error, where, "INFO") from error.__cause__
-    facts = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+    facts = facts_of(reply)
     _check_version(facts, where)
-    _check_role(facts, where)
     _check_eviction(facts, where)
     try:
-        await load(lines, library)
+        await load(pool, library)
     except StoreError as error:
         raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
     try:
-        await lines.call(packed("PUBLISH", keys.channel("nobody"), ""))
+        await pool.call(packed("PUBLISH", keys.channel("check"), ""))
     except StoreError as error:
         raise _advised(error, where, "PUBLISH on its channels") from error.__cause__
     with contextlib.suppress(Refused):
-        await lines.warm(2)  # or the second of two pieces of a batch would wait for its connection
+        await pool.warm(2)  # or the second of two pieces of a batch would wait for its connection
 
 
 def _code(error: StoreError) -> str:
@@ -63,6 +64,8 @@ def _code(error: StoreError) -> str:
 
 def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
     cause, code = error.__cause__, _code(error)
+    if isinstance(cause, NotThePrimary):
+        return StoreUnsuitableError(f"Redis at {where} can't be used: {cause}; {cause.remedy}")
     if isinstance(cause, AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
         return StoreUnsuitableError(
             f"Redis at {where} refused the user or password; put them into the URL "
@@ -79,7 +82,7 @@ def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
             "end the URL with one that it has, /0 to /15 unless its setting `databases` says otherwise"
         )
     return StoreUnavailableError(
-        f"Redis at {where} can't be used ({cause or error}). "
+        f"Redis at {where} can't be used ({without_stop(cause or error)}). "
         "Check that it runs, that host and port are right and that nothing blocks the way"
     )
 
@@ -94,14 +97,6 @@ def _check_version(facts: Mapping[str, str], where: str) -> None:
         )
 
 
-def _check_role(facts: Mapping[str, str], where: str) -> None:
-    if facts.get("role") == "slave":
-        raise StoreUnsuitableError(
-            f"Redis at {where} is a replica; use its primary, "
-            f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
-        )
-
-
 def _check_eviction(facts: Mapping[str, str], where: str) -> None:
     policy = facts.get("maxmemory_policy", "noeviction")
     if facts.get("maxmemory", "0") == "0" or policy == "noeviction":
@@ -113,7 +108,7 @@ def _check_eviction(facts: Mapping[str, str], where: str) -> None:
         )
     logger.warning(
         "Redis at %s evicts keys with a TTL when its memory is full (maxmemory-policy %s); kew's keys have none, but "
-        "a Redis that is full refuses new tasks: noeviction is the honest setting",
+        "a full Redis refuses new tasks; set maxmemory-policy noeviction",
         where,
         policy,
     )

@@ -1,9 +1,10 @@
 """Every Redis key and channel that kew uses is made here, and nowhere else.
 
-All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Two keys belong
-to the whole namespace: `tasks`, the records of every queue, and `queues`, the names of those declared. On one
-node, `tasks` is also the directory that keeps ids unique; operations are given its name and never build it.
-docs/redis.md has the table.
+All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Three keys belong
+to the whole namespace: `tasks`, the records of every queue, `contents`, what is too large for a record, and `queues`,
+the names of those declared. On one node, `tasks` is also the directory that keeps ids unique; operations are given its
+name and never build it.
+docs/redis.md has the table. `hungry` has the starved processes: the key keeps the name that stored queues use.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 
 from kew.domain.config import check_name
 
-OF_NAMESPACE = frozenset({"tasks", "queues"})
+OF_NAMESPACE = frozenset({"tasks", "contents", "queues"})
 OF_QUEUE = frozenset(
     {
         "state",
@@ -30,6 +31,7 @@ OF_QUEUE = frozenset(
         "workers",
         "functions",
         "lanes",
+        "unreadable",
     }
 )
 
@@ -42,7 +44,7 @@ class Keys:
         self.channels = f"{namespace}:to:"
 
     def key(self, part: str, queue: str = "") -> str:
-        """The key of a part of the namespace or, where it is one of a queue's, of `queue`."""
+        """The key of a part of the namespace or, if it is a queue's part, of `queue`."""
         if part in OF_NAMESPACE:
             return f"{self.namespace}:{part}"
         if part not in OF_QUEUE:
@@ -50,7 +52,7 @@ class Keys:
         return f"{self.namespace}:{{{check_name(queue)}}}:{part}"
 
     def channel(self, incarnation: str) -> str:
-        """Where a process is told things."""
+        """The channel on which a process gets its notifications."""
         return self.channels + incarnation
 
     def named(self, parts: Iterable[str], queue: str) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Final
 
@@ -25,13 +25,18 @@ Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
+    *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
 )
-UNNAMED: Final = "kew_0"  # where the name of the library will stand
+UNNAMED: Final = "kew_0"  # a placeholder for the library's name
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}
 local function register(one) registered[one.function_name] = one.callback end
 local redis = setmetatable({register_function = register}, {__index = redis})
 ...return registered['%s'](given_keys, given_arguments)
 """
+LOCAL: Final = re.compile(
+    r"^local (?:function (?P<function>\w+)|(?P<names>\w+(?:, \w+)*)(?P<values> = .*)?(?: *--.*)?$)",
+    re.MULTILINE,
+)
 COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 
@@ -62,7 +67,7 @@ class Operation:
 
     @property
     def file(self) -> str:
-        """The file of `lua/` that it stands in."""
+        """The file of `lua/` that contains it."""
         return self.name.removesuffix("_alone")
 
     @property
@@ -88,7 +93,7 @@ class Library:
         }
 
     def script(self, operation: Operation) -> str:
-        """The same as a script, for a server that is too full to be told the library."""
+        """The same code as a script, for a server that is too full to load the library."""
         flags = ",".join(_declared(_read(f"{operation.file}.lua"), "flags"))
         _, _, body = self.text.partition("\n")
         begin, end = SCRIPT.split("...")
@@ -129,29 +134,36 @@ def _operation(name: str, source: str, which: str) -> Operation:
 def _text(
     sources: Mapping[str, str], operations: Sequence[Operation], replaced: Mapping[str, str]
 ) -> str:
-    """What Redis loads: names, includes, and the operations, each in a block of its own."""
-    keys = sorted(set[str]().union(*(one.seen[0] for one in operations)))
-    arguments = sorted(set[str]().union(*(one.seen[1] for one in operations)))
+    """What Redis loads: names, includes, and the operations, each in a block of its own.
+
+    Lua has 200 local variables at a time. So whatever only one file names is a variable of its block.
+    """
     seen: set[str] = set()
-    parts = [f"#!lua name={UNNAMED}", f"local ARGV, {', '.join([*keys, *arguments])}"]
-    parts += [text for source in sources.values() for text in _included(source, replaced, seen)]
+    includes = [text for source in sources.values() for text in _included(source, replaced, seen)]
+    named = {text: _names(text) for text in (*includes, *sources.values())}
+    by_includes = set[str]().union(*(named[text] for text in includes))
+    given = set[str]().union(*(names for one in operations for names in one.seen))
+    shared = sorted(given & by_includes)
+    parts = [f"#!lua name={UNNAMED}", f"local ARGV, {', '.join(shared)}"]
+    for text in includes:
+        others = set[str]().union(*(names for other, names in named.items() if other != text))
+        parts.append(_scoped(text, others))
     for name, source in sources.items():
-        entries = [
-            _entry(one, _declared(source, "flags"), keys, arguments)
-            for one in operations
-            if one.file == name
-        ]
-        parts += ["do", source, *entries, "end"]
+        own = [one for one in operations if one.file == name]
+        alone = sorted(set[str]().union(*(each for one in own for each in one.seen)) - by_includes)
+        entries = [_entry(one, _declared(source, "flags"), [*shared, *alone]) for one in own]
+        parts += ["do", *([f"local {', '.join(alone)}"] if alone else []), source, *entries, "end"]
     return COMMENT.sub("", "\n".join(parts) + "\n")
 
 
-def _entry(
-    one: Operation, flags: Sequence[str], keys: Iterable[str], arguments: Iterable[str]
-) -> str:
+def _names(text: str) -> set[str]:
+    return set(re.findall(r"[A-Za-z_]\w*", re.sub("--.*", "", text)))
+
+
+def _entry(one: Operation, flags: Sequence[str], visible: Iterable[str]) -> str:
     """How Redis calls it: names for what was passed, nil for what wasn't."""
-    own_keys, own_arguments = one.seen
-    others = [*(each for each in keys if each not in own_keys)]
-    others += [each for each in arguments if each not in own_arguments]
+    given_names = one.seen[0] | one.seen[1]
+    others = [each for each in visible if each not in given_names]
     names = [key.upper() for key in one.keys] + list(one.arguments)
     values = [f"keys[{n}]" for n in range(1, len(one.keys) + 1)]
     for n, argument in enumerate(one.arguments, 1):
@@ -176,14 +188,36 @@ def _entry(
 
 
 def _included(source: str, replaced: Mapping[str, str], seen: set[str]) -> list[str]:
-    """The includes that `source` asks for and nobody did before, each after those it asks for itself."""
+    """The includes that `source` asks for and that are not in `seen`, each after those it asks for itself."""
     texts: list[str] = []
-    for name in re.findall(r"^-- include: (\w+)$", source, re.MULTILINE):
+    for name in re.findall(r"^-- include: ([\w/]+)$", source, re.MULTILINE):
         if name not in seen:
             seen.add(name)
             text = replaced.get(name) or _read(f"include/{name}.lua")
             texts += [*_included(text, replaced, seen), text]
     return texts
+
+
+def _scoped(text: str, others: set[str]) -> str:
+    """An include as a block: only what others name is declared outside of it."""
+    declared = [found["function"] or found["names"] for found in LOCAL.finditer(text)]
+    names = [name for each in declared for name in each.split(", ") if name in others]
+    if not names:
+        return f"do\n{text}\nend"
+    block = LOCAL.sub(partial(_declared_outside, set(names)), text)
+    return f"local {', '.join(names)}\ndo\n{block}\nend"
+
+
+def _declared_outside(exported: set[str], line: re.Match[str]) -> str:
+    """A line that declares something, without its `local` if that is exported."""
+    if line["function"]:
+        return line[0].removeprefix("local ") if line["function"] in exported else line[0]
+    names = line["names"].split(", ")
+    if exported.isdisjoint(names):
+        return line[0]
+    private = ", ".join(name for name in names if name not in exported)
+    declaration = f"local {private}\n" if private else ""
+    return declaration + (f"{line['names']}{line['values']}" if line["values"] else "")
 
 
 def _read(path: str) -> str:

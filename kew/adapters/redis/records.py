@@ -10,19 +10,27 @@ cancel, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers
 label is MessagePack (the task's type, and its options as far as any was given), the outcome a result
 (COMPLETED, which needs no payload any more) or the last error. `lease_until` is the score of the queue's
 `leases`, and stands nowhere else.
+
+A payload or result of more than 1 KiB is not in the record but in the hash `contents`. Then the record begins with its
+version, 2, and its line ends with one more field, the number of bytes there. A reply that hands the content out has a
+pair in place of the record: the record, and the content or None.
+
+What few tasks have, such as a key, are extras (`extras.py`). A record with extras begins with a 3, and its line
+ends with two more fields: the number of bytes in `contents` or `-`, and the extras.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import msgspec
 
-from kew.domain.config import Settings
-from kew.domain.errors import TaskQueueError
+from kew.adapters.redis import extras
+from kew.domain.config import check_name
+from kew.domain.errors import InvalidConfigError, TaskUnreadableError
 from kew.domain.requests import Group, SubmitRef
 from kew.domain.task import PINNED, Submission, Task, TaskStatus, make_submission, make_task
 
@@ -41,8 +49,14 @@ UNTOUCHED: Final = "0,0,0,0,0,0,0,0,-,-,0,0,-"  # the history that `-` stands fo
 NOT_PLAIN = re.compile(r"[\x00-\x20%]")
 INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Label = tuple[str, int | None, int, int | None, int | None, int | None]
+MOST: Final = 10**15  # Lua counts exactly up to 15 digits
+MOST_TICKETS: Final = 10**12  # of which an index entry has 12
 NO_OPTIONS = (None, 0, None, None, None)
 _decode_label = msgspec.msgpack.Decoder(tuple[str | int | None, ...]).decode
+VERSION: Final = 3  # of records: what this code knows
+BELOW_LETTERS: Final = ord("A")  # a record of version 1 begins with a letter
+VERSIONED = re.compile(rb"(\d{1,3})[a-z] ")
+Raw = Any  # a record (bytes), or a pair of it and its content (a list)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -77,11 +91,15 @@ def head_after(group: Group, after: SubmitRef) -> str:
 
 
 def due_of(call: Submission) -> str:
-    """When it is due: `+delay_ms`, or an instant; nothing, where it is due at once and any process may run it."""
+    """When it is due: `+delay_ms`, or an instant; nothing if it is due at once and any process may run it.
+
+    With an `x` before it if the record has extras.
+    """
+    has_extras = "x" if (call.key, call.cost, call.start_by_ms) != extras.PLAIN else ""
     if call.due_at is not None:
-        return str(call.due_at)
+        return f"{has_extras}{call.due_at}"
     is_plain = call.delay_ms <= 0 and not call.function.startswith(PINNED)
-    return "" if is_plain else f"+{max(0, call.delay_ms)}"
+    return has_extras if is_plain else f"{has_extras}+{max(0, call.delay_ms)}"
 
 
 def end_of(call: Submission) -> bytes:
@@ -90,7 +108,13 @@ def end_of(call: Submission) -> bytes:
     payload = call.payload
     once = "a" if call.at_most_once else ""
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
-    head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}\n"
+    is_plain = (
+        call.key,
+        call.cost,
+        call.start_by_ms,
+    ) == extras.PLAIN  # a call would cost each task
+    more = "" if is_plain else f" - {extras.write(call)}"
+    head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}{more}\n"
     return head.encode() + label + payload
 
 
@@ -119,9 +143,13 @@ def _read_label(label: bytes) -> Label:
 
 
 # Long: a table of the record's fields, in the order of the classes; taking it apart would cost each task a call.
-def read(task_id: str, raw: bytes, lease_until: int) -> Task:
-    """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskQueueError`."""
+def read(task_id: str, raw: Raw, lease_until: int) -> Task:
+    """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskUnreadableError`."""
     try:
+        if (
+            raw.__class__ is list or raw[0] < BELOW_LETTERS
+        ):  # a function would be called for each task
+            return _read_later_version(task_id, raw, lease_until)
         head, _, body = raw.partition(b"\n")
         (
             status,
@@ -172,6 +200,9 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
                 max_retries,
                 retry_delay_ms,
                 timeout_ms,
+                "",
+                1,
+                0,
             ),
             queue,
             STATUS[status],
@@ -194,16 +225,79 @@ def read(task_id: str, raw: bytes, lease_until: int) -> Task:
             outcome if status == "c" else b"",
             "" if status == "c" else outcome.decode(),
             () if who == "-" else tuple(who.split(";")),
+            0,
         )
+    except TaskUnreadableError:
+        raise
     except Exception as error:
-        raise TaskQueueError(
-            f"the record of task {task_id!r} is not kew's, or was cut short ({type(error).__name__})"
-        ) from error
+        raise TaskUnreadableError(task_id, type(error).__name__) from error
+
+
+def _read_later_version(task_id: str, raw: Raw, lease_until: int) -> Task:
+    record, content = raw if isinstance(raw, list) else (raw, None)
+    head, _, body = record.partition(b"\n")
+    version, fields = head[:1], head[1:].split(b" ")
+    if version not in (b"2", b"3"):
+        raise TaskUnreadableError(task_id, f"it has an unknown version: {head[:4]!r}")
+    more = fields.pop().decode() if version == b"3" else ""
+    size = fields.pop()
+    task = read(task_id, b" ".join(fields) + b"\n" + body, lease_until)
+    if more:
+        task = extras.with_extras(task, more)
+    if not isinstance(raw, list):
+        return task
+    if content is None or len(content) != int(size):
+        what = "result" if task.status is TaskStatus.COMPLETED else "payload"
+        raise TaskUnreadableError(task_id, f"its {what} is missing or damaged")
+    if task.status is TaskStatus.COMPLETED:
+        return task.moved(result=content)
+    return task.moved(call=attrs.evolve(task.call, payload=content))
+
+
+def newer_version(raw: Raw) -> int:
+    """The version of a record that this code doesn't know; 0: it isn't one.
+
+    If its extras have an unknown name, it counts as of the version after those that are known.
+    """
+    record = record_of(raw)
+    found = VERSIONED.match(record)
+    version = int(found[1]) if found else 0
+    if version == VERSION:
+        more = record.partition(b"\n")[0].rpartition(b" ")[2]
+        return VERSION + 1 if extras.has_unknown(more.decode(errors="replace")) else 0
+    return version if version > VERSION else 0
+
+
+def record_of(raw: Raw) -> bytes:
+    """The record, without what was handed out beside it."""
+    record: bytes = raw[0] if isinstance(raw, list) else raw
+    return record
+
+
+def read_strictly(task_id: str, raw: Raw, lease_until: int) -> Task:
+    """The same with all that `parse` in `lua/include/record.lua` checks, for records that it has not seen."""
+    task = read(task_id, raw, lease_until)
+    head, _, body = record_of(raw).partition(b"\n")
+    lengths = head.split(b" ")[9:11]
+    numbers = (
+        *(task.attempt, task.failures, task.losses, task.replays, task.token, task.epoch),
+        *(task.started_at, task.queued_at, task.ready_at, task.ended_at, task.expires_at),
+    )
+    is_sound = (
+        max(numbers) < MOST
+        and task.ticket < MOST_TICKETS
+        and sum(map(int, lengths)) <= len(body)
+        and (task.status is TaskStatus.PROCESSING) == bool(task.lease)
+        and task.is_terminal == bool(task.expires_at)
+    )
+    if not is_sound:
+        raise TaskUnreadableError(task_id, "its fields contradict each other or are absurd")
+    return task
 
 
 def is_running(raw: bytes) -> bool:
     """Whether it is under a lease, whose end stands elsewhere."""
-    return raw.startswith(b"p ")
+    return raw.startswith((b"p ", b"2p ", b"3p "))
 
 
 def queue_of(raw: bytes) -> str:
@@ -211,52 +305,11 @@ def queue_of(raw: bytes) -> str:
     return raw.split(b" ", 2)[1].decode()
 
 
-# --- settings
-
-
-def write_settings(settings: Settings) -> str:
-    """`name=value` for each setting, in the order of the class."""
-    return " ".join(f"{name}={value:d}" for name, value in attrs.asdict(settings).items())
-
-
-def read_settings(text: str) -> Settings:
-    """The settings; names that this version doesn't know are ignored, those that it misses are as by default."""
-    pairs = (pair.partition("=") for pair in text.split())
-    known = attrs.fields_dict(Settings)
-    return Settings(**{name: int(value) for name, _, value in pairs if name in known})
-
-
-# --- a queue's counts
-
-
-@attrs.frozen
-class Counts:
-    """What a queue's state says in numbers, in the order of its text; `wake_at` None: nothing is waited for."""
-
-    version: int
-    paused: bool
-    ticket: int
-    token: int
-    waiting: tuple[int, int, int]
-    parked: int
-    wake_at: int | None
-    line_at: int
-    clock: int
-
-
-def read_counts(text: bytes) -> Counts:
-    """The counts; `lua/include/state.lua` writes them."""
-    version, paused, ticket, token, high, medium, low, parked, wake_at, line_at, clock = (
-        text.split()
-    )
-    return Counts(
-        int(version),
-        paused == b"1",
-        int(ticket),
-        int(token),
-        (int(high), int(medium), int(low)),
-        int(parked),
-        None if wake_at == b"-" else int(wake_at),
-        int(line_at),
-        int(clock),
-    )
+def queue_named_in(raw: bytes) -> str:
+    """The queue that a record names, though it can't be read; "" if it names none."""
+    _, _, rest = raw.partition(b" ")
+    name = rest.partition(b" ")[0].decode(errors="replace")
+    try:
+        return check_name(name)
+    except InvalidConfigError:
+        return ""

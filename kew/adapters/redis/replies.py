@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from kew.adapters.redis import records
-from kew.app.ports import Bookmark, DeadLetters, QueueStatus, Settled, Submitted
+import attrs
+
+from kew.adapters.redis import attempts, records
+from kew.adapters.redis.counts import read_memories
+from kew.adapters.redis.settings import read_declared, read_holds, read_settings
+from kew.app.ports import (
+    Bookmark,
+    DeadLetters,
+    FailureGroup,
+    FailureGroups,
+    QueueStatus,
+    Settled,
+    Submitted,
+)
+from kew.domain.attempts import FailedAttempt
 from kew.domain.breaker import Breaker, BreakerState
-from kew.domain.queue import QueueState
+from kew.domain.errors import TaskUnreadableError
+from kew.domain.gates import fold as gates
 from kew.domain.requests import (
+    Along,
     ClaimRequest,
     Grant,
     Group,
     GroupOutcome,
+    LostWorker,
     Settlement,
     SettleOutcome,
     Word,
 )
 from kew.domain.task import Task
+from kew.domain.view import QueueState
+
+
+@attrs.define
+class Unread:
+    """What an answer had that this process doesn't read: ids and records that are damaged, and a newer version."""
+
+    records: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    newest: int = 0
+
 
 WORDS: Final = {each.value.encode(): each for each in Word}
 WHOLE: Final = {  # an outcome that names no task is the same for all
@@ -36,18 +62,27 @@ def word(raw: bytes) -> Word:
 
 
 def read_submitted(
-    groups: Collection[Group], claim: ClaimRequest | None, reply: Sequence[Any]
+    groups: Collection[Group],
+    along: Along,
+    reply: Sequence[Any],
+    unread: Unread,
 ) -> Submitted:
-    """What became of groups, and of the claim that came with them."""
-    now, outcomes, answer = reply
+    """What became of groups, and of what they took along."""
+    now, outcomes, answer, *more = reply
     if outcomes is None:
-        missing = [GroupOutcome(Word.NO_QUEUE)] * len(groups)
-        return Submitted(outcomes=missing, now_ms=now, grant=_no_queue(claim))
+        return Submitted(
+            outcomes=[GroupOutcome(Word.NO_QUEUE)] * len(groups),
+            now_ms=now,
+            grant=_no_queue(along.claim),
+            settled=_all_stale(along.settlements),
+        )
     pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
     return Submitted(
         outcomes=[_group_outcome(said, task_id) for said, task_id in pairs],
         now_ms=now,
-        grant=None if answer is None else read_grant(answer),
+        grant=None if answer is None else read_grant(answer, unread),
+        settled=_settle_outcomes(more[0]) if more and more[0] is not None else (),
+        has_work=len(more) > 1,
     )
 
 
@@ -58,53 +93,107 @@ def _group_outcome(said: bytes, task_id: bytes) -> GroupOutcome:
 
 
 def read_settled(
-    settlements: Collection[Settlement], claim: ClaimRequest | None, reply: Sequence[Any]
+    settlements: Collection[Settlement],
+    claim: ClaimRequest | None,
+    reply: Sequence[Any],
+    unread: Unread,
 ) -> Settled:
     """What became of outcomes, and of the claim that came with them."""
     now, outcomes, answer = reply
     if outcomes is None:
-        stale = [SettleOutcome(Word.STALE)] * len(settlements)
-        return Settled(outcomes=stale, now_ms=now, grant=_no_queue(claim))
-    pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
+        return Settled(outcomes=_all_stale(settlements), now_ms=now, grant=_no_queue(claim))
     return Settled(
-        outcomes=[SettleOutcome(word(said), STATUSES[to] if to else None) for said, to in pairs],
-        now_ms=now,
-        grant=read_grant(answer),
+        outcomes=_settle_outcomes(outcomes), now_ms=now, grant=read_grant(answer, unread)
     )
+
+
+def _settle_outcomes(flat: Sequence[bytes]) -> list[SettleOutcome]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return [SettleOutcome(word(said), STATUSES[to] if to else None) for said, to in pairs]
+
+
+def _all_stale(settlements: Collection[Settlement]) -> list[SettleOutcome]:
+    return [SettleOutcome(Word.STALE)] * len(settlements)
 
 
 def _no_queue(claim: ClaimRequest | None) -> Grant | None:
     return Grant(word=Word.NO_QUEUE) if claim else None
 
 
-def read_tasks(flat: Sequence[Any]) -> list[Task]:
+def read_each(found: Iterable[tuple[bytes, Any, records.Raw]], unread: Unread) -> list[Task]:
+    """Tasks from an id, the lease's end and a record each. What can't be read is added to `unread`."""
+    tasks = []
+    for task_id, end, raw in found:
+        try:
+            tasks.append(records.read(task_id.decode(), raw, int(end)))
+        except (TaskUnreadableError, UnicodeDecodeError):
+            unread.records.append((task_id, records.record_of(raw)))
+    return tasks
+
+
+def read_tasks(flat: Sequence[Any], unread: Unread) -> list[Task]:
     """Tasks from (id, lease_until, record) triples."""
-    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-    return [records.read(task_id.decode(), raw, int(end)) for task_id, end, raw in triples]
+    return read_each(zip(flat[::3], flat[1::3], flat[2::3], strict=True), unread)
 
 
-def read_dead_letters(reply: Sequence[Any]) -> DeadLetters | None:
-    """A page of dead letters; None: nobody declared the queue."""
+def read_dead_letters(reply: Sequence[Any], unread: Unread) -> DeadLetters | None:
+    """A page of dead letters; None: no process has declared the queue."""
     if len(reply) == 1:
         return None
     _, last, flat = reply
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return DeadLetters(
-        tasks=[records.read(task_id.decode(), raw, 0) for task_id, raw in pairs],
-        after=None if last is None else Bookmark(int(last[0]), last[1].decode()),
+    tasks, known = list[Task](), list[FailedAttempt | None]()
+    for task_id, raw, attempt in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        for task in read_each([(task_id, 0, raw)], unread):
+            tasks.append(task)
+            known.append(attempts.read([attempt])[0] if attempt else None)
+    after = None if last is None else Bookmark(int(last[0]), *attempts.parted(last[1]))
+    return DeadLetters(tasks=tasks, after=after, attempts=known)
+
+
+def read_groups(reply: Sequence[Any]) -> FailureGroups | None:
+    """A page of groups of dead letters; None: no process has declared the queue."""
+    if len(reply) == 1:
+        return None
+    _, last, flat = reply
+    fields = (flat[n::5] for n in range(5))
+    return FailureGroups(
+        groups=[
+            FailureGroup(
+                name=name.decode(),
+                count=count,
+                first_at=int(first_at),
+                last_at=int(last_at),
+                example=example.decode(),
+            )
+            for name, count, first_at, last_at, example in zip(*fields, strict=True)
+        ],
+        after=None if last is None else last.decode(),
     )
 
 
-def read_grant(answer: Sequence[Any] | None) -> Grant | None:
-    """What a claim brought; None where none was sent."""
+def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
+    """What a claim brought; None if none was sent."""
     if answer is None:
         return None
-    said, wait_ms, version, leases = answer
+    said, wait_ms, edition, leases, functions, *more = answer
+    if len(more) > 1:
+        unread.newest = more[1]
     return Grant(
         word=word(said),
-        tasks=tuple(read_tasks(leases)),
+        tasks=tuple(read_tasks(leases, unread)),
         wait_ms=_wait_ms(word(said), wait_ms),
-        version=version,
+        edition=edition.decode(),
+        functions=None if functions < 0 else functions,
+        lost=read_lost(more[0]) if more else (),
+    )
+
+
+def read_lost(flat: Sequence[Any]) -> tuple[LostWorker, ...]:
+    """Workers whose leases ended, from (incarnation, count, ids of failed tasks) triples."""
+    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return tuple(
+        LostWorker(who.decode(), tasks, tuple(each.decode() for each in failed))
+        for who, tasks, failed in triples
     )
 
 
@@ -114,31 +203,77 @@ def _wait_ms(said: Word, wait_ms: int) -> int | None:
     return None if wait_ms < 0 else wait_ms
 
 
+def read_state(
+    settings: bytes,
+    version: int,
+    edition: bytes,
+    paused: int,
+    breaker: bytes,
+    ticket: int,
+    token: int,
+    longest: int,
+    memories: Sequence[bytes],
+) -> QueueState:
+    """A queue's state, from its fields as replies have them."""
+    return QueueState(
+        settings=read_settings(settings.decode()),
+        declared=read_declared(settings.decode()),
+        version=version,
+        edition=edition.decode(),
+        paused=bool(paused),
+        breaker=read_breaker(breaker.decode()),
+        ticket=ticket,
+        token=token,
+        longest_lease_ms=longest,
+        gates=read_memories(memories),
+        holds=read_holds(memories),
+    )
+
+
+# Long: the fields of the reply, in their order.
 def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
     """A queue's status."""
     if reply[1] is None:
         return None
-    now, settings, version, paused, breaker, ticket, token, held, waiting, workers, stuck = reply
+    (
+        now,
+        settings,
+        version,
+        paused,
+        breaker,
+        ticket,
+        token,
+        held,
+        waiting,
+        workers,
+        stuck,
+        edition,
+        longest,
+        unreadable,
+        newer,
+        memories,
+    ) = reply
     counts = zip(stuck[::2], stuck[1::2], strict=True)
     return QueueStatus(
         name=queue,
         now_ms=now,
-        state=QueueState(
-            settings=records.read_settings(settings.decode()),
-            version=version,
-            paused=bool(paused),
-            breaker=_read_breaker(breaker.decode()),
-            ticket=ticket,
-            token=token,
+        state=gates.judged(
+            read_state(
+                settings, version, edition, paused, breaker, ticket, token, longest, memories
+            ),
+            now,
         ),
         waiting=dict(enumerate(waiting, 1)),
         held=held,
         workers=[process.decode() for process in workers],
         stuck={records.from_field(name.decode()): count for name, count in sorted(counts)},
+        unreadable=unreadable,
+        newer=newer,
     )
 
 
-def _read_breaker(text: str) -> Breaker:
+def read_breaker(text: str) -> Breaker:
+    """The breaker, as `lua/include/state.lua` writes it."""
     state, failures, opened_at, epoch, probes = text.split()
     return Breaker(
         state=BreakerState(state),

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 
 from kew.domain.config import Settings
-from kew.domain.queue import QueueState
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.view import QueueState
 
 T0 = 1_000_000
 FAR = 10**9
-LEASE_MS, RETRY_MS = 2, 1
+LEASE_MS, RETRY_MS, SNOOZE_MS = 2, 1, 2
 FUNCTION = "shop:send"
 
 
@@ -128,7 +128,7 @@ BOUNDS = {
             name="a breaker with one probe",
             tasks=calls({}, {}, {}),
             settings=settings(breaker_failures=2, max_deliveries=0),
-            may=frozenset({"cancel", "crash", "release"}),
+            may=frozenset({"answer", "cancel", "crash", "release"}),
             least=10_035,
         ),
         Bound(
@@ -136,8 +136,15 @@ BOUNDS = {
             tasks=calls({}, {}),
             settings=settings(breaker_failures=1, breaker_probes=2, max_deliveries=0),
             wants=(2,),
-            may=frozenset({"cancel", "crash", "reset", "configure"}),
+            may=frozenset({"answer", "cancel", "crash", "reset", "configure"}),
             least=3_422,
+        ),
+        Bound(
+            name="snoozes of tasks and of the queue",
+            tasks=calls({}, {"at_most_once": True}),
+            settings=settings(breaker_failures=1),
+            may=frozenset({"snooze", "snooze the queue", "cancel", "crash", "pause"}),
+            least=4_364,
         ),
         Bound(
             name="submitted, replayed, paused, expired",

@@ -3,8 +3,8 @@
 What the rules only compare is kept as an order (tokens, past ready times, ended leases), what they only test for
 equality as a yes or no (is the lease of this epoch, of its lane's last claim), and time as the distance from now. So
 numbers that only ever grow do not make two moments different, and the search ends without a bound on claims. What the
-rules never read (attempts, errors, results, when it began) is left out here and checked on each step instead. So is who
-is hungry: each step begins with nobody that is, and tests/unit/domain/test_sharing.py has the rest.
+rules never read (attempts, snoozes, errors, results, when it began) is left out here and checked on each step instead.
+So is who is starved: each step begins with nobody that is, and tests/unit/domain/test_sharing.py has the rest.
 
 `test_canonical_moments_have_the_same_future` holds this against the rules themselves.
 """
@@ -17,16 +17,17 @@ from typing import Any
 
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.queue import QueueState
+from kew.domain.outcomes import NOT_STARTED
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Submission, Task, TaskStatus
+from kew.domain.view import QueueState
 from tests.support.exhaustive.bounds import FAR, FUNCTION, T0
 
 Key = tuple[Any, ...]
 
 EPOCH, LAST = 5, 9
 SHORT = 100  # a record that expires later than this outlives the search
-NOBODY = "x.0.1.1:retry"  # every task remembers one settled lease that is no longer anybody's
+NOBODY = "x.0.1.1"  # every task remembers one settled lease that no worker holds any more
 KNOWN = {"a": frozenset({FUNCTION}), "b": frozenset({FUNCTION})}
 PROCESSING = TaskStatus.PROCESSING
 
@@ -109,12 +110,13 @@ def _key_of_state(state: QueueState, now: int) -> Key:
     remains = max(0, breaker.opened_at + state.settings.breaker_reset_ms - now)
     is_open = breaker.state is BreakerState.OPEN
     told = (breaker.state, breaker.failures, remains if is_open else 0, breaker.probes)
-    return (*told, state.paused, state.settings)
+    snooze = max(0, state.gates.get("snoozed", (0, 0))[0] - now)
+    return (*told, state.paused, snooze, state.settings)
 
 
 @cache
 def _state(told: Key, ticket: int, token: int) -> QueueState:
-    word, failures, remains, probes, paused, settings = told
+    word, failures, remains, probes, paused, snooze, settings = told
     assert isinstance(settings, Settings)
     opened_at = T0 - settings.breaker_reset_ms + remains if word is BreakerState.OPEN else 0
     breaker = Breaker(
@@ -125,7 +127,12 @@ def _state(told: Key, ticket: int, token: int) -> QueueState:
         probes=probes,
     )
     return QueueState(
-        settings=settings, breaker=breaker, ticket=ticket, token=token, paused=bool(paused)
+        settings=settings,
+        breaker=breaker,
+        ticket=ticket,
+        token=token,
+        paused=bool(paused),
+        gates={"snoozed": (T0 + snooze, snooze)} if snooze else {},
     )
 
 
@@ -141,7 +148,7 @@ def _task(told: Key, ticket: int) -> Task:
         ready_at=T0,
         ticket=ticket,
         queued_at=T0,
-        settled=NOBODY,
+        settled=f"{NOBODY}:retry",
         attempt=1,
     )
     if task.is_terminal:
@@ -149,6 +156,8 @@ def _task(told: Key, ticket: int) -> Task:
     losses, failures, place, *lease = rest
     attempt = losses + failures + (status is PROCESSING)
     task = task.moved(losses=losses, failures=failures, ready_at=T0 + place, attempt=attempt)
+    if call.at_most_once and losses:  # the only loss after which it may wait for another attempt
+        task = task.moved(settled=f"{NOBODY}:{NOT_STARTED}")
     return _under_lease(task, *lease) if lease else task
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from kew.domain import commands
 from kew.domain import queue as rules
 from kew.domain.events import (
     CancelRequested,
@@ -13,20 +14,23 @@ from kew.domain.events import (
     Event,
     Failed,
     Lost,
+    NotStarted,
     Released,
     Replayed,
     SettleEvent,
+    Snoozed,
     Succeeded,
 )
-from kew.domain.lifecycle import outcome_word
+from kew.domain.holding import Hold
+from kew.domain.lifecycle import Row
+from kew.domain.outcomes import outcome_word
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, SubmitRef, Word
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus, is_absent
-from tests.support.exhaustive.bounds import RETRY_MS, Bound
+from tests.support.exhaustive.bounds import RETRY_MS, SNOOZE_MS, Bound
 from tests.support.exhaustive.canonical import owner_of
 from tests.support.exhaustive.oracles import (
-    Cell,
     check,
     check_breaker,
     check_grant,
@@ -40,9 +44,15 @@ OUTCOMES: dict[str, SettleEvent] = {
     "succeed": Succeeded(b""),
     "retry": Failed(error="", retry_after_ms=RETRY_MS),
     "fail": Failed(error="", retry_after_ms=None),
+    "answer": Failed(error="", retry_after_ms=None, counts=False),
+    "ask for a retry": Failed(error="", retry_after_ms=RETRY_MS, counts=False),
+    "snooze": Snoozed(error="", after_ms=RETRY_MS),
+    "snooze the queue": Snoozed(error="", after_ms=SNOOZE_MS, scope="queue"),
     "release": Released(started=True),
     "release unstarted": Released(started=False),
+    "not started": NotStarted(""),
 }
+SNOOZES = ("snooze", "snooze the queue")
 
 
 @attrs.define
@@ -52,7 +62,7 @@ class World:
     bound: Bound
     queue: Snapshot
     now: int
-    seen: set[Cell] = attrs.field(factory=set)
+    taken: set[Row] = attrs.field(factory=set)
 
     # --- which
 
@@ -81,8 +91,14 @@ class World:
             yield ("settle", task.id, "fail")
             if task.failures < self.bound.retries and not task.call.at_most_once:
                 yield ("settle", task.id, "retry")
+                if "ask for a retry" in may:
+                    yield ("settle", task.id, "ask for a retry")
+            if "answer" in may:
+                yield ("settle", task.id, "answer")
+            yield from (("settle", task.id, one) for one in SNOOZES if one in may)
             if "release" in may:
                 yield ("settle", task.id, "release")
+                yield ("settle", task.id, "not started")
                 if task.call.at_most_once:
                     yield ("settle", task.id, "release unstarted")
             if "extend" in may:
@@ -103,10 +119,10 @@ class World:
         """The world after a move; raises `Violation` where it breaks a promise."""
         name, *arguments = move
         done: Snapshot = getattr(self, f"_{name}")(*arguments)
-        return World(self.bound, done, self.now + (name == "pass"), self.seen)
+        return World(self.bound, done, self.now + (name == "pass"), self.taken)
 
     def _apply(self, change: Change, **events: Event) -> Snapshot:
-        return check(self.queue, change, events, self.seen)
+        return check(self.queue, change, events, self.taken)
 
     def _pass(self) -> Snapshot:
         return self.queue
@@ -119,7 +135,7 @@ class World:
         return self._apply(change, **{task_id: Lost() for task_id in ended})
 
     def _claim(self, who: str, want: str) -> Snapshot:
-        recovered = World(self.bound, self._recover(limit=9), self.now, self.seen)
+        recovered = World(self.bound, self._recover(limit=9), self.now, self.taken)
         again = rules.recover(recovered.queue, self.now)
         insist(again is NOTHING, "recovering twice is recovering once")
         return recovered._granted(who, int(want))
@@ -168,7 +184,11 @@ class World:
         after = self._apply(change, **{task_id: event})
         check_breaker(self.queue, task, after, self.now)
         status = after.tasks[task_id].status
-        insist(status is status_after(task, event), "a settle takes a task to its place", status)
+        insist(
+            status is status_after(task, event, self.queue.state.settings),
+            "a settle takes a task to its place",
+            status,
+        )
         insist((answer.word, answer.status) == (Word.DONE, status), "a settle is told", answer)
         again = rules.settle(after, settlement, self.now)
         insist(again[0] is NOTHING, "settling twice is settling once")
@@ -186,7 +206,7 @@ class World:
         (extended,) = change.tasks
         until = self.now + self.bound.lease_ms
         insist(extended == task.moved(lease_until=until), "extend prolongs and nothing else")
-        return check(self.queue, Change(), {}, self.seen).after(change)
+        return check(self.queue, Change(), {}, self.taken).after(change)
 
     def _cancel(self, task_id: str) -> Snapshot:
         task = self.queue.tasks[task_id]
@@ -236,16 +256,20 @@ class World:
         return after
 
     def _pause(self) -> Snapshot:
-        return self._apply(rules.pause(self.queue, paused=not self.queue.state.paused))
+        if self.queue.state.paused:
+            return self._apply(commands.resume(self.queue, "resumed"))
+        return self._apply(commands.pause(self.queue, Hold(self.now)))
 
     def _reset(self) -> Snapshot:
-        return self._apply(rules.reset_breaker(self.queue))
+        return self._apply(commands.reset_breaker(self.queue))
 
     def _configure(self) -> Snapshot:
         """The breaker is turned off, or on again."""
         settings, declared = self.queue.state.settings, self.bound.settings
         off = attrs.evolve(declared, breaker_failures=0)
-        return self._apply(rules.configure(self.queue, declared if settings == off else off))
+        return self._apply(
+            commands.configure(self.queue, declared if settings == off else off, "changed")
+        )
 
     # --- what must change nothing
 

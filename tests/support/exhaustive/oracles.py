@@ -8,15 +8,23 @@ from itertools import pairwise
 from kew.domain import queue as rules
 from kew.domain.breaker import BreakerState
 from kew.domain.config import Settings
-from kew.domain.events import Claimed, Event, Failed, Lost, Released, Replayed, Succeeded
+from kew.domain.events import (
+    Claimed,
+    Event,
+    Failed,
+    Lost,
+    NotStarted,
+    Released,
+    Replayed,
+    Snoozed,
+    Succeeded,
+)
 from kew.domain.invariants import between, violations
-from kew.domain.lifecycle import verify
+from kew.domain.lifecycle import Row, row_of, verify
 from kew.domain.queue import Change
 from kew.domain.requests import ClaimRequest, Grant
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus
-
-Cell = tuple[TaskStatus, type[Event], TaskStatus]
 
 
 class Violation(AssertionError):
@@ -32,7 +40,7 @@ def insist(holds: bool, promise: str, *seen: object) -> None:
 
 
 def check(
-    before: Snapshot, change: Change, events: Mapping[str, Event], seen: set[Cell]
+    before: Snapshot, change: Change, events: Mapping[str, Event], taken: set[Row]
 ) -> Snapshot:
     """The queue after a change that may do only these events to these tasks."""
     after = before.after(change)
@@ -44,26 +52,33 @@ def check(
             insist(old is None or new.ticket != old.ticket, f"{new.id} was changed unasked")
         elif old is not None:
             _check_task(old, event, new, after.state.settings)
-            seen.add((old.status, type(event), new.status))
+            taken.add(row_of(old, event, after.state.settings))
     missed = set(events) - {task.id for task in change.tasks}
     insist(not missed, "was to change and didn't", *missed)
     return after
 
 
 def _check_task(old: Task, event: Event, new: Task, settings: Settings) -> None:
-    verify(old, event, new)
+    verify(old, event, new, settings)
     insist(new.attempt == old.attempt + isinstance(event, Claimed), "attempts are counted at claim")
-    is_settled = isinstance(event, Succeeded | Failed | Released)
+    is_settled = isinstance(event, Succeeded | Failed | Snoozed | Released | NotStarted)
     insist(is_settled or new.settled == old.settled, "what was settled last is remembered")
     if not new.is_waiting or isinstance(event, Replayed):
         return
-    lost, failed = isinstance(event, Lost), isinstance(event, Failed)
+    lost, failed = isinstance(event, Lost | NotStarted), isinstance(event, Failed)
     insist(new.losses == old.losses + lost, "a loss is counted", new.losses)
+    snoozed = isinstance(event, Snoozed)
     insist(new.failures == old.failures + failed, "a failure is counted", new.failures)
+    insist(new.snoozes == old.snoozes + snoozed, "a snooze is counted", new.snoozes)
     insist(new.losses <= settings.max_deliveries, "a task that kills its workers ends", new.losses)
-    insist(failed or new.ready_at == old.ready_at, "a task handed back keeps its place")
+    is_later = failed or snoozed
+    insist(is_later or new.ready_at == old.ready_at, "a task handed back keeps its place")
     if old.call.at_most_once:
-        insist(event == Released(False), "at_most_once, run, and to be run again", event)
+        insist(
+            event == Released(False) or isinstance(event, NotStarted | Snoozed),
+            "at_most_once, run, and to be run again",
+            event,
+        )
 
 
 def check_breaker(before: Snapshot, task: Task, after: Snapshot, now: int) -> None:
@@ -81,7 +96,7 @@ def check_breaker(before: Snapshot, task: Task, after: Snapshot, now: int) -> No
     insist(new.failures == old.failures, "a straggler counts for nothing", new.failures)
 
 
-def status_after(task: Task, event: Event) -> TaskStatus:
+def status_after(task: Task, event: Event, settings: Settings) -> TaskStatus:
     """Where a settle must take a task."""
     if isinstance(event, Succeeded):
         return TaskStatus.COMPLETED
@@ -89,6 +104,11 @@ def status_after(task: Task, event: Event) -> TaskStatus:
         return TaskStatus.CANCELLED
     if isinstance(event, Failed):
         return TaskStatus.FAILED if event.retry_after_ms is None else TaskStatus.RETRY
+    if isinstance(event, Snoozed):
+        return TaskStatus.QUEUED
+    if isinstance(event, NotStarted):
+        is_last = task.losses >= settings.max_deliveries
+        return TaskStatus.FAILED if is_last else TaskStatus.QUEUED
     once = task.call.at_most_once and event == Released(True)
     return TaskStatus.FAILED if once else TaskStatus.QUEUED
 
@@ -109,7 +129,8 @@ def next_tasks(queue: Snapshot, worker: str, want: int, now: int) -> list[str]:
 def _room(queue: Snapshot, now: int) -> int:
     state, breaker = queue.state, queue.state.breaker
     leases = [task for task in queue.tasks.values() if task.lease]
-    room = 0 if state.paused else max(0, state.settings.max_workers - len(leases))
+    is_snoozed = state.gates.get("snoozed", (0, 0))[0] > now
+    room = 0 if state.paused or is_snoozed else max(0, state.settings.max_workers - len(leases))
     if breaker.state is BreakerState.CLOSED or not state.settings.breaker_failures:
         return room
     if breaker.state is BreakerState.OPEN:

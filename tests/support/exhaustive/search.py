@@ -6,11 +6,12 @@ from collections import Counter
 
 import attrs
 
+from kew.domain.lifecycle import Row
 from kew.domain.snapshot import Snapshot
 from tests.support.exhaustive.bounds import T0, Bound
 from tests.support.exhaustive.canonical import Key, key_of, queue_of
 from tests.support.exhaustive.moves import Move, World
-from tests.support.exhaustive.oracles import Cell, Violation
+from tests.support.exhaustive.oracles import Violation
 
 
 @attrs.define
@@ -20,7 +21,7 @@ class Found:
     states: int = 0
     ends: int = 0
     steps: Counter[str] = attrs.field(factory=Counter)
-    cells: set[Cell] = attrs.field(factory=set)
+    rows: set[Row] = attrs.field(factory=set)
 
     def __str__(self) -> str:
         steps = ", ".join(f"{count:,} {name}" for name, count in self.steps.most_common())
@@ -42,7 +43,7 @@ class Search:
         """Walk it all; `Violation` tells the path to a fault."""
         self._number(self._bound.start(), T0, (0, ("start",)))
         for number, key in enumerate(self._keys):  # grows while it is walked
-            self._visit(number, World(self._bound, queue_of(key), T0, self.found.cells))
+            self._visit(number, World(self._bound, queue_of(key), T0, self.found.rows))
             self._keys[number] = ()  # its number is enough from here on
         self.found.states = len(self._keys)
         self._check_liveness()

@@ -7,6 +7,7 @@ import decimal
 import enum
 import functools
 import importlib
+import inspect
 import math
 import types
 import typing
@@ -118,6 +119,20 @@ def taking(annotation: object) -> Any:
     return function
 
 
+def returning(annotation: object) -> Any:
+    """A function whose result is so annotated."""
+
+    def function() -> None: ...
+
+    function.__annotations__["return"] = annotation
+    return function
+
+
+def returned(annotation: object, value: object) -> Any:
+    function = returning(annotation)
+    return CODEC.decode_result(CODEC.encode_result(value, function), function)
+
+
 def unannotated(value, *args, **kwargs): ...
 
 
@@ -174,7 +189,9 @@ SENT = [
     (Optional[dt.datetime], dt.datetime(2024, 1, 1)),  # noqa: UP045 - the old spelling too
     (int | uuid.UUID, uuid.UUID(int=4)),
     (int | uuid.UUID, 5),
-    (list[int] | uuid.UUID, ["not", "an", "int"]),
+    (list[int] | uuid.UUID, [1, 2]),
+    (uuid.UUID | str, uuid.UUID(int=5)),
+    (Weight, Weight.LIGHT),
     (typing.Annotated[dt.date, "a note"], dt.date(2024, 1, 1)),
 ]
 
@@ -186,38 +203,75 @@ def test_an_annotated_argument_arrives_as_such(annotation, value):
     assert type(received) is type(value)
 
 
-def test_the_same_value_without_an_annotation_arrives_as_plain_data():
-    assert arriving(unannotated, Line("a", 2)) == ([{"sku": "a", "count": 2}], {})
-    assert arriving(unannotated, (1, {2})) == ([[1, [2]]], {})
-    assert arriving(unannotated, Colour.RED, uuid.UUID(int=1)) == (
-        ["red", "00000000-0000-0000-0000-000000000001"],
-        {},
-    )
+@pytest.mark.parametrize(
+    "value", [(1, ("a",)), {2}, uuid.UUID(int=1), {"on": dt.date(2024, 1, 1)}, 2**80, 1j]
+)
+def test_a_value_of_pythons_own_types_needs_no_annotation(value):
+    assert arriving(unannotated, value) == ([value], {})
+    assert returned(Any, value) == value
+    assert returned(inspect.Signature.empty, value) == value
+
+
+@pytest.mark.parametrize("value", [Line("a", 2), Colour.RED, [Point(1, 2)]])
+def test_a_value_of_a_users_class_needs_an_annotation_that_names_it(value):
+    reason = refusal(unannotated, value).reason
+    assert "annotate the parameter" in reason or "in the annotation of the parameter" in reason
+    assert type(value).__name__ in reason or "Point" in reason
+
+
+MISFITS = [
+    (int, "12"),
+    (str, 5),
+    (float, "1"),
+    (float, True),
+    (bool, "yes"),
+    (bool, 1),
+    (bytes, "text"),
+    (int | None, "x"),
+    (list[int], ["a", 1.5]),
+    (dict[str, int], {1: "x"}),
+    (Literal["a", "b"], "c"),
+    (Literal[1], True),
+    (Plain, {"count": "many"}),
+    (Plain, {}),
+    (tuple[int, ...], ("a",)),
+    (tuple[int, str], (1, "a", 2)),
+    (set[int], {"a"}),
+    (uuid.UUID, str(uuid.UUID(int=1))),
+    (uuid.UUID | str, 5),
+    (Line, {"sku": "a", "count": 1}),
+    (Size | uuid.UUID, 1),
+    (Weight, 1.5),
+    (type("Sub", (Line,), {}), Line("a")),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value"), MISFITS)
+def test_a_value_that_is_not_what_its_annotation_says_is_refused(annotation, value):
+    refused = refusal(taking(annotation), value)
+    assert (refused.where, "is annotated as" in refused.reason) == ("argument 'value'", True)
+    assert "given doesn't fit" in refused.reason or "lacks the key" in refused.reason
+    with pytest.raises(CodecError, match=r"result: .*is annotated as"):
+        CODEC.encode_result(value, returning(annotation))
 
 
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [
-        (int, "12"),
-        (str, 5),
         (float, 1),
-        (bool, "yes"),
-        (bytes, "text"),
-        (int | None, "x"),
-        (list[int], ["a", 1.5]),
-        (dict[str, int], {1: "x"}),
+        (complex, 1.5),
+        (int, True),
+        (list[float], [1, 2.5]),
         (typing.List, [1]),  # noqa: UP006 - the old spelling too
-        (Literal["a", "b"], "c"),
         (typing.Annotated[int, msgspec.Meta(gt=5)], 3),
-        (Plain, {"count": "many"}),
+        (Plain, {"count": 1, "more": "than it declares"}),
         (Any, [1]),
         (object, 1),
         (typing.TypeVar("T"), 1),
-        (tuple[int, ...], ("a",)),
-        (set[int], {"a"}),
+        (dt.date, dt.datetime(2024, 1, 1)),
     ],
 )
-def test_plain_data_arrives_unchanged_whatever_the_annotation_says(annotation, value):
+def test_a_value_that_a_type_checker_accepts_arrives_unchanged(annotation, value):
     received = arrived(annotation, value)
     assert received == value
     assert type(received) is type(value)
@@ -231,11 +285,9 @@ class Path2:
     "annotation",
     [
         Path2,
-        list[Path2],
         Path2 | str,
         Path2 | None,
         dt.datetime | Path2,
-        uuid.UUID | str,
         "no type",
         42,
         ...,
@@ -243,7 +295,6 @@ class Path2:
         typing.Callable[[int], str],
         type[int],
         typing.Iterator[int],
-        Weight,
     ],
 )
 def test_an_annotation_that_cannot_be_carried_out_leaves_plain_data_alone(annotation):
@@ -324,11 +375,20 @@ def test_arguments_too_many_for_the_signature_are_left_to_the_call():
     assert arriving(taking(Order), ORDER, 1, other=2) == ([ORDER, 1], {"other": 2})
 
 
-def test_subclasses_of_plain_scalars_arrive_as_plain_scalars():
-    markup, number, ratio = type("M", (str,), {}), type("N", (int,), {}), type("R", (float,), {})
-    (received,), _ = arriving(unannotated, [markup("x"), number(3), ratio(1.5)])
-    assert received == ["x", 3, 1.5]
-    assert [type(each) for each in received] == [str, int, float]
+@pytest.mark.parametrize(
+    "value",
+    [
+        type("Markup", (str,), {})("x"),
+        type("Number", (int,), {})(3),
+        type("Ratio", (float,), {})(1.5),
+        type("Moment", (dt.datetime,), {})(2024, 1, 1),
+        type("Items", (list,), {})([1]),
+        type("Names", (dict,), {})(a=1),
+    ],
+)
+def test_a_subclass_of_a_plain_type_is_refused(value):
+    for function in (unannotated, taking(type(value).__base__)):
+        assert type(value).__name__ in refusal(function, value).reason
 
 
 # --- the law
@@ -387,7 +447,7 @@ def taking_all(names: list[str], annotations: list[object]) -> Any:
 @given(annotated)
 def test_a_result_arrives_as_its_function_is_annotated(pair):
     annotation, value = pair
-    assert CODEC.decode_result(CODEC.encode_result(value), annotation) == value
+    assert returned(annotation, value) == value
 
 
 @given(plain)
@@ -395,9 +455,18 @@ def test_a_result_is_plain_data_without_an_annotation(value):
     assert CODEC.decode_result(CODEC.encode_result(value)) == value
 
 
-@pytest.mark.parametrize("annotation", [None, "Order", [1], typing.Annotated[int, []], Path2, 3])
-def test_an_annotation_that_says_nothing_leaves_a_result_plain(annotation):
-    assert CODEC.decode_result(CODEC.encode_result([1]), annotation) == [1]
+@pytest.mark.parametrize("annotation", [None, "Missing", [1], typing.Annotated[Any, []], Path2, 3])
+def test_an_annotation_that_says_nothing_leaves_a_result_as_it_is(annotation):
+    assert returned(annotation, [1]) == [1]
+
+
+def test_a_result_is_plain_data_for_who_knows_no_function():
+    result = CODEC.encode_result(
+        (Line("a"), {1}, uuid.UUID(int=1)), returning(tuple[Line, Any, Any])
+    )
+    assert CODEC.decode_result(result) == [{"sku": "a", "count": 1}, [1], str(uuid.UUID(int=1))]
+    assert CODEC.decode_result(CODEC.encode_result({(1, 2): 3})) == {(1, 2): 3}
+    assert CODEC.decode_result(CODEC.encode_result({((1,),): 2})) == [[[[1]], 2]]
 
 
 def test_nan_arrives():
@@ -414,10 +483,7 @@ def test_nan_arrives():
         object(),
         open,
         Path2(),
-        1j,
         range(3),
-        2**64,
-        -(2**63) - 1,
         "\ud800",
         {"\ud800": 1},
         [{1: object()}],
@@ -500,10 +566,9 @@ def test_a_size_limit_is_a_positive_number(limit):
         (dt.datetime, "tomorrow"),
         (Order, Line("a")),
         (Order, RushOrder(uuid.UUID(int=1), decimal.Decimal(1))),
+        (list[Order], [RushOrder(uuid.UUID(int=1), decimal.Decimal(1))]),
         (list[Line], [Line("a", count="two")]),  # type: ignore[arg-type]  # on purpose
-        (uuid.UUID | str, uuid.UUID(int=1)),
         (Path2, Line("a")),
-        (Weight, Weight.LIGHT),
         (Spiteful, {"value": 1}),
         (Positive, {"value": 0}),
     ],
@@ -511,14 +576,8 @@ def test_a_size_limit_is_a_positive_number(limit):
 def test_what_would_not_arrive_as_annotated_is_refused_at_submit(annotation, value):
     assert refusal(taking(annotation), value).where == "argument 'value'"
     assert refusal(taking(annotation), value=value).where == "argument 'value'"
-
-
-def test_a_subclass_that_equals_what_arrives_is_accepted():
-    assert arrived(Size | uuid.UUID, 1) == Size.SMALL
-    moment = type("Moment", (dt.datetime,), {})(2024, 1, 1, 12, tzinfo=dt.UTC, fold=1)
-    assert arrived(dt.datetime, moment) == moment
-    day = type("Day", (dt.date,), {})(2024, 1, 1)
-    assert arrived(dt.date, day) == day
+    with pytest.raises(CodecError, match="result"):
+        CODEC.encode_result(value, returning(annotation))
 
 
 # --- bytes from anybody
@@ -570,7 +629,7 @@ def test_no_bytes_raise_anything_but_a_codec_error(written):
     for function in (unannotated, typed, taking(Spiteful)):
         fuzz(CODEC.decode_call, written, function)
     for annotation in (None, Order, list[Event], dict[str, Size], Customer):
-        fuzz(CODEC.decode_result, written, annotation)
+        fuzz(CODEC.decode_result, written, returning(annotation))
 
 
 @given(plain, plain)
@@ -580,7 +639,7 @@ def test_no_plain_data_raises_anything_but_a_codec_error(args, kwargs):
     for function in (unannotated, typed, taking(Spiteful), taking(Positive), taking(Dated)):
         fuzz(CODEC.decode_call, payload, function)
     for annotation in (Order, list[Event], dict[str, Size], Customer, Point):
-        fuzz(CODEC.decode_result, msgspec.msgpack.encode(args), annotation)
+        fuzz(CODEC.decode_result, msgspec.msgpack.encode(args), returning(annotation))
 
 
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 200))
@@ -598,18 +657,17 @@ class Place:
     x: int
 
 
-def test_what_could_be_written_and_never_read_is_refused_when_it_is_written():
+def test_a_key_that_messagepack_cannot_have_arrives_if_its_class_is_annotated():
     def function(order, *more): ...
 
     assert refusal(function, {Place(1): "a"}).where == "argument 'order'"
     assert refusal(function, 1, {Place(1): "a"}).where == "argument 2"
-    with pytest.raises(CodecError, match="hashable"):
-        CODEC.encode_result({Place(1): "a"})
+    assert returned(dict[Place, str], {Place(1): "a"}) == {Place(1): "a"}
 
 
 def test_a_result_that_is_not_as_annotated_is_a_codec_error():
     with pytest.raises(CodecError, match="result"):
-        CODEC.decode_result(CODEC.encode_result("soon"), dt.datetime)
+        CODEC.decode_result(CODEC.encode_result("soon"), returning(dt.datetime))
 
 
 def test_a_plan_keeps_no_function_alive():
@@ -637,7 +695,7 @@ def test_pickle_carries_functions_and_any_object():
     payload = codec.encode_call(unannotated, [lambda x: x * factor, 1j], {"order": ORDER})
     (function, number), kwargs = codec.decode_call(payload, unannotated)
     assert (function(2), number, kwargs) == (6, 1j, {"order": ORDER})
-    assert codec.decode_result(codec.encode_result({1, 2}), Order) == {1, 2}
+    assert codec.decode_result(codec.encode_result({1, 2})) == {1, 2}
     assert codec.carries_functions
     assert not CODEC.carries_functions
 
@@ -656,12 +714,14 @@ class Bomb:
 
 def test_what_another_secret_signed_is_refused_before_it_is_decoded():
     ours, theirs = PickleCodec(SECRET), PickleCodec("x" * 16)
+    call, result = theirs.encode_call(unannotated, [Bomb()], {}), theirs.encode_result(Bomb())
+    BURNT.clear()  # what was pickled is unpickled once where it is sent
     with pytest.raises(CodecError, match="signature"):
-        ours.decode_call(theirs.encode_call(unannotated, [Bomb()], {}), unannotated)
+        ours.decode_call(call, unannotated)
     with pytest.raises(CodecError, match="signature"):
-        ours.decode_result(theirs.encode_result(Bomb()))
+        ours.decode_result(result)
     assert BURNT == []
-    ours.decode_result(ours.encode_result(Bomb()))  # the bomb does work
+    theirs.decode_result(result)  # the bomb does work
     assert BURNT.pop() == "decoded"
 
 

@@ -20,10 +20,11 @@ async def test_a_dead_letter_whose_id_another_queue_uses_leaves_its_index_with_i
     await worker.fail(await worker.claim_one())
     await scene.advance(1_000)
     await scene.submit("a", queue="mails")
-    book = scene.store.namespace.queues[QUEUE].book  # type: ignore[attr-defined]  # it is a MemoryStore
-    assert len(book.dead_letters(None, 10)) == 1
+    indexed = scene.store.namespace.queues[QUEUE].indexed  # type: ignore[attr-defined]  # it is a MemoryStore
+    assert len(indexed.dead.page(None, None, 10)) == 1
     await scene.sweep()
-    assert book.dead_letters(None, 10) == []
+    assert indexed.dead.page(None, None, 10) == []
+    assert indexed.dead.attempts == {}
 
 
 def test_a_named_store_is_for_one_event_loop_at_a_time():
@@ -50,3 +51,14 @@ def test_a_named_store_is_for_one_event_loop_at_a_time():
 
     asyncio.run(begin())  # it ends without a shutdown
     asyncio.run(later())
+
+
+async def test_a_line_that_no_process_claims_from_does_not_grow_with_what_is_cancelled():
+    scene = memory_scene()
+    await scene.declare()
+    await scene.submit("kept")
+    for n in range(2_000):
+        await scene.submit(f"t{n}")
+        await scene.cancel(f"t{n}")
+    (line,) = scene.store.namespace.queues["orders"].indexed._lines.values()  # type: ignore[attr-defined]
+    assert line.size < 200

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
-from kew.app.admission import LARGEST_SLICE, Admission, LoopLag
-from kew.app.runs import Run
+from kew.app.working.admission import LARGEST_SLICE, Admission, LoopLag
+from kew.app.working.runs import Run
+from kew.app.working.slots import Slots
 from kew.domain.task import Submission, Task, TaskStatus
 
 
@@ -28,7 +30,7 @@ def some_run(number: int) -> Run:
     task = Task(
         call=call, queue="q", status=TaskStatus.PROCESSING, ready_at=0, ticket=number, queued_at=0
     )
-    return Run(task, fence_at=1e12)
+    return Run(task, fence_at=1e12, uptime=time.monotonic)
 
 
 def starts_per_turn(count: int, *, max_lag: float | None, work: float) -> list[int]:
@@ -90,9 +92,23 @@ def test_starts_that_take_half_the_bound_are_not_throttled_to_one() -> None:
     assert max(turns[3:]) > 1
 
 
+async def test_the_lag_is_measured_while_a_slot_is_in_use() -> None:
+    admission, slots = Admission(0.1), Slots("q", 1)
+    admission.join(slots)
+    slots.granted([some_run(1)])
+    admission.start(lambda run: None, [])
+    await asyncio.sleep(0.03)
+    assert admission.lag._timer is not None
+    slots.leave(next(iter(slots)))
+    async with asyncio.timeout(10):
+        while admission.lag._timer is not None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
 async def test_the_lag_is_measured_only_while_something_runs() -> None:
-    lag, wanted = LoopLag(), [True]
-    lag.measure_while(lambda: wanted[0])
+    wanted = [True]
+    lag = LoopLag(lambda: wanted[0])
+    lag.measure()
     assert lag._timer is not None
     wanted[0] = False
     async with asyncio.timeout(10):
@@ -104,8 +120,8 @@ def test_the_lag_is_how_late_the_loop_was() -> None:
     async def main() -> float:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, WorkedLoop)
-        lag = LoopLag()
-        lag.measure_while(lambda: False)
+        lag = LoopLag(lambda: False)
+        lag.measure()
         loop.worked += 3.0
         while not lag.last:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kew.app.alarm import Alarm
+from kew.app.working.alarm import Alarm
 from kew.testing import SimulatedManager, run
 
 

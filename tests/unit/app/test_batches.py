@@ -21,13 +21,15 @@ from kew import (
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.outbox import Outbox
-from kew.app.ports import Ambiguous, Refused, Submitted
+from kew.app.inspector import purged
+from kew.app.ports import Ambiguous, Find, Refused, Submitted
+from kew.app.submitting.outbox import Outbox
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.requests import ClaimRequest, Group, Word
+from kew.domain.requests import ALONE, Along, Group, Word
 from tests.support import jobs
 from tests.support.ledger import until
+from tests.support.tasks import readable
 
 Wait = Callable[["Sending"], Any]
 
@@ -52,7 +54,7 @@ class Watched(MemoryStore):
 
     @override
     async def submit(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], along: Along = ALONE
     ) -> Submitted:
         first = int(next(iter(groups)).submissions[0].id)
         self.sent.append(first)
@@ -63,7 +65,7 @@ class Watched(MemoryStore):
             await asyncio.sleep(0)
             if self.before is not None:
                 await self.before(sending)
-            submitted = await super().submit(queue, groups, claim)
+            submitted = await super().submit(queue, groups, along)
         finally:
             self.on_their_way -= 1
         self.words += [outcome.word for outcome in submitted.outcomes]
@@ -132,7 +134,7 @@ async def test_pieces_that_overtake_each_other_all_the_time_are_all_stored_in_or
     async with manager_of(store) as manager:
         await manager.create_queue(QueueConfig("q"), work=False)
         await manager.submit_tasks("q", batch(40))
-        tasks = await store.find([str(n) for n in range(40)])
+        tasks = list(map(readable, await store.do(Find([str(n) for n in range(40)]))))
     tickets = [task.ticket for task in tasks if task]
     assert tickets == sorted(tickets)
     assert len(tickets) == 40
@@ -164,7 +166,7 @@ async def test_where_a_piece_has_a_used_id_the_next_one_stays_out():
 async def test_where_the_queue_goes_half_way_the_error_tells_what_was_in():
     async def before(sending: Sending) -> None:
         if sending.first == 4:
-            await store.purge("q")
+            await purged(store, "q")
 
     store = Watched(before)
     async with manager_of(store) as owner, manager_of(store) as submitting:
@@ -273,7 +275,7 @@ async def test_a_mistake_in_the_last_piece_is_found_before_the_first_one_is_sent
     async with manager_of(store) as manager:
         await manager.create_queue(QueueConfig("q"), work=False)
         wrong = [*batch(8), {"task_id": "8", "task_type": "t"}]
-        with pytest.raises(Exception, match="no task_func"):
+        with pytest.raises(Exception, match="task_func"):
             await manager.submit_tasks("q", wrong)
     assert store.sent == []
 
@@ -287,14 +289,14 @@ async def test_a_batch_is_resumed_with_what_has_no_record(is_stored: bool):
 
         @override
         async def submit(
-            self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+            self, queue: str, groups: Collection[Group], along: Along = ALONE
         ) -> Submitted:
             first = next(iter(groups)).submissions[0].id
             if self.is_away and first != "0":
                 if is_stored:
-                    await super().submit(queue, groups, claim)
+                    await super().submit(queue, groups, along)
                 raise Ambiguous("its answer was lost")
-            return await super().submit(queue, groups, claim)
+            return await super().submit(queue, groups, along)
 
     store = Losing()
     async with manager_of(store, patience=0.2) as manager:

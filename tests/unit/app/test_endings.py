@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -28,12 +28,14 @@ from kew import (
     TaskStatus,
 )
 from kew.adapters.clocks import SystemClock
+from kew.adapters.codecs import MessagePackCodec
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.ports import Ambiguous, Settled
+from kew.app import steady
+from kew.app.ports import Ambiguous, Extend, Operation, Settled
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.requests import ClaimRequest, Settlement
+from kew.domain.requests import ALONE, Along, ClaimRequest, Settlement
 from kew.domain.task import Submission
 from tests.support import jobs
 
@@ -141,8 +143,8 @@ async def test_returning_completes(manager):
         (GeneratorExit(), "GeneratorExit"),
         (TimeoutError("its own"), "TimeoutError: its own"),
         (ExceptionGroup("two", [ValueError(), KeyError()]), "ExceptionGroup: two"),
-        (Unprintable(), "Unprintable: (its text can't be had: ValueError)"),
-        (Nameless(), "Nameless: (its text can't be had: Odd)"),
+        (Unprintable(), "Unprintable: (str() raised ValueError)"),
+        (Nameless(), "Nameless: (str() raised Odd)"),
         (Odd("quite"), "Odd: quite"),
         (StopAsyncIteration(), "StopAsyncIteration"),
         (StopIteration("no more"), "RuntimeError: coroutine raised StopIteration"),
@@ -264,37 +266,80 @@ async def test_a_task_that_awaits_a_cancelled_future_fails(manager):
     )
 
 
-def interrupted() -> None:
-    if TaskContext.current().attempt == 1:
-        raise KeyboardInterrupt
+class Exiting(MessagePackCodec):
+    """Exits once, as unpickling does where it imports a script without a main guard."""
+
+    def __init__(self, error: BaseException, where: str) -> None:
+        super().__init__()
+        self._errors = {where: error}
+
+    @override
+    def decode_call(self, *args: Any) -> Any:
+        if "decoding" in self._errors:
+            raise self._errors.pop("decoding")
+        return super().decode_call(*args)
+
+    @override
+    def encode_result(self, *args: Any) -> bytes:
+        if "encoding" in self._errors:
+            raise self._errors.pop("encoding")
+        return super().encode_result(*args)
 
 
-async def interrupted_program() -> None:
-    async with TaskQueueManager("memory://interrupted") as manager:
+@pytest.mark.parametrize("error", [SystemExit(2), KeyboardInterrupt(), RecursionError("too deep")])
+@pytest.mark.parametrize("where", ["decoding", "encoding"])
+async def test_data_whose_own_code_exits_fails_its_task_for_good(error, where):
+    async with TaskQueueManager("memory://", codec=Exiting(error, where)) as manager:
+        info = await end_of(manager, fine, max_retries=5)
+        assert (info.status, info.attempt) == (TaskStatus.FAILED, 1)
+        assert f"{type(error).__name__}" in (info.error or "")
+
+
+async def stubborn_coroutine() -> None:
+    raise KeyboardInterrupt("by its own code")
+
+
+def stubborn_thread() -> None:
+    raise KeyboardInterrupt("by its own code")
+
+
+@pytest.mark.parametrize("function", [stubborn_coroutine, stubborn_thread])
+async def test_a_keyboard_interrupt_that_a_task_raises_itself_is_a_failure(manager, function):
+    info = await end_of(manager, function, max_retries=2, retry_delay=0.01)
+    assert (info.status, info.retry_count) == (TaskStatus.FAILED, 2)
+    assert info.error == "KeyboardInterrupt: by its own code"
+
+
+def test_ctrl_c_that_strikes_inside_of_a_task_is_the_programs_and_costs_the_task_one_delivery():
+    async def struck() -> int:
+        if TaskContext.current().attempt == 1:
+            signal.raise_signal(signal.SIGINT)
+        return TaskContext.current().attempt
+
+    async def begin() -> TaskQueueManager:
+        manager = TaskQueueManager("memory://", tick=0.05)
+        await manager.initialize()
         await queue(manager)
-        await submit(manager, interrupted)
-        await until(manager)
+        return manager
 
+    async def run(manager: TaskQueueManager) -> TaskInfo:
+        await submit(manager, struck)
+        return await until(manager)
 
-async def test_a_keyboard_interrupt_hands_the_task_back_and_goes_on_to_the_program():
-    """Ctrl-C that lands inside of a task is the program's, not the task's: it isn't a failure."""
-    raised: list[BaseException] = []
+    async def end(manager: TaskQueueManager) -> TaskInfo:
+        info = await until(manager)
+        await manager.shutdown()
+        return info
 
-    def program() -> None:
-        try:
-            asyncio.run(interrupted_program())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            raised.append(error)
-
-    await asyncio.to_thread(program)
-    assert isinstance(raised[0], KeyboardInterrupt)
-    async with TaskQueueManager("memory://interrupted") as later:
-        info = await later.get_task_status("t")
-    assert info.status in (
-        TaskStatus.QUEUED,
-        TaskStatus.COMPLETED,
-    )  # the worker may be quicker than the end
-    assert (info.retry_count, info.error) == (0, None)
+    loop = asyncio.new_event_loop()
+    try:
+        manager = loop.run_until_complete(begin())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(run(manager))
+        info = loop.run_until_complete(end(manager))
+    finally:
+        loop.close()
+    assert (info.status, info.result, info.retry_count) == (TaskStatus.COMPLETED, 2, 0)
 
 
 # --- time
@@ -347,7 +392,7 @@ async def test_a_timeout_is_told_and_logged_like_any_error(caplog: pytest.LogCap
     async with TaskQueueManager("memory://", on_task_fail=on_fail) as manager:
         await end_of(manager, sleeps, task_timeout=0.05)
     assert told == ["TimeoutError: timed out after 0.05 s"]
-    assert "task t: attempt 1 failed, for good: TimeoutError: timed out after 0.05 s" in caplog.text
+    assert "attempt 1 failed for good: TimeoutError: timed out after 0.05 s" in caplog.text
 
 
 async def sleeps() -> None:
@@ -364,7 +409,7 @@ async def test_a_task_that_holds_the_event_loop_past_its_lease_is_logged(
 
     info = await end_of(manager, holds)
     assert info.status is TaskStatus.COMPLETED
-    assert "task t: attempt 1 held the event loop past its lease's end" in caplog.text
+    assert "attempt 1 blocked the event loop past the end of its lease" in caplog.text
 
 
 async def test_a_hook_that_submits_gets_no_slot_that_was_granted_already():
@@ -460,13 +505,11 @@ class Broken(MemoryStore):
     """Stores payloads that nobody can read."""
 
     @override
-    async def submit(
-        self, queue: str, groups: Collection[Any], claim: ClaimRequest | None = None
-    ) -> Any:
+    async def submit(self, queue: str, groups: Collection[Any], along: Along = ALONE) -> Any:
         broken = [
             type(group)(submissions=tuple(map(_spoilt, group.submissions))) for group in groups
         ]
-        return await super().submit(queue, broken, claim)
+        return await super().submit(queue, broken, along)
 
 
 def _spoilt(call: Submission) -> Submission:
@@ -631,6 +674,9 @@ async def test_a_replayed_task_begins_anew(manager):
 # --- the store
 
 
+A = TypeVar("A")
+
+
 class Deaf(MemoryStore):
     """Applies settles and loses the reply, `times` times; or loses the requests while `is_away`."""
 
@@ -651,10 +697,10 @@ class Deaf(MemoryStore):
         return settled
 
     @override
-    async def extend(self, queue: str, refs: Any, lease_ms: int) -> Any:
-        if self.is_away:
+    async def do(self, operation: Operation[A]) -> A:
+        if self.is_away and isinstance(operation, Extend):
             raise Ambiguous("the store is away")
-        return await super().extend(queue, refs, lease_ms)
+        return await super().do(operation)
 
 
 async def test_a_success_whose_reply_is_lost_is_a_success_once():
@@ -782,7 +828,7 @@ async def test_a_shutdown_beside_another_waits_for_its_end_and_nothing_begins_be
     first = asyncio.create_task(manager.shutdown())
     await asyncio.sleep(0)
     beginning = asyncio.create_task(manager.initialize())
-    with pytest.raises(TaskQueueError, match="shut down"):
+    with pytest.raises(TaskQueueError, match="shutting down"):
         await manager.create_queue(QueueConfig("late"))
     await manager.shutdown()
     assert first.done()
@@ -842,7 +888,7 @@ async def crash(manager: TaskQueueManager) -> None:
     """End the manager's work without a word to the store, as SIGKILL does."""
     for served in manager._served.values():
         assert served.worker is not None
-        runs = list(served.worker._runs.values())
+        runs = list(served.worker.slots)
         await served.worker.end()
         for run in runs:
             if run.handle is not None:
@@ -876,7 +922,7 @@ async def test_a_task_that_takes_its_process_down_too_often_fails():
             info = await until(second)
             assert info.status is TaskStatus.FAILED
             assert info.error is not None
-            assert "its worker was lost 1 times" in info.error
+            assert "its worker was lost 1 time," in info.error
             await goes_on(second)
 
 
@@ -897,7 +943,11 @@ async def test_at_most_once_turns_a_lost_worker_into_a_failure():
             await goes_on(second)
 
 
-async def test_a_closure_whose_process_has_gone_fails_with_the_reason():
+async def test_a_closure_whose_process_has_gone_fails_with_the_reason(monkeypatch):
+    monkeypatch.setattr(
+        steady, "PRESENCE_MS", 200
+    )  # how long the store is watched before a process counts as gone
+
     async def closure() -> None: ...
 
     async with TaskQueueManager("memory://orphan") as first:
@@ -910,7 +960,7 @@ async def test_a_closure_whose_process_has_gone_fails_with_the_reason():
         info = await until(second)
         assert info.status is TaskStatus.FAILED
         assert info.error is not None
-        assert "the process that submitted this closure or lambda has gone" in info.error
+        assert "the process that submitted this closure or lambda is gone" in info.error
         await goes_on(second)
 
 

@@ -25,10 +25,13 @@ from kew import (
     TaskQueueManager,
 )
 from kew.app.naming import is_coroutine_function
-from kew.app.outbox import Outbox
+from kew.app.ports import ReadSettings
+from kew.app.submitting.outbox import Outbox
 from kew.domain.task import Task
-from kew.handles import TaskFunction, TaskHandle
+from kew.functions import TaskFunction
+from kew.handles import TaskHandle
 from tests.support import jobs
+from tests.support.answering import answer_instead
 from tests.support.asking import end_of
 
 Call = Coroutine[Any, Any, Any]
@@ -153,11 +156,11 @@ async def test_whoever_waits_for_a_store_that_is_asked_first_is_told_at_a_shutdo
     async with TaskQueueManager("memory://") as manager:
         asked = asyncio.Event()
 
-        async def silent(queue: str) -> Any:
+        async def silent(_: ReadSettings) -> Any:
             asked.set()
             await asyncio.Event().wait()
 
-        manager._parts.store.settings = silent  # type: ignore[method-assign]
+        answer_instead(manager._parts.store, ReadSettings, silent)
         submitting = asyncio.ensure_future(submit(manager, "t", "theirs"))
         if waits:
             await asked.wait()
@@ -205,7 +208,7 @@ async def test_whoever_cannot_be_told_is_told_why_and_nobody_else(error: BaseExc
         ids = ("a", "bad", "b", "bad")
         waiting = [asyncio.ensure_future(submit(manager, each)) for each in ("a", "bad", "b")]
         await asyncio.gather(*waiting)
-        answers = [manager.wait_for_end("q", each, told) for each in ids]
+        answers = [manager._wait_for_end("q", each, told) for each in ids]
         raised = RuntimeError if isinstance(error, StopIteration) else type(error)
         for each, answer in zip(ids, answers, strict=True):
             if each == "bad":
@@ -221,7 +224,7 @@ async def test_a_result_is_decoded_in_the_context_of_whoever_waits_for_it():
 
     async def wait_as(manager: TaskQueueManager, name: str) -> str:
         tenant.set(name)
-        return await manager.wait_for_end("q", "t", lambda _: tenant.get())
+        return await manager._wait_for_end("q", "t", lambda _: tenant.get())
 
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
@@ -323,14 +326,14 @@ async def test_a_full_queue_is_asked_once_why_for_all_that_it_refuses_at_a_momen
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q", max_size=3), work=False)
         store, looks = manager._parts.store, 0
-        ask = store.settings
+        do = store.do
 
-        async def counted(queue: str) -> Any:
+        async def counted(read: ReadSettings) -> Any:
             nonlocal looks
             looks += 1
-            return await ask(queue)
+            return await do(read)
 
-        store.settings = counted  # type: ignore[method-assign]
+        answer_instead(store, ReadSettings, counted)
         told = await asyncio.gather(
             *(submit(manager, f"t{n}") for n in range(50)), return_exceptions=True
         )
@@ -346,11 +349,11 @@ async def test_callers_of_a_full_queue_are_told_so_at_a_shutdown_that_does_not_w
         await manager.create_queue(QueueConfig("q", max_size=1), work=False)
         asked = asyncio.Event()
 
-        async def silent(queue: str) -> Any:
+        async def silent(_: ReadSettings) -> Any:
             asked.set()
             await asyncio.Event().wait()
 
-        manager._parts.store.settings = silent  # type: ignore[method-assign]
+        answer_instead(manager._parts.store, ReadSettings, silent)
         await submit(manager)
         refused = asyncio.ensure_future(submit(manager, "u"))
         await asked.wait()

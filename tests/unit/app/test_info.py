@@ -1,22 +1,25 @@
 """What a user is told of a task: as JSON whatever the result is, and by a typed error where it can't be read."""
 
+import asyncio
 import copy
 import json
 import pickle
 import weakref
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from kew import QueueConfig, ResultUnreadableError, TaskInfo, TaskQueueManager
+from kew import QueueConfig, ResultUnreadableError, TaskFailedError, TaskInfo, TaskQueueManager
 from kew.adapters.codecs import PickleCodec
 from kew.app.info import retries_of
 from kew.domain.config import Settings
 from kew.domain.events import Claimed, Event, Failed, Lost, Orphaned, Replayed, Succeeded
+from kew.domain.incarnations import place_of
 from kew.domain.lifecycle import step
-from tests.support.asking import record_of
+from tests.support.asking import record_of, submit
 from tests.support.tasks import LEASE, LEASE_MS, NOW, task
 
 CLAIMED = Claimed(lease=LEASE, lease_ms=LEASE_MS, token=1, epoch=0)
@@ -75,7 +78,7 @@ def test_a_retry_is_a_failure_that_another_attempt_followed(life: list[Event], r
     assert retries_of(one) == retries
 
 
-async def test_a_result_that_is_not_as_annotated_is_told_as_such():
+async def test_a_result_that_is_not_as_annotated_fails_the_task():
     manager = TaskQueueManager("memory://")
 
     @manager.task(queue="q")
@@ -85,16 +88,66 @@ async def test_a_result_that_is_not_as_annotated_is_told_as_such():
     async with manager:
         await manager.create_queue(QueueConfig("q"))
         handle = await promises_an_id.submit()
-        with pytest.raises(ResultUnreadableError) as told:
+        with pytest.raises(TaskFailedError, match="annotated as UUID"):
             await handle.result(timeout=5)
-    assert told.value.task_id == handle.task_id
+
+
+async def test_an_info_says_when_its_task_is_due_and_where_it_runs():
+    manager = TaskQueueManager("memory://")
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    @manager.task(queue="q")
+    async def waits() -> None:
+        started.set()
+        await finish.wait()
+
+    async with manager:
+        await manager.create_queue(QueueConfig("q"))
+        handle = await waits.submit()
+        assert handle.info.due_time == handle.info.queued_time
+        await started.wait()
+        running = await handle.status()
+        assert running.process == place_of(manager._here().incarnation)
+        assert running.due_time == running.queued_time
+        finish.set()
+        await handle.result(timeout=5)
+        assert (await handle.status()).process is None
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [({"_defer_by": 90}, 90), ({"_defer_until": datetime(2020, 1, 1, tzinfo=UTC)}, 0)],
+)
+async def test_a_deferred_task_says_when_it_is_due(options: dict[str, Any], seconds: int):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        submitted = await submit(manager, "t", deferred, **options)
+        found = await manager.get_task_status("t")
+        assert found.due_time == submitted.due_time
+        assert found.due_time is not None
+        assert found.queued_time is not None
+        assert found.due_time - found.queued_time == timedelta(seconds=seconds)
+
+
+async def deferred() -> None:
+    pass
+
+
+unread: set[int] = set()
+
+
+def read_once(number: int) -> "Unreadable":
+    unread.remove(number)
+    return Unreadable()
 
 
 class Unreadable:
-    """It can be pickled, and never be unpickled."""
+    """It can be unpickled where it was pickled, and then never again."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (int, ("no number",))
+        number = len(unread)
+        unread.add(number)
+        return (read_once, (number,))
 
 
 async def unreadable() -> Unreadable:

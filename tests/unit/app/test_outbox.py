@@ -1,8 +1,10 @@
 """The outbox: what goes out when, and what each caller is told whatever the store does."""
 
 import asyncio
+import gc
 import itertools
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
@@ -21,13 +23,29 @@ from kew import (
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app.outbox import IN_FLIGHT
-from kew.app.ports import Ambiguous, OnAnswer, Refused, Submitted
+from kew.app.inspector import purged
+from kew.app.notices import Notice
+from kew.app.ports import (
+    Ambiguous,
+    Announce,
+    Declare,
+    Find,
+    OnAnswer,
+    ReadSettings,
+    Refused,
+    Submitted,
+)
+from kew.app.submitting.batch import PieceAnswer
+from kew.app.submitting.outbox import FULL_IN_FLIGHT, IN_FLIGHT, Outbox
+from kew.app.submitting.trips import Unanswered
+from kew.app.working.worker import Worker
 from kew.bootstrap import Parts
 from kew.compat import override
-from kew.domain.requests import ClaimRequest, Grant, Group
+from kew.domain.requests import ALONE, Along, ClaimRequest, Grant, Group
 from tests.support import jobs
+from tests.support.answering import answer_instead
 from tests.support.ledger import until
+from tests.support.tasks import call
 
 QUEUE = QueueConfig("q", max_workers=2, lease=1.0)
 ENOUGH = range(
@@ -53,25 +71,27 @@ class Posting(MemoryStore):
         self.answers = asyncio.Event()
         self.answers.set()
         self.errors: list[Exception] = []
+        self.carried: list[list[str]] = []  # whose outcomes, by submit
         self.changed: Callable[[Submitted], Any] = lambda answer: answer
         self.is_closed = False
 
     @override
     def post(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None, on_answer: OnAnswer
+        self, queue: str, groups: Collection[Group], along: Along, on_answer: OnAnswer
     ) -> "asyncio.Future[Submitted]":
         self.trips.append([call.id for group in groups for call in group.submissions])
-        return super().post(queue, groups, claim, on_answer)
+        return super().post(queue, groups, along, on_answer)
 
     @override
     async def submit(
-        self, queue: str, groups: Collection[Group], claim: ClaimRequest | None = None
+        self, queue: str, groups: Collection[Group], along: Along = ALONE
     ) -> Submitted:
         assert not self.is_closed, "a store that was closed is asked"
         self.asked.append([(call.id, call.nonce) for group in groups for call in group.submissions])
+        self.carried.append([one.task_id for one in along.settlements])
         await self.answers.wait()
         await some_turns(self.slowness)
-        answer = await super().submit(queue, groups, claim)
+        answer = await super().submit(queue, groups, along)
         if self.loses_replies:
             await asyncio.Event().wait()
         if self.errors:
@@ -198,6 +218,42 @@ async def test_awaiting_what_is_over_hurries_nobody_elses_submit(manager, store)
     await over
     assert store.trips == [["over"]]
     await other
+
+
+# --- what goes along
+
+
+def worker_of(manager: TaskQueueManager) -> Worker:
+    assert manager._process is not None
+    (worker,) = manager._process.workers.values()
+    return worker
+
+
+async def test_a_submit_after_another_carries_the_outcome_of_its_task(working, store):
+    for task_id in ("a", "b", "c"):
+        await submit(working, task_id)
+    assert store.carried == [[], ["a"], ["b"]]
+
+
+async def test_an_outcome_goes_by_itself_if_no_submit_follows(working, store):
+    await submit(working, "a")
+    await until(lambda: not worker_of(working).load(), "the outcome to be acknowledged")
+    assert store.carried == [[]]
+    await ended(working, "a")
+
+
+@pytest.mark.parametrize("error", [Refused, Ambiguous])
+async def test_an_outcome_goes_by_itself_once_the_submit_that_carried_it_is_given_up(
+    working, store, error
+):
+    await submit(working, "a")
+    store.errors = [error("no reply")] * 20
+    told = await outcome(submit(working, "b"))
+    assert isinstance(told, StoreUnavailableError | SubmitUncertainError)
+    assert store.carried[1] == ["a"]
+    store.errors.clear()
+    await until(lambda: not worker_of(working).load(), "the slots to be free")
+    await ended(working, "a")
 
 
 # --- what callers are told
@@ -337,34 +393,145 @@ async def test_a_submit_that_cannot_even_be_sent_is_told_and_blocks_nobody(
 
 async def test_a_queue_that_the_store_forgot_is_declared_anew(working, store):
     for n in ENOUGH:
-        await store.purge("q")
+        await purged(store, "q")
         assert (await submit(working, f"kept-{n}")).task_id == f"kept-{n}"
         await ended(working, f"kept-{n}")
     assert await goes_on(working, "next")
 
 
-async def test_after_a_new_declaration_a_submit_is_repeated_for_as_long_as_before(working, store):
-    await store.purge("q")
-    declare = store.declare
+# --- the patience
 
-    async def slow(*arguments: Any) -> Any:
-        await asyncio.sleep(0.3)  # longer than the patience
-        store.errors = [Refused("not yet")]
-        return await declare(*arguments)
 
-    store.declare = slow
-    assert (await submit(working, "patient")).task_id == "patient"
+@pytest.fixture
+def full_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round trips of ten, so that some submits go out, and others wait for their turn."""
+    monkeypatch.setattr(Outbox, "most_tasks", 10)
+
+
+async def told(manager: TaskQueueManager, count: int) -> list[type[BaseException]]:
+    """What callers are told who submit at the same moment; none may wait much longer than the patience."""
+    async with asyncio.timeout(2):
+        answers = await asyncio.gather(
+            *(submit(manager, f"p{n}") for n in range(count)), return_exceptions=True
+        )
+    return [type(answer) for answer in answers]
+
+
+@pytest.mark.usefixtures("full_trips")
+async def test_callers_are_told_in_time_however_many_submits_are_ahead_of_theirs(manager, store):
+    store.answers.clear()
+    kinds = await told(manager, 200)
+    sent = 10 * FULL_IN_FLIGHT
+    assert kinds == [SubmitUncertainError] * sent + [StoreUnavailableError] * (200 - sent)
+    store.answers.set()
+    await submit(manager, "next")
+    ids = {task_id for trip in store.trips for task_id in trip}
+    assert ids == {f"p{n}" for n in range(sent)} | {"next"}
+
+
+@pytest.mark.usefixtures("full_trips")
+async def test_what_a_caller_was_told_is_not_stored_is_never_sent_again(manager, store):
+    stored = store.submit
+
+    async def refusing(*arguments: Any) -> Any:
+        raise Refused("connection refused")
+
+    store.submit = refusing
+    kinds = await told(manager, 200)
+    assert set(kinds) == {StoreUnavailableError}
+    store.submit = stored
+    await submit(manager, "next")
+    known = [await store.do(Find([f"p{n}"])) for n in range(200)]
+    assert known == [[None]] * 200
+
+
+async def test_the_time_of_a_call_begins_with_the_call_and_not_with_its_round_trip(manager, store):
+    await submit(manager, "first")
+    store.answers.clear()
+    early = asyncio.ensure_future(submit(manager, "early"))
+    await asyncio.sleep(0.15)
+    late = asyncio.ensure_future(submit(manager, "late"))
+    async with asyncio.timeout(0.15):
+        with pytest.raises(SubmitUncertainError):
+            await early
+    assert not late.done()
+    store.answers.set()
+    assert (await late).task_id == "late"
+
+
+async def test_a_round_trip_is_repeated_for_its_most_patient_caller_wherever_that_one_stands_in_it(
+    manager, store
+):
+    now, outbox = asyncio.get_running_loop().time(), Outbox("q", store, settler=None, restore=None)
+    patient, hasty = (
+        PieceAnswer(Group(submissions=(call(name),)), now + patience)
+        for name, patience in (("patient", 5.0), ("hasty", 0.0))
+    )
+    store.errors = [Refused("out of memory")]
+
+    outbox.send(patient)
+    outbox.send(hasty)
+
+    assert (await patient).is_stored
+    with pytest.raises(Unanswered):
+        await hasty
+
+
+async def test_a_new_declaration_adds_nothing_to_the_patience(working, store):
+    await purged(store, "q")
+    do = store.do
+    may_declare = asyncio.Event()
+
+    async def slow(declare: Declare) -> Any:
+        await may_declare.wait()
+        return await do(declare)
+
+    answer_instead(store, Declare, slow)
+    assert await told(working, 1) == [StoreUnavailableError]
+    may_declare.set()
+    assert (await submit(working, "next")).task_id == "next"
+    assert await store.do(Find(["p0"])) == [None]
+
+
+async def test_an_announcement_that_is_not_answered_is_waited_for_within_the_patience(
+    working, store
+):
+    async def unanswered(_: Announce) -> Any:
+        await asyncio.Event().wait()
+
+    answer_instead(store, Announce, unanswered)
+    async with asyncio.timeout(2):
+        with pytest.raises(StoreUnavailableError, match="nothing was stored"):
+            await working.submit_task("n", "q", "t", jobs.fail)
+        with pytest.raises(StoreUnavailableError, match="nothing was stored"):
+            await working.submit_tasks(
+                "q", [{"task_id": "n", "task_type": "t", "task_func": jobs.fail}]
+            )
+
+
+async def test_a_question_for_the_settings_is_waited_for_within_the_patience(manager, store):
+    async def unanswered(_: ReadSettings) -> Any:
+        await asyncio.Event().wait()
+
+    answer_instead(store, ReadSettings, unanswered)
+    async with asyncio.timeout(2):
+        with pytest.raises(StoreUnavailableError, match="nothing was stored"):
+            await manager.submit_task("n", "elsewhere", "t", jobs.echo, None, value=1)
+        with pytest.raises(StoreUnavailableError, match="nothing was stored"):
+            await manager.submit_tasks(
+                "elsewhere", [{"task_id": "n", "task_type": "t", "task_func": jobs.echo}]
+            )
 
 
 # --- shutdowns that come in between
 
 
-@pytest.mark.parametrize("error", [None, Ambiguous("no reply"), ValueError("a bug")])
+@pytest.mark.parametrize("fault", [None, Ambiguous, ValueError])
 @pytest.mark.parametrize("is_cancelled", [False, True])
 @pytest.mark.parametrize("timeout", [0, 1])
 @pytest.mark.parametrize("works", [False, True])
-async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
-    error, is_cancelled, timeout, works, caplog
+async def test_whatever_a_shutdown_meets_every_submit_ends_and_nothing_goes_on(
+    fault, is_cancelled, timeout, works, caplog
 ):
     caplog.set_level(logging.CRITICAL, logger="kew")
     cancelled_after = range(1, 11) if is_cancelled else [0]
@@ -373,7 +540,7 @@ async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
         manager = manager_of(store, patience=0.06)  # it repeats once
         await manager.initialize()
         await manager.create_queue(QUEUE, work=works, functions=[jobs.echo])
-        store.errors = [error] * 50 if error else []
+        store.errors = [fault("a fault") for _ in range(50)] if fault else []
         submitting = [submit(manager, f"t-{n}") for n in range(3)]
         await some_turns(before)
         shutting_down = asyncio.create_task(manager.shutdown(timeout=timeout))
@@ -390,6 +557,37 @@ async def test_whatever_a_shutdown_meets_everybody_is_told_and_nothing_goes_on(
             assert isinstance(told, TaskInfo | StoreUnavailableError | SubmitUncertainError)
 
 
+async def test_a_submit_that_finds_all_slots_reserved_reads_in_its_answer_that_work_waits(
+    working, store, monkeypatch: pytest.MonkeyPatch
+):
+    notified: list[str] = []
+    answers: list[bool] = []
+    notify = store.namespace.hub.notify
+
+    def noting(who: str, notice: Notice) -> bool:
+        notified.append(who)
+        delivered: bool = notify(who, notice)
+        return delivered
+
+    def note(answer: Submitted) -> Submitted:
+        answers.append(answer.has_work)
+        return answer
+
+    monkeypatch.setattr(store.namespace.hub, "notify", noting)
+    store.changed = note
+    await some_turns(20)  # the worker's own first claim has its answer: it is idle
+    store.claims_take = 0.02
+    working._served["q"].worker.wake()
+    await (
+        some_turns()
+    )  # a claim for all slots is on its way, and the store will see the submit first
+    info = await submit(working, "task")
+    handle = working.handle(info.task_id)
+    assert await handle.result(timeout=5) is None
+    assert answers == [True]
+    assert notified == []
+
+
 async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or_handed_back(
     open_manager, store
 ):
@@ -399,12 +597,12 @@ async def test_what_a_submit_brings_whose_answer_is_lost_to_a_shutdown_is_run_or
     store.claims_take = 0.05
     submitting = submit(open_manager, "granted")
     await some_turns(20)
-    (granted,) = await store.find(["granted"])
+    (granted,) = await store.do(Find(["granted"]))
     assert granted is not None
     assert granted.status is TaskStatus.PROCESSING
     await open_manager.shutdown(timeout=0)
     assert isinstance(await outcome(submitting), SubmitUncertainError)
-    (left,) = await store.find(["granted"])
+    (left,) = await store.do(Find(["granted"]))
     assert left is not None
     assert left.status in (TaskStatus.QUEUED, TaskStatus.COMPLETED)
 
@@ -414,11 +612,13 @@ def test_what_ends_the_loop_in_a_tasks_first_step_leaves_no_submit_untold():
     loop = asyncio.new_event_loop()
     manager = manager_of(Posting())
     submitting: list[Any] = []
+    reported: list[Any] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context))
     interrupted = 0
 
     async def interrupts() -> None:
         if TaskContext.current().attempt == 1:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     async def begin() -> None:
         await manager.initialize()
@@ -451,3 +651,5 @@ def test_what_ends_the_loop_in_a_tasks_first_step_leaves_no_submit_untold():
     ]
     run(manager.shutdown(timeout=1))
     loop.close()
+    gc.collect()
+    assert reported == []  # such as an exception that was never retrieved

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from kew.adapters.codecs import PickleCodec
 from kew.app import naming
-from kew.app.caller import Call, Caller
-from kew.app.registry import MANY_PINS, RegisteredFunction, Registry
+from kew.app.registry import MANY_PINS, Registry
+from kew.app.submitting.encoding import Call, CallEncoder
 from kew.domain.backoff import Fixed
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError
 from kew.domain.task import QueuePriority, Submission
@@ -116,6 +116,8 @@ def test_what_has_no_place_in_a_module_is_pinned(registry, function, qualname):
     assert call.pinned_to == "inc1"
     with pytest.raises(UnknownFunctionError, match="another process"):
         Registry("inc2").resolve(name)
+    with pytest.raises(UnknownFunctionError, match="released it after its task had ended"):
+        Registry("inc1").resolve(name)
 
 
 def test_each_closure_has_a_pin_of_its_own_and_a_bound_method_the_same_at_every_look_up(registry):
@@ -188,7 +190,7 @@ def test_a_redefined_function_takes_the_name_over_and_says_so(registry, caplog):
 def test_an_impossible_name_is_refused(registry, name):
     with pytest.raises(InvalidConfigError):
         registry.register(plain, name=name)
-    assert registry.names() == ()
+    assert registry.functions() == ()
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -235,7 +237,7 @@ def test_options_are_kept_and_added_to(registry):
     registry.register(plain, timeout=5)
     registry.register(plain, name="other")
     for known in (registry.resolve("other"), registry.registered(plain)):
-        assert (known.max_retries, known.backoff, known.timeout) == (2, Fixed(1), 5)
+        assert (known.max_retries, known.backoff, known.task_timeout) == (2, Fixed(1), 5)
         assert (known.priority, known.queue) == (QueuePriority.HIGH, "orders")
     assert registry.resolve(name).retry_on is None
 
@@ -257,71 +259,62 @@ def test_options_are_kept_and_added_to(registry):
 def test_an_impossible_option_is_refused_and_nothing_is_registered(registry, options):
     with pytest.raises(InvalidConfigError):
         registry.register(plain, **options)
-    assert registry.names() == ()
+    assert registry.functions() == ()
 
 
 def test_a_mistyped_option_is_named_beside_those_that_there_are(registry):
     mistyped: Any = {"max_retry": 3}
-    with pytest.raises(TypeError, match=r"no option 'max_retry', but max_retries, .*queue"):
+    with pytest.raises(TypeError, match=r"no option 'max_retry'; it takes max_retries, .*queue"):
         registry.register(plain, **mistyped)
-    assert not registry.names()
-
-
-def test_the_return_annotation_is_resolved_where_it_can_be():
-    def ghostly(other: "Missing") -> "Missing": ...  # type: ignore[name-defined]  # noqa: F821
-
-    def typed(other: "Missing") -> "list[Shop]": ...  # type: ignore[name-defined,empty-body]  # noqa: F821
-
-    def returns(function: Any) -> object:
-        return RegisteredFunction(name="f", function=function, is_coroutine=False).returns
-
-    assert returns(typed) == list[Shop]
-    assert returns(functools.partial(typed)) == list[Shop]
-    assert returns(native) is int
-    assert returns(ghostly) is None
-    assert returns(lambda: 1) in (None, type(None))
-    assert returns(SHOP) in (None, type(None))
+    assert not registry.functions()
 
 
 # --- what a process tells others, and its user
 
 
-def test_the_version_grows_with_every_new_name_and_only_then(registry):
+def test_there_is_more_to_announce_with_every_new_name_and_only_then(registry):
     versions = [registry.version]
     for register in (
         lambda: registry.register(plain),
-        lambda: registry.registered(closure()),
+        lambda: registry.register(native),
         lambda: registry.register(plain, name="x"),
     ):
         register()
         versions.append(registry.version)
-    assert versions == sorted(set(versions))
+    assert versions == [0, 1, 2, 3]
     registry.register(plain)
     registry.registered(plain)
-    assert registry.version == versions[-1]
-    assert len(registry.names()) == 3
+    registry.registered(closure())
+    assert registry.version == 3
+    assert registry.names(1) == (f"{HERE}:native", "x")
 
 
-def test_a_new_incarnation_renames_its_pins(registry):
-    pinned, before = closure(), registry.version
-    registry = Registry()
+def test_closures_are_known_and_not_announced(registry):
+    pinned = registry.registered(closure())
+    assert (registry.functions(), registry.names()) == ((pinned,), ())
+
+
+def test_a_new_incarnation_renames_its_pins():
+    pinned, registry = closure(), Registry()
     assert registry.register(pinned) == "@/1:closure.<locals>.inner"
     registry.register(plain)
     registry.begin("inc7")
     assert registry.registered(pinned).name == "@inc7/1:closure.<locals>.inner"
     assert not registry.can_run("@/1:closure.<locals>.inner")
     assert registry.resolve(f"{HERE}:plain").function is plain
-    assert registry.version > before
-    assert len(registry.names()) == 2
+    assert len(registry.functions()) == 2
 
 
-def test_a_submit_that_registers_warns_once_per_function(registry, caplog):
+def test_a_submit_that_registers_is_logged_once_per_function(registry, caplog):
+    caplog.set_level(logging.INFO, logger="kew")
     for _ in range(3):
         registry.registered(plain)
         registry.registered(SHOP.sell)
     unknown, pinned = messages(caplog)
     assert "a restarted process won't know it" in unknown
-    assert pinned.startswith("Shop.sell has no place in a module, so only this process can run it")
+    assert pinned.startswith(
+        "the bound method Shop.sell is not a module-level function, so only this process can run it"
+    )
     caplog.clear()
     registry.register(native)
     registry.registered(native)
@@ -397,7 +390,6 @@ def package(tmp_path, monkeypatch):
 )
 def test_a_name_below_a_trusted_package_is_found_by_import(package, name):
     registry = Registry(trust=(package,))
-    assert registry.has_trust
     assert registry.names() == ()
     assert registry.can_run(name)
     assert registry.names() == (name,)
@@ -444,7 +436,7 @@ def test_nothing_else_is_found_by_import(package, name):
     assert not registry.can_run(name)
     with pytest.raises(UnknownFunctionError):
         registry.resolve(name)
-    assert registry.names() == ()
+    assert registry.functions() == ()
     assert "trustedx" not in sys.modules
 
 
@@ -456,7 +448,6 @@ def test_any_text_for_a_name_is_answered(name):
 
 def test_without_trust_nothing_is_imported(package):
     registry = Registry()
-    assert not registry.has_trust
     assert not registry.can_run("trusted:top")
     assert "trusted" not in sys.modules
 
@@ -531,7 +522,7 @@ def test_a_script_that_is_imported_too_has_the_name_of_its_import(monkeypatch, t
 def run_elsewhere(registry: Registry, codec: PickleCodec, name: str, payload: bytes) -> Any:
     """What an executor does in a process that never saw the function."""
     found = registry.resolve(name)
-    args, kwargs = codec.decode_call(payload, found.function)
+    args, kwargs = codec.decode_call(payload, found.function, (name, "t"))
     value = found.function(*args, **kwargs)
     return asyncio.run(value) if found.is_coroutine else value
 
@@ -553,7 +544,7 @@ def test_with_a_codec_that_carries_functions_closures_travel(caplog):
         submit = Call(
             task_id="t", task_type="t", function=function, args=(2,), kwargs={"function": 1}
         )
-        payload = Caller(here, codec, "inc1").prepare(submit, 2).payload
+        payload = CallEncoder(here, codec, "inc1").prepare(submit, 2).payload
         assert run_elsewhere(there, codec, name, payload) == 7
     assert here.names() == there.names() == ("pickled:plain", "pickled:coroutine")
     assert messages(caplog) == []

@@ -1,15 +1,15 @@
 """Waiting for results while the store is away, silent or lossy: on simulated time, with every look counted."""
 
 import asyncio
-from collections.abc import Sequence
+from typing import TypeVar
 
 import pytest
 
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.store import MemoryStore
-from kew.app.futures import itself
-from kew.app.ports import Refused
+from kew.app.ports import Announce, Declare, Operation, Refused, Watch
 from kew.app.results import POLL, Results
+from kew.app.submitting.futures import unchanged
 from kew.compat import override
 from kew.domain.config import Settings
 from kew.domain.errors import TaskNotFoundError, TaskQueueError
@@ -18,6 +18,8 @@ from kew.domain.requests import ClaimRequest, Group, Settlement
 from kew.domain.task import Task
 from kew.testing import SimulatedManager, run
 from tests.support.scene import call
+
+A = TypeVar("A")
 
 
 class Watched(MemoryStore):
@@ -29,26 +31,25 @@ class Watched(MemoryStore):
         self.mood = "answers"
 
     @override
-    async def watch(
-        self, queue: str, task_ids: Sequence[str], incarnation: str
-    ) -> Sequence[Task | None]:
-        self.looks += 1
-        if self.mood == "refuses":
-            await asyncio.sleep(0.3)
-            raise Refused("it is away")
-        if self.mood == "is silent":
-            await asyncio.Event().wait()
-        return await super().watch(queue, task_ids, incarnation)
+    async def do(self, operation: Operation[A]) -> A:
+        if isinstance(operation, Watch):
+            self.looks += 1
+            if self.mood == "refuses":
+                await asyncio.sleep(0.3)
+                raise Refused("it is away")
+            if self.mood == "is silent":
+                await asyncio.Event().wait()
+        return await super().do(operation)
 
     async def hold(self, *task_ids: str, queue: str = "q") -> None:
         """Let these tasks wait."""
-        await self.declare(queue, Settings())
+        await self.do(Declare(queue, Settings(), queue))
         groups = [Group(submissions=(call(task_id),)) for task_id in task_ids]
         await self.submit(queue, groups)
 
     async def complete(self, queue: str = "q") -> None:
         """Run all that waits, in a process that tells nobody here."""
-        await self.announce(queue, "elsewhere", ("f",), 10**9)
+        await self.do(Announce(queue, "elsewhere", ("f",), 10**9))
         request = ClaimRequest(incarnation="elsewhere", lane=1, sequence=1, want=9, lease_ms=10**9)
         for task in (await self.claim(queue, request)).tasks:
             done = Settlement(task_id=task.id, lease=task.lease, event=Succeeded(b"7"))
@@ -56,7 +57,7 @@ class Watched(MemoryStore):
 
 
 def waiting(results: Results, *task_ids: str, queue: str = "q") -> list[asyncio.Future[Task]]:
-    return [results.wait(queue, task_id, itself) for task_id in task_ids]
+    return [results.wait(queue, task_id, unchanged) for task_id in task_ids]
 
 
 @pytest.mark.parametrize("mood", ["answers", "refuses"])
@@ -141,10 +142,10 @@ def test_an_answer_that_cannot_be_read_is_told_to_all_who_wait():
     async def story(_: SimulatedManager) -> None:
         class Broken(Watched):
             @override
-            async def watch(
-                self, queue: str, task_ids: Sequence[str], incarnation: str
-            ) -> Sequence[Task | None]:
-                raise Odd(1, 2)
+            async def do(self, operation: Operation[A]) -> A:
+                if isinstance(operation, Watch):
+                    raise Odd(1, 2)
+                return await super().do(operation)
 
         results = Results(Broken(), "here")
         errors = await asyncio.gather(*waiting(results, "a", "a", "b"), return_exceptions=True)
@@ -159,6 +160,6 @@ def test_nobody_waits_once_it_is_closed():
         results = Results(Watched(), "here")
         results.close()
         with pytest.raises(TaskQueueError):
-            await results.wait("q", "a", itself)
+            await results.wait("q", "a", unchanged)
 
     run(story)

@@ -3,9 +3,10 @@
 import asyncio
 import functools
 import gc
+import itertools
 import logging
 import weakref
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,11 +23,17 @@ from kew import (
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.app import submitter
-from kew.app.ports import Refused
+from kew.app.declaring import Announced
+from kew.app.ports import Announce, Operation, Refused
+from kew.app.submitting import submitter
+from kew.app.submitting.pins import KEPT
 from kew.bootstrap import Parts
+from kew.compat import override
 from tests.support import jobs
+from tests.support.answering import answer_instead
 from tests.support.ledger import until
+
+QUIET: Any = {"max_circuit_breaker_failures": None}
 
 HIGH, LOW = QueuePriority.HIGH, QueuePriority.LOW
 
@@ -116,7 +123,7 @@ async def test_a_call_that_does_not_fit_its_function_is_refused_with_the_reason(
         if fits:
             assert (await calling).task_id == "t"
             return
-        with pytest.raises(InvalidTaskError, match=r"task 't' .* can't be called so: ."):
+        with pytest.raises(InvalidTaskError, match=r"task 't' .* can't be called like this: ."):
             await calling
         assert (await manager.get_queue_status("q"))["queued_tasks"] == 0
 
@@ -162,10 +169,10 @@ async def test_what_a_closure_holds_is_let_go_of_when_its_tasks_have_completed()
         things.clear()
         gc.collect()
         assert [each() for each in gone] == [None] * 3
-        assert manager._registry.names() == ()
+        assert manager._registry.functions() == ()
 
 
-async def test_a_store_is_told_of_closures_that_have_completed_and_keeps_nothing_of_them():
+async def test_a_store_knows_nothing_of_closures_but_their_tasks():
     store = MemoryStore(SystemClock())
     parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
     async with TaskQueueManager(parts=parts) as manager:
@@ -175,9 +182,9 @@ async def test_a_store_is_told_of_closures_that_have_completed_and_keeps_nothing
             await until_ended(manager, f"{n}")
         (served,) = manager._served.values()
         await served.maintainer.announce()
-        book = store.namespace.queues["q"].book
-        assert list(book.functions.values()) == [set()]
-        assert len(book._lines) <= 1
+        indexed = store.namespace.queues["q"].indexed
+        assert list(indexed.functions.values()) == [set()]
+        assert len(indexed._lines) <= 1
 
 
 def entries(count: int) -> list[dict[str, Any]]:
@@ -212,7 +219,81 @@ async def test_nothing_is_kept_for_closures_that_were_surely_not_stored():
         ):
             with pytest.raises(StoreUnavailableError):
                 await submitting
-        assert manager._registry.names() == ()
+        assert manager._registry.functions() == ()
+
+
+async def test_a_closure_that_failed_or_was_cancelled_can_be_released():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q", **QUIET))
+        for n in range(KEPT + 10):
+            await submit(manager, f"t{n}", functools.partial(jobs.fail))
+            await until_ended(manager, f"t{n}")
+        assert len(manager._registry.functions()) == KEPT
+        await manager.pause_queue("q")
+        for n in range(KEPT):
+            await submit(manager, f"c{n}", functools.partial(jobs.echo))
+            await manager.cancel_task(f"c{n}")
+        await asyncio.sleep(0)
+        assert len(manager._registry.functions()) == KEPT
+        await manager.cleanup()
+        assert manager._registry.functions() == ()
+
+
+async def test_a_replay_of_a_released_closure_says_so():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q", **QUIET))
+        for n in range(KEPT + 1):
+            await submit(manager, f"t{n}", functools.partial(jobs.fail))
+            await until_ended(manager, f"t{n}")
+        await manager.replay_task("t0")
+        await until_ended(manager, "t0")
+        error = (await manager.get_task_status("t0")).error
+        assert "released it after its task had ended" in str(error)
+        assert "replayed too late" in str(error)
+
+
+A = TypeVar("A")
+
+
+async def test_a_closure_goes_while_an_announcement_waits_for_its_answer():
+    announced = asyncio.Event()
+
+    class Slow(MemoryStore):
+        @override
+        async def do(self, operation: Operation[A]) -> A:
+            if isinstance(operation, Announce) and operation.functions:
+                await announced.wait()
+            return await super().do(operation)
+
+    store = Slow(SystemClock())
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    async with TaskQueueManager(parts=parts) as manager:
+        await manager.create_queue(QueueConfig("q"))
+        slow = asyncio.ensure_future(submit(manager, "named", jobs.echo))
+        await asyncio.sleep(0)
+        await submit(manager, "closure", functools.partial(jobs.echo))
+        await until_ended(manager, "closure")
+        assert not slow.done()
+        announced.set()
+        await slow
+
+
+async def test_a_submit_waits_for_no_function_that_was_registered_after_it():
+    store = MemoryStore(SystemClock())
+    parts = Parts(store=store, wakeup=MemoryWakeup(store.namespace.hub))
+    async with TaskQueueManager(parts=parts) as manager:
+        await manager.create_queue(QueueConfig("q"))
+        do, numbers = store.do, itertools.count()
+
+        async def another(announce: Announce) -> Announced:
+            """A program that registers functions all the time."""
+            manager.register(lambda: None, name=f"f{next(numbers)}")
+            return await do(announce)
+
+        answer_instead(store, Announce, another)
+        async with asyncio.timeout(5):
+            await submit(manager, "a", jobs.echo)
+        await until_ended(manager, "a")
 
 
 async def test_a_closure_that_was_registered_or_may_be_put_back_is_kept():
@@ -231,14 +312,14 @@ async def test_a_closure_that_was_registered_or_may_be_put_back_is_kept():
         manager.register(kept)
         await submit(manager, "kept", kept)
         await until_ended(manager, "kept")
-        assert len(manager._registry.names()) == 1
+        assert len(manager._registry.functions()) == 1
         attempts.clear()
         await submit(manager, "fails", fails)
         await until_ended(manager, "fails")
         await manager.replay_task("fails")
         await until(lambda: len(attempts) == 2, "the second attempt")
         await until_ended(manager, "fails")
-        assert len(manager._registry.names()) == 1
+        assert len(manager._registry.functions()) == 1
 
 
 @pytest.mark.parametrize(
@@ -250,7 +331,7 @@ async def test_a_closure_of_a_mistaken_call_is_not_kept(wrong: dict[str, Any]):
         call = {"task_id": "t", "task_type": "t", "task_func": lambda value: value, "args": (1,)}
         with pytest.raises(InvalidTaskError):
             await manager.submit_tasks("q", [{**call, **wrong}])
-        assert manager._registry.names() == ()
+        assert manager._registry.functions() == ()
 
 
 async def test_a_closure_that_was_refused_is_not_kept():
@@ -260,7 +341,7 @@ async def test_a_closure_that_was_refused_is_not_kept():
         await submit(manager, "first")
         with pytest.raises(QueueFullError):
             await submit(manager, "second", functools.partial(jobs.echo))
-        assert len(manager._registry.names()) == 1
+        assert len(manager._registry.functions()) == 1
 
 
 async def until_ended(manager: TaskQueueManager, task_id: str) -> None:

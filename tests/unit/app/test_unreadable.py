@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -10,11 +11,17 @@ from kew import QueueConfig, SubmitUncertainError, TaskQueueManager
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
+from kew.app.ports import Operation
+from kew.app.working.reporter import Reporter
 from kew.bootstrap import Parts
+from kew.compat import override
 from tests.support import jobs
 from tests.support.asking import record_of
 
 LEASE = 0.3
+
+
+A = TypeVar("A")
 
 
 class Garbled(MemoryStore):
@@ -27,17 +34,28 @@ class Garbled(MemoryStore):
     def garble(self, operation: str, times: int = 1) -> None:
         self.operation, self.left = operation, times
 
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name in ("operation", "left") or name != self.operation or not self.left:
-            return found
-
-        async def garbled(*args: object) -> object:
-            await found(*args)
+    async def garbled(self, operation: str, answer: Awaitable[A]) -> A:
+        answered = await answer
+        if operation == self.operation and self.left:
             self.left -= 1
             raise ValueError("not what was expected")
+        return answered
 
-        return garbled
+    @override
+    async def do(self, operation: Operation[A]) -> A:
+        return await self.garbled(operation.name, super().do(operation))
+
+    @override
+    async def submit(self, *args: Any, **named: Any) -> Any:
+        return await self.garbled("submit", super().submit(*args, **named))
+
+    @override
+    async def claim(self, *args: Any) -> Any:
+        return await self.garbled("claim", super().claim(*args))
+
+    @override
+    async def settle(self, *args: Any, **named: Any) -> Any:
+        return await self.garbled("settle", super().settle(*args, **named))
 
 
 @pytest.mark.parametrize("operation", ["claim", "settle", "extend", "peek", "announce"])
@@ -78,3 +96,22 @@ async def test_who_waits_for_an_end_is_told_of_an_answer_that_makes_no_sense():
         store.garble("watch")
         with pytest.raises(ValueError, match="expected"):
             await asyncio.wait_for(record_of(manager, "q", "t"), 5)
+
+
+async def test_an_error_while_outcomes_are_reported_costs_no_slot(monkeypatch, caplog):
+    caplog.set_level(logging.CRITICAL, logger="kew")
+    noted, failures = Reporter.noted, [ValueError("a bug"), ValueError("a bug")]
+
+    def fails_twice(self: Reporter, *args: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return noted(self, *args)
+
+    monkeypatch.setattr(Reporter, "noted", fails_twice)
+    async with TaskQueueManager("memory://", tick=10) as manager:
+        await manager.create_queue(QueueConfig("q", max_workers=1), functions=[asyncio.sleep])
+        for n in range(6):
+            await manager.submit_task(f"t{n}", "q", "test", asyncio.sleep, None, 0.001)
+        async with asyncio.timeout(15):
+            for n in range(6):
+                assert (await record_of(manager, "q", f"t{n}")).status == "completed"

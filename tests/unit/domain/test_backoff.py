@@ -137,7 +137,7 @@ def test_what_is_not_seconds_is_refused(value: object) -> None:
             build()
         quoted = f"{value!r}"[:20]
         assert str(raised.value).startswith(
-            f"{name} must be from 0 to 31622400 seconds, not {quoted}"
+            f"{name} must be from 0 to 31622400 seconds or a timedelta, not {quoted}"
         )
 
 
@@ -158,7 +158,7 @@ def test_a_factor_is_from_one_to_a_thousand(factor: object) -> None:
 def test_jitter_is_a_share(jitter: object) -> None:
     with pytest.raises(InvalidConfigError) as raised:
         Exponential(jitter=jitter)  # type: ignore[arg-type]
-    assert str(raised.value) == f"jitter is a share from 0 to 1 of the delay, not {jitter!r}"
+    assert str(raised.value) == f"jitter must be from 0 to 1, a share of the delay, not {jitter!r}"
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_a_custom_backoff_needs_a_function(function: object) -> None:
     with pytest.raises(InvalidConfigError) as raised:
         Custom(function)  # type: ignore[arg-type]
     assert str(raised.value) == (
-        f"a custom backoff is a function from the retry's number to seconds, not {function!r}"
+        f"Custom takes a function from the number of the retry to seconds, not {function!r}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from fractions import Fraction
@@ -35,7 +36,9 @@ WHOLE: dict[str, tuple[int, int, bool]] = {
     "max_retries": (0, TASKS, False),
     "max_workers_per_process": (1, WORKERS, True),
     "max_deliveries": (0, TASKS, False),
+    "max_snoozes": (0, TASKS, False),
     "circuit_breaker_probes": (1, WORKERS, False),
+    "max_dead_letters": (1, TASKS, True),
 }
 SECONDS: dict[str, tuple[float, float]] = {
     "task_timeout": (0.001, YEAR),
@@ -92,7 +95,7 @@ def test_a_count_is_within_its_range(field: str) -> None:
 @pytest.mark.parametrize("field", SECONDS)
 def test_what_is_not_seconds_is_refused(field: str, value: object) -> None:
     least, most = SECONDS[field]
-    start = f"{field} must be from {least} to {most:.0f} seconds, not "
+    start = f"{field} must be from {least} to {most:.0f} seconds or a timedelta, not "
     assert refusal(**{field: value}).startswith(start)
 
 
@@ -114,7 +117,7 @@ def test_seconds_are_within_their_range(field: str) -> None:
     ids=ascii,
 )
 def test_what_is_not_a_name_is_refused(name: Any) -> None:
-    advice = f"queue name {name!r} is not usable: 1 to 64 letters, digits, and '_', '.', '-'"
+    advice = f"queue name {name!r} is invalid: use 1 to 64 letters, digits, '_', '.' or '-'"
     assert refusal(name=name) == advice
 
 
@@ -124,7 +127,7 @@ def test_a_name_is_letters_digits_and_three_signs(name: str) -> None:
 
 
 def test_other_names_are_checked_alike() -> None:
-    with pytest.raises(InvalidConfigError, match=r"^namespace '{}' is not usable"):
+    with pytest.raises(InvalidConfigError, match=r"^namespace '{}' is invalid"):
         check_name("{}", "namespace")
 
 
@@ -187,8 +190,15 @@ def test_a_message_is_short_whatever_was_given() -> None:
         assert len(refusal(**{field: "x" * 1_000_000})) < 250
 
 
+@pytest.mark.parametrize("value", [None, 0, 1, "yes", [True]])
+def test_tracebacks_are_kept_or_not(value: object) -> None:
+    assert QueueConfig("q", keep_tracebacks=False).keep_tracebacks is False
+    assert refusal(keep_tracebacks=value) == f"keep_tracebacks must be True or False, not {value!r}"
+
+
 def test_every_field_is_checked_here() -> None:
-    others = {"name", "priority", "backoff", "retry_on", "give_up_on"}
+    others = {"name", "priority", "backoff", "retry_on", "circuit_breaker_on", "give_up_on", "rate"}
+    others |= {"keep_tracebacks", "per_key"}
     assert {field.name for field in attrs.fields(QueueConfig)} == {*WHOLE, *SECONDS, *others}
 
 
@@ -209,12 +219,18 @@ def test_the_defaults() -> None:
         "backoff": None,
         "retry_on": (BaseException,),
         "give_up_on": (),
+        "rate": (),
+        "per_key": None,
         "lease": 15.0,
         "max_workers_per_process": None,
         "max_deliveries": 5,
+        "max_snoozes": 1000,
         "task_ttl": 86_400,
+        "max_dead_letters": None,
+        "keep_tracebacks": True,
         "dead_letter_ttl": 30 * 86_400,
         "circuit_breaker_probes": 1,
+        "circuit_breaker_on": (BaseException,),
     }
 
 
@@ -248,8 +264,10 @@ def test_all_processes_share_counts_and_milliseconds() -> None:
         max_retries=6,
         retry_delay=0.0001,
         max_deliveries=7,
+        max_snoozes=9,
         task_ttl=100,
         dead_letter_ttl=200,
+        max_dead_letters=9,
         circuit_breaker_probes=8,
     )
     assert config.settings() == Settings(
@@ -262,8 +280,10 @@ def test_all_processes_share_counts_and_milliseconds() -> None:
         max_retries=6,
         retry_delay_ms=1,
         max_deliveries=7,
+        max_snoozes=9,
         task_ttl_ms=100_000,
         dead_letter_ttl_ms=200_000,
+        max_dead_letters=9,
     )
 
 
@@ -320,7 +340,7 @@ def test_a_timeout_is_seconds_or_has_no_end(given_timeout: float | None, seconds
 
 @pytest.mark.parametrize("wrong", [-1, -0.001, "1", True, [1], float("nan")])
 def test_what_is_no_timeout_is_refused_with_what_one_is(wrong: Any) -> None:
-    told = f"timeout takes seconds from 0 on, or None to wait without an end, not {wrong!r}"
+    told = f"timeout must be 0 or more seconds, a timedelta, or None to wait forever, not {wrong!r}"
     with pytest.raises(InvalidConfigError, match=f"^{re.escape(told)}$"):
         check_timeout(wrong)
 
@@ -330,3 +350,60 @@ def test_what_is_left_of_a_deadline_may_be_less_than_nothing() -> None:
     assert check_timeout(-5, least=-5) == 0
     with pytest.raises(InvalidConfigError):
         check_timeout(-6, least=-5)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "meant"),
+    [
+        ("max_worker", "max_workers"),
+        ("timeout", "task_timeout"),
+        ("retries", "max_retries"),
+        ("concurrency", "max_workers"),
+        ("breaker_failures", "max_circuit_breaker_failures"),
+        ("ttl", "task_ttl"),
+        ("queue_name", "name"),
+    ],
+)
+def test_an_unknown_setting_is_answered_with_the_one_that_was_meant(unknown: str, meant: str):
+    settings: Any = {unknown: 3}
+    with pytest.raises(
+        TypeError, match=f"no setting '{unknown}'; did you mean '{meant}'"
+    ) as raised:
+        QueueConfig("mails", **settings)
+    assert "task_timeout" in str(raised.value)  # all are named
+
+
+def test_an_unknown_setting_that_is_like_no_other_is_answered_with_all_of_them():
+    settings: Any = {"colour": 3}
+    with pytest.raises(
+        TypeError, match=r"no setting 'colour' \(the settings are name, max_workers"
+    ):
+        QueueConfig("mails", **settings)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        QueueConfig()  # type: ignore[call-arg]
+    assert str(inspect.signature(QueueConfig)).startswith("(name: 'str', max_workers: 'int' = 10")
+
+
+def judge(error: BaseException) -> bool:
+    return isinstance(error, OSError)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (OSError, (OSError,)),
+        ((OSError, ValueError), (OSError, ValueError)),
+        ((), ()),
+        (judge, judge),
+    ],
+)
+def test_what_counts_for_the_breaker_is_classes_or_a_function(given: Any, kept: object) -> None:
+    assert QueueConfig("q", circuit_breaker_on=given).circuit_breaker_on == kept
+
+
+@pytest.mark.parametrize("given", [5, "OSError", int, (OSError, 5), None])
+def test_what_cannot_say_what_counts_for_the_breaker_is_refused(given: Any) -> None:
+    start = "circuit_breaker_on must be an exception class or a tuple of them, not "
+    message = refusal(circuit_breaker_on=given)
+    assert message.startswith(start)
+    assert message.endswith("; or a function from the error to a bool")

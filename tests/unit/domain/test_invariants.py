@@ -15,6 +15,9 @@ HALF_OPEN = BreakerState.HALF_OPEN
 second = running("u", lease="b.0.1.1", token=2, ticket=2)
 
 SOUND: dict[str, Snapshot] = {
+    "retried after a failed start, at_most_once": queue(
+        task(status=TaskStatus.RETRY, at_most_once=True, attempt=2, failures=1, losses=1)
+    ),
     "nothing at all": queue(),
     "a task in each status": queue(
         task("a", ticket=1),
@@ -74,7 +77,7 @@ BROKEN: dict[str, tuple[Snapshot, list[str]]] = {
     ),
     "more ends than beginnings": (
         queue(task(attempt=2, failures=2, losses=1)),
-        ["t: 2 failures and 1 losses in 2 attempts"],
+        ["t: 2 failures, 1 losses and 0 snoozes in 2 attempts"],
     ),
     "a success of nobody": (queue(ended(attempt=0)), ["t: completed without an attempt"]),
     "a cancel forgotten": (

@@ -46,9 +46,9 @@ def test_a_claim_takes_the_next_task_under_a_lease_of_its_own() -> None:
         "token": 7,
         "started_at": LATER,
     }
-    assert change.state == attrs.evolve(before.state, token=7)
+    assert change.state == attrs.evolve(before.state, token=7, longest_lease_ms=LEASE_MS)
     assert change.lane == ("a.0", 1)
-    assert grant == Grant(word=Word.DONE, tasks=tuple(change.tasks), wait_ms=0, version=1)
+    assert grant == Grant(word=Word.DONE, tasks=tuple(change.tasks), wait_ms=0, functions=1)
 
 
 def test_a_batch_is_granted_in_order_with_rising_tokens() -> None:
@@ -92,15 +92,15 @@ def test_a_claim_of_nothing_is_answered_at_once() -> None:
 
 def test_a_paused_queue_grants_nothing() -> None:
     change, grant = rules.claim(queue(task(), paused=True), request(), NOW)
-    assert grant == Grant(word=Word.DONE, wait_ms=None, version=1)
+    assert grant == Grant(word=Word.DONE, wait_ms=None, functions=1)
     assert change.lane == ("a.0", 1)
 
 
-def test_the_version_of_the_settings_comes_with_every_answer() -> None:
-    known = queue(lanes={"a.0": 4}, version=9)
+def test_the_edition_of_the_settings_comes_with_every_answer() -> None:
+    known = queue(lanes={"a.0": 4}, edition="now")
     for sequence in (3, 4, 5):
-        assert rules.claim(known, request(sequence=sequence), NOW)[1].version == 9
-    assert rules.claim(known, request("b", sequence=2), NOW)[1].version == 9
+        assert rules.claim(known, request(sequence=sequence), NOW)[1].edition == "now"
+    assert rules.claim(known, request("b", sequence=2), NOW)[1].edition == "now"
 
 
 def test_a_repeated_claim_gets_those_of_its_leases_that_are_still_live() -> None:
@@ -126,12 +126,12 @@ def test_a_repeated_claim_gets_those_of_its_leases_that_are_still_live() -> None
 def test_a_claim_older_than_the_last_gets_nothing() -> None:
     before = queue(running(lease="a.0.3.1"), task("u", ticket=2), lanes={"a.0": 4})
     answer = rules.claim(before, request(sequence=3), NOW)
-    assert answer == (NOTHING, Grant(word=Word.SAME, wait_ms=0, version=1))
+    assert answer == (NOTHING, Grant(word=Word.SAME, wait_ms=0))
 
 
 def test_a_lane_that_the_store_forgot_must_begin_anew() -> None:
     answer = rules.claim(queue(task()), request(sequence=2), NOW)
-    assert answer == (NOTHING, Grant(word=Word.NO_LANE, version=1))
+    assert answer == (NOTHING, Grant(word=Word.NO_LANE))
     assert rules.claim(queue(task()), request(sequence=1), NOW)[1].word is Word.DONE
     assert rules.claim(queue(task(), lanes={"a.0": 1}), request(sequence=2), NOW)[1].tasks
 
@@ -143,7 +143,7 @@ def test_an_open_breaker_grants_nothing_and_says_when_it_will() -> None:
     before = queue(task(), breaker=OPEN, settings=Settings(breaker_reset_ms=1000))
     change, grant = rules.claim(before, request(), NOW + 400)
     assert (grant.tasks, grant.wait_ms) == ((), 600)
-    assert change.state == before.state
+    assert change.state == attrs.evolve(before.state, longest_lease_ms=LEASE_MS)
 
 
 def test_a_breaker_in_time_lets_its_probes_through_and_no_more() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from kew.domain import commands, maintenance
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.queue import NOTHING, QueueState
+from kew.domain.holding import Hold
+from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import Word
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Life, Task, TaskStatus
+from kew.domain.view import QueueState
 from tests.support.tasks import NOW, changed, ended, queue, running, task
 
 LATER = NOW + 500
@@ -120,34 +123,36 @@ def test_what_is_no_dead_letter_is_not_put_back(found: Task, word: Word) -> None
 
 def test_an_orphan_fails_for_good() -> None:
     before = queue(task())
-    change = rules.orphan(before, before.tasks["t"], LATER)
+    change = maintenance.orphan(before, before.tasks["t"], LATER)
     assert change.tasks[0].status is TaskStatus.FAILED
     assert change.tasks[0].ended_at == LATER
     assert change.tasks[0].expires_at == LATER + 30 * 86_400_000
-    assert "has gone" in change.tasks[0].error
+    assert "is gone" in change.tasks[0].error
 
 
-@pytest.mark.parametrize("paused", [True, False])
-def test_a_queue_is_paused_and_resumed(paused: bool) -> None:
-    before = queue(task(), paused=not paused)
-    change = rules.pause(before, paused=paused)
-    assert change.state == attrs.evolve(before.state, paused=paused)
-    assert change.tasks == ()
+def test_a_queue_is_paused_and_resumed() -> None:
+    before = queue(task())
+    change = commands.pause(before, Hold(NOW, "why"))
+    paused = attrs.evolve(before.state, paused=True, holds={"paused": Hold(NOW, "why")})
+    assert (change.state, change.tasks) == (paused, ())
+    assert commands.resume(before.after(change), "two") == Change((), before.state)
 
 
 def test_the_latest_declaration_wins_and_an_equal_one_changes_nothing() -> None:
     before = queue(version=3)
-    change = rules.configure(before, Settings(max_workers=2))
-    assert change.state == attrs.evolve(before.state, settings=Settings(max_workers=2), version=4)
+    change = commands.configure(before, Settings(max_workers=2), "two")
+    assert change.state == attrs.evolve(
+        before.state, settings=Settings(max_workers=2), version=4, edition="two"
+    )
     assert change.tasks == ()
-    assert rules.configure(before.after(change), Settings(max_workers=2)) is NOTHING
+    assert commands.configure(before.after(change), Settings(max_workers=2), "two") is NOTHING
 
 
 def test_a_failure_that_a_person_saw_counts_like_any_other() -> None:
     before = queue(settings=Settings(breaker_failures=2))
-    once = before.after(rules.record_failure(before, NOW))
+    once = before.after(commands.record_failure(before, NOW))
     assert once.state.breaker == Breaker(failures=1)
-    change = rules.record_failure(once, LATER)
+    change = commands.record_failure(once, LATER)
     assert change.tasks == ()
     assert change.state is not None
     assert change.state.breaker == Breaker(state=BreakerState.OPEN, opened_at=LATER, epoch=1)
@@ -155,11 +160,11 @@ def test_a_failure_that_a_person_saw_counts_like_any_other() -> None:
 
 def test_a_failure_that_a_person_saw_in_half_open_opens_again() -> None:
     before = queue(breaker=OPEN, settings=Settings(breaker_reset_ms=100))
-    after = before.after(rules.record_failure(before, NOW + 100))
+    after = before.after(commands.record_failure(before, NOW + 100))
     assert after.state.breaker == Breaker(state=BreakerState.OPEN, opened_at=NOW + 100, epoch=3)
 
 
 def test_a_breaker_is_reset_by_a_person() -> None:
-    change = rules.reset_breaker(queue(breaker=OPEN, paused=True))
+    change = commands.reset_breaker(queue(breaker=OPEN, paused=True))
     assert change.tasks == ()
     assert change.state == QueueState(settings=Settings(), breaker=Breaker(epoch=2), paused=True)

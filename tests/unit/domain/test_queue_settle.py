@@ -5,12 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from kew.domain import maintenance
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.errors import IllegalTransition
-from kew.domain.events import Failed, Released, SettleEvent, Succeeded
-from kew.domain.lifecycle import outcome_word
+from kew.domain.events import Failed, NotStarted, Released, SettleEvent, Snoozed, Succeeded
+from kew.domain.outcomes import outcome_word
 from kew.domain.queue import NOTHING, RECOVER_AT_ONCE
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.snapshot import Snapshot
@@ -45,8 +46,14 @@ def elsewhere(one: Snapshot) -> Snapshot:
         (SUCCESS, "succeed", TaskStatus.COMPLETED),
         (AGAIN, "retry", TaskStatus.RETRY),
         (FINAL, "fail", TaskStatus.FAILED),
+        (attrs.evolve(AGAIN, counts=False), "retry_uncounted", TaskStatus.RETRY),
+        (attrs.evolve(FINAL, counts=False), "fail_uncounted", TaskStatus.FAILED),
+        (Snoozed(error="S", after_ms=40), "snooze_task", TaskStatus.QUEUED),
+        (Snoozed(error="S", after_ms=40, scope="key"), "snooze_key", TaskStatus.QUEUED),
+        (Snoozed(error="S", after_ms=40, scope="queue"), "snooze_queue", TaskStatus.QUEUED),
         (Released(started=True), "release", TaskStatus.QUEUED),
         (Released(started=False), "release", TaskStatus.QUEUED),
+        (NotStarted("no room"), "not_started", TaskStatus.QUEUED),
     ],
 )
 def test_a_settle_applies_once_and_answers_as_often_as_it_is_asked(
@@ -65,6 +72,15 @@ def test_a_settle_applies_once_and_answers_as_often_as_it_is_asked(
         )
 
 
+def test_what_could_not_be_started_once_too_often_has_failed_however_often_it_is_asked() -> None:
+    before = queue(running(losses=queue().state.settings.max_deliveries))
+    event = NotStarted("no room")
+    change, outcome = rules.settle(before, settlement(event), LATER)
+    assert outcome == SettleOutcome(Word.DONE, TaskStatus.FAILED)
+    again = rules.settle(before.after(change), settlement(event), LATER)
+    assert again == (NOTHING, SettleOutcome(Word.SAME, TaskStatus.FAILED))
+
+
 @pytest.mark.parametrize("event", [SUCCESS, AGAIN, FINAL, Released(started=True)])
 def test_a_repeated_settle_of_a_cancelled_run_gets_its_answer_too(event: SettleEvent) -> None:
     before = queue(running(cancel_requested=True))
@@ -72,6 +88,15 @@ def test_a_repeated_settle_of_a_cancelled_run_gets_its_answer_too(event: SettleE
     again = rules.settle(before.after(change), settlement(event), NOW)
     assert outcome.status in TERMINAL
     assert again == (NOTHING, SettleOutcome(Word.SAME, outcome.status))
+
+
+def test_a_repeated_release_of_what_may_not_run_again_says_that_it_failed() -> None:
+    event = Released(started=True)
+    before = queue(running(at_most_once=True))
+    change, outcome = rules.settle(before, settlement(event), NOW)
+    assert outcome == SettleOutcome(Word.DONE, TaskStatus.FAILED)
+    again = rules.settle(before.after(change), settlement(event), NOW)
+    assert again == (NOTHING, SettleOutcome(Word.SAME, TaskStatus.FAILED))
 
 
 def test_a_repeated_settle_gets_its_answer_through_later_attempts() -> None:
@@ -219,11 +244,27 @@ def test_a_lost_probe_is_free_again() -> None:
 
 @pytest.mark.parametrize(("stopping", "word"), [(False, Word.DONE), (True, Word.CANCEL)])
 def test_a_live_lease_is_prolonged_and_told_of_a_cancel(stopping: bool, word: Word) -> None:
-    before = queue(running(lease_until=NOW + 1, cancel_requested=stopping))
+    task = running(lease_until=NOW + 1, cancel_requested=stopping)
+    before = queue(task, longest_lease_ms=700)
     change, answer = rules.extend(before, lease_ref(), 700, NOW)
     assert answer is word
     assert changed(before, change) == {"lease_until": NOW + 700}
     assert change.state is None
+
+
+def test_the_longest_lease_is_remembered_whether_granted_or_prolonged() -> None:
+    change, _ = rules.extend(queue(running(lease_until=NOW + 1)), lease_ref(), 700, NOW)
+    assert change.state is not None
+    assert change.state.longest_lease_ms == 700
+
+
+def test_leases_that_last_longer_than_any_granted_are_shortened() -> None:
+    short, late = running(lease_until=NOW + 700), running(lease_until=NOW + 3_600_000)
+    before = queue(attrs.evolve(short, ticket=1), longest_lease_ms=700)
+    assert maintenance.shortened(before, NOW, 10) is NOTHING
+    before = queue(late, longest_lease_ms=700)
+    assert maintenance.shortened(before, NOW, 0) is NOTHING
+    assert changed(before, maintenance.shortened(before, NOW, 10)) == {"lease_until": NOW + 700}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.queue import NOTHING, QueueState
+from kew.domain.queue import NOTHING
 from kew.domain.requests import Group, GroupOutcome, SubmitRef, Word
 from kew.domain.task import Task
+from kew.domain.view import QueueState
 from tests.support.tasks import NOW, call, ended, group, queue, running, task
 
 LATER = NOW + 500

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kew.domain.backoff import Exponential, Fixed
+from kew.domain.causes import causes_of
 from kew.domain.errors import GiveUp, Retry
 from kew.domain.retry import RetryPolicy, retry_after_ms
 
@@ -29,7 +30,9 @@ class Odd:
 def after(
     policy: RetryPolicy, failures: int = 0, error: BaseException | None = None, draw: float = 0.0
 ) -> int | None:
-    return retry_after_ms(policy, failures=failures, error=error or OSError(), draw=draw)
+    return retry_after_ms(
+        policy, failures=failures, causes=causes_of(error or OSError()), draw=draw
+    )
 
 
 def test_by_default_nothing_is_retried() -> None:

@@ -14,22 +14,22 @@ from kew.domain.config import Settings
 from kew.domain.events import Succeeded
 from kew.domain.queue import Change
 from kew.domain.requests import ClaimRequest, Grant
-from kew.domain.sharing import COME_MS, TURN_MS, Hungry, in_turn, part_of, waiting_since
+from kew.domain.sharing import COME_MS, TURN_MS, Starved, in_turn, part_of, waiting_since
 from kew.domain.snapshot import Snapshot
 from tests.support.tasks import LEASE_MS, NOW, queue, request, running, settlement, task
 
 COUNTS = st.integers(0, 60)
 
 
-def hungry(holds: int, waited: int = 0, told: int = 0) -> Hungry:
-    return Hungry(holds, NOW - waited, told)
+def starved(holds: int, waited: int = 0, notified: int = 0) -> Starved:
+    return Starved(holds, NOW - waited, notified)
 
 
-def busy(limit: int, waiting: int = 40, **those: Hungry) -> Snapshot:
-    """A queue with free places, many tasks, and these hungry processes."""
+def busy(limit: int, waiting: int = 40, **those: Starved) -> Snapshot:
+    """A queue with free places, many tasks, and these starved processes."""
     tasks = [task(f"t{n}", ticket=n) for n in range(1, waiting + 1)]
     known = queue(*tasks, settings=Settings(max_workers=limit))
-    return attrs.evolve(known, hungry=those)
+    return attrs.evolve(known, starved=those)
 
 
 def claimed(before: Snapshot, asked: ClaimRequest) -> tuple[int, Change, Grant]:
@@ -42,29 +42,29 @@ def claimed(before: Snapshot, asked: ClaimRequest) -> tuple[int, Change, Grant]:
     holds=COUNTS,
     others=st.lists(st.tuples(COUNTS, st.integers(0, 2 * TURN_MS)), max_size=5),
 )
-def test_a_part_is_an_equal_one_and_what_is_left_of_it_is_for_a_rival(
+def test_a_part_is_an_equal_one_and_what_is_left_of_it_is_for_the_next_in_turn(
     free: int, holds: int, others: list[tuple[int, int]]
 ) -> None:
-    those = {f"b{n}": hungry(each, waited) for n, (each, waited) in enumerate(others)}
-    part, rival = part_of(free, those, "a", holds, NOW)
+    those = {f"b{n}": starved(each, waited) for n, (each, waited) in enumerate(others)}
+    part, next_in_turn = part_of(free, those, "a", holds, NOW)
     equal = (holds + free + sum(each for each, _ in others)) / (len(others) + 1)
     assert 0 <= part <= free
     assert holds + part <= max(holds, equal + 1)
-    assert (rival is not None) == (part < free)
-    assert rival is None or those[rival].holds < equal + 1
+    assert (next_in_turn is not None) == (part < free)
+    assert next_in_turn is None or those[next_in_turn].holds < equal + 1
 
 
 def test_alone_it_is_all_that_is_free() -> None:
     assert part_of(7, {}, "a", 3, NOW) == (7, None)
-    assert part_of(7, {"a": hungry(3, 900)}, "a", 3, NOW) == (7, None)
+    assert part_of(7, {"a": starved(3, 900)}, "a", 3, NOW) == (7, None)
 
 
 def test_turns_go_to_those_who_waited_long_enough_then_to_the_claimer() -> None:
     those = {
-        "b": hungry(0, TURN_MS),
-        "c": hungry(0, TURN_MS - 1),
-        "d": hungry(0, TURN_MS + 9),
-        "e": hungry(0, TURN_MS),
+        "b": starved(0, TURN_MS),
+        "c": starved(0, TURN_MS - 1),
+        "d": starved(0, TURN_MS + 9),
+        "e": starved(0, TURN_MS),
     }
     assert in_turn(those, "a", 1, NOW) == ["d", "b", "e", "a", "c"]
     assert in_turn(those, "c", 0, NOW) == ["d", "b", "e", "c"]
@@ -77,23 +77,23 @@ def test_turns_go_to_those_who_waited_long_enough_then_to_the_claimer() -> None:
 
 
 def test_who_held_a_lease_until_now_has_not_waited() -> None:
-    assert waiting_since(hungry(1, 900), 1, NOW) == NOW - 900
-    assert waiting_since(hungry(1, 900), 0, NOW) == NOW
+    assert waiting_since(starved(1, 900), 1, NOW) == NOW - 900
+    assert waiting_since(starved(1, 900), 0, NOW) == NOW
     assert waiting_since(None, 0, NOW) == NOW
 
 
-def test_who_meets_the_limit_while_tasks_wait_is_hungry_from_then_on() -> None:
+def test_who_meets_the_limit_while_tasks_wait_is_starved_from_then_on() -> None:
     count, change, _ = claimed(busy(4), request("a", want=10, holds=2))
-    assert (count, change.hungry, change.told) == (4, [("a", hungry(6))], None)
+    assert (count, change.starved, change.next_in_turn) == (4, [("a", starved(6))], None)
     full = queue(running("r"), task(ticket=2), settings=Settings(max_workers=1))
-    assert claimed(full, request("b", want=5))[1].hungry == [("b", hungry(0))]
+    assert claimed(full, request("b", want=5))[1].starved == [("b", starved(0))]
 
 
 def test_who_finds_nothing_again_waits_on_from_when_it_began() -> None:
     full = queue(running("r"), task(ticket=2), settings=Settings(max_workers=1))
-    was = attrs.evolve(full, hungry={"b": hungry(0, 900, told=2)})
-    assert claimed(was, request("b", want=5))[1].hungry == [("b", hungry(0, 900))]
-    assert claimed(was, request("b", want=5, holds=1))[1].hungry == [("b", hungry(1))]
+    was = attrs.evolve(full, starved={"b": starved(0, 900, notified=2)})
+    assert claimed(was, request("b", want=5))[1].starved == [("b", starved(0, 900))]
+    assert claimed(was, request("b", want=5, holds=1))[1].starved == [("b", starved(1))]
 
 
 @pytest.mark.parametrize(
@@ -105,61 +105,61 @@ def test_who_finds_nothing_again_waits_on_from_when_it_began() -> None:
         (attrs.evolve(busy(4), known={}), 20),  # what is left it can't run
     ],
 )
-def test_who_has_all_that_there_is_for_it_is_not_hungry(before: Snapshot, want: int) -> None:
-    was = attrs.evolve(before, hungry={"a": hungry(1)})
+def test_who_has_all_that_there_is_for_it_is_not_starved(before: Snapshot, want: int) -> None:
+    was = attrs.evolve(before, starved={"a": starved(1)})
     _, change, _ = claimed(was, request("a", want=want))
-    assert change.hungry == [("a", None)]
-    assert was.after(change).hungry == {}
+    assert change.starved == [("a", None)]
+    assert was.after(change).starved == {}
 
 
-def test_a_claim_leaves_a_hungry_process_its_part_and_says_whom_to_tell() -> None:
-    before = busy(10, b=hungry(0, 7))
+def test_a_claim_leaves_a_starved_process_its_part_and_says_whom_to_tell() -> None:
+    before = busy(10, b=starved(0, 7))
     count, change, grant = claimed(before, request("a", want=10))
-    assert (count, change.told) == (5, "b")
-    assert before.after(change).hungry == {"a": hungry(5), "b": hungry(0, 7, told=1)}
+    assert (count, change.next_in_turn) == (5, "b")
+    assert before.after(change).starved == {"a": starved(5), "b": starved(0, 7, notified=1)}
     assert grant.wait_ms == COME_MS
 
 
 def test_what_the_process_keeps_meanwhile_counts_as_its_part() -> None:
-    assert claimed(busy(10, b=hungry(0)), request("a", want=10, holds=4))[0] == 3
-    assert claimed(busy(10, b=hungry(0)), request("a", want=10, holds=10))[0] == 0
-    assert claimed(busy(10, b=hungry(9)), request("a", want=10, holds=3))[0] == 8
+    assert claimed(busy(10, b=starved(0)), request("a", want=10, holds=4))[0] == 3
+    assert claimed(busy(10, b=starved(0)), request("a", want=10, holds=10))[0] == 0
+    assert claimed(busy(10, b=starved(9)), request("a", want=10, holds=3))[0] == 8
 
 
 def test_nothing_is_held_back_where_there_is_room_for_both() -> None:
-    count, change, _ = claimed(busy(10, b=hungry(0)), request("a", want=5))
-    assert (count, change.told) == (5, None)
-    count, change, _ = claimed(busy(10, b=hungry(0)), request("a", want=3))
-    assert (count, change.told) == (3, None)
+    count, change, _ = claimed(busy(10, b=starved(0)), request("a", want=5))
+    assert (count, change.next_in_turn) == (5, None)
+    count, change, _ = claimed(busy(10, b=starved(0)), request("a", want=3))
+    assert (count, change.next_in_turn) == (3, None)
 
 
 def test_a_place_that_cannot_be_divided_changes_hands_after_a_while() -> None:
-    early, late = busy(1, b=hungry(0, TURN_MS - 1)), busy(1, b=hungry(0, TURN_MS))
+    early, late = busy(1, b=starved(0, TURN_MS - 1)), busy(1, b=starved(0, TURN_MS))
     count, change, _ = claimed(early, request("a", want=3))
-    assert (count, change.told) == (1, None)
+    assert (count, change.next_in_turn) == (1, None)
     count, change, grant = claimed(late, request("a", want=3))
-    assert (count, change.told, grant.wait_ms) == (0, "b", COME_MS)
+    assert (count, change.next_in_turn, grant.wait_ms) == (0, "b", COME_MS)
     count, change, _ = claimed(late.after(change), request("b", want=3))
-    assert (count, change.hungry, change.told) == (1, [("b", hungry(1))], None)
+    assert (count, change.starved, change.next_in_turn) == (1, [("b", starved(1))], None)
 
 
 def test_who_left_a_part_looks_again_soon_or_when_a_lease_ends_before() -> None:
     soon = running("r", ticket=99, lease="c.0.1.1", lease_until=NOW + COME_MS - 1)
     for lease, wait in ((soon, COME_MS - 1), (soon.moved(lease_until=NOW + 900), COME_MS)):
-        before = busy(3, b=hungry(0))
+        before = busy(3, b=starved(0))
         before = attrs.evolve(before, tasks={**before.tasks, "r": lease})
         count, change, grant = claimed(before, request("a", want=9))
-        assert (count, change.told, grant.wait_ms) == (1, "b", wait)
+        assert (count, change.next_in_turn, grant.wait_ms) == (1, "b", wait)
 
 
 def test_who_finds_less_than_its_part_tells_nobody() -> None:
-    count, change, grant = claimed(busy(10, waiting=2, b=hungry(0)), request("a", want=10))
-    assert (count, change.told) == (2, None)
+    count, change, grant = claimed(busy(10, waiting=2, b=starved(0)), request("a", want=10))
+    assert (count, change.next_in_turn) == (2, None)
     assert grant.wait_ms == LEASE_MS
 
 
-def test_a_rival_that_never_comes_is_soon_left_nothing() -> None:
-    before, left = busy(10, 100, b=hungry(0)), []
+def test_a_process_that_never_comes_is_soon_left_nothing() -> None:
+    before, left = busy(10, 100, b=starved(0)), []
     for sequence in range(1, 6):
         count, change, grant = claimed(before, request("a", sequence, want=10))
         left.append(10 - count)
@@ -194,8 +194,8 @@ class Processes:
         change, grant = rules.claim(self.queue, asked, NOW)
         self.queue = self.queue.after(change)
         self.held[name] += [each.id for each in grant.tasks]
-        if change.told:
-            self.claim(change.told)
+        if change.next_in_turn:
+            self.claim(change.next_in_turn)
 
 
 @settings(max_examples=30, deadline=None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from kew.domain.config import Settings
-from kew.domain.queue import Change, QueueState
+from kew.domain.queue import Change
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus
+from kew.domain.view import QueueState
 from tests.support.tasks import NOW, call, ended, queue, running, task
 
 full = queue(

@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 
 from kew.domain.errors import InvalidTaskError
 from kew.domain.task import (
+    MOST_WATCHERS,
     TERMINAL,
     WAITING,
     QueuePriority,
     TaskStatus,
+    can_run,
     check_task_id,
     is_absent,
     pinned_name,
+    shelf_of,
     unique_id,
+    watchers_with,
 )
 from tests.support.tasks import NOW, call, ended, task
 
@@ -118,3 +122,29 @@ def test_any_short_label_makes_an_id_that_can_be_one(label: str) -> None:
     made = unique_id(label * 4, "0123456789abcdef")
     assert check_task_id(made) == made
     assert made.endswith("-0123456789abcdef")
+
+
+def test_a_closure_waits_for_its_process_and_any_other_task_for_its_function() -> None:
+    assert shelf_of(pinned_name("w1", "1:closure")) == "@w1"
+    assert shelf_of("shop:send") == "shop:send"
+
+
+@pytest.mark.parametrize(
+    ("function", "can"),
+    [
+        ("f", True),
+        ("g", False),
+        (pinned_name("w1", "any"), True),
+        (pinned_name("w12", "any"), False),
+        (pinned_name("w2", "any"), False),
+    ],
+)
+def test_a_process_can_run_what_it_announced_and_its_own_closures(function: str, can: bool) -> None:
+    assert can_run("w1", {"f"}, function) is can
+
+
+def test_a_task_keeps_those_that_asked_for_its_end_last() -> None:
+    watchers: tuple[str, ...] = ()
+    for n in range(MOST_WATCHERS + 3):
+        watchers = watchers_with(watchers, f"w{n}")
+    assert watchers == tuple(f"w{n}" for n in range(3, MOST_WATCHERS + 3))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kew.domain.requests import Group, make_group
+from kew.domain.requests import Along, Group, make_along, make_group
 from kew.domain.task import Submission, TaskStatus, make_submission, make_task
 from kew.domain.values import _draft, maker, mover
 from tests.support.tasks import call, ended
@@ -18,6 +18,7 @@ MADE = [
     (make_submission, call(payload=b"p", max_retries=3)),
     (make_task, ended(result=b"r", watchers=("a",))),
     (make_group, Group(submissions=(call(),))),
+    (make_along, Along(claim=None, settlements=(), submitter="")),
 ]
 
 
@@ -43,9 +44,10 @@ def test_a_value_is_made_of_all_its_fields(make: Any, value: Any) -> None:
         make(*list(attrs.asdict(value, recurse=False).values())[1:])
 
 
-def test_what_a_function_says_of_every_call_are_the_last_fields_of_a_submission() -> None:
+def test_what_a_function_says_of_every_call_are_fields_side_by_side_before_the_extras() -> None:
     names = [field.name for field in attrs.fields(Submission)]
-    assert names[-4:] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
+    assert names[-7:-3] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
+    assert names[-3:] == ["key", "cost", "start_by_ms"]
 
 
 @given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))

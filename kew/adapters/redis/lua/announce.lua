@@ -1,23 +1,27 @@
 -- flags: allow-oom
--- A process serves the queue for `ttl_ms` from now, and can run these functions too, but the first `gone` of them never
--- again. Renewing costs two commands.
--- KEYS: state workers functions parked
--- ARGV: channel queue incarnation ttl_ms:int gone:int functions*
--- Reply: {word, 1 if the process was unknown (all of its functions are needed), now}
--- include: now
+-- A process serves the queue for `ttl_ms` from now, and can run these functions too. Renewing costs two commands.
+-- `slots` ('most is_shared', or nothing) is kept for people who ask why a task doesn't run; earlier versions ignore it.
+-- It shortens no presence: the clock may step back and forth again between two renewals.
+-- KEYS: state workers functions parked lanes
+-- ARGV: channel queue incarnation ttl_ms:int slots functions*
+-- Reply: {word, how many functions of the process the queue knows now (-1: not counted, a renewal), now}
+-- include: record
 
 local function operation()
   local now = clock_ms()
-  local is_new = 0
-  if redis.call('ZADD', WORKERS, 'XX', 'CH', now + ttl_ms, incarnation) == 0 then
+  local is_renewal = functions_from > #ARGV
+  if redis.call('ZADD', WORKERS, 'XX', 'GT', 'CH', now + ttl_ms, incarnation) == 0 then
     if redis.call('HEXISTS', STATE, 'settings') == 0 then return {'no_queue', 0, now} end
-    is_new = redis.call('ZADD', WORKERS, now + ttl_ms, incarnation)
+    if redis.call('ZADD', WORKERS, 'GT', now + ttl_ms, incarnation) == 1 then is_renewal = false end
   end
-  local mine, added_from = FUNCTIONS .. ':' .. incarnation, functions_from + gone
-  if gone > 0 then redis.call('SREM', mine, unpack(ARGV, functions_from, added_from - 1)) end
-  if added_from <= #ARGV then
-    redis.call('SADD', mine, unpack(ARGV, added_from))
+  if is_renewal then return {'done', -1, now} end
+  if slots ~= '' then redis.call('HSET', LANES .. ':' .. incarnation, 'slots', slots) end
+  local mine = FUNCTIONS .. ':' .. incarnation
+  local known = {unpack(ARGV, functions_from)}
+  for version = 3, VERSION do known[#known + 1] = '?' .. version end
+  redis.call('SADD', mine, unpack(known))
+  if functions_from <= #ARGV then
     if #redis.call('SINTER', mine, PARKED) > 0 then redis.pcall('PUBLISH', channel .. incarnation, 'w ' .. queue) end
   end
-  return {'done', is_new, now}
+  return {'done', count_functions(incarnation), now}
 end

@@ -1,6 +1,6 @@
 -- flags: allow-oom
 -- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked
+-- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked unreadable
 -- ARGV: channel queue id ticket replays
 -- Reply: {word, now}
 -- include: moves
@@ -12,7 +12,7 @@ local function cancel(t)
   if t.status == 'p' then
     t.cancel = '1'
     put(t)
-    tell(string.match(t.lease, '^[^.]*'), 'c ' .. queue .. ' ' .. id)
+    notify(string.match(t.lease, '^[^.]*'), 'c ' .. queue .. ' ' .. id)
     return 'cancel'
   end
   dequeue(t)

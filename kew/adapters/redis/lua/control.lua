@@ -1,9 +1,19 @@
 -- flags: allow-oom
 -- Carry out a command for a whole queue, once per increasing sequence of the process.
--- KEYS: state line1 line2 line3 waiting1 waiting2 waiting3 leases idle workers lanes
--- ARGV: channel queue incarnation command sequence:int
+-- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases idle workers lanes parked functions
+-- ARGV: channel queue incarnation verb sequence:int why
 -- Reply: {word, now}
--- include: moves
+-- include: waking
+
+local function hold(how)
+  redis.call('HSET', STATE, 'hold:' .. how, NOW .. ' ' .. why)
+end
+
+-- A queue drains while its `max_size` is overridden: kew.domain.draining.
+local function use_settings(wanted)
+  if wanted == s.settings then return end
+  s.settings, s.version, s.edition = wanted, s.version + 1, incarnation .. '.' .. int(sequence)
+end
 
 local function operation()
   begin_moves()
@@ -11,14 +21,23 @@ local function operation()
   local lanes = LANES .. ':' .. incarnation
   if sequence <= tonumber(redis.call('HGET', lanes, 'control') or 0) then return {'same', now} end
 
-  if command == 'pause' or command == 'resume' then
-    s.paused = command == 'pause'
-  elseif command == 'record_failure' then
-    count_failure(judged().epoch)
-  elseif command == 'reset_breaker' then
+  if verb == 'pause' then
+    s.paused = true
+    hold('paused')
+  elseif verb == 'drain' then
+    use_settings(overrides.changed(s.settings, 'max_size~0'))
+    hold('draining')
+  elseif verb == 'resume' then
+    s.paused = false
+    GATES.resumed()
+    use_settings(overrides.changed(s.settings, 'max_size~!'))
+    redis.call('HDEL', STATE, 'hold:paused', 'hold:draining')
+  elseif verb == 'record_failure' then
+    ended('failure', judged().epoch)
+  elseif verb == 'reset_breaker' then
     s.breaker = new_breaker('closed', s.breaker.epoch + 1)
   else
-    error('unknown command ' .. command)
+    error('unknown command ' .. verb)
   end
   redis.call('HSET', lanes, 'control', sequence)
   redis.call('ZADD', WORKERS, 'NX', now, incarnation) -- so that sweep finds the lane of a process that never announced

@@ -21,7 +21,8 @@ local function operation()
   for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1], ends) end
   if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
   send('ZADD', LEASES, ends)
-  if #ends > 0 and now + lease_ms < s.wake_at then -- a lease was shortened
+  if #ends > 0 and (now + lease_ms < s.wake_at or lease_ms > s.longest) then -- seldom: leases of another length
+    s.longest = math.max(s.longest, lease_ms)
     wake(now + lease_ms)
     write_state()
   end

@@ -1,15 +1,16 @@
 -- flags: no-writes
--- The records of ids.
--- KEYS: tasks
+-- The records of ids: all of them, or as many as fit one answer, at least one.
+-- KEYS: tasks contents
 -- ARGV: ids*
--- Reply: {now, record or false, ...}
--- include: now
+-- Reply: {now, record or {record, result} or false, ...}
+-- include: record
 
 local function operation()
-  local reply = {clock_ms()}
-  for first = ids_from, #ARGV, 4000 do
-    local raws = redis.call('HMGET', TASKS, unpack(ARGV, first, math.min(first + 3999, #ARGV)))
-    for _, raw in ipairs(raws) do reply[#reply + 1] = raw end
+  local reply, bytes = {clock_ms()}, 0
+  for n = ids_from, #ARGV do
+    local found, size = with_result(ARGV[n], redis.call('HGET', TASKS, ARGV[n]))
+    reply[#reply + 1], bytes = found, bytes + size
+    if bytes >= MOST_BYTES then break end
   end
   return reply
 end

@@ -1,54 +1,123 @@
 -- flags: allow-oom
--- Remove a queue and nothing else, a bounded number of tasks per call. The first call leaves a mark in place of the queue:
--- nothing is added or granted, and nobody declares it anew, until the last call has taken the mark away. Whoever finds it
--- may go on.
--- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes
--- ARGV: queue limit:int is_first:int
--- Reply: 1 if something is left
+-- Remove the queue whose settings have this edition, and nothing else, a bounded number of tasks per call. The first call
+-- leaves a mark in place of the queue: no task is added or granted and no process declares the queue again until the last
+-- call has removed the mark. Any call may go on from a mark. Without an edition, it also removes what is left without a
+-- queue.
+-- KEYS: queues tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable
+-- ARGV: queue edition limit:int
+-- Reply: more (call again), done, or other (the queue has another edition: nothing was removed)
 -- include: batch
 
-local function forget_queue()
-  redis.call('DEL', STATE, IDLE, HUNGRY)
-  redis.call('HSET', STATE, 'is_purged', 1)
-  for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
-    redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
-  end
-  redis.call('DEL', WORKERS)
-end
-
--- Only records that say they are this queue's: an id of the index of ends may have been used again elsewhere.
-local function remove(pop, key, skip)
-  local popped, ids, gone = redis.call(pop, key, limit) or {}, {}, {}
-  for n = 1, #popped, pop == 'LPOP' and 1 or 2 do ids[#ids + 1] = string.sub(popped[n], skip + 1) end
-  local raws = #ids > 0 and redis.call('HMGET', TASKS, unpack(ids)) or {}
-  for n, raw in ipairs(raws) do
-    if raw and string.match(raw, '^%a (%S+)') == queue then gone[#gone + 1] = ids[n] end
-  end
-  send('HDEL', TASKS, gone)
-  limit = limit - #ids
-end
-
-local function operation()
-  if is_first == 1 then
-    forget_queue()
-  elseif redis.call('HEXISTS', STATE, 'is_purged') == 0 then
-    return 0 -- somebody else has finished it, and it may be there anew
-  end
-  for _, key in ipairs({LINE1, LINE2, LINE3}) do
-    if limit > 0 then remove('LPOP', key, 12) end
-  end
-  for _, key in ipairs({WAITING1, WAITING2, WAITING3, LEASES}) do
-    if limit > 0 then remove('ZPOPMIN', key, 12) end
-  end
-  for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 100)) do
-    for priority = 1, 3 do
-      if limit > 0 then remove('ZPOPMIN', PARKED .. ':' .. priority .. ':' .. fn, 12) end
+-- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
+local operation = (function()
+  local function forget_queue()
+    redis.call('DEL', STATE, IDLE, HUNGRY)
+    redis.call('HSET', STATE, 'is_purged', 1)
+    for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
+      redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
     end
-    if limit > 0 then redis.call('SREM', PARKED, fn) end
+    redis.call('DEL', WORKERS)
   end
-  if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
-  if limit == 0 or redis.call('EXISTS', PARKED) == 1 then return 1 end
-  redis.call('DEL', STATE)
-  redis.call('SREM', QUEUES, queue)
-  return 0
-end
+
+  local function key_of(part)
+    return string.sub(STATE, 1, -6) .. part
+  end
+
+  -- The attempts of tasks, by their entries in an index.
+  local function remove_attempts(entries)
+    local keys = {}
+    for n, entry in ipairs(entries) do keys[n] = key_of('attempts:') .. entry end
+    if #keys > 0 then redis.call('DEL', unpack(keys)) end
+  end
+
+  -- Only records that say they are this queue's: an id of the index of ends may have been used again elsewhere.
+  local function remove(pop, key, skip)
+    local popped, entries, ids, gone = redis.call(pop, key, limit) or {}, {}, {}, {}
+    for n = 1, #popped, pop == 'LPOP' and 1 or 2 do entries[#entries + 1] = popped[n] end
+    for n, entry in ipairs(entries) do ids[n] = string.sub(entry, skip + 1) end
+    local raws = #ids > 0 and redis.call('HMGET', TASKS, unpack(ids)) or {}
+    for n, raw in ipairs(raws) do
+      if raw and string.match(raw, '^%d*%a (%S+)') == queue then gone[#gone + 1] = ids[n] end
+    end
+    send('HDEL', TASKS, gone)
+    send('HDEL', CONTENTS, gone)
+    if pop == 'ZPOPMIN' and skip > 0 then remove_attempts(entries) end -- what is in a line has not failed
+    limit = limit - #ids
+  end
+
+  -- The indexes of dead letters; `remove` has their records.
+  local function remove_groups()
+    for _, group in ipairs(redis.call('ZRANGE', key_of('groups'), 0, 99)) do
+      local key = key_of('dead:') .. group
+      if limit > 0 then limit = limit - #redis.call('ZPOPMIN', key, limit) / 2 end
+      if limit > 0 then redis.call('ZREM', key_of('groups'), group) end
+    end
+  end
+
+  -- Their records can't say whose they are: the index does.
+  local function remove_unreadable()
+    local popped, ids = redis.call('ZPOPMIN', UNREADABLE, limit), {}
+    for n = 1, #popped, 2 do ids[#ids + 1] = popped[n] end
+    local entries = {}
+    for n, raw in ipairs(#ids > 0 and redis.call('HMGET', TASKS, unpack(ids)) or {}) do
+      local ticket = raw and string.match(raw, '^%d*%a %S+ (%d+) ')
+      if ticket and #ticket <= 12 then entries[#entries + 1] = string.format('%012d', ticket) .. ids[n] end
+    end
+    remove_attempts(entries)
+    send('HDEL', TASKS, ids)
+    send('HDEL', CONTENTS, ids)
+    limit = limit - #ids
+  end
+
+  -- The lines of keys (include/keyed.lua), and what else is known of keys.
+  local function remove_keyed()
+    local base = string.sub(PARKED, 1, -7) .. 'keyed:'
+    local names = redis.call('HRANDFIELD', base .. 'turns', 100) or {}
+    for _, name in ipairs(names) do
+      local priority, key = string.match(name, '^(%d) (.*)$')
+      if limit > 0 then remove('ZPOPMIN', base .. 'line' .. priority .. ':' .. key, 12) end
+      if limit > 0 then redis.call('HDEL', base .. 'turns', name) end
+    end
+    if redis.call('EXISTS', base .. 'turns') == 1 then
+      limit = 0
+      return
+    end
+    for _, part in ipairs({'held', 'holders', 'ring1', 'ring2', 'ring3', 'later1', 'later2', 'later3'}) do
+      redis.call('DEL', base .. part)
+    end
+  end
+
+  local function operation()
+    local counts = redis.call('HGET', STATE, 'counts')
+    if counts then
+      if string.match(counts, '^%d+:(%S*)') ~= edition then return 'other' end
+      forget_queue()
+    elseif redis.call('HEXISTS', STATE, 'is_purged') == 0 then
+      if edition ~= '' then return 'done' end -- another call has finished it
+      forget_queue()
+    end
+    for _, key in ipairs({LINE1, LINE2, LINE3}) do
+      if limit > 0 then remove('LPOP', key, 12) end
+    end
+    for _, key in ipairs({WAITING1, WAITING2, WAITING3, LEASES, key_of('dead'), key_of('expiring')}) do
+      if limit > 0 then remove('ZPOPMIN', key, 12) end
+    end
+    remove_keyed()
+    for _, fn in ipairs(redis.call('SRANDMEMBER', PARKED, 100)) do
+      for priority = 1, 3 do
+        if limit > 0 then remove('ZPOPMIN', PARKED .. ':' .. priority .. ':' .. fn, 12) end
+      end
+      if limit > 0 then redis.call('SREM', PARKED, fn) end
+    end
+    if limit > 0 then remove('ZPOPMIN', ENDED, 0) end
+    if limit > 0 then remove_groups() end
+    if limit > 0 then remove_unreadable() end
+    if limit == 0 or redis.call('EXISTS', key_of('groups')) == 1 or redis.call('EXISTS', PARKED) == 1 then return 'more' end
+    redis.call('DEL', STATE)
+    redis.call('SREM', QUEUES, queue)
+    if redis.call('EXISTS', TASKS) == 0 then redis.call('DEL', CONTENTS) end -- what records left that were lost
+    return 'done'
+  end
+
+  return operation
+end)()

@@ -1,30 +1,59 @@
 -- flags:
--- Put a failed or cancelled task back: kew.domain.queue.replay.
--- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle
--- ARGV: channel queue id ticket replays
--- Reply: {word, now}
--- include: moves
+-- Make failed or cancelled tasks wait again: kew.domain.queue.replay. The first is due after `first_ms`, each of the others
+-- `every_ms` after the one before.
+-- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle functions unreadable
+-- ARGV: channel queue first_ms:int every_ms:int has_payload:int new_payload refs*
+--   refs: per task: id; ticket; replays (both empty: in any life)
+--   new_payload: if has_payload is 1, in place of the task's own
+-- Reply: {now, word, ...}
+-- include: waking
 
-local function replay(t)
+local function change_payload(t, payload)
+  local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
+  local label, outcome = string.sub(t.body, 1, label_bytes), string.sub(t.body, label_bytes + payload_bytes + 1)
+  if #payload > INLINE_BYTES then
+    put_content(t.id, payload)
+    t.beside, payload = int(#payload), ''
+  elseif t.beside then
+    remove_content(t.id)
+    t.beside = nil
+  end
+  t.tail = call .. ' ' .. label_bytes .. ' ' .. int(#payload)
+  t.body = label .. payload .. outcome
+end
+
+local function replay(t, ticket, replays, after_ms)
   if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
   if replays ~= '' and t.replays ~= replays then return 'same' end
   if t.status == 'c' then return 'illegal' end
   if not has_ended(t) then return 'same' end
-  t.status, t.offset, t.failures, t.losses = 'w', int(now - t.queued_at), '0', '0'
-  t.replays = int(t.replays + 1)
-  t.cancel, t.ended_at, t.expires_at = '0', '0', '0'
+  if setting('max_size') == 0 then return 'draining' end
+  if t.status == 'f' then dead.unbury(t) end
+  if has_payload == 1 then change_payload(t, new_payload) end
   unindex(ENDED, t.id)
-  enqueue(t, now)
+  t.status, t.offset, t.failures, t.losses = 'w', int(now + after_ms - t.queued_at), '0', '0'
+  t.replays = int(t.replays + 1)
+  extra.forget_snoozes(t)
+  t.cancel, t.ended_at, t.expires_at = '0', '0', '0'
+  enqueue(t, now + after_ms)
   put(t)
   return 'done'
 end
 
 local function operation()
   begin_moves()
-  if not s then return {'missing', now} end
-  local word = replay(fetch({id})[1])
+  local ids, words, tasks, done = {}, {now}, {}, 0
+  for n = refs_from, #ARGV, 3 do ids[#ids + 1] = ARGV[n] end
+  for n, t in ipairs(s and fetch(ids) or {}) do tasks[ids[n]] = tasks[ids[n]] or t end
+  for n = 1, #ids do
+    local at = refs_from + 3 * (n - 1)
+    local t = tasks[ids[n]]
+    words[n + 1] = replay(t, ARGV[at + 1], ARGV[at + 2], first_ms + (n - 1) * every_ms)
+    if words[n + 1] == 'done' then done = done + 1 end
+  end
+  if not s then return words end
   flush()
-  if word == 'done' then offer_waiting(1, '') end
+  if done > 0 and first_ms == 0 then offer_waiting(done, '') elseif done > 0 then offer_all() end
   write_state()
-  return {word, now}
+  return words
 end

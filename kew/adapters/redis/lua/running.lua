@@ -1,17 +1,18 @@
 -- flags: no-writes
--- The tasks under a current lease.
+-- Those of these entries of `leases` that are tasks under a current lease.
 -- KEYS: tasks state leases
--- ARGV:
--- Reply: {id, lease_until, record, ...}
+-- ARGV: members*
+-- Reply: {id, lease_until, record without payload, ...}
 -- include: record
 
 local function operation()
   begin_state()
-  local held, ids, reply = redis.call('ZRANGE', LEASES, 0, -1, 'WITHSCORES'), {}, {}
-  for n = 1, #held, 2 do ids[#ids + 1] = id_of(held[n]) end
+  local ids, reply = {}, {}
+  for n = members_from, #ARGV do ids[#ids + 1] = id_of(ARGV[n]) end
   for n, t in ipairs(fetch(ids)) do
-    if t then
-      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = t.id, held[2 * n], packed(t)
+    local lease_until = t and t.status == 'p' and redis.call('ZSCORE', LEASES, ARGV[members_from + n - 1])
+    if lease_until then
+      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = t.id, lease_until, packed_without_payload(t)
     end
   end
   return reply

@@ -9,24 +9,40 @@ import pytest
 from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
 from kew.adapters.redis.library import NAMES, Library, Operation
 from kew.domain.errors import InvalidConfigError
-from kew.domain.lifecycle import lost_at_most_once, lost_too_often
+from kew.domain.transitions import lost_at_most_once, lost_too_often, never_started
 from tests.support.tasks import task
 
 LUA = Path(str(resources.files("kew.adapters.redis") / "lua"))
 LIBRARY = Library()
 OPERATIONS = list(LIBRARY)
 ALONE = [one for one in OPERATIONS if one.name.endswith("_alone")]
-FUNCTION = re.compile(r"^local function (\w+)(?:.* end|.*\n(?:(?!end$).*\n)*end)$", re.MULTILINE)
+FUNCTION = re.compile(
+    r"^(?:local )?function ([\w.]+)(?:.* end|.*\n(?:(?!end$).*\n)*end)$", re.MULTILINE
+)
 
 OUTLIVE_CALLS = {"kept": {"read_state", "write_state"}}  # tests/integration/test_redis_store.py
+FILLED_WHILE_LOADING = ("GATES", "keyed")
+GATE = f"(?:{'|'.join(path.stem for path in (LUA / 'include' / 'gates').iterdir())})"
 
 
 def without_comments(text: str) -> str:
     return re.sub(r"--.*", "", text)
 
 
-INCLUDES = "\n".join(without_comments(path.read_text()) for path in (LUA / "include").glob("*.lua"))
-FUNCTIONS = {found[1]: found[0] for found in FUNCTION.finditer(INCLUDES)}
+INCLUDES = "\n".join(
+    without_comments(path.read_text()) for path in (LUA / "include").rglob("*.lua")
+)
+FUNCTIONS = {  # `limit_room` is reached through `room`, which asks all gates
+    name: "\n".join(
+        found[0]
+        for found in FUNCTION.finditer(INCLUDES)
+        if re.fullmatch(rf"({GATE}_)?{name}", found[1])
+    )
+    for name in {found[1] for found in FUNCTION.finditer(INCLUDES)}
+}
+
+
+NOT_ALONE = {"submit_alone": {"claim", "settle_each"}, "settle_alone": {"claim"}}
 
 
 def source_of(operation: Operation) -> str:
@@ -36,13 +52,13 @@ def source_of(operation: Operation) -> str:
 def reached(operation: Operation) -> str:
     """An operation's own text and that of every function that it may call, through others too.
 
-    Without a claim, nothing behind `claim` is reached.
+    Without a claim, nothing behind `claim` is reached, and without settlements nothing behind `settle_each`.
     """
     text, frontier = "", without_comments(source_of(operation))
-    known = {"claim"} if operation in ALONE else set[str]()
+    known = set(NOT_ALONE.get(operation.name, ()))
     while frontier:
         text += frontier
-        new = set(re.findall(r"(?<![.\w'])\w+", frontier)) & FUNCTIONS.keys() - known
+        new = set(re.findall(r"(?<![.\w'])[\w.]+", frontier)) & FUNCTIONS.keys() - known
         known |= new
         frontier = "\n".join(FUNCTIONS[name] for name in new)
     return text
@@ -60,9 +76,10 @@ def test_every_include_is_included():
     used = {
         name
         for path in LUA.rglob("*.lua")
-        for name in re.findall(r"^-- include: (\w+)$", path.read_text(), re.MULTILINE)
+        for name in re.findall(r"^-- include: ([\w/]+)$", path.read_text(), re.MULTILINE)
     }
-    assert used == {path.stem for path in (LUA / "include").glob("*.lua")}
+    folder = LUA / "include"
+    assert used == {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.lua")}
 
 
 def test_what_does_without_a_claim_is_given_less():
@@ -76,7 +93,7 @@ def test_what_does_without_a_claim_is_given_less():
 
 def test_the_library_has_no_function_that_is_never_called():
     text = without_comments(LIBRARY.text)
-    for function in set(re.findall(r"^local function (\w+)", text, re.MULTILINE)):
+    for function in set(re.findall(r"^(?:local )?function (\w+)", text, re.MULTILINE)):
         assert len(re.findall(rf"(?<![.\w]){function}\b", text)) > 1, function
 
 
@@ -130,9 +147,16 @@ def test_whatever_changes_during_a_call_is_made_anew_by_it():
         for name in names_in(names):
             if value:  # it is to stay as it is
                 assert name not in assigned, name
-                assert "{}" not in value, f"{name} is an empty table, which calls would fill"
+                is_filled = "{}" in value and name not in FILLED_WHILE_LOADING
+                assert not is_filled, f"{name} is an empty table, which calls would fill"
             elif name not in OUTLIVE_CALLS:
                 assert name in made_anew, name
+
+
+def test_gates_register_while_the_library_is_loaded_and_at_no_other_time():
+    fillers = {function for function, body in FUNCTIONS.items() if "GATES[#GATES + 1] =" in body}
+    callers = {function for function, body in FUNCTIONS.items() if "register(" in body}
+    assert (fillers, callers) == ({"register"}, {"register"})
 
 
 @pytest.mark.parametrize("name", OUTLIVE_CALLS)
@@ -177,17 +201,32 @@ def test_a_wrong_call_fails_before_it_reaches_redis():
 
 def test_errors_that_lua_writes_are_the_domains():
     lost = task(attempt=3)
-    text = LIBRARY.text.replace("\n      .. ", " .. ")
+    text = re.sub(r"'\s+\.\. '", "", LIBRARY.text).replace("\n      .. ", " .. ")
     assert text.count(f"'{lost_at_most_once(lost)}'".replace("3", "' .. t.attempt .. '")) == 2
-    often = f"'{lost_too_often(7)}'".replace("7", "' .. t.losses .. '")
-    assert often.replace("'' .. ", "") in text
+    times = "' .. t.losses .. (t.losses == 1 and ' time' or ' times') .. '"
+    assert f"'{lost_too_often(7)}'".replace("7 times", times) in text
+    assert f"'{lost_too_often(1)}'".replace("1 time", times) in text
+    assert f"'{never_started(7, '')}'".replace("7 times", times) in text
 
 
 def test_all_keys_of_a_queue_share_its_hash_tag():
     keys = Keys("kew")
     for part in OF_QUEUE:
         assert keys.key(part, "orders").startswith("kew:{orders}:")
-    assert {keys.key(part) for part in OF_NAMESPACE} == {"kew:tasks", "kew:queues"}
+    assert {keys.key(part) for part in OF_NAMESPACE} == {
+        "kew:tasks",
+        "kew:contents",
+        "kew:queues",
+    }
+
+
+def test_lua_makes_keys_only_from_those_that_it_is_given():
+    """By a suffix, so they share the hash tag of the key that they are made from."""
+    text = without_comments(LIBRARY.text)
+    assert not re.findall(r"(?:call|send|send_each)\('\w+', '", text), "a key that is a literal"
+    assert not re.findall(r"'[^']*[{}][^']*'\s*\.\.", text), "a hash tag made in Lua"
+    of_a_process = re.findall(r"\b([A-Z]+)(?= \.\. ':' \.\.)", text)
+    assert set(of_a_process) == {"FUNCTIONS", "LANES", "PARKED"}
 
 
 @pytest.mark.parametrize("queue", ["a}b", "{a}", "", "a b", "a:b", "é", "x" * 65])
@@ -218,3 +257,18 @@ def test_the_documented_rights_are_the_commands_that_are_used():
         "smembers",
     }
     assert granted == used | by_python
+
+
+def test_the_library_stays_far_below_the_number_of_variables_that_lua_allows():
+    """At any place; blocks of the same depth share theirs."""
+    active, most = [0], 0
+    for line in without_comments(LIBRARY.text).splitlines():
+        if found := re.match(r"local (?:function \w+|([\w, ]+?)(?: =|$))", line):
+            active[-1] += len(found[1].split(",")) if found[1] else 1
+        most = max(most, active[-1])
+        if re.match(r"do$|(?:local )?function (?!.* end$)", line):
+            active.append(active[-1])
+        elif line == "end":
+            active.pop()
+    assert len(active) == 1
+    assert 100 < most < 185

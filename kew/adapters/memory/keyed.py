@@ -1,0 +1,259 @@
+"""The waiting tasks with keys of one queue, by turn: which key may start next, found without looking at all of them.
+
+A key with waiting tasks has an entry in its priority's ring, by turn, or among those that are due later. Entries that
+mean nothing any more are left in place and dropped when they are met, and so is that of a key at its limit: the change
+that frees the key adds another.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+
+from kew.adapters.memory.lines import Entry, Line
+from kew.domain.gates import functions
+from kew.domain.keys import KEYLESS, key_of, move
+from kew.domain.task import Task
+
+LOOK_AHEAD = 20  # keys
+Opens = Callable[
+    [str], bool
+]  # whether tasks parked under a reason can start in the process that asks
+
+
+# Wide: what changes a key's place, and what is asked of it, belong together.
+class KeyedLines:
+    """The lines of all keys, their turns, and how many leases each key has."""
+
+    def __init__(self, is_current: Callable[[Entry], bool]) -> None:
+        self._is_current = is_current
+        self._lines: dict[tuple[int, str], dict[str, Line]] = {}
+        self._rings: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        self._later: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        self._waiting: Counter[tuple[int, str]] = Counter()
+        self.turns: dict[tuple[int, str], int] = {}
+        self.held: Counter[str] = Counter()
+        self.limit = 0  # of leases of each key; 0: none
+
+    @property
+    def is_empty(self) -> bool:
+        """No task with a key waits."""
+        return not self._lines
+
+    def waiting_of(self, key: str) -> int:
+        """How many tasks of a key wait."""
+        return sum(self._waiting[priority, key] for priority in (1, 2, 3))
+
+    def is_full(self, key: str) -> bool:
+        """Whether no further task of the key may start."""
+        return bool(key) and 0 < self.limit <= self.held[key]
+
+    def lines(self) -> Iterator[tuple[int, str, str, Line]]:
+        """Each line with its priority, its key and the reason under which it would be parked."""
+        for (priority, key), by_reason in self._lines.items():
+            for reason, line in by_reason.items():
+                yield priority, key, reason, line
+
+    # --- changing
+
+    def set_limit(self, limit: int) -> None:
+        """The limit of each key has changed: keys that were at it may start."""
+        if limit != self.limit:
+            self.limit = limit
+            for key in list(self.held):
+                self._reopen(key)
+
+    def count_lease(self, task: Task, change: int) -> None:
+        """A lease of this task begins (1) or ends (-1)."""
+        key = key_of(task.call)
+        if not key:
+            return
+        self.held[key] += change
+        if not self.held[key]:
+            del self.held[key]
+        if change < 0:
+            self._reopen(key)
+
+    def left(self, task: Task) -> None:
+        """It waits no more."""
+        place = (task.call.priority, key_of(task.call))
+        self._waiting[place] -= 1
+        if not self._waiting[place]:
+            del self._waiting[place]
+            self._lines.pop(place, None)
+
+    def arrived(self, task: Task, now: int) -> None:
+        """It waits from now on; it has a key."""
+        place = (task.call.priority, key_of(task.call))
+        self._waiting[place] += 1
+        by_reason = self._lines.setdefault(place, {})
+        reason = functions.reason_of(task.call.function)
+        line = by_reason.get(reason)
+        if line is None:
+            line = by_reason[reason] = Line(self._is_current)
+        line.add((task.ready_at, task.ticket, task.id), now)
+
+    def move(self, before: Task | None, after: Task) -> None:
+        """Bring the turns up to date, once the task has left and arrived."""
+        place = (after.call.priority, key_of(after.call))
+        move(self.turns, before, after, others_wait=self._waiting[place] > after.is_waiting)
+        if place[1] and place in self._waiting:
+            self._enter(place)
+
+    def _reopen(self, key: str) -> None:
+        for priority in (1, 2, 3):
+            if (priority, key) in self._waiting:
+                self._enter((priority, key))
+
+    def _enter(self, place: tuple[int, str]) -> None:
+        heapq.heappush(self._rings[place[0]], (self.turns[place], place[1]))
+
+    # --- reading
+
+    def in_turn(
+        self,
+        priority: int,
+        *,
+        now: int,
+        limit: int,
+        opens: Opens,
+        plain: Iterator[Entry],
+        taken: Counter[str],
+    ) -> list[Entry]:
+        """The entries of one priority that start next; `plain` are those without a key. `taken` counts them by key."""
+        self._promote(priority, now)
+        again: deque[tuple[str, Iterator[Entry]]] = deque()
+        found: list[Entry] = []
+        kept: dict[str, int] = {}
+
+        def serve(key: str, entries: Iterator[Entry]) -> bool:
+            entry = None if self._is_used_up(key, taken) else next(entries, None)
+            if entry is not None:
+                found.append(entry)
+                taken[key] += 1
+                again.append((key, entries))
+            return entry is not None
+
+        for turn, key in self._ring(priority, plain_turn=self.turns.get((priority, KEYLESS), 0)):
+            if len(found) >= limit:
+                if key:
+                    kept[key] = turn
+                break
+            if key == KEYLESS:
+                serve(key, plain)
+            elif key not in kept and not self.is_full(key):
+                is_due = self._is_due((priority, key), now)
+                if serve(key, self._due((priority, key), now, opens)) or is_due:
+                    kept[key] = turn
+        while again and len(found) < limit:
+            serve(*again.popleft())
+        for key, turn in kept.items():
+            heapq.heappush(self._rings[priority], (turn, key))
+        return found
+
+    def _is_used_up(self, key: str, taken: Counter[str]) -> bool:
+        return bool(key) and 0 < self.limit <= self.held[key] + taken[key]
+
+    def _ring(self, priority: int, plain_turn: int) -> Iterator[tuple[int, str]]:
+        """The entries by turn, taken out of the ring, and that of tasks without a key in its place."""
+        ring, is_plain_due = self._rings[priority], True
+        while ring or is_plain_due:
+            if is_plain_due and (not ring or plain_turn < ring[0][0]):
+                is_plain_due = False
+                yield plain_turn, KEYLESS
+                continue
+            turn, key = heapq.heappop(ring)
+            if self.turns.get((priority, key)) == turn:
+                yield turn, key
+
+    def _due(self, place: tuple[int, str], now: int, opens: Opens) -> Iterator[Entry]:
+        lines = [
+            line.due(now) for reason, line in self._lines.get(place, {}).items() if opens(reason)
+        ]
+        return lines[0] if len(lines) == 1 else heapq.merge(*lines)
+
+    def _is_due(self, place: tuple[int, str], now: int) -> bool:
+        """A task of it is due; if none is, the key is entered among those that are due later."""
+        lines = self._lines.get(place, {}).values()
+        if any(next(line.due(now), None) for line in lines):
+            return True
+        later = [at for line in lines if (at := line.next_later(now)) is not None]
+        if later:
+            heapq.heappush(self._later[place[0]], (min(later), place[1]))
+        return False
+
+    def _promote(self, priority: int, now: int) -> None:
+        later = self._later[priority]
+        while later and later[0][0] <= now:
+            _, key = heapq.heappop(later)
+            if (priority, key) in self._waiting:
+                self._enter((priority, key))
+
+    def next_later(self, now: int, opens: Opens, taken: Counter[str] | None = None) -> int | None:
+        """The earliest due time after `now` of a task that `opens` lets start, of keys that aren't at their limit.
+
+        `taken`: how many more tasks of each key start meanwhile.
+        """
+        more = taken or Counter[str]()
+        found = [at for priority in (1, 2, 3) for at in self._laters(priority, now, opens, more)]
+        return min(found, default=None)
+
+    def _laters(self, priority: int, now: int, opens: Opens, taken: Counter[str]) -> Iterator[int]:
+        """Of each key that has something due, and the earliest of the others."""
+        for key in self._startable(priority, now):
+            at = self._later_of((priority, key), now, opens)
+            if at is not None and not self._is_used_up(key, taken):
+                yield at
+        later, kept, earliest = self._later[priority], dict[str, int](), None
+        while later and (earliest is None or later[0][0] < earliest):
+            _, key = heapq.heappop(later)  # its instant may be that of a task which has left
+            place = (priority, key)
+            if place not in self._waiting or self.is_full(key) or key in kept:
+                continue
+            entered = self._later_of(place, now, lambda _: True)
+            if entered is not None:
+                kept[key] = entered
+            at = self._later_of(place, now, opens)
+            if at is not None and not self._is_used_up(key, taken):
+                earliest = at if earliest is None else min(earliest, at)
+        for key, entered in kept.items():
+            heapq.heappush(later, (entered, key))
+        if earliest is not None:
+            yield earliest
+
+    def _later_of(self, place: tuple[int, str], now: int, opens: Opens) -> int | None:
+        lines = [line for reason, line in self._lines[place].items() if opens(reason)]
+        known = (line.next_later(now) for line in lines)
+        return min((at for at in known if at is not None), default=None)
+
+    def _startable(self, priority: int, now: int, limit: int | None = None) -> list[str]:
+        """Keys that have something due and aren't at their limit, at most `limit`; others leave the ring."""
+        self._promote(priority, now)
+        ring, found = self._rings[priority], dict[str, int]()
+        while ring and (limit is None or len(found) < limit):
+            turn, key = heapq.heappop(ring)
+            is_current = self.turns.get((priority, key)) == turn
+            if is_current and not self.is_full(key) and self._is_due((priority, key), now):
+                found[key] = turn
+        for key, turn in found.items():
+            heapq.heappush(ring, (turn, key))
+        return list(found)
+
+    def is_due(self, now: int, opens: Opens) -> bool:
+        """Whether a task is due that `opens` lets start, of a key that isn't at its limit."""
+        return any(
+            next(self._due((priority, key), now, opens), None) is not None
+            for priority in (1, 2, 3)
+            for key in self._startable(priority, now)
+        )
+
+    def due_reasons(self, now: int) -> set[str]:
+        """The reasons under which tasks would be parked that may start, of the keys that come first."""
+        return {
+            reason
+            for priority in (1, 2, 3)
+            for key in self._startable(priority, now, LOOK_AHEAD)
+            for reason, line in self._lines[priority, key].items()
+            if next(line.due(now), None) is not None
+        }

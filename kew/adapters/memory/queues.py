@@ -1,0 +1,150 @@
+"""What is done to a queue of the memory store as a whole, and asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kew.adapters.memory.indexed_queue import IndexedQueue
+from kew.adapters.memory.inside import Inside
+from kew.adapters.memory.namespace import MemoryQueue
+from kew.app.declaring import Declared, InForce
+from kew.app.notices import SettingsChanged
+from kew.app.ports import (
+    Control,
+    Declare,
+    Empty,
+    Operation,
+    Purge,
+    Queues,
+    QueueStatus,
+    ReadSettings,
+    SetOverrides,
+    Status,
+)
+from kew.domain import commands, emptying, overrides
+from kew.domain.emptying import Emptied
+from kew.domain.gates import fold as gates
+from kew.domain.requests import Word
+from kew.domain.view import QueueState
+
+
+async def declare(store: Inside, operation: Declare) -> Declared:
+    queue, settings, edition = operation.queue, operation.settings, operation.edition
+    known = store.namespace.queues.get(queue)
+    if known is None:
+        state = QueueState(settings=settings, edition=edition)
+        store.namespace.queues[queue] = MemoryQueue(
+            IndexedQueue(queue, state, store.namespace.records)
+        )
+        return Declared(edition, None)
+    before = known.indexed.state
+    if operation.replaces:
+        store._apply(known, commands.configure(known.indexed, settings, edition), store._now())
+    after = known.indexed.state
+    in_force = after.settings if after.declared else None
+    if after is before:
+        return Declared(before.edition, None, in_force)
+    store._offer_all(known)
+    return Declared(edition, overrides.declared_by_code(before), in_force)
+
+
+async def read_settings(store: Inside, operation: ReadSettings) -> InForce | None:
+    known = store.namespace.queues.get(operation.queue)
+    state = known.indexed.state if known else None
+    if state is None:
+        return None
+    return InForce(
+        state.settings,
+        state.version,
+        state.edition,
+        state.declared,
+        ticket=state.ticket,
+        waiting=known.indexed.waiting() if known else 0,
+    )
+
+
+async def queues(store: Inside, operation: Queues) -> Sequence[str]:
+    return sorted(store.namespace.queues)
+
+
+async def status(store: Inside, operation: Status) -> QueueStatus | None:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return None
+    now, indexed = store._now(), known.indexed
+    workers = known.present(now)
+    return QueueStatus(
+        name=operation.queue,
+        now_ms=now,
+        state=gates.judged(indexed.state, now),
+        waiting=indexed.waiting_by_priority(),
+        held=indexed.held(),
+        workers=workers,
+        stuck=known.stuck(now),
+    )
+
+
+async def control(store: Inside, operation: Control) -> Word:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return Word.NO_QUEUE
+    incarnation, sequence = operation.incarnation, operation.sequence
+    lane = f"{incarnation}.control"
+    if sequence <= known.indexed.lanes.get(lane, 0):
+        return Word.SAME
+    now = store._now()
+    store._apply(known, known.commanded(operation, now), now)
+    known.indexed.lanes[lane] = sequence
+    known.presence.setdefault(incarnation, now)  # so that maintenance will forget this lane
+    store._offer_all(known)
+    return Word.DONE
+
+
+async def override(store: Inside, operation: SetOverrides) -> Word:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return Word.NO_QUEUE
+    now, edition = store._now(), operation.edition
+    change = commands.override(known.indexed, operation.values, operation.removed, edition)
+    if change.state is None:
+        return Word.SAME
+    store._apply(known, change, now)
+    for incarnation in known.present(now):
+        store.namespace.hub.notify(incarnation, SettingsChanged(operation.queue))
+    store._offer_all(known)
+    return Word.DONE
+
+
+async def empty(store: Inside, operation: Empty) -> Emptied | None:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return None
+    now, limit = store._now(), operation.limit
+    change, emptied = emptying.empty(known.indexed, operation.upto, operation.skip, limit, now)
+    store._apply(known, change, now)
+    return emptied
+
+
+async def purge(store: Inside, operation: Purge) -> bool:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return True
+    if known.indexed.state.edition != operation.edition:
+        return False
+    del store.namespace.queues[operation.queue]
+    for task_id in known.indexed.snapshot().tasks:
+        del store.namespace.records[task_id]
+    return True
+
+
+HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
+    Declare: declare,
+    ReadSettings: read_settings,
+    Queues: queues,
+    Status: status,
+    Control: control,
+    SetOverrides: override,
+    Empty: empty,
+    Purge: purge,
+}

@@ -1,0 +1,32 @@
+"""What every task of the memory store goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kew.adapters.memory.inside import Inside
+from kew.app.ports import Claim, Extend, Operation, Settle, Submit, by_method
+from kew.domain import queue as rules
+from kew.domain.requests import Word
+
+
+async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
+    now = store._now()
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return [Word.STALE for _ in operation.refs]
+    words = []
+    for ref in operation.refs:
+        change, word = rules.extend(known.indexed, ref, operation.lease_ms, now)
+        store._apply(known, change, now)
+        words.append(word)
+    return words
+
+
+HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
+    Submit: by_method,
+    Claim: by_method,
+    Settle: by_method,
+    Extend: extend,
+}

@@ -1,0 +1,76 @@
+"""The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas.
+
+    key=acme,cost=3,start_by=60000,snoozes=2
+
+A value that is the default isn't written, and a task without extras has none of this in its record. The names stand in
+this order. `lua/include/extras.lua` is the same in Lua.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import attrs
+
+from kew.domain.task import Submission, Task
+
+SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
+ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
+TEXTS: Final = frozenset({"key"})
+NUMBERS: Final = {"cost": 1, "start_by": 0, "snoozes": 0}  # with their defaults
+NAMES: Final = ("key", *NUMBERS)
+NUMBER: Final = re.compile(r"[0-9]{1,15}")
+PLAIN: Final = ("", 1, 0)
+
+
+def write(call: Submission) -> str:
+    """The extras of a new task; "" if it has none."""
+    if (call.key, call.cost, call.start_by_ms) == PLAIN:
+        return ""
+    pairs = []
+    if call.key:
+        pairs.append(f"key={to_value(call.key)}")
+    if call.cost != 1:
+        pairs.append(f"cost={call.cost}")
+    if call.start_by_ms:
+        pairs.append(f"start_by={call.start_by_ms}")
+    return ",".join(pairs)
+
+
+def to_value(text: str) -> str:
+    """Text as a value: blanks, control characters, percent signs, commas and equals signs are written as %XX."""
+    return SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
+
+
+def from_value(value: str) -> str:
+    """The text that `to_value` wrote."""
+    return ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+
+
+def with_extras(task: Task, text: str) -> Task:
+    """The task with what its record has in extras. Raises `ValueError` if they are unknown or damaged."""
+    values = {name: value for name, _, value in (pair.partition("=") for pair in text.split(","))}
+    if values.keys() - set(NAMES) or not all(values.values()):
+        raise ValueError(f"unknown or empty extras: {text!r}")
+    numbers = {name: _number(values.get(name), least) for name, least in NUMBERS.items()}
+    call = attrs.evolve(
+        task.call,
+        key=from_value(values.get("key", "")),
+        cost=numbers["cost"],
+        start_by_ms=numbers["start_by"],
+    )
+    return task.moved(call=call, snoozes=numbers["snoozes"])
+
+
+def has_unknown(text: str) -> bool:
+    """Whether there is a name among them that this code doesn't know."""
+    return any(pair.partition("=")[0] not in NAMES for pair in text.split(","))
+
+
+def _number(value: str | None, default: int) -> int:
+    if value is None:
+        return default
+    if not NUMBER.fullmatch(value):
+        raise ValueError(f"no number: {value!r}")
+    return int(value)

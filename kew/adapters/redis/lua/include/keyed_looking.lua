@@ -1,0 +1,136 @@
+-- What can be said of tasks with keys: when one is due, how many are, and for which functions.
+-- include: keyed_taking
+
+-- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
+keyed.can_look = (function()
+  local AT_ONCE = 100 -- keys
+
+  local function first_runnable(priority, key, after)
+    local found = redis.call('ZRANGEBYSCORE', keyed.line_name(priority, key), after, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
+    for n = 1, #found, 2 do
+      local raw = redis.call('HGET', TASKS, id_of(found[n]))
+      local t = raw and parse(id_of(found[n]), raw)
+      if t and not parks(function_of(t)) then return tonumber(found[n + 1]) end
+    end
+    return #found == 2 * LOOK_AHEAD and tonumber(found[#found]) or nil
+  end
+
+  -- The earliest later due time of a key that isn't at its limit: that the process can run, and any.
+  function keyed.next_due(priority)
+    keyed.begin()
+    local runnable, any = NEVER, NEVER
+    local later = keyed.key_name('later' .. priority)
+    local found = redis.call('ZRANGEBYSCORE', later, '(' .. NOW, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
+    for n = 1, #found, 2 do
+      local at = tonumber(found[n + 1])
+      any = math.min(any, at)
+      if at >= runnable then break end
+      runnable = math.min(runnable, first_runnable(priority, found[n], '(' .. NOW) or NEVER)
+    end
+    if #found == 2 * LOOK_AHEAD then runnable = math.min(runnable, tonumber(found[#found])) end -- look again then
+    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, LOOK_AHEAD - 1)) do
+      local at = first_runnable(priority, key, '(' .. NOW)
+      if at then runnable = math.min(runnable, at) end
+    end
+    return runnable, math.min(runnable, any)
+  end
+
+  -- Whether a task of a key is due that the process can run.
+  function keyed.has_ready(priority)
+    keyed.begin()
+    keyed.promote(priority)
+    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1)) do
+      local at = not keyed.is_full(key) and first_runnable(priority, key, '-inf')
+      if at and at <= now then return true end
+    end
+    return false
+  end
+
+  -- Whether a parked task could start as far as its key goes.
+  function keyed.has_room(t)
+    local key = keyed.of(t)
+    if not key then return true end
+    keyed.begin()
+    return not keyed.is_full(key)
+  end
+
+  -- How many tasks of keys may start, counted up to `limit`.
+  function keyed.count_startable(limit)
+    keyed.begin()
+    local most, due = setting('key_workers') or NEVER, 0
+    local function count_all(priority, keys)
+      for _, key in ipairs(keys) do
+        if due >= limit then return end
+        local tasks = redis.call('ZCOUNT', keyed.line_name(priority, key), '-inf', NOW)
+        due = due + math.min(tasks, most - keyed.held_of(key))
+      end
+    end
+    for priority = 1, 3 do
+      if due < limit and s.keyed.waiting[priority] > 0 then
+        count_all(priority, redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1))
+        count_all(priority, redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE))
+      end
+    end
+    return due
+  end
+
+  -- How many tasks are due by then, of the first keys that have any.
+  function keyed.count_due_by(priority, horizon)
+    keyed.begin()
+    local due, is_counted = 0, {}
+    local function count_all(keys)
+      for _, key in ipairs(keys) do
+        if not is_counted[key] then due = due + redis.call('ZCOUNT', keyed.line_name(priority, key), '-inf', horizon) end
+        is_counted[key] = true
+      end
+    end
+    count_all(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1))
+    count_all(redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', horizon, 'LIMIT', 0, AT_ONCE))
+    count_all(redis.call('ZRANGE', keyed.key_name('held'), 0, AT_ONCE - 1)) -- those at their limit are in neither
+    return due
+  end
+
+  -- Call `list` with the functions of the first tasks of the first `limit` keys, by then; whether these are all.
+  function keyed.list_functions(limit, until_ms, list)
+    keyed.begin()
+    local is_all = true
+    for priority = 1, s.keyed.waiting[1] + s.keyed.waiting[2] + s.keyed.waiting[3] > 0 and 3 or 0 do
+      local keys = redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, limit - 1)
+      local later = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', until_ms, 'LIMIT', 0, limit)
+      is_all = is_all and #keys < limit and #later < limit
+      for _, key in ipairs(later) do keys[#keys + 1] = key end
+      for _, key in ipairs(keys) do
+        local first, second = unpack(redis.call('ZRANGE', keyed.line_name(priority, key), 0, 1))
+        local raw = first and redis.call('HGET', TASKS, id_of(first))
+        local t = raw and parse(id_of(first), raw)
+        is_all = is_all and not second
+        if t then list(reason_of(function_of(t))) end
+      end
+    end
+    return is_all
+  end
+
+  -- When the first key in `later` is due.
+  function keyed.wake_later()
+    keyed.begin()
+    for priority = 1, 3 do
+      local first = redis.call('ZRANGE', keyed.key_name('later' .. priority), 0, 0, 'WITHSCORES')[2]
+      if first then wake(tonumber(first)) end
+    end
+  end
+
+  -- The limit has changed: keys that were at it may start.
+  function keyed.reopen()
+    keyed.begin()
+    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, -1)) do keyed.touch_all(key) end
+    keyed.flush()
+  end
+
+  -- Whether any task with a key waits, parked ones included.
+  function keyed.takes_turns()
+    keyed.begin()
+    return redis.call('EXISTS', keyed.key_name('turns')) == 1
+  end
+
+  return true
+end)()

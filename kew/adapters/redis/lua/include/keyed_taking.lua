@@ -1,0 +1,167 @@
+-- Which tasks with keys a claim takes: kew.domain.keys.in_turn. keyed.lua says where they wait.
+-- include: keyed
+
+-- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
+keyed.can_take = (function()
+  local AT_ONCE = 100 -- keys or tasks
+
+  -- So many tasks without a key have started.
+  function keyed.served_plain(priority, count)
+    if count == 0 then return end
+    s.keyed.turn, s.keyed.differs = s.keyed.turn + count, true
+    s.keyed.plain[priority] = s.keyed.turn
+  end
+
+  -- Keys of which a task has become due since.
+  function keyed.promote(priority)
+    local due = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE)
+    for _, key in ipairs(due) do keyed.touch(priority, key) end
+    if #due > 0 then keyed.flush() end
+    return #due == AT_ONCE
+  end
+
+  -- A parked task that this process can run goes back to its line.
+  function keyed.unpark(priority, entry, key)
+    keyed.begin()
+    unindex(entry.key, entry.member)
+    s.parked = s.parked - 1
+    count(priority, -1)
+    keyed.put_in_line(entry.t, key, int(ready_at(entry.t)))
+  end
+
+  local function unpark_all(priority, reasons)
+    if s.parked == 0 or #reasons == 0 then return end
+    for _, entry in ipairs(keyed.sets_of(priority, reasons, AT_ONCE)) do
+      local key = entry.is_parked and keyed.of(entry.t)
+      if key then keyed.unpark(priority, entry, key) end
+    end
+    flush()
+  end
+
+  -- The first `limit` entries of each key, with their tasks.
+  local function read_lines(priority, flat, limit)
+    local lines, ids = {}, {}
+    for n = 1, #flat, 2 do
+      local found = redis.call('ZRANGE', keyed.line_name(priority, flat[n]), 0, limit - 1, 'WITHSCORES')
+      lines[#lines + 1] = {key = flat[n], turn = tonumber(flat[n + 1]), entries = found, at = 1, first = #ids,
+        is_all = #found < 2 * limit}
+      for m = 1, #found, 2 do ids[#ids + 1] = id_of(found[m]) end
+    end
+    local tasks = fetch_waiting(ids)
+    for _, line in ipairs(lines) do line.tasks = tasks end
+    return lines
+  end
+
+  -- It stays where its record says, but leaves the line.
+  local function drop(priority, line, member, t)
+    unindex(keyed.line_name(priority, line.key), member)
+    keyed.count_in_line(priority, -1)
+    keyed.leave(priority, line.key, false)
+    if t and t.newer_raw then park_newer(t) end
+  end
+
+  local function set_aside(priority, line, member, score, reason)
+    unindex(keyed.line_name(priority, line.key), member)
+    keyed.count_in_line(priority, -1)
+    keyed.touch(priority, line.key)
+    park(priority, reason, score, member)
+    count(priority, 1)
+    note_parked(reason)
+  end
+
+  local function start(priority, line, member, t)
+    unindex(keyed.line_name(priority, line.key), member)
+    keyed.count_in_line(priority, -1)
+    keyed.leave(priority, line.key, true)
+    keyed.hold(line.key, member)
+  end
+
+  -- Take the next task of a key: true; nil: it has none now; false: what comes next isn't known. And how many it passed over.
+  local function take_next(priority, line, taken)
+    local passed = 0
+    while line.entries[line.at] do
+      local member, score, t = line.entries[line.at], line.entries[line.at + 1], line.tasks[line.first + (line.at + 1) / 2]
+      if tonumber(score) > now or keyed.is_full(line.key) then
+        keyed.touch(priority, line.key)
+        return nil, passed
+      end
+      local is_sound = t and not t.newer_raw and is_in_a_set(t) and t.queue == queue and member_of(t) == member
+      local reason = is_sound and parks(function_of(t))
+      if is_sound and not reason then
+        if t.beside and not keyed.load(t, taken) then return false, passed end
+        start(priority, line, member, t)
+        keyed.took(t, taken)
+        line.at = line.at + 2
+        return true, passed
+      end
+      if reason then set_aside(priority, line, member, score, reason) else drop(priority, line, member, t) end
+      line.at, passed = line.at + 2, passed + 1
+    end
+    if not line.is_all then return false, passed end
+    return nil, passed
+  end
+
+  -- Tasks without a key, at most `limit`; how many it passed over.
+  local function take_plain(priority, reasons, limit, taken)
+    local before, others = #taken, 0
+    local room, size = before + limit, limit
+    while #taken < room and s.waiting[priority] > 0 and others < AT_ONCE do
+      local passed = keyed.take_line(priority, reasons, room, size, taken)
+      others, size = others + passed, AT_ONCE
+      if passed == 0 then break end
+    end
+    keyed.served_plain(priority, #taken - before)
+    return others
+  end
+
+  -- One round: each key that comes first takes its turn, or several if these are all. Answers how many it passed over, and
+  -- whether the ring is empty. (What is neither taken nor passed over leaves the ring.)
+  local function take_round(priority, reasons, room, taken)
+    local want = math.min(room - #taken, AT_ONCE)
+    local flat = redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, want - 1, 'WITHSCORES')
+    if #flat == 0 then return take_plain(priority, reasons, room - #taken, taken), true end
+    local has_plain = s.waiting[priority] > 0
+    local each = has_plain and 1 or math.ceil(want / (#flat / 2))
+    local lines, others, is_plain_served, is_known = read_lines(priority, flat, each), 0, not has_plain, true
+    local is_whole = #flat < 2 * want -- else another key may come before those without one
+    repeat
+      local before = #taken
+      for _, line in ipairs(lines) do
+        if keyed.has_enough(taken, room) or others >= AT_ONCE then break end
+        if not is_plain_served and s.keyed.plain[priority] < line.turn then
+          is_plain_served = true
+          others = others + take_plain(priority, reasons, 1, taken)
+        end
+        if #taken < room and not line.is_done then
+          local is_taken, passed = take_next(priority, line, taken)
+          others = others + passed
+          line.is_done = is_taken == nil
+          if is_taken == false then is_known = false break end
+        end
+      end
+      if not is_plain_served and is_known and is_whole and #taken < room then
+        is_plain_served = true
+        others = others + take_plain(priority, reasons, 1, taken)
+      end
+    until each == 1 or not is_known or #taken == before or keyed.has_enough(taken, room) or others >= AT_ONCE
+    flush()
+    return others
+  end
+
+  -- Take from one priority until `room` are taken. Answers how many it passed over, and whether more have become due than one
+  -- call looks at.
+  function keyed.take(priority, reasons, room, taken)
+    keyed.begin()
+    unpark_all(priority, reasons)
+    local has_more_due, others = keyed.promote(priority), 0
+    for _ = 1, AT_ONCE + room do
+      if keyed.has_enough(taken, room) or others >= AT_ONCE then break end
+      local passed, is_empty = take_round(priority, reasons, room, taken)
+      others = others + passed
+      if is_empty then break end
+    end
+    return others, has_more_due
+  end
+
+  return true
+end)()

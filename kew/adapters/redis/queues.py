@@ -1,0 +1,141 @@
+"""What is done to a queue of the Redis store as a whole, and asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kew.adapters.redis.counts import read_counts
+from kew.adapters.redis.inside import Inside
+from kew.adapters.redis.library import Argument
+from kew.adapters.redis.records import checked_incarnation
+from kew.adapters.redis.replies import read_status, word
+from kew.adapters.redis.settings import (
+    read_declared,
+    read_settings,
+    write_overrides,
+    write_settings,
+)
+from kew.app.declaring import Declared, InForce
+from kew.app.ports import (
+    Control,
+    Declare,
+    Empty,
+    Operation,
+    Purge,
+    Queues,
+    QueueStatus,
+    ReadSettings,
+    SetOverrides,
+    Status,
+)
+from kew.domain.config import Settings
+from kew.domain.emptying import Emptied
+from kew.domain.requests import Word
+
+PURGE_AT_ONCE: Final = 200
+TOLD_AT_ONCE: Final = 1_000  # processes, of a change of the settings
+
+
+async def declare(store: Inside, operation: Declare) -> Declared:
+    queue = operation.queue
+    named: dict[str, Argument] = {
+        "settings": write_settings(operation.settings),
+        "edition": operation.edition,
+        "replaces": int(operation.replaces),
+    }
+    edition, replaced, in_force = await store.functions.ask("declare", queue, named)
+    while not edition:
+        await purge(store, Purge(queue, ""))
+        edition, replaced, in_force = await store.functions.ask("declare", queue, named)
+    return Declared(edition.decode(), *map(_settings, (replaced, in_force)))
+
+
+def _settings(text: bytes) -> Settings | None:
+    return read_settings(text.decode()) if text else None
+
+
+async def settings_in_force(store: Inside, operation: ReadSettings) -> InForce | None:
+    key = store.keys.key("state", operation.queue)
+    text, raw = await store.functions.read(operation.queue, "HMGET", key, "settings", "counts")
+    if not text:
+        return None
+    counts = read_counts(raw)
+    settings, declared = read_settings(text.decode()), read_declared(text.decode())
+    return InForce(
+        settings,
+        counts.version,
+        counts.edition,
+        declared,
+        ticket=counts.ticket,
+        waiting=counts.all_waiting,
+    )
+
+
+async def queues(store: Inside, operation: Queues) -> Sequence[str]:
+    names = await store.functions.read("", "SMEMBERS", store.keys.key("queues"))
+    return sorted(name.decode() for name in names)
+
+
+async def status(store: Inside, operation: Status) -> QueueStatus | None:
+    reply = await store.functions.ask("status", operation.queue, {})
+    store.saw(reply[0])
+    return read_status(operation.queue, reply)
+
+
+async def control(store: Inside, operation: Control) -> Word:
+    named: dict[str, Argument] = {
+        "incarnation": checked_incarnation(operation.incarnation),
+        "verb": operation.command.value,
+        "sequence": operation.sequence,
+        "why": operation.note,
+    }
+    answer, now = await store.functions.ask("control", operation.queue, named)
+    store.saw(now)
+    return word(answer)
+
+
+async def override(store: Inside, operation: SetOverrides) -> Word:
+    named: dict[str, Argument] = {
+        "changes": write_overrides(operation.values, operation.removed),
+        "edition": operation.edition,
+        "told_limit": TOLD_AT_ONCE,
+    }
+    answer, now = await store.functions.ask("override", operation.queue, named)
+    store.saw(now)
+    return word(answer)
+
+
+async def empty(store: Inside, operation: Empty) -> Emptied | None:
+    named: dict[str, Argument] = {
+        "upto": operation.upto,
+        "skip": operation.skip,
+        "look_limit": operation.limit,
+    }
+    now, *answer = await store.functions.ask("empty", operation.queue, named)
+    store.saw(now)
+    if not answer:
+        return None
+    cancelled, kept, more = answer
+    return Emptied(cancelled=cancelled, kept=kept, more=bool(more))
+
+
+async def purge(store: Inside, operation: Purge) -> bool:
+    """The queue goes at once, its tasks in bounded steps. The next declaration finishes an interrupted purge."""
+    named: dict[str, Argument] = {"edition": operation.edition, "limit": PURGE_AT_ONCE}
+    answer = b"more"
+    while answer == b"more":
+        answer = await store.functions.ask("purge", operation.queue, named)
+    return bool(answer == b"done")
+
+
+HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
+    Declare: declare,
+    ReadSettings: settings_in_force,
+    Queues: queues,
+    Status: status,
+    Control: control,
+    SetOverrides: override,
+    Empty: empty,
+    Purge: purge,
+}

@@ -1,0 +1,33 @@
+"""What every task of the Redis store goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kew.adapters.redis.arguments import LEASES_AT_ONCE
+from kew.adapters.redis.inside import Inside
+from kew.adapters.redis.library import Argument
+from kew.adapters.redis.replies import word
+from kew.app.ports import Claim, Extend, Operation, Settle, Submit, by_method
+from kew.domain.requests import Word
+
+
+async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
+    words: list[Word] = []
+    while len(words) < len(operation.refs):
+        rest: list[Argument] = []
+        for ref in operation.refs[len(words) :][:LEASES_AT_ONCE]:
+            rest += (ref.task_id, ref.lease)
+        now, *more = await store.functions.extend(operation.queue, operation.lease_ms, rest)
+        store.saw(now)
+        words += map(word, more)
+    return words
+
+
+HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
+    Submit: by_method,
+    Claim: by_method,
+    Settle: by_method,
+    Extend: extend,
+}

@@ -1,0 +1,108 @@
+"""A queue's settings between Python and Redis, and what else its state remembers: why it is held, and what gates keep.
+
+`lua/include/overrides.lua` rewrites the text of the settings, and says what its `overrides=` means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from kew.domain.config import MAX_SNOOZES, Settings, SettingValue
+from kew.domain.holding import Hold
+
+FORMAT: Final = 5  # of settings: what this code knows
+FORMAT_OF_RATES, FORMAT_OF_KEYS = 3, 5  # the first that know them
+SETTINGS: Final = frozenset(attrs.fields_dict(Settings))
+HOLD: Final = "hold:"  # a field of a queue's state: since when and why it is held
+
+
+def write_settings(settings: Settings) -> str:
+    """`name=value` for each setting, in the order of the class; `-` for one that isn't stored: it has its default.
+
+    `format`: what a process must know to obey them, if it is more than every version knows.
+    """
+    values = {name: getattr(settings, name) for name in attrs.fields_dict(Settings)}
+    lists = [value for value in values.values() if isinstance(value, tuple)]
+    values |= {name: values[name] or () for name in ("key_workers", "key_size")}
+    if settings.max_snoozes == MAX_SNOOZES:
+        values["max_snoozes"] = ()
+    values["timeout_ms"] = settings.timeout_ms or ()
+    if lists:
+        values["format"] = FORMAT_OF_RATES if any(lists) else ()
+    if values["key_workers"] or values["key_size"]:
+        values["format"] = FORMAT_OF_KEYS
+    return " ".join(f"{name}={_setting_text(value)}" for name, value in values.items())
+
+
+def _setting_text(value: int | tuple[tuple[int, ...], ...]) -> str:
+    """A number, or a list of tuples of numbers: `100:60000:0,10:1000:5`; `-` for an empty one."""
+    if isinstance(value, int):
+        return f"{value:d}"
+    return ",".join(":".join(map(str, each)) for each in value) or "-"
+
+
+def _setting(text: str) -> Any:
+    if ":" not in text:
+        return int(text)
+    return tuple(tuple(map(int, each.split(":"))) for each in text.split(","))
+
+
+def write_overrides(values: Mapping[str, SettingValue], removed: Iterable[str]) -> str:
+    """Changes of overrides as `lua/include/overrides.lua` reads them: `name~value` each, and `name~!` to remove one.
+
+    What stands for nothing is `-`: an empty list, and no timeout.
+    """
+    texts = {name: _setting_text(value) for name, value in values.items()}
+    return ";".join(
+        f"{name}~{text}" for name, text in (*texts.items(), *((name, "!") for name in removed))
+    )
+
+
+def read_settings(text: str) -> Settings:
+    """The settings in force; names that this version doesn't know are ignored, those that it misses are as by default.
+
+    What is overridden is in force even if a process of an earlier version has declared another value.
+    """
+    found = dict(_pairs(text)) | {name: value for name, value, _ in _overrides(text)}
+    return Settings(
+        **{
+            name: _setting(value)
+            for name, value in found.items()
+            if name in SETTINGS and value != "-"
+        }
+    )
+
+
+def read_declared(text: str) -> dict[str, SettingValue]:
+    """What the code declares in place of each overridden setting."""
+    return {
+        name: getattr(Settings(), name) if declared == "-" else _setting(declared)
+        for name, _, declared in _overrides(text)
+        if name in SETTINGS
+    }
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, _, value in (pair.partition("=") for pair in text.split()))
+
+
+def _overrides(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each overridden setting, its value, and what the code declares."""
+    found = dict(_pairs(text))
+    for entry in filter(None, found.get("overrides", "").split(";")):
+        name, value, declared = entry.split("~")
+        now = found.get(name, "-")
+        yield name, value, declared if now == value else now
+
+
+def read_holds(flat: Sequence[bytes]) -> dict[str, Hold]:
+    """Since when and why it is paused or draining, from fields and values of its state; others are passed over."""
+    holds = {}
+    for field, text in zip(flat[::2], flat[1::2], strict=True):
+        if field.startswith(HOLD.encode()):
+            since_at, _, note = text.decode(errors="replace").partition(" ")
+            holds[field.decode().removeprefix(HOLD)] = Hold(int(since_at), note)
+    return holds

@@ -1,0 +1,128 @@
+"""What a store answers."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from kew.domain.attempts import FailedAttempt
+from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
+from kew.domain.task import Task
+from kew.domain.view import QueueState
+
+
+@attrs.frozen(kw_only=True)
+class Submitted:
+    """One outcome per group, and per settlement sent along, in order; the store's instant; what the claim brought.
+
+    `has_work`: work waits that the submitter, which took no claim along, may be able to do.
+    """
+
+    outcomes: Sequence[GroupOutcome]
+    now_ms: int
+    grant: Grant | None = None
+    settled: Sequence[SettleOutcome] = ()
+    has_work: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Settled:
+    """One outcome per settlement, in order; the store's instant; what the claim sent along brought."""
+
+    outcomes: Sequence[SettleOutcome]
+    now_ms: int
+    grant: Grant | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Swept:
+    """What one bounded round of maintenance did, at the store's instant `now_ms`.
+
+    `lost`: whose ended leases make up `recovered`. `more`: a limit was reached, call again soon.
+    """
+
+    now_ms: int
+    recovered: int = 0
+    removed: int = 0
+    expired: int = 0
+    orphaned: int = 0
+    departed: int = 0
+    lost: Sequence[LostWorker] = ()
+    more: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class QueueStatus:
+    """One queue at one moment; the breaker is judged at `now_ms`.
+
+    `waiting` counts QUEUED and RETRY by priority, due or not; `stuck` counts, by function, waiting
+    tasks known to have met only workers that can't run them; `workers` are the incarnations whose presence lasts;
+    `unreadable` counts the records found so far that can't be read; `newer` counts the waiting tasks found so far whose
+    records have a version that this process doesn't know.
+    """
+
+    name: str
+    now_ms: int
+    state: QueueState
+    waiting: Mapping[int, int]
+    held: int
+    workers: Sequence[str]
+    stuck: Mapping[str, int]
+    unreadable: int = 0
+    newer: int = 0
+
+
+@attrs.frozen
+class Bookmark:
+    """How far dead letters were read: down to the one of this ticket and id, whose record ends at this instant."""
+
+    expires_at: int
+    ticket: int
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class DeadLetters:
+    """A page of FAILED tasks, without their payloads. `after`: where the next page begins; None: this is the last.
+
+    `attempts`: the last attempt of each task, in the same order; None: it isn't known.
+    """
+
+    tasks: Sequence[Task]
+    after: Bookmark | None
+    attempts: Sequence[FailedAttempt | None] = ()
+
+
+@attrs.frozen(kw_only=True)
+class FailureGroup:
+    """The dead letters of a queue whose last attempts failed in one way. `example` is the id of one of them.
+
+    `last_at` is when the example ended, which is kept longest, `first_at` when that ended which is kept shortest: the
+    last and the first end while `dead_letter_ttl` stays as it is (ms; 0: not known).
+    """
+
+    name: str
+    count: int
+    first_at: int
+    last_at: int
+    example: str
+
+
+@attrs.frozen(kw_only=True)
+class FailureGroups:
+    """Groups in the order of their names in UTF-8. `after`: that of the last one; None: these are all."""
+
+    groups: Sequence[FailureGroup]
+    after: str | None
+
+
+class Command(enum.StrEnum):
+    """What people do to a queue as a whole."""
+
+    PAUSE = "pause"
+    DRAIN = "drain"
+    RESUME = "resume"
+    RECORD_FAILURE = "record_failure"
+    RESET_BREAKER = "reset_breaker"

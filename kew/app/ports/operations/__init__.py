@@ -1,0 +1,84 @@
+"""Everything that can be asked of a store, as values.
+
+The list at the end is the only one. The port's stand-ins, the simulator's faults, the witness, the differential test
+and the observer read it, and what they need to know of an operation stands on its class.
+
+Each operation is atomic, is judged by the store's own clock, and may be repeated with the same arguments: its identity
+makes that safe. One that doesn't answer raises `Refused` (surely not done) or `Ambiguous` (perhaps done).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kew.app.ports.operation import Operation
+from kew.app.ports.operations.processes import Announce, Depart, Peek, Sweep
+from kew.app.ports.operations.queues import (
+    Control,
+    Declare,
+    Empty,
+    Purge,
+    Queues,
+    ReadSettings,
+    SetOverrides,
+    Status,
+)
+from kew.app.ports.operations.runs import Claim, Extend, Settle, Submit
+from kew.app.ports.operations.tasks import (
+    Cancel,
+    Discard,
+    Explain,
+    Find,
+    Forget,
+    ListFailed,
+    ListGroups,
+    ListUnreadable,
+    ReadAttempts,
+    Replay,
+    ReplayAll,
+    Running,
+    Watch,
+)
+
+__all__ = [
+    "OPERATIONS",
+    "Announce",
+    "Cancel",
+    "Claim",
+    "Control",
+    "Declare",
+    "Depart",
+    "Discard",
+    "Empty",
+    "Explain",
+    "Extend",
+    "Find",
+    "Forget",
+    "ListFailed",
+    "ListGroups",
+    "ListUnreadable",
+    "Peek",
+    "Purge",
+    "Queues",
+    "ReadAttempts",
+    "ReadSettings",
+    "Replay",
+    "ReplayAll",
+    "Running",
+    "SetOverrides",
+    "Settle",
+    "Status",
+    "Submit",
+    "Sweep",
+    "Watch",
+]
+
+OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
+    *(Declare, ReadSettings, Queues, Status, Control, SetOverrides, Empty, Purge),
+    *(Announce, Depart, Peek, Sweep),
+    *(Submit, Claim, Settle, Extend),
+    *(Find, Watch, Cancel, Replay, Discard),
+    *(Explain, Running, ListUnreadable),
+    *(ListFailed, ListGroups, ReadAttempts, ReplayAll, Forget),
+)
+"""Every operation of a store."""

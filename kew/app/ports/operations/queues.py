@@ -1,0 +1,123 @@
+"""What is done to a queue as a whole, and asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from kew.app.declaring import Declared, InForce
+from kew.app.ports.answers import Command, QueueStatus
+from kew.app.ports.operation import Operation
+from kew.domain.config import Settings, SettingValue
+from kew.domain.emptying import Emptied
+from kew.domain.requests import Word
+
+
+@attrs.frozen
+class Declare(Operation[Declared]):
+    """Create the queue or make these its settings: the latest declaration wins. With `replaces` False, only create
+    it: the settings of an existing queue stay.
+
+    `edition` is unique to this declaration. It identifies the settings if the declaration changes anything.
+    """
+
+    name = "declare"
+
+    queue: str
+    settings: Settings
+    edition: str
+    replaces: bool = True
+
+
+@attrs.frozen
+class ReadSettings(Operation[InForce | None]):
+    """The settings in force; None: the queue is not declared."""
+
+    name = "settings"
+    changes = False
+
+    queue: str
+
+
+@attrs.frozen
+class Queues(Operation[Sequence[str]]):
+    """The names of the declared queues, sorted."""
+
+    name = "queues"
+    changes = False
+    is_awaited = True
+
+
+@attrs.frozen
+class Status(Operation[QueueStatus | None]):
+    """The queue at this moment; None if there is none."""
+
+    name = "status"
+    changes = False
+    is_awaited = True
+
+    queue: str
+
+
+@attrs.frozen
+class Control(Operation[Word]):
+    """Carry a command out once per (incarnation, increasing sequence): DONE, SAME or NO_QUEUE.
+
+    `note`: why a person pauses or drains the queue.
+    """
+
+    name = "control"
+    is_awaited = True
+
+    queue: str
+    command: Command
+    incarnation: str
+    sequence: int
+    note: str = ""
+
+
+@attrs.frozen
+class SetOverrides(Operation[Word]):
+    """Put these settings in force in place of what the code declares, until they are `removed`: DONE, SAME or NO_QUEUE.
+
+    The processes that serve the queue are notified. `edition` is unique to this request, as that of a declaration.
+    """
+
+    name = "override"
+    is_awaited = True
+
+    queue: str
+    values: Mapping[str, SettingValue]
+    removed: tuple[str, ...]
+    edition: str
+
+
+@attrs.frozen
+class Empty(Operation[Emptied | None]):
+    """Cancel the waiting tasks with tickets up to `upto`, of at most `limit`; None: there is no such queue.
+
+    `skip`: how many of them earlier steps have passed over (`kept`) since all of them were looked at last.
+    """
+
+    name = "empty"
+    is_awaited = True
+
+    queue: str
+    upto: int
+    skip: int
+    limit: int
+
+
+@attrs.frozen
+class Purge(Operation[bool]):
+    """Remove a queue with all its tasks, settings and workers, and nothing else; False: it has another edition.
+
+    So a late purge spares what was declared since. An empty edition removes only what an interrupted purge left.
+    """
+
+    name = "purge"
+    is_awaited = True
+
+    queue: str
+    edition: str

@@ -1,0 +1,81 @@
+"""What operators do to a queue in more than one request: its overrides, and emptying it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final
+
+from kew.app.lookups import known_queue
+from kew.app.ports import Empty, QueueStatus, SetOverrides, TaskStore
+from kew.app.repeat import ask
+from kew.domain.config import SettingValue
+from kew.domain.errors import TaskQueueError
+from kew.domain.overrides import (
+    SETTING_OF,
+    Override,
+    as_overrides,
+    as_settings,
+    check_overridable,
+)
+from kew.domain.requests import Word
+
+AT_ONCE: Final = 200  # tasks that one step of emptying a queue looks at
+
+
+class Steering:
+    """Carries their requests to the store. `status` and `missing` are the inspector's."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        incarnation: str,
+        status: Callable[[str], Awaitable[QueueStatus]],
+        missing: Callable[[str], Awaitable[TaskQueueError]],
+    ) -> None:
+        self._store = store
+        self._incarnation = incarnation
+        self._status = status
+        self._missing = missing
+        self._numbers = itertools.count(1)
+
+    async def overrides(self, queue: str) -> dict[str, Override]:
+        """Those in force, by name. Raises `QueueNotFoundError`."""
+        return as_overrides((await self._status(queue)).state)
+
+    async def set_overrides(self, queue: str, values: Mapping[str, object]) -> None:
+        """Add these. Raises `InvalidConfigError` and `QueueNotFoundError`."""
+        await self._change(queue, as_settings(queue, values), ())
+
+    async def remove_overrides(self, queue: str, names: Collection[str]) -> None:
+        """Remove these, or all. Raises `InvalidConfigError` and `QueueNotFoundError`."""
+        check_overridable(names)
+        await self._change(queue, {}, tuple(SETTING_OF[name] for name in names or SETTING_OF))
+
+    async def empty(self, queue: str) -> int:
+        """Cancel what waits; how many that was. Raises `QueueNotFoundError`."""
+        upto = (await self._status(queue)).state.ticket  # what comes later is not meant
+        cancelled = skip = found = 0
+        while True:
+            emptied = await ask(self._store, Empty(queue, upto, skip, AT_ONCE))
+            if emptied is None:
+                raise await self._missing(queue)
+            cancelled, found = cancelled + emptied.cancelled, found + emptied.cancelled
+            skip += emptied.kept
+            if not emptied.more:
+                if not (found and skip):
+                    return cancelled
+                skip = found = (
+                    0  # those that were passed over may have hidden others: look at all of them again
+                )
+            await asyncio.sleep(0)  # others go on, even if the store never waits
+
+    async def _change(
+        self, queue: str, values: Mapping[str, SettingValue], removed: tuple[str, ...]
+    ) -> None:
+        known_queue(queue)
+        edition = f"{self._incarnation}.overrides.{next(self._numbers)}"
+        word = await ask(self._store, SetOverrides(queue, values, removed, edition))
+        if word is Word.NO_QUEUE:
+            raise await self._missing(queue)

@@ -1,0 +1,1 @@
+"""The wing that submits: check and encode calls, and send them together."""

@@ -1,0 +1,89 @@
+"""Lanes: the serial channels on which a worker claims, so that a claim can be repeated without being granted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kew.domain.requests import ClaimRequest
+
+LANES = 4
+
+
+class Lane:
+    """One channel: its sequence grows by one with each claim, and the next is sent only after the last was answered."""
+
+    __slots__ = ("number", "sequence")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sequence = 0
+
+
+class Claim:
+    """A claim on its way: the request, the lane it holds, the slots reserved for it, and when it was first sent.
+
+    `sent_at` is the event loop's time, `uptime` the instant by which its leases are judged.
+    """
+
+    __slots__ = ("lane", "request", "sent_at", "slots", "uptime")
+
+    def __init__(
+        self, request: ClaimRequest, lane: Lane, *, slots: int, sent_at: float, uptime: float
+    ) -> None:
+        self.request = request
+        self.lane = lane
+        self.slots = slots
+        self.sent_at = sent_at
+        self.uptime = uptime
+
+
+class Lanes:
+    """The lanes of one worker.
+
+    `numbers` are the process's: no two lanes of its queues have the same, or two leases would.
+    """
+
+    def __init__(self, incarnation: str, numbers: Iterator[int]) -> None:
+        self.incarnation = incarnation
+        self._numbers = numbers
+        self._free = [Lane(next(self._numbers)) for _ in range(LANES)]
+
+    @property
+    def are_all_free(self) -> bool:
+        """No claim is on its way."""
+        return len(self._free) == LANES
+
+    def claim(
+        self,
+        *,
+        want: int,
+        slots: int,
+        lease_ms: int,
+        has_room: bool,
+        holds: int,
+        now: float,
+        uptime: float,
+    ) -> Claim | None:
+        """The next claim of a free lane; None: all are waiting for answers."""
+        if not self._free:
+            return None
+        lane = self._free.pop()
+        lane.sequence += 1
+        request = ClaimRequest(
+            incarnation=self.incarnation,
+            lane=lane.number,
+            sequence=lane.sequence,
+            want=want,
+            lease_ms=lease_ms,
+            has_room=has_room,
+            holds=holds,
+        )
+        return Claim(request, lane, slots=slots, sent_at=now, uptime=uptime)
+
+    def answered(self, claim: Claim) -> None:
+        """The claim's lane may be used again."""
+        self._free.append(claim.lane)
+
+    def unknown(self, claim: Claim) -> None:
+        """The store doesn't know the lane (it forgot, or it is another store): a new one takes its place."""
+        self._free.append(Lane(next(self._numbers)))

@@ -1,0 +1,80 @@
+"""Reporting what lost workers left behind, in the process that recovered their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kew.app.ports import Find, TaskStore
+from kew.app.repeat import ask
+from kew.app.spawning import Owned
+from kew.app.working.reporter import Reporter
+from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError
+from kew.domain.requests import LostWorker
+from kew.domain.task import Unreadable
+from kew.log import logger
+
+ASKED_AT_ONCE = 200
+
+
+def report_lost(queue: str, lost: Iterable[LostWorker]) -> None:
+    """Log one line for each worker, as a claim's or a sweep's answer names it."""
+    for each in lost:
+        tasks = "1 task" if each.tasks == 1 else f"{each.tasks} tasks"
+        logger.warning("queue %s: worker %s lost, %s recovered", queue, each.incarnation, tasks)
+
+
+def report_orphans(queue: str, tasks: int) -> None:
+    """Log that a sweep failed closures whose process has gone."""
+    if tasks:
+        logger.warning(
+            "queue %s: %s failed, since the process that submitted their functions has gone and no other can run them; "
+            "submit module-level functions, or use the pickle codec",
+            queue,
+            "1 closure" if tasks == 1 else f"{tasks} closures",
+        )
+
+
+class Losses:
+    """The lost workers of one queue, and the tasks that failed for good with them.
+
+    The operation that recovers a task names it in one answer, so one process alone calls `on_task_fail`. If that
+    answer is lost, or the process ends before the hook was called, no process calls it.
+    """
+
+    def __init__(self, queue: str, store: TaskStore, reporter: Reporter, background: Owned) -> None:
+        self._queue = queue
+        self._store = store
+        self._reporter = reporter
+        self._background = background
+
+    def report(self, lost: Iterable[LostWorker]) -> None:
+        """Log each worker, and report the tasks that failed like other failures: a log line and `on_task_fail`."""
+        failed: list[str] = []
+        for each in lost:
+            report_lost(self._queue, (each,))
+            self._reporter.worker_lost(self._queue, each)
+            failed += each.failed
+        for start in range(0, len(failed), ASKED_AT_ONCE):
+            self._background.begin(self._report_failed(failed[start : start + ASKED_AT_ONCE]))
+
+    async def _report_failed(self, task_ids: Sequence[str]) -> None:
+        try:
+            found = await ask(self._store, Find(task_ids))
+        except (StoreUnavailableError, StoreUnsuitableError) as error:
+            logger.warning(
+                "queue %s: tasks failed for good with their workers, and their hooks are not called: %s: %s",
+                self._queue,
+                ", ".join(task_ids),
+                error,
+            )
+            return
+        for task in found:
+            if isinstance(task, Unreadable):
+                logger.warning(
+                    "task %s (queue %s) failed for good with its worker; its record can't be read, so its hook is not "
+                    "called",
+                    task.id,
+                    self._queue,
+                )
+            elif task is not None and task.queue == self._queue:
+                self._reporter.lost(task)

@@ -1,0 +1,177 @@
+"""Reporting in this process what happened to its tasks: to callers that wait, hooks, the observer, and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from kew.app.failures import failure_causes
+from kew.app.info import info_of
+from kew.app.labels import log_task
+from kew.app.observer import Kind, Observer, TaskEvent, WorkerLoss
+from kew.app.ports import Codec
+from kew.app.results import Results
+from kew.app.working.hook_calls import HookCalls
+from kew.app.working.hooks import Hooks
+from kew.domain.causes import Causes
+from kew.domain.outcomes import has_snoozed
+from kew.domain.requests import LostWorker
+from kew.domain.task import Task, TaskStatus
+from kew.log import logger
+
+KIND_OF: Final[Mapping[TaskStatus, Kind]] = {
+    TaskStatus.COMPLETED: "succeeded",
+    TaskStatus.RETRY: "retried",
+    TaskStatus.FAILED: "failed",
+    TaskStatus.CANCELLED: "cancelled",
+    TaskStatus.QUEUED: "released",
+}
+"""What the end of an attempt is called, by the task's status after it; QUEUED after a snooze is "snoozed"."""
+
+
+class Reporter:
+    """Reports to callers, hooks and the user's observer after the store accepted an outcome.
+
+    `process`: the incarnation whose hooks these are.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        codec: Codec,
+        results: Results,
+        process: str,
+        observer: Observer | None = None,
+    ) -> None:
+        self.process = process
+        self._hooks = hooks
+        self._codec = codec
+        self._results = results
+        self._observer = observer
+        self._failures: dict[str, int] = {}  # attempts in a row, by queue, of this process alone
+        self._calls = HookCalls(hooks, process)
+        has_hooks = bool(hooks.on_task_complete or hooks.on_task_fail)
+        observers: tuple[Observer | None, ...] = (self._calls if has_hooks else None, observer)
+        self._observers = [one for one in observers if one is not None]
+        self._is_observed = bool(self._observers)
+        self.tells_starts = hooks.on_task_start is not None or observer is not None
+
+    async def started(self, task: Task) -> None:
+        """An attempt is about to begin."""
+        if self._observer is not None:
+            due = max(0, task.started_at - task.ready_at) / 1000
+            self._observer.on_task(self._event("started", task, seconds=due))
+        if self._hooks.on_task_start is not None:
+            await self._hooks.started(task, info_of(task, self._codec))
+
+    def _event(
+        self,
+        kind: Kind,
+        task: Task,
+        error: BaseException | None = None,
+        seconds: float | None = None,
+    ) -> TaskEvent:
+        return TaskEvent(kind=kind, task=task, codec=self._codec, error=error, seconds=seconds)
+
+    def noted(self, task: Task, status: TaskStatus) -> bool:
+        """Note a success that no hook or caller waits for. False: it is none, so call `settled`, which reports it."""
+        is_heard = self._is_observed or self._results.is_waited_for(task.call.id)
+        if status is not TaskStatus.COMPLETED or is_heard:
+            return False
+        self._failures[task.queue] = 0
+        return True
+
+    def settled(
+        self,
+        after: Task,
+        error: BaseException | None,
+        breaker_limit: int | None,
+        more: str = "",
+        now_ms: int = 0,
+    ) -> None:
+        """The store accepted an attempt's outcome at its instant `now_ms`; `after` is the record now.
+
+        `breaker_limit`: how many failures in a row open the breaker; None: it doesn't count this one. `more`: which
+        retry or snooze comes when, for the log.
+        """
+        if breaker_limit is not None:
+            self._watch_breaker(after, breaker_limit)
+        has_come_back = after.status is TaskStatus.QUEUED and has_snoozed(after)
+        if after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
+            _log_failure(after, error, more)
+        elif has_come_back:
+            what = f"attempt %s comes back {more}: %s"
+            log_task(logger.info, after, what, after.attempt, after.error)
+        if after.is_terminal:
+            self._results.ended(after)
+        if self._observers:
+            seconds = max(0, now_ms - after.started_at) / 1000
+            kind: Kind = "snoozed" if has_come_back else KIND_OF[after.status]
+            self._report(self._event(kind, after, error, seconds))
+
+    def lost(self, after: Task) -> None:
+        """A task failed for good because its worker was lost; this process recovered it. `after` is the record now."""
+        if after.status is not TaskStatus.FAILED:
+            return  # replayed meanwhile
+        _log_failure(after, None)
+        if self._observers:
+            self._report(self._event("failed", after))
+
+    def _watch_breaker(self, after: Task, limit: int) -> None:
+        """Log once that a queue's breaker has opened, as far as this process can tell: its waiting tasks look stuck."""
+        if after.status is TaskStatus.COMPLETED:
+            self._failures[after.queue] = 0
+        elif after.status in (TaskStatus.RETRY, TaskStatus.FAILED) and after.attempt:
+            count = self._failures[after.queue] = self._failures.get(after.queue, 0) + 1
+            if count == limit:
+                logger.warning(
+                    "queue %s: %s failed attempts in a row here, so its circuit breaker opens: tasks wait until its "
+                    "reset timeout has passed (max_circuit_breaker_failures, circuit_breaker_reset_timeout)",
+                    after.queue,
+                    count,
+                )
+
+    def worker_lost(self, queue: str, lost: LostWorker) -> None:
+        """This process recovered the tasks of another one."""
+        loss = WorkerLoss(queue=queue, process=lost.incarnation, tasks=lost.tasks)
+        for observer in self._observers:
+            observer.on_worker_lost(loss)
+
+    def _report(self, event: TaskEvent) -> None:
+        for observer in self._observers:
+            observer.on_task(event)
+
+    def close(self) -> None:
+        """Call no more hooks, at once."""
+        self._calls.close()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until all hooks have been called and have ended, at most `timeout` seconds, then cancel them."""
+        await self._calls.drain(timeout)
+
+
+def _log_failure(after: Task, error: BaseException | None, retry: str = "") -> None:
+    """One line; with the traceback, unless the task ended the attempt on purpose (`Retry`, `Snooze`, `GiveUp`)."""
+    causes = None if error is None else failure_causes(error)
+    is_deliberate = causes is not None and causes.is_deliberate
+    what = _answer(after, causes) if causes is not None and is_deliberate else _failure(after)
+    if after.status is TaskStatus.RETRY and retry:
+        what = f"{what}; {retry}"
+    shown = None if is_deliberate else error
+    log_task(
+        logger.warning, after, f"attempt %s {what}: %s", after.attempt, after.error, exc_info=shown
+    )
+
+
+def _failure(after: Task) -> str:
+    return "failed" if after.status is TaskStatus.RETRY else "failed for good"
+
+
+def _answer(after: Task, causes: Causes) -> str:
+    if after.status is TaskStatus.RETRY:
+        return "asks to be retried"
+    if causes.gives_up:
+        return "gave up"
+    if causes.is_snooze:
+        return _failure(after)
+    return "asks to be retried, but has no retries left"

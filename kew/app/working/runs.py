@@ -1,0 +1,95 @@
+"""One attempt in this process: its lease, its limits in time, and why it was asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from contextvars import Context
+from typing import Final
+
+from kew.app.ports import Uptime
+from kew.app.spawning import running_loop
+from kew.domain.requests import LeaseRef
+from kew.domain.task import Task
+
+
+class Stop(enum.Enum):
+    """Why a run is stopped; the first reason counts."""
+
+    TIMEOUT = "it exceeded its timeout"
+    CANCEL = "it was cancelled"
+    SHUTDOWN = "the manager was shut down"
+    FENCED = "its lease could not be extended in time"
+    LOST = "its lease is no longer current"
+
+
+NO_CONTEXT: Final = Context()  # never entered itself, only copies of it
+
+
+class Run:
+    """The mutable state of a slot. Instants are the event loop's time, seconds, but `fence_at` is one of `uptime`.
+
+    `context` has the variables that the task's code set, for its hooks and log lines, once it has ended.
+    """
+
+    __slots__ = (
+        "context",
+        "fence_at",
+        "handle",
+        "is_attended",
+        "is_settling",
+        "is_thread",
+        "ref",
+        "started",
+        "stop",
+        "task",
+        "timeout_at",
+        "uptime",
+    )
+
+    def __init__(self, task: Task, *, fence_at: float, uptime: Uptime) -> None:
+        self.task = task
+        self.ref = LeaseRef(task.call.id, task.lease)
+        self.fence_at = fence_at
+        self.uptime = uptime
+        self.timeout_at = float("inf")
+        self.handle: asyncio.Task[None] | None = None
+        self.stop: Stop | None = None
+        self.is_attended = False
+        self.started = False
+        self.is_thread = False
+        self.is_settling = False
+        self.context = NO_CONTEXT
+
+    @property
+    def is_begun(self) -> bool:
+        """It has an asyncio task, which reports its outcome."""
+        return self.is_attended or self.handle is not None
+
+    @property
+    def is_dead(self) -> bool:
+        """Its asyncio task was cancelled before its first step, by code that cancels every task of the loop."""
+        is_over = self.handle is not None and self.handle.done()
+        return is_over and not self.is_attended and not self.is_settling
+
+    def is_stopped(self) -> bool:
+        """Whether it was asked to stop. If this process stood still since the grant, it is asked now."""
+        if self.uptime() >= self.fence_at:
+            self.ask_to_stop(Stop.FENCED)
+        return self.stop is not None
+
+    def ask_to_stop(self, reason: Stop) -> None:
+        """Cancel the run, unless it is ending anyway. A thread can't be cancelled: it is waited for."""
+        if self.stop is not None or self.is_settling:
+            return
+        self.stop = reason
+        if self.is_attended and not self.is_thread and self.handle is not None:
+            self.handle.cancel()
+
+
+def is_loop_gone() -> bool:
+    """Whether the code that runs now is a coroutine that is thrown away: no event loop runs it any more.
+
+    User code that catches the GeneratorExit may raise any other error instead.
+    """
+    return running_loop() is None

@@ -1,0 +1,59 @@
+"""What people do to a queue as a whole: each a function from a view of the queue to the change wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import attrs
+
+from kew.domain import breaker as breakers
+from kew.domain import draining, overrides
+from kew.domain.config import Settings, SettingValue
+from kew.domain.gates import fold as gates
+from kew.domain.holding import Hold
+from kew.domain.queue import NOTHING, Change
+from kew.domain.view import View
+
+
+def pause(view: View, hold: Hold) -> Change:
+    """Grant no more leases; running tasks go on."""
+    return Change((), draining.paused(view.state, hold))
+
+
+def drain(view: View, hold: Hold, edition: str) -> Change:
+    """Accept no more tasks; those that wait and run go on."""
+    return Change((), draining.drained(view.state, hold, edition))
+
+
+def resume(view: View, edition: str) -> Change:
+    """Accept tasks and grant leases again, which also ends a snooze."""
+    return Change((), draining.resumed(gates.resumed(view.state), edition))
+
+
+def configure(view: View, settings: Settings, edition: str) -> Change:
+    """The latest declaration wins; an equal one changes nothing, not even the version. Overrides stay in force."""
+    state = overrides.redeclared(view.state, settings, edition)
+    return NOTHING if state is view.state else Change((), state)
+
+
+def override(
+    view: View,
+    values: Mapping[str, SettingValue],
+    without: Collection[str],
+    edition: str,
+) -> Change:
+    """Put these settings in force in place of what the code declares, and no longer those `without`."""
+    state = overrides.with_overrides(view.state, values, without=without, edition=edition)
+    return NOTHING if state is view.state else Change((), state)
+
+
+def record_failure(view: View, now: int) -> Change:
+    """Count a failure that a person observed."""
+    before = breakers.judged(view.state.breaker, view.state.settings, now)
+    after = breakers.failed(before, view.state.settings, now, epoch=before.epoch)
+    return Change((), attrs.evolve(view.state, breaker=after))
+
+
+def reset_breaker(view: View) -> Change:
+    """Close the breaker."""
+    return Change((), attrs.evolve(view.state, breaker=breakers.reset(view.state.breaker)))

@@ -1,0 +1,70 @@
+"""Rates as a gate: what every window of every rate leaves may start. `kew.domain.rate` has the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import attrs
+
+from kew.domain import rate as rates
+from kew.domain.explaining import Code, Reason, Situation, Sure
+from kew.domain.gates.gate import Facts, Gate
+from kew.domain.rate import Log, Setting
+from kew.domain.view import QueueState
+from kew.domain.words import tasks_text, until_text
+
+
+class RateGate(Gate):
+    """Its memory is a log of starts for each rate. A start is used up, whatever becomes of it."""
+
+    name = "rate"
+
+    def is_used(self, state: QueueState) -> bool:
+        return bool(state.settings.rates)
+
+    def judged(self, state: QueueState, now: int) -> QueueState:
+        return self._with(state, [rates.judged(log, rate, now) for log, rate in _logs(state)])
+
+    def room(self, facts: Facts, left: int) -> int | None:
+        return min(rates.room(log, rate, facts.now) for log, rate in _logs(facts.state))
+
+    def opens_at(self, facts: Facts) -> int | None:
+        at = max(rates.opens_at(log, rate, facts.now) for log, rate in _logs(facts.state))
+        return at if at > facts.now else None
+
+    def granted(self, state: QueueState, leases: int, now: int) -> QueueState:
+        logs = [rates.granted(log, rate, now, leases) for log, rate in _logs(state)]
+        return self._with(state, logs)
+
+    def explain(self, situation: Situation, left: int) -> Reason | None:
+        now = situation.now
+        opens = {
+            setting: rates.opens_at(log, setting, now) for log, setting in _logs(situation.state)
+        }
+        count, per, burst = max(opens, key=lambda setting: opens[setting])
+        until_at = opens[count, per, burst]
+        if until_at <= now:
+            return None
+        spaced = f", {burst} at a time" if burst else ""
+        text = (
+            f"the queue's rate of {tasks_text(count)} in {per / 1000:g} s{spaced} is used up for another "
+            f"{until_text(until_at, now)}"
+        )
+        return Reason(code=Code.RATE, text=text, sure=Sure.EXACT, until_at=until_at)
+
+    def _with(self, state: QueueState, logs: Sequence[Log]) -> QueueState:
+        numbers = rates.write_logs(logs)
+        if numbers == rates.write_logs(log for log, _ in _logs(state)):
+            return state
+        return attrs.evolve(state, gates={**state.gates, self.name: numbers})
+
+
+def _logs(state: QueueState) -> Sequence[tuple[Log, Setting]]:
+    return _read(state.gates.get(RateGate.name, ()), state.settings.rates)
+
+
+@lru_cache(maxsize=64)
+def _read(numbers: tuple[int, ...], settings: tuple[Setting, ...]) -> list[tuple[Log, Setting]]:
+    """Each log with its rate; a claim asks for the same ones several times."""
+    return list(zip(rates.read_logs(numbers, settings), settings, strict=True))

@@ -1,0 +1,150 @@
+"""Overrides: values that an operator puts in place of what the code declares, until they are removed.
+
+A queue's state has the settings in force, and for each overridden setting what the code declares. A declaration changes
+only the latter. So whatever reads settings, a process of an older version included, reads those in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypedDict
+
+import attrs
+
+from kew.domain.config import QueueConfig, Settings, SettingValue, to_ms, with_values
+from kew.domain.errors import InvalidConfigError, shown
+from kew.domain.rate import Rate
+from kew.domain.suggestions import did_you_mean
+from kew.domain.view import QueueState
+
+SETTING_OF: Final = {
+    "max_workers": "max_workers",
+    "rate": "rates",
+    "max_retries": "max_retries",
+    "retry_delay": "retry_delay_ms",
+    "task_timeout": "timeout_ms",
+    "max_circuit_breaker_failures": "breaker_failures",
+    "circuit_breaker_reset_timeout": "breaker_reset_ms",
+    "circuit_breaker_probes": "breaker_probes",
+}
+"""What may be overridden: the name in `QueueConfig`, and the setting that keeps it."""
+NAME_OF: Final = {setting: name for name, setting in SETTING_OF.items()}
+
+
+class Overridable(TypedDict, total=False):
+    """What may be overridden, with the values that `QueueConfig` takes."""
+
+    max_workers: int
+    rate: Rate | tuple[Rate, ...] | None
+    max_retries: int
+    retry_delay: float | timedelta
+    task_timeout: float | timedelta
+    max_circuit_breaker_failures: int | None
+    circuit_breaker_reset_timeout: float | timedelta
+    circuit_breaker_probes: int
+
+
+@attrs.frozen(kw_only=True)
+class Override:
+    """A setting that an operator overrides, in the units of `QueueConfig`.
+
+    `declared`: what the code declares instead; None for `task_timeout`, which each process declares for itself.
+    """
+
+    name: str
+    value: Any
+    declared: Any
+
+
+# --- the rules
+
+
+def declared_by_code(state: QueueState) -> Settings:
+    """The settings as the latest declaration has them."""
+    return with_values(state.settings, state.declared)
+
+
+def overridden(state: QueueState) -> dict[str, SettingValue]:
+    """The overrides, by setting."""
+    return {name: getattr(state.settings, name) for name in state.declared}
+
+
+def with_overrides(
+    state: QueueState,
+    values: Mapping[str, SettingValue],
+    *,
+    without: Collection[str] = (),
+    edition: str,
+) -> QueueState:
+    """The state with these overrides as well, and `without` those. An equal one keeps its version."""
+    kept = {name: value for name, value in overridden(state).items() if name not in without}
+    return _in_force(state, declared_by_code(state), {**kept, **values}, edition)
+
+
+def redeclared(state: QueueState, settings: Settings, edition: str) -> QueueState:
+    """The state once the code declares these settings: overrides stay in force."""
+    return _in_force(state, settings, overridden(state), edition)
+
+
+def _in_force(
+    state: QueueState, declared: Settings, overrides: Mapping[str, SettingValue], edition: str
+) -> QueueState:
+    settings = with_values(declared, overrides)
+    replaced = {name: getattr(declared, name) for name in overrides}
+    if (settings, replaced) == (state.settings, state.declared):
+        return state
+    return attrs.evolve(
+        state,
+        settings=settings,
+        declared=replaced,
+        version=state.version + 1,
+        edition=edition,
+    )
+
+
+# --- as people write and read them
+
+
+def check_overridable(names: Collection[object]) -> None:
+    """Raise `InvalidConfigError` for a name that can't be overridden."""
+    for name in names:
+        if name not in SETTING_OF:
+            meant = did_you_mean(name, SETTING_OF) if isinstance(name, str) else ""
+            raise InvalidConfigError(
+                f"{shown(name)} can't be overridden{meant} (what can: {', '.join(SETTING_OF)})"
+            )
+
+
+def as_settings(queue: str, values: Mapping[str, object]) -> dict[str, SettingValue]:
+    """Overrides given as for `QueueConfig`, by setting. Raises the `InvalidConfigError` that `QueueConfig` raises."""
+    check_overridable(list(values))
+    if not values:
+        raise InvalidConfigError("give at least one override, such as max_workers=2")
+    config = QueueConfig(queue, **values)  # type: ignore[arg-type]  # it checks them
+    settings = attrs.asdict(config.settings(), recurse=False)
+    settings["timeout_ms"] = to_ms(config.task_timeout)
+    return {SETTING_OF[name]: settings[SETTING_OF[name]] for name in values}
+
+
+def as_overrides(state: QueueState) -> dict[str, Override]:
+    """The overrides in force, by their names in `QueueConfig`."""
+    found = (
+        Override(
+            name=NAME_OF[setting],
+            value=_as_configured(setting, value),
+            declared=_as_configured(setting, state.declared[setting]),
+        )
+        for setting, value in overridden(state).items()
+        if setting in NAME_OF
+    )
+    return {override.name: override for override in found}
+
+
+def _as_configured(setting: str, value: SettingValue) -> Any:
+    """A setting's value in the units of `QueueConfig`."""
+    if isinstance(value, tuple):
+        return tuple(Rate(count, per / 1000, burst or None) for count, per, burst in value)
+    if setting in ("breaker_failures", "timeout_ms") and not value:
+        return None
+    return value / 1000 if setting.endswith("_ms") else value

@@ -1,0 +1,91 @@
+"""The part of the public API that queries the store and sends commands. It works without creating queues."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any
+
+from kew.app.info import TaskInfo
+from kew.app.inspector import status_dict
+from kew.app.lookups import known_queue
+from kew.app.ports import Command
+from kew.dead_letters import DeadLetters
+from kew.domain.explaining import Explanation
+from kew.handles import TaskId, id_of
+from kew.queue_handles import QueueHandle
+from kew.steering import Steering
+
+
+class Queries(DeadLetters, Steering, ABC):
+    """Queries and commands about tasks and queues, over all processes."""
+
+    async def get_task_status(self, task_id: TaskId) -> TaskInfo:
+        """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` if its result can't be read."""
+        return await self._here().inspector.info(id_of(task_id))
+
+    async def explain(self, task_id: TaskId) -> Explanation:
+        """Why the task isn't running, and when it can: all reasons at this moment. `str()` of it is a sentence.
+
+        Raises `TaskNotFoundError`.
+        """
+        return await self._here().inspector.explain(id_of(task_id))
+
+    async def get_ongoing_tasks(self) -> list[TaskInfo]:
+        """All running tasks of the namespace, over all processes, longest running first."""
+        return await self._here().inspector.ongoing()
+
+    async def get_queue_status(self, queue_name: str) -> dict[str, Any]:
+        """The queue's status as plain values. Raises `QueueNotFoundError`.
+
+        Among them: name, max_workers, current_workers, queued_tasks (with deferred tasks and retries),
+        circuit_breaker_status.
+        """
+        process = self._here()
+        return status_dict(await process.inspector.status(queue_name), process.notifications.status)
+
+    def queue(self, queue_name: str) -> QueueHandle:
+        """A handle on the queue of this name, which declares nothing: `await manager.queue("mails").pause()`.
+
+        The store is not asked: if there is no such queue, the handle's methods raise `QueueNotFoundError`.
+        """
+        return QueueHandle(self, known_queue(queue_name))
+
+    async def _running(
+        self, queue_name: str, task_type: str | None, function: str | None
+    ) -> list[TaskInfo]:
+        return await self._here().inspector.running(queue_name, task_type, function)
+
+    async def cancel_task(self, task_id: TaskId) -> bool:
+        """Cancel a task that waits or runs. False: it had already completed or failed.
+
+        True if it was cancelled before, too. A running task may still complete, as a thread does. Raises
+        `TaskNotFoundError`.
+        """
+        return await self._here().inspector.cancel(id_of(task_id))
+
+    async def unreadable_tasks(self, queue_name: str) -> list[str]:
+        """The ids of tasks whose records can't be read: another program changed them, or a newer kew wrote them.
+
+        They were set aside when they were met, so that they harm no other task: they neither run nor expire, and their
+        ids stay in use. `get_queue_status` counts them as `unreadable_tasks`. Raises `QueueNotFoundError`.
+        """
+        return await self._here().inspector.unreadable(queue_name)
+
+    async def remove_unreadable_task(self, queue_name: str, task_id: str) -> bool:
+        """Remove a task that `unreadable_tasks` lists. False: it isn't one of those. Raises `QueueNotFoundError`."""
+        return await self._here().inspector.discard(queue_name, task_id)
+
+    async def get_queue_names(self) -> list[str]:
+        """The names of all queues of the namespace, sorted."""
+        return await self._here().inspector.queues()
+
+    async def reset_breaker(self, queue_name: str) -> None:
+        """Close the queue's circuit breaker, for all processes. Raises `QueueNotFoundError`."""
+        await self._here().inspector.control(queue_name, Command.RESET_BREAKER)
+
+    async def record_failure(self, queue_name: str) -> None:
+        """Count a failure that happened outside of the queue's tasks for its circuit breaker.
+
+        Raises `QueueNotFoundError`.
+        """
+        await self._here().inspector.control(queue_name, Command.RECORD_FAILURE)

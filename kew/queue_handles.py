@@ -1,0 +1,94 @@
+"""Handles on queues, which declare nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, Unpack
+
+from kew.app.dead_letters import DeadLetterPage
+from kew.app.info import TaskInfo
+from kew.domain.overrides import Overridable, Override
+
+
+class QueueSteering(Protocol):
+    """What a handle needs of the manager that made it."""
+
+    async def get_queue_status(self, queue_name: str) -> dict[str, Any]: ...
+    async def pause_queue(self, queue_name: str, note: str = "") -> None: ...
+    async def drain_queue(self, queue_name: str, note: str = "") -> None: ...
+    async def resume_queue(self, queue_name: str) -> None: ...
+    async def purge_queue(self, queue_name: str) -> int: ...
+    async def reset_breaker(self, queue_name: str) -> None: ...
+    async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None: ...
+    async def overrides(self, queue_name: str) -> dict[str, Override]: ...
+    async def remove_overrides(self, queue_name: str, *names: str) -> None: ...
+    @property
+    def dead_letters(self) -> Callable[..., Awaitable[DeadLetterPage]]: ...
+    async def _running(
+        self, queue_name: str, task_type: str | None, function: str | None
+    ) -> list[TaskInfo]: ...
+
+
+class QueueHandle:
+    """A queue that any process may have created: look at it and steer it.
+
+    Its methods raise `QueueNotFoundError` if there is no such queue. They are those of the manager, without the name.
+    """
+
+    def __init__(self, manager: QueueSteering, name: str) -> None:
+        self._manager = manager
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r}>"
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._name
+
+    async def status(self) -> dict[str, Any]:
+        """Its status as plain values: `get_queue_status`."""
+        return await self._manager.get_queue_status(self._name)
+
+    async def pause(self, note: str = "") -> None:
+        """Let no process start its tasks: `pause_queue`."""
+        await self._manager.pause_queue(self._name, note)
+
+    async def drain(self, note: str = "") -> None:
+        """Let it accept nothing, and finish what it has: `drain_queue`."""
+        await self._manager.drain_queue(self._name, note)
+
+    async def resume(self) -> None:
+        """Undo `pause` and `drain`: `resume_queue`."""
+        await self._manager.resume_queue(self._name)
+
+    async def purge(self) -> int:
+        """Cancel what waits; how many tasks that was: `purge_queue`."""
+        return await self._manager.purge_queue(self._name)
+
+    async def reset_breaker(self) -> None:
+        """Close its circuit breaker."""
+        await self._manager.reset_breaker(self._name)
+
+    async def set_overrides(self, **values: Unpack[Overridable]) -> None:
+        """Put values in force in place of what the code declares, until they are removed."""
+        await self._manager.set_overrides(self._name, **values)
+
+    async def overrides(self) -> dict[str, Override]:
+        """The overrides in force, by name."""
+        return await self._manager.overrides(self._name)
+
+    async def remove_overrides(self, *names: str) -> None:
+        """Let what the code declares be in force again: for these names, or for all."""
+        await self._manager.remove_overrides(self._name, *names)
+
+    async def running(
+        self, *, task_type: str | None = None, function: str | None = None
+    ) -> list[TaskInfo]:
+        """Its running tasks, longest running first; only those of a task type, or of a function's name."""
+        return await self._manager._running(self._name, task_type, function)
+
+    async def failed(self, **options: Any) -> DeadLetterPage:
+        """A page of its dead letters, with the options of `dead_letters`: filters, `limit` and `cursor`."""
+        return await self._manager.dead_letters(self._name, **options)

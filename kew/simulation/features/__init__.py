@@ -1,0 +1,34 @@
+"""What users do with kew, a file for each thing: all of it is mixed in every simulated run.
+
+A file has `FEATURES`: what it adds to the mix. It may have `WORKLOADS` too: runs that press on one thing. A new file
+joins by being there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import ModuleType
+
+from kew.simulation.feature import Feature, Workload
+
+
+@cache
+def _modules() -> Sequence[ModuleType]:
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names)
+
+
+@cache
+def all_features() -> Sequence[Feature]:
+    """Every feature, by file name."""
+    return tuple(feature for module in _modules() for feature in getattr(module, "FEATURES", ()))
+
+
+@cache
+def workloads() -> Mapping[str, Workload]:
+    """Every workload by name; "mixed" is all features together."""
+    named = {one.name: one for module in _modules() for one in getattr(module, "WORKLOADS", ())}
+    return {"mixed": Workload("mixed", all_features()), **named}

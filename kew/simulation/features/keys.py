@@ -1,0 +1,48 @@
+"""Keys: a customer with a backlog and others with a task now and then share a queue, and each has a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, Final
+
+from kew.domain.config import QueueConfig
+from kew.domain.keys import PerKey
+from kew.simulation.feature import MAIN, TIGHT, Feature, User, Workload
+
+KEYS: Final = ("acme", "bolt", "core", "dyne", None)
+QUEUES: Final = (MAIN, TIGHT)
+
+
+async def burst(user: User) -> None:
+    """More tasks of one key than may run at once."""
+    queue, key = user.random.choice(QUEUES), user.random.choice(KEYS[:2])
+    for _ in range(4):
+        await user.submit(user.expect(queue), user.script(), _key=key)
+
+
+async def single(user: User) -> None:
+    """One task of any key or none, some of them later."""
+    delay = user.random.choice((None, None, user.random.random()))
+    options: dict[str, Any] = {} if delay is None else {"_defer_by": delay}
+    key = user.random.choice(KEYS)
+    await user.submit(user.expect(user.random.choice(QUEUES)), user.script(), _key=key, **options)
+
+
+def keyed_queues(random: Random) -> Sequence[QueueConfig]:
+    """A queue whose keys are limited, and one in which they only take turns."""
+    return [
+        QueueConfig(
+            MAIN,
+            max_workers=random.choice((3, 8)),
+            lease=3.0,
+            max_circuit_breaker_failures=None,
+            per_key=PerKey(max_workers=random.choice((1, 2))),
+        ),
+        QueueConfig(TIGHT, max_workers=2, lease=1.0, max_circuit_breaker_failures=None),
+    ]
+
+
+WORKLOADS = (
+    Workload("keys", (Feature("bursts of a key", burst), Feature("keys", single)), keyed_queues),
+)

@@ -1,0 +1,97 @@
+"""No key has more running tasks than its limit, and no other key starts two tasks while one waits for its turn."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from kew.compat import override
+from kew.domain.keys import key_of
+from kew.domain.task import Task, can_run
+from kew.simulation.facts import Facts
+from kew.simulation.oracle import Oracle, Step
+
+MOST_STARTS: Final = 1  # of another key, before one that could start does
+
+Place = tuple[str, int, str]  # queue, priority and key
+
+
+class Keys(Oracle):
+    """It counts leases and starts itself."""
+
+    name = "keys"
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._passed: dict[Place, Counter[str]] = defaultdict(Counter)
+
+    @override
+    def judge(self, step: Step) -> Iterator[str]:
+        if step.after is None:
+            return
+        new = [one.new for one in step.alterations if one.is_granted and one.new is not None]
+        granted = sorted(new, key=lambda task: task.token)
+        if granted:
+            yield from self._too_many(step, granted)
+            yield from self._overtaken(step, granted)
+        could_start = {
+            (step.queue, task.call.priority, key_of(task.call))
+            for task in step.waiting.values()
+            if key_of(task.call) and task.ready_at <= step.now and not is_kept_back(step, task)
+        }
+        for place in [each for each in self._passed if each[0] == step.queue]:
+            if place not in could_start:
+                del self._passed[place]
+        for place in could_start:
+            self._passed[place] = self._passed[place]
+
+    @override
+    def forgot(self) -> None:
+        self._passed.clear()
+
+    def _too_many(self, step: Step, granted: list[Task]) -> Iterator[str]:
+        assert step.after is not None
+        limit = step.after.settings.key_workers
+        held = Counter(key_of(task.call) for task in step.leased.values())
+        for key in {key_of(task.call) for task in granted} - {""}:
+            if 0 < limit < held[key]:
+                yield f"{held[key]} tasks of the key {key!r} run at once; the limit is {limit}"
+
+    def _overtaken(self, step: Step, granted: list[Task]) -> Iterator[str]:
+        """Each start counts for the keys that could have started instead, until they do."""
+        for task in granted:
+            mine = (step.queue, task.call.priority, key_of(task.call))
+            self._passed.pop(mine, None)
+            for place, starts in self._passed.items():
+                if place[:2] != mine[:2] or not _can_take(step, place):
+                    continue
+                starts[mine[2]] += 1
+                if starts[mine[2]] > MOST_STARTS:
+                    yield f"the key {mine[2]!r} started {starts[mine[2]]} tasks while {place[2]!r} waited"
+
+
+def is_kept_back(step: Step, task: Task) -> bool:
+    """Its key is at the limit."""
+    assert step.after is not None
+    limit, key = step.after.settings.key_workers, key_of(task.call)
+    held = sum(key_of(other.call) == key for other in step.leased.values())
+    return bool(key) and 0 < limit <= held
+
+
+def _can_take(step: Step, place: Place) -> bool:
+    """The claimer can run what is due of this key, which isn't at its limit even now."""
+    if step.request is None or step.indexed is None:
+        return False
+    who = step.request.incarnation
+    known = step.indexed.functions.get(who, set())
+    return any(
+        (task.call.priority, key_of(task.call)) == place[1:]
+        and task.ready_at <= step.now
+        and can_run(who, known, task.call.function)
+        and not is_kept_back(step, task)
+        for task in step.waiting.values()
+    )
+
+
+ORACLE = Keys

@@ -1,0 +1,62 @@
+"""A queue's limit is shared: no process takes more than an equal part while others are starved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kew.compat import override
+from kew.domain.gates.fold import room
+from kew.domain.gates.gate import Facts
+from kew.domain.ordering import is_due
+from kew.simulation.oracle import Oracle, Step
+from kew.simulation.oracles.keys import is_kept_back
+
+
+class Sharing(Oracle):
+    """Starved processes are remembered, and get a part."""
+
+    name = "sharing"
+
+    @override
+    def judge(self, step: Step) -> Iterator[str]:
+        if step.is_fresh_claim and not self._is_beyond_the_limit(step):  # that is for others to say
+            yield from self._remembered(step)
+            yield from self._shared(step)
+
+    def _is_beyond_the_limit(self, step: Step) -> bool:
+        return step.after is not None and len(step.leased) > step.after.settings.max_workers
+
+    def _remembered(self, step: Step) -> Iterator[str]:
+        assert step.request is not None
+        assert step.grant is not None
+        assert step.after is not None
+        assert step.indexed is not None
+        who = step.request.incarnation
+        is_short = len(step.grant.tasks) < step.request.want
+        is_full = len(step.leased) >= step.after.settings.max_workers
+        known = step.indexed.functions.get(who, ())
+        ready = [
+            task
+            for task in step.waiting.values()
+            if is_due(task, step.now)
+            and task.call.function in known
+            and not is_kept_back(step, task)
+        ]
+        if is_short and is_full and ready and who not in step.indexed.starved:
+            yield f"{who} met the limit with {len(ready)} tasks ready for it, but isn't remembered as starved"
+
+    def _shared(self, step: Step) -> Iterator[str]:
+        assert step.request is not None
+        assert step.grant is not None
+        assert step.after is not None
+        who, taken = step.request.incarnation, len(step.grant.tasks)
+        others = {each: it.holds for each, it in step.starved_before.items() if each != who}
+        facts = Facts(state=step.after, now=step.now, held=len(step.leased))
+        free = taken + room(facts)
+        all_of_it = step.request.holds + free + sum(others.values())
+        processes = len(others) + 1
+        if others and taken and (step.request.holds + taken - 1) * processes >= all_of_it:
+            yield f"{who} took {taken} of {free} places and holds {step.request.holds}, while {others} are starved"
+
+
+ORACLE = Sharing

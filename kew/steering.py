@@ -1,0 +1,68 @@
+"""The part of the public API that steers queues, for all processes. It works without creating queues."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Unpack
+
+from kew.app.ports import Command
+from kew.app.process import Process
+from kew.domain.overrides import Overridable, Override
+
+
+class Steering(ABC):
+    """What an operator does to a queue."""
+
+    @abstractmethod
+    def _here(self) -> Process:
+        """The initialized process, in its event loop. Raises `TaskQueueError`."""
+
+    async def pause_queue(self, queue_name: str, note: str = "") -> None:
+        """Let no process claim from the queue; running tasks go on. Raises `QueueNotFoundError`.
+
+        `note` (who and why, in one line) appears with the time in the queue's status and in explanations.
+        """
+        await self._here().inspector.control(queue_name, Command.PAUSE, note)
+
+    async def drain_queue(self, queue_name: str, note: str = "") -> None:
+        """Let the queue accept nothing, and finish what it has, deferred tasks and retries included.
+
+        Submits and replays raise `QueueDrainingError` in all processes, whatever they declare, until `resume_queue`.
+        `note` as for `pause_queue`. Raises `QueueNotFoundError`.
+        """
+        await self._here().inspector.control(queue_name, Command.DRAIN, note)
+
+    async def resume_queue(self, queue_name: str) -> None:
+        """Undo `pause_queue` and `drain_queue`, and end a snooze of the queue (`RateLimited(scope="queue")`).
+
+        The queue accepts and starts tasks. Raises `QueueNotFoundError`.
+        """
+        await self._here().inspector.control(queue_name, Command.RESUME)
+
+    async def purge_queue(self, queue_name: str) -> int:
+        """Cancel the tasks that wait in the queue, deferred tasks and retries included; how many that was.
+
+        Running tasks go on, and so does what is submitted after the call. It works in small steps: if it raises or is
+        cancelled, a part is done, and another call does the rest. Raises `QueueNotFoundError`.
+        """
+        return await self._here().inspector.steering.empty(queue_name)
+
+    async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None:
+        """Put values in force in place of what the code declares, for all processes, until they are removed.
+
+        They take the names and values of `QueueConfig`, and join the overrides that are there. Processes follow at
+        once, and later declarations don't undo them. What a function or a submit says of its own tasks takes
+        precedence, as it does over the queue's settings. Raises `InvalidConfigError` and `QueueNotFoundError`.
+        """
+        await self._here().inspector.steering.set_overrides(queue_name, values)
+
+    async def overrides(self, queue_name: str) -> dict[str, Override]:
+        """The overrides in force, by name, with what the code declares instead. Raises `QueueNotFoundError`."""
+        return await self._here().inspector.steering.overrides(queue_name)
+
+    async def remove_overrides(self, queue_name: str, *names: str) -> None:
+        """Let what the code declares be in force again, for these names (without any: for all).
+
+        Raises `InvalidConfigError` for a name that can't be overridden, and `QueueNotFoundError`.
+        """
+        await self._here().inspector.steering.remove_overrides(queue_name, names)

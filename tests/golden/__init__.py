@@ -1,0 +1,1 @@
+"""What versions of kew stored in Redis, as test data."""

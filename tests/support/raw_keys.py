@@ -1,0 +1,117 @@
+"""What a queue's raw keys in Redis say of tasks with keys, and whether that is true of its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from kew.domain.task import PINNED, Task
+
+
+@attrs.frozen
+class RawKeys:
+    """`parts`: each part's value, by its name behind `keyed:`. `known`: the numbers of the counts' `keys=`."""
+
+    parts: Mapping[str, Any]
+    known: Sequence[int]
+
+    @classmethod
+    def read(cls, parts: Mapping[str, Any], counts: str) -> RawKeys:
+        found = [word for word in counts.split() if word.startswith("keys=")]
+        numbers = [int(each) for each in found[0].removeprefix("keys=").split(",")] if found else []
+        return cls(parts, numbers)
+
+    @property
+    def waiting(self) -> Sequence[int]:
+        """How many tasks are counted in lines, by priority."""
+        return self.known[4:] or (0, 0, 0)
+
+    def places(self) -> Iterator[tuple[int, bytes, float]]:
+        """Priority, member and score of each entry of a line."""
+        for name, value in self.parts.items():
+            if name.startswith("line"):
+                for member, score in value:
+                    yield int(name[4]), member, score
+
+    def turns(self) -> dict[tuple[int, str], int]:
+        """As the domain has them."""
+        if not self.known:
+            return {}
+        turns = {(priority, ""): turn for priority, turn in enumerate(self.known[:4]) if turn}
+        for name, text in self.parts.get("turns", {}).items():
+            priority, _, key = name.decode().partition(" ")
+            turns[int(priority), unescaped(key)] = int(text.split()[0])
+        return turns
+
+    def faults(self, tasks: Sequence[Task], limit: int, clock: int) -> Iterator[str]:
+        """`clock`: when the queue was written last; a key may have become due since."""
+        if (
+            not self.known
+        ):  # an earlier version, which had no turns, may have stored tasks with keys
+            return
+        keyed = [task for task in tasks if key_of(task)]
+        waiting = Counter((task.call.priority, key_of(task)) for task in keyed if task.is_waiting)
+        counted = {
+            (int(name.split(b" ")[0]), unescaped(name.decode().partition(" ")[2])): int(
+                text.split()[1]
+            )
+            for name, text in self.parts.get("turns", {}).items()
+        }
+        if counted != waiting:
+            yield f"waiting by key {dict(waiting)}, counted {counted}"
+        leased = [task for task in keyed if task.lease]
+        held = Counter(key_of(task) for task in leased)
+        counted_held = {unescaped(key.decode()): int(n) for key, n in self.parts.get("held", [])}
+        if counted_held != held:
+            yield f"held by key {dict(held)}, counted {counted_held}"
+        members = {member_of(task): key_of(task) for task in leased}
+        holders = {
+            member.decode(): unescaped(key.decode())
+            for member, key in self.parts.get("holders", {}).items()
+        }
+        if holders != members:
+            yield f"holders {members}, noted {holders}"
+        yield from self._ring_faults(held, limit, clock)
+
+    def _ring_faults(self, held: Mapping[str, int], limit: int, clock: int) -> Iterator[str]:
+        turns = self.turns()
+        for priority in (1, 2, 3):
+            heads = {
+                unescaped(name.partition(":")[2]): min(score for _, score in value)
+                for name, value in self.parts.items()
+                if name.startswith(f"line{priority}:")
+            }
+            ring = by_key(self.parts.get(f"ring{priority}", []))
+            later = by_key(self.parts.get(f"later{priority}", []))
+            for key, head in heads.items():
+                is_full = 0 < limit <= held.get(key, 0)
+                if is_full and (key in ring or key in later):
+                    yield f"{key!r} is at its limit, and may start"
+                if not is_full and (key in ring) == (key in later):
+                    yield f"{key!r} is in both of ring and later, or in neither"
+                if key in ring and ring[key] != turns[priority, key]:
+                    yield f"{key!r} is in the ring at {ring[key]}, its turn is {turns[priority, key]}"
+                if key in later and later[key] != head:
+                    yield f"{key!r} is due at {head}, and noted at {later[key]}"
+            if not (ring.keys() | later.keys()) <= heads.keys():
+                yield f"keys without a line: {(ring.keys() | later.keys()) - heads.keys()}"
+
+
+def by_key(entries: Sequence[tuple[bytes, float]]) -> dict[str, int]:
+    return {unescaped(key.decode()): int(score) for key, score in entries}
+
+
+def key_of(task: Task) -> str:
+    return "" if task.call.function.startswith(PINNED) else task.call.key
+
+
+def member_of(task: Task) -> str:
+    return f"{task.ticket:012d}{task.id}"
+
+
+def unescaped(text: str) -> str:
+    head, *rest = text.split("%")
+    return head + "".join(chr(int(each[:2], 16)) + each[2:] for each in rest)

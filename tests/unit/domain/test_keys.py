@@ -1,0 +1,175 @@
+"""Keys: turns, limits, and what `PerKey` accepts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kew import InvalidConfigError, QueueConfig
+from kew.domain.explaining import Situation
+from kew.domain.gates.keys import Keys
+from kew.domain.keys import LAST, PerKey, in_turn, key_of, move
+from kew.domain.queue import claim, submit
+from kew.domain.requests import ClaimRequest, Word
+from kew.domain.snapshot import Snapshot
+from kew.domain.task import Submission, Task, TaskStatus
+from tests.support.tasks import call, group, queue, task
+
+
+@pytest.mark.parametrize("name", ["max_workers", "max_size"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "1", 10**10])
+def test_a_limit_of_each_key_is_a_whole_number(name: str, value: Any):
+    with pytest.raises(InvalidConfigError, match=f"{name} of PerKey"):
+        PerKey(**{name: value})
+
+
+def test_a_queue_takes_a_per_key():
+    config = QueueConfig("q", per_key=PerKey(max_workers=2, max_size=7))
+    assert (config.settings().key_workers, config.settings().key_size) == (2, 7)
+    assert QueueConfig("q").settings().key_workers == 0
+    assert QueueConfig("q", per_key=PerKey()).settings().key_size == 0
+    with pytest.raises(InvalidConfigError, match="PerKey"):
+        QueueConfig("q", per_key=3)  # type: ignore[arg-type]
+
+
+def test_a_closure_has_no_key():
+    assert key_of(call("t", key="a")) == "a"
+    assert key_of(call("t", key="a", function="@w1/f")) == ""
+
+
+def lines(**sizes: int) -> dict[str, Iterator[Task]]:
+    return {
+        key.strip("_"): iter([task(call=call(f"{key}{n}", key=key)) for n in range(size)])
+        for key, size in sizes.items()
+    }
+
+
+def test_each_key_takes_its_turn():
+    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, {}, 5)
+    assert [each.id for each in found] == ["b0", "a0", "c0", "a1", "c1"]
+
+
+def test_a_key_without_room_is_passed_over():
+    rooms = {"a": 1, "b": 0}
+    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, rooms, 5)
+    assert [each.id for each in found] == ["a0", "c0", "c1"]
+    assert rooms == {"a": 0, "b": 0}
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9)), st.integers(0, 40))
+def test_no_key_starts_two_tasks_more_than_another_that_still_waits(sizes: Any, limit: int):
+    turns = {key: n for n, key in enumerate(sizes)}
+    found = [each.call.key for each in in_turn(lines(**sizes), turns, {}, limit)]
+    assert len(found) == min(limit, sum(sizes.values()))
+    for key, size in sizes.items():
+        if found.count(key) < size:
+            assert all(found.count(other) <= found.count(key) + 1 for other in sizes)
+
+
+def moved(
+    turns: dict[tuple[int, str], int], after: TaskStatus, key: str = "a", **more: Any
+) -> None:
+    before = task(call=call("t", key=key))
+    move(turns, before, before.moved(status=after), **{"others_wait": False, **more})
+
+
+def test_a_key_gets_a_turn_when_it_begins_to_wait_and_with_each_start():
+    turns: dict[tuple[int, str], int] = {}
+    waiting = task(call=call("t", key="a"))
+    place = (waiting.call.priority, "a")
+    move(turns, None, waiting, others_wait=False)
+    assert turns == {LAST: 1, place: 1}
+    move(turns, None, waiting, others_wait=True)
+    assert turns == {LAST: 1, place: 1}
+    moved(turns, TaskStatus.PROCESSING, others_wait=True)
+    assert turns == {LAST: 2, place: 2}
+    moved(turns, TaskStatus.CANCELLED, others_wait=True)
+    assert turns == {LAST: 2, place: 2}
+    moved(turns, TaskStatus.PROCESSING)
+    assert turns == {LAST: 2}
+
+
+def test_tasks_without_a_key_have_turns_once_the_queue_has_had_keys():
+    turns: dict[tuple[int, str], int] = {}
+    moved(turns, TaskStatus.PROCESSING, key="")
+    assert turns == {}
+    turns = {LAST: 4}
+    moved(turns, TaskStatus.CANCELLED, key="")
+    assert turns == {LAST: 4}
+    moved(turns, TaskStatus.PROCESSING, key="")
+    assert turns[LAST] == 5
+
+
+def test_a_full_key_refuses_the_group_and_names_the_task():
+    view = queue()
+    view = attrs.evolve(
+        view,
+        state=attrs.evolve(view.state, settings=attrs.evolve(view.state.settings, key_size=1)),
+    )
+    _, outcome = submit(
+        view, group(call("x"), call("y"), call("a", key="k"), call("b", key="k")), 0
+    )
+    assert (outcome.word, outcome.task_id) == (Word.KEY_FULL, "b")
+    _, outcome = submit(view, group(call("a", key="k"), call("b", key="l")), 0)
+    assert outcome.word is Word.DONE
+
+
+# --- a queue with keys, as a snapshot
+
+
+def keyed_queue(key_workers: int = 0) -> Snapshot:
+    view = queue()
+    settings = attrs.evolve(view.state.settings, max_workers=10, key_workers=key_workers)
+    view = attrs.evolve(view, state=attrs.evolve(view.state, settings=settings))
+    for one in ("a1", "a2", "a3", "b1", "1"):
+        view = submitted(view, call(one, key=one.rstrip("0123456789")))
+    return view
+
+
+def submitted(view: Snapshot, call: Submission) -> Snapshot:
+    return view.after(submit(view, group(call), 0)[0])
+
+
+def claimed(view: Snapshot, want: int, sequence: int = 1) -> tuple[Snapshot, list[str]]:
+    asked = ClaimRequest(incarnation="a", lane=0, sequence=sequence, want=want, lease_ms=1_000)
+    change, grant = claim(view, asked, 0)
+    return view.after(change), [task.id for task in grant.tasks]
+
+
+def test_a_snapshot_serves_keys_in_turn():
+    view, ids = claimed(keyed_queue(), 9)
+    assert ids == ["1", "a1", "b1", "a2", "a3"]
+    assert not view.takes_turns
+    assert queue().takes_turns is False
+
+
+def test_a_snapshot_grants_a_key_no_more_than_its_limit():
+    before = keyed_queue(key_workers=1)
+    view, ids = claimed(before, 9)
+    assert ids == ["1", "a1", "b1"]
+    assert (view.held_of("a"), view.waiting_of("a"), view.takes_turns) == (1, 2, True)
+    assert before.due_reasons(0) == {"f:shop:send"}
+    assert view.due_reasons(0) == set()
+    assert claimed(view, 9, sequence=2)[1] == []
+
+
+def test_no_claim_waits_for_what_a_key_at_its_limit_has_later():
+    view = submitted(queue(), call("a1", key="a"))
+    settings = attrs.evolve(view.state.settings, key_workers=1)
+    view = attrs.evolve(view, state=attrs.evolve(view.state, settings=settings))
+    view = submitted(view, call("a2", key="a", delay_ms=500))
+    assert view.next_due("a", 0) == 500
+    assert view.next_due("a", 0, [view.tasks["a1"], task("1")]) is None
+
+
+def test_a_full_key_is_named_even_if_none_of_its_holders_is():
+    view = keyed_queue(key_workers=1)
+    situation = Situation(
+        now=0, horizon=0, task=view.tasks["a2"], state=view.state, held=1, key_held=1
+    )
+    reason = Keys().explain(situation, 1)
+    assert reason is not None
+    assert reason.text.endswith("as many as per_key allows")
