@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from kew.app.attention import attention
 from kew.app.info import TaskInfo, info_of
 from kew.app.lookups import Lookups, known_queue
 from kew.app.observer import Kind, Observer, TaskEvent
@@ -293,7 +294,14 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "newer_tasks": status.newer,
         "settings_version": state.version,
         "notifications": notifications,
+        "now": _iso(status.now_ms),
+        "attention": [each.to_dict() for each in attention(status)],
     }
+
+
+def _iso(instant: int) -> str | None:
+    at = moment(instant)
+    return at.isoformat() if at else None
 
 
 def _hold_dict(verb: str, hold: Hold | None) -> dict[str, Any]:

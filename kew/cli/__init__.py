@@ -1,10 +1,15 @@
 """The command line, `kew`: an extra, since a program that only queues tasks doesn't need it.
 
-Exit codes of every command:
+Exit codes:
 
     0    success
-    2    it could not start or continue; one line says why, and what to do
+    1    failed or refused
+    2    wrong usage; of `demo` and `simulate` also: it could not start or continue
+    3    there is no such queue or task
+    4    the store can't be reached
     130  stopped by Ctrl-C (143: by SIGTERM), after releasing the running tasks
+
+A failure prints one line, which says why and what to do.
 """
 
 from __future__ import annotations

@@ -6,17 +6,29 @@ import click
 
 from kew import __version__
 from kew.cli.demo import demo
+from kew.cli.group import Group
+from kew.cli.queues import queue
 from kew.cli.simulate import simulate
+from kew.cli.status import status, why
+from kew.cli.tasks import task
 
 
 @click.group(
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Exit codes: 0 success, 2 could not start or continue, 130 stopped by Ctrl-C.",
 )
 @click.version_option(__version__, prog_name="kew")
 def kew() -> None:
-    """A background task queue that runs inside your asyncio process."""
+    """A background task queue that runs inside your asyncio process.
+
+    The commands see the store of --url or KEW_URL. They create no queue and run no task, so they are safe to use beside
+    a running system.
+    """
 
 
+kew.add_command(queue)
+kew.add_command(task)
+kew.add_command(status)
+kew.add_command(why)
 kew.add_command(demo)
 kew.add_command(simulate)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
@@ -63,7 +64,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
             asked.append(signal.SIGTERM)
             task.cancel()
 
-        if os.name == "posix":
+        if os.name == "posix" and threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
         await work
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 
@@ -60,6 +61,14 @@ class Holder:
         """When its attempt began."""
         return moment(self.started_at)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the time as ISO 8601 text."""
+        return {
+            "task_id": self.task_id,
+            "process": self.process,
+            "started": _iso(self.started_at),
+        }
+
 
 @attrs.frozen(kw_only=True)
 class Reason:
@@ -82,6 +91,17 @@ class Reason:
         """When time alone ends it."""
         return moment(self.until_at)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the time as ISO 8601 text."""
+        return {
+            "code": self.code.value,
+            "text": self.text,
+            "sure": self.sure.value,
+            "until": _iso(self.until_at),
+            "holders": [holder.to_dict() for holder in self.holders],
+            "position": self.position,
+        }
+
 
 @attrs.frozen(kw_only=True)
 class Explanation:
@@ -103,6 +123,18 @@ class Explanation:
         """The earliest instant at which it can start, or did; None: none is known."""
         return moment(self.earliest_at)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, times as ISO 8601 text."""
+        return {
+            "task_id": self.task_id,
+            "status": self.status.value,
+            "now": _iso(self.now),
+            "text": self.text,
+            "reasons": [reason.to_dict() for reason in self.reasons],
+            "sure": self.sure.value,
+            "earliest": _iso(self.earliest_at),
+        }
+
     def __str__(self) -> str:
         return self.text
 
@@ -110,6 +142,11 @@ class Explanation:
 def moment(instant: int | None) -> datetime | None:
     """An instant of the store (ms) as an aware datetime."""
     return None if instant is None else datetime.fromtimestamp(instant / 1000, UTC)
+
+
+def _iso(instant: int | None) -> str | None:
+    at = moment(instant)
+    return None if at is None else at.isoformat()
 
 
 # --- what it is made of

@@ -1,0 +1,112 @@
+"""What about a queue needs a person's attention, in words, with the command that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import attrs
+
+from kew.app.ports import QueueStatus
+from kew.domain.breaker import BreakerState, reopens_at
+from kew.domain.draining import is_draining
+from kew.domain.gates.snoozed import snoozed_until
+from kew.domain.holding import DRAINING, PAUSED
+from kew.domain.task import PINNED
+from kew.domain.words import clock_text, lasting, since_text, tasks_text
+
+Severity = Literal["critical", "warning", "info"]
+SEVERITIES: Final = ("critical", "warning", "info")
+
+
+@attrs.frozen
+class Attention:
+    """Something that keeps a queue's tasks from running, or soon will.
+
+    `code` is stable; `action` is the command that helps, or "" if nothing has to be done.
+    """
+
+    severity: Severity
+    code: str
+    queue: str
+    text: str
+    action: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return attrs.asdict(self)
+
+
+def attention(status: QueueStatus) -> list[Attention]:
+    """All that needs attention, the most severe first."""
+    looks = (_breaker, _processes, _full, _functions, _held, _records)
+    found = [each for look in looks for each in look(status)]
+    return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
+
+
+def _breaker(status: QueueStatus) -> Iterator[Attention]:
+    breaker, settings, name = status.state.breaker, status.state.settings, status.name
+    if breaker.state is BreakerState.OPEN:
+        left = lasting(reopens_at(breaker, settings) - status.now_ms)
+        text = (
+            f"the circuit breaker has been open since {clock_text(breaker.opened_at)}, "
+            f"and lets a probe through in {left}"
+        )
+        yield Attention("critical", "breaker_open", name, text, f"kew breaker close {name}")
+    elif breaker.state is BreakerState.HALF_OPEN:
+        text = "the circuit breaker is half open: the outcome of a probe closes or opens it"
+        yield Attention("warning", "breaker_half_open", name, text, f"kew breaker close {name}")
+
+
+def _processes(status: QueueStatus) -> Iterator[Attention]:
+    waiting = sum(status.waiting.values())
+    if waiting and not status.workers:
+        text = f"{_wait(waiting)}, and no process works on the queue"
+        yield Attention("critical", "no_process", status.name, text, "start a worker")
+
+
+def _full(status: QueueStatus) -> Iterator[Attention]:
+    state, waiting = status.state, sum(status.waiting.values())
+    if is_draining(state.settings) or waiting < state.settings.max_size:
+        return
+    text = f"the queue is full: {waiting:,} of {state.settings.max_size:,} tasks wait, and submits are refused"
+    action = f"kew queue set {status.name} max_size={2 * state.settings.max_size}"
+    yield Attention("critical", "full", status.name, text, action)
+
+
+def _functions(status: QueueStatus) -> Iterator[Attention]:
+    for function, tasks in status.stuck.items():
+        if function.startswith(PINNED):
+            text = f"{_wait(tasks)} for closures of a process that doesn't work on the queue now"
+            yield Attention("warning", "function_unknown", status.name, text)
+        else:
+            text = f"{_wait(tasks)} for function {function}, which no live process has registered"
+            action = "start a worker that registers it"
+            yield Attention("critical", "function_unknown", status.name, text, action)
+
+
+def _held(status: QueueStatus) -> Iterator[Attention]:
+    state, resume = status.state, f"kew queue resume {status.name}"
+    if state.paused:
+        text = f"paused{since_text(state.holds.get(PAUSED))}"
+        yield Attention("warning", "paused", status.name, text, resume)
+    if is_draining(state.settings):
+        text = f"draining{since_text(state.holds.get(DRAINING))}: it accepts no tasks"
+        yield Attention("warning", "draining", status.name, text, resume)
+    until = snoozed_until(state)
+    if until is not None and until > status.now_ms:
+        text = f"snoozed by a task for another {lasting(until - status.now_ms)}"
+        yield Attention("info", "snoozed", status.name, text, resume)
+
+
+def _records(status: QueueStatus) -> Iterator[Attention]:
+    if status.unreadable:
+        text = f"{tasks_text(status.unreadable)} can't be read: another program changed the record"
+        yield Attention("warning", "unreadable", status.name, text)
+    if status.newer:
+        text = f"{_wait(status.newer)} for processes of a newer version"
+        yield Attention("warning", "newer", status.name, text, "start a worker of that version")
+
+
+def _wait(tasks: int) -> str:
+    return f"{tasks_text(tasks)} {'waits' if tasks == 1 else 'wait'}"

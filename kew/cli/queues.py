@@ -1,0 +1,189 @@
+"""`kew queue`: the queues of the namespace, and what an operator does to one."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.text import Text
+
+from kew.cli.group import Group
+from kew.cli.output import Column, compact
+from kew.cli.session import Session, json_option, on_store, queue_argument
+from kew.cli.words import both, counted, when
+from kew.domain.holding import LONGEST_NOTE
+
+LIST = (
+    Column("QUEUE", gives_way=True),
+    Column("STATE", gives_way=True),
+    Column("RUNNING", is_right=True),
+    Column("WAITING", is_right=True),
+    Column("PROCESSES", is_right=True),
+)
+STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+WORDS = {
+    "breaker_open": "breaker open",
+    "breaker_half_open": "breaker half open",
+    "no_process": "no process",
+    "function_unknown": "function unknown",
+    "unreadable": "unreadable records",
+    "newer": "newer records",
+}
+"""States that an item of attention names by more than its code."""
+
+
+@click.group(cls=Group)
+def queue() -> None:
+    """List queues, look at one, pause and resume it."""
+
+
+@queue.command("ls")
+@json_option
+@on_store
+async def ls(session: Session) -> None:
+    """List the queues of the namespace."""
+    statuses = await statuses_of(session)
+    if session.out.as_json:
+        session.out.json_lines(statuses)
+    elif statuses:
+        session.out.table(LIST, [row(status) for status in statuses])
+    else:
+        session.out.line("There are no queues in this namespace.")
+
+
+async def statuses_of(session: Session) -> list[dict[str, Any]]:
+    """The status of each queue, in the order of their names."""
+    names = await session.manager.get_queue_names()
+    return [await session.manager.get_queue_status(name) for name in names]
+
+
+def row(status: dict[str, Any]) -> list[str | int | Text]:
+    """A queue's line in a list."""
+    return [
+        status["name"],
+        state_of(status),
+        f"{status['current_workers']}/{status['max_workers']}",
+        status["queued_tasks"],
+        len(status["processes"]),
+    ]
+
+
+def state_of(status: dict[str, Any]) -> Text:
+    """A queue's state in a few words: "paused, breaker open", "working", "idle"."""
+    items = status["attention"]
+    if not items:
+        return Text("working" if status["current_workers"] else "idle", style="green")
+    words = dict.fromkeys(WORDS.get(item["code"], item["code"]) for item in items)
+    return Text(", ".join(words), style=STYLES[items[0]["severity"]])
+
+
+@queue.command("show")
+@queue_argument
+@json_option
+@on_store
+async def show(session: Session, queue: str) -> None:
+    """Show a queue: what waits and runs, its settings, and what needs attention."""
+    status = await session.manager.get_queue_status(queue)
+    if session.out.as_json:
+        session.out.json(status)
+        return
+    now = when(status["now"]) or session.now()
+    session.out.facts(facts(status, now))
+    print_attention(session, [status])
+
+
+def facts(status: dict[str, Any], now: datetime) -> dict[str, str | Text | None]:
+    """A queue's status in words."""
+    by_priority = status["queued_by_priority"]
+    names = {"1": "high", "2": "medium", "3": "low"}
+    parts = [f"{names.get(str(at), at)} {count:,}" for at, count in by_priority.items() if count]
+    waiting = f"{status['queued_tasks']:,} of at most {status['max_size']:,}"
+    return {
+        "queue": status["name"],
+        "state": state_of(status),
+        "running": f"{status['current_workers']} of at most {status['max_workers']}",
+        "waiting": waiting + (f" ({', '.join(parts)})" if parts else ""),
+        "breaker": breaker_text(status),
+        "processes": "\n".join(status["processes"]) or "none",
+        "paused": held(status, "pause", now) if status["paused"] else None,
+        "draining": held(status, "drain", now) if status["draining"] else None,
+        "overrides": "\n".join(overrides(status)) or None,
+        "settings": f"version {status['settings_version']}",
+        "events": status["notifications"],
+    }
+
+
+def breaker_text(status: dict[str, Any]) -> str:
+    """The breaker's state, with its failures in a row."""
+    failures = status["consecutive_failures"]
+    text = str(status["circuit_breaker_status"]).replace("_", " ")
+    return text + (f" ({counted(failures, 'failure')} in a row)" if failures else "")
+
+
+def held(status: dict[str, Any], verb: str, now: datetime) -> str:
+    """Since when, and with which note."""
+    note = status[f"{verb}_note"]
+    return f"since {both(status[f'{verb}_since'], now)}" + (f"\n{note}" if note else "")
+
+
+def overrides(status: dict[str, Any]) -> list[str]:
+    """A line for each override, beside what the code declares."""
+    return [
+        f"{name}={compact(each['value'])} (declared: {compact(each['declared'])})"
+        for name, each in status["overrides"].items()
+    ]
+
+
+def print_attention(session: Session, statuses: list[dict[str, Any]]) -> None:
+    """What needs attention, each with the command that helps."""
+    items = [item for status in statuses for item in status["attention"]]
+    for severity in STYLES:
+        for item in items:
+            if item["severity"] == severity:
+                session.out.line()
+                session.out.line(f"{severity}: {item['queue']}", style=STYLES[severity])
+                session.out.paragraph(item["text"], indent=2)
+                if item["action"]:
+                    session.out.line(f"  mend it: {item['action']}")
+
+
+# --- commands
+
+
+def note_option(function: Any) -> Any:
+    """The option --note."""
+    return click.option(
+        "--note", default="", help="Why, in one line: the queue's status shows it, with your name."
+    )(function)
+
+
+def signed(note: str) -> str:
+    """The note with the name of who gives it: "ada@ops-1: upstream is down"."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in a container
+        user = "unknown"
+    who = f"{user}@{socket.gethostname()}"
+    return f"{who}: {note}"[:LONGEST_NOTE] if note else who
+
+
+@queue.command("pause")
+@queue_argument
+@note_option
+@on_store
+async def pause(session: Session, queue: str, note: str) -> None:
+    """Start none of its tasks, in any process; running ones go on."""
+    await session.manager.pause_queue(queue, signed(note))
+    session.out.line(f"{queue} is paused. `kew queue resume {queue}` ends it.")
+
+
+@queue.command("resume")
+@queue_argument
+@on_store
+async def resume(session: Session, queue: str) -> None:
+    """End a pause, a drain and a snooze."""
+    await session.manager.resume_queue(queue)
+    session.out.line(f"{queue} accepts and starts tasks.")
