@@ -19,6 +19,16 @@ from kew.steering import Steering
 class Queries(DeadLetters, Steering, ABC):
     """Queries and commands about tasks and queues, over all processes."""
 
+    @property
+    def store_address(self) -> str:
+        """Where the store is, without a password."""
+        return self._here().parts.address
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of its queues; None: the store was given as `parts`, which don't say."""
+        return self._here().parts.namespace
+
     async def get_task_status(self, task_id: TaskId) -> TaskInfo:
         """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` if its result can't be read."""
         return await self._here().inspector.info(id_of(task_id))

@@ -37,6 +37,8 @@ EXTRAS = {
     "cli": {"click", "rich"},
     "simulation/lua": {"fakeredis"},
     "testing/plugin.py": {"pytest"},
+    "web": {"fastapi", "pydantic", "starlette"},
+    "cli/web.py": {"uvicorn"},
 }
 """What a part of kew may import besides, since an extra brings it, or who loads it has it."""
 

@@ -1,0 +1,11 @@
+"""The endpoints, a file per noun. Each is a router; `ROUTERS` lists them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from kew.web.routes import info, queues, tasks
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (info.router, queues.router, tasks.router)

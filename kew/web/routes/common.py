@@ -1,0 +1,61 @@
+"""What the endpoints share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+from fastapi.responses import JSONResponse
+
+from kew import QueueHandle, TaskQueueManager
+from kew.app.json_values import json_value
+from kew.web.backend import Backend
+from kew.web.guard import SLASH
+from kew.web.identities import Identity
+
+
+class Answer(JSONResponse):
+    """Any value of kew as JSON; what JSON doesn't have becomes text or null, as in `TaskInfo.to_json`."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes."""
+        return super().render(json_value(content))
+
+
+def backend(request: Request) -> Backend:
+    """What this application looks at."""
+    found: Backend = request.app.state.backend
+    return found
+
+
+async def manager(request: Request) -> TaskQueueManager:
+    """The manager, ready."""
+    return await backend(request).manager()
+
+
+def identity(request: Request) -> Identity:
+    """Who makes the request; the guard has found out."""
+    found: Identity = request.state.identity
+    return found
+
+
+Manager = Annotated[TaskQueueManager, Depends(manager)]
+Caller = Annotated[Identity, Depends(identity)]
+
+
+def named_queue(
+    queue: Annotated[str, Path(description="The queue's name")], here: Manager
+) -> QueueHandle:
+    """The queue that the path names. Raises `QueueNotFoundError`."""
+    return here.queue(queue)
+
+
+def named_task(
+    task_id: Annotated[str, Path(description="The task's id, with `/` as `%2F`")],
+) -> str:
+    """The id that the path names."""
+    return task_id.replace(SLASH, "/")
+
+
+Queue = Annotated[QueueHandle, Depends(named_queue)]
+TaskId = Annotated[str, Depends(named_task)]

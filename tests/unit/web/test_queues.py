@@ -1,0 +1,63 @@
+"""Queues by HTTP: the same values as by the manager."""
+
+from urllib.parse import quote
+
+from kew import QueueConfig
+from kew.web import models
+from kew.web.guard import SLASH
+
+
+async def job(number: int = 0) -> None: ...
+
+
+async def test_queues_are_listed_by_name_with_their_status(client, manager):
+    await manager.create_queue(QueueConfig("crm"), work=False)
+    answer = (await client.get("/api/queues")).json()
+    assert [row["name"] for row in answer["queues"]] == ["crm", "mails"]
+    assert answer["attention"] == []
+
+
+async def test_a_queue_is_its_status(client, manager):
+    answer = (await client.get("/api/queues/mails")).json()
+    status = await manager.get_queue_status("mails")
+    priorities = {str(key): value for key, value in status["queued_by_priority"].items()}
+    assert answer == {**status, "queued_by_priority": priorities}
+    assert set(models.QueueRow.model_fields) <= set(answer)
+
+
+async def test_a_queue_is_paused_with_a_note_and_resumed(client, manager):
+    answer = (await client.post("/api/queues/mails/pause", json={"note": "ada: disk full"})).json()
+    assert (answer["paused"], answer["pause_note"]) == (True, "ada: disk full")
+    answer = (await client.post("/api/queues/mails/resume")).json()
+    assert answer["paused"] is False
+
+
+async def test_an_invalid_note_is_refused(client, manager):
+    for note in ("x" * 501, "two\nlines"):
+        response = await client.post("/api/queues/mails/pause", json={"note": note})
+        assert response.status_code == 422
+    assert not (await manager.get_queue_status("mails"))["paused"]
+
+
+async def test_a_task_is_its_info_and_its_explanation(client, manager):
+    function = manager.task(queue="mails")(job)
+    for task_id in ("a/b", "ä b", "a%2Fb", "x?y#z", "a/explain"):
+        handle = await function.options(task_id=task_id).submit(1)
+        path = f"/api/tasks/{quote(task_id, safe='')}"
+        assert (await client.get(path)).json() == dict(handle.info)
+        answer = (await client.get(f"{path}/explain")).json()
+        assert answer["task_id"] == task_id
+        assert {**answer, "now": None} == {**(await manager.explain(handle)).to_dict(), "now": None}
+        assert "no_process" in [reason["code"] for reason in answer["reasons"]]
+
+
+def test_no_task_id_can_have_the_mark_of_a_slash():
+    assert SLASH.encode("utf-8", "ignore") == b""
+
+
+async def test_info_names_the_store_without_its_password(client, manager):
+    info = (await client.get("/api/info")).json()
+    assert info["store"] == "memory://"
+    assert info["namespace"] == "kew"
+    assert info["read_only"] is False
+    assert info["who"] == {"name": "token", "may_change": True}
