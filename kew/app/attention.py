@@ -75,6 +75,8 @@ def _full(status: QueueStatus) -> Iterator[Attention]:
 
 
 def _functions(status: QueueStatus) -> Iterator[Attention]:
+    if not status.workers:
+        return  # no process knows any function: that is another trouble
     for function, tasks in status.stuck.items():
         if function.startswith(PINNED):
             text = f"{_wait(tasks)} for closures of a process that doesn't work on the queue now"

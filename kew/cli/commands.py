@@ -11,6 +11,7 @@ from kew.cli.queues import queue
 from kew.cli.simulate import simulate
 from kew.cli.status import status, why
 from kew.cli.tasks import task
+from kew.cli.web import web
 
 
 @click.group(
@@ -32,3 +33,4 @@ kew.add_command(status)
 kew.add_command(why)
 kew.add_command(demo)
 kew.add_command(simulate)
+kew.add_command(web)

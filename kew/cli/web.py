@@ -7,21 +7,18 @@ import logging
 import click
 
 from kew import TaskQueueError
-from kew.cli import screen
+from kew.cli.exits import Exit
+from kew.cli.session import fail, store_options
 
-DEFAULT_URL = "redis://localhost:6379"
 GRACE = 3  # seconds for open streams, when the server stops
 
 
 @click.command()
-@click.option(
-    "--url", envvar="KEW_URL", default=DEFAULT_URL, metavar="URL", help="The store (or KEW_URL)."
-)
-@click.option("--namespace", default="kew", show_default=True, help="The queues' namespace.")
+@store_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
-    "--token", envvar="KEW_WEB_TOKEN", metavar="TOKEN", help="What callers need (or KEW_WEB_TOKEN)."
+    "--token", envvar="KEW_WEB_TOKEN", metavar="TOKEN", help="What callers need [KEW_WEB_TOKEN]."
 )
 @click.option("--allow-changes", is_flag=True, help="Let callers pause, replay, cancel and so on.")
 def web(
@@ -43,20 +40,20 @@ def web(
         from kew.web import admin
         from kew.web.guard import is_loopback
     except ImportError as missing:
-        screen.refuse(
-            f"module {missing.name!r} is not installed; install it: pip install 'kew[web]'"
-        )
+        advice = "install it: pip install 'kew[web]'"
+        fail(f"module {missing.name!r} is not installed; {advice}", Exit.USAGE)
     is_local = host == "localhost" or is_loopback(host)
     if token is None and not is_local:
-        screen.refuse(
-            f"without authentication, kew web listens on this machine only, not on {host}: set KEW_WEB_TOKEN"
+        fail(
+            f"without authentication, kew web listens on this machine only, not on {host}: set KEW_WEB_TOKEN",
+            Exit.USAGE,
         )
     try:
         app = admin(
             url, namespace=namespace, token=token, allow_changes=allow_changes, loopback_only=True
         )
     except TaskQueueError as error:
-        screen.refuse(error)
+        fail(error, Exit.USAGE)
     config = uvicorn.Config(
         app,
         host=host,

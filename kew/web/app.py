@@ -24,6 +24,23 @@ from kew.web.routes import ROUTERS
 STATIC: Final = Path(__file__).with_name("static")
 
 
+class Admin(Guard):
+    """The ASGI application that `admin` makes."""
+
+    def __init__(self, app: FastAPI, rules: Rules, backend: Backend) -> None:
+        super().__init__(app, rules)
+        self._api = app
+        self._backend = backend
+
+    def openapi(self) -> dict[str, Any]:
+        """The description that `/api/openapi.json` gives."""
+        return self._api.openapi()
+
+    async def close(self) -> None:
+        """Close the store that was opened for a URL. A server does this by itself; a mounted application needs it."""
+        await self._backend.close()
+
+
 def admin(
     manager_or_url: TaskQueueManager | str,
     *,
@@ -32,7 +49,7 @@ def admin(
     authorize: Authorize | None = None,
     allow_changes: bool = False,
     loopback_only: bool = False,
-) -> Guard:
+) -> Admin:
     """The admin API and its page, as an ASGI application that can be mounted into another, or served by itself.
 
     - `manager_or_url`: an initialized manager, which stays the caller's, or a store's URL, with a `namespace`. A URL is
@@ -61,7 +78,7 @@ def admin(
     app = _application(backend)
     app.state.backend, app.state.authentication = backend, authentication
     app.state.allow_changes = allow_changes
-    return Guard(app, rules)
+    return Admin(app, rules, backend)
 
 
 def _application(backend: Backend) -> FastAPI:

@@ -57,13 +57,13 @@ class Guard:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self.app = app
+        self._app = app
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with a problem."""
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         else:
@@ -75,7 +75,7 @@ class Guard:
         answering = Answering(send, visit)
         try:
             await self._admit(visit)
-            await self.app(scope, Body(receive).receive, answering.send)
+            await self._app(scope, Body(receive).receive, answering.send)
         except ApiError as error:
             await answering.instead(error.response(), scope, receive)
         except TaskQueueError as error:

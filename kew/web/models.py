@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,16 @@ class Info(BaseModel):
     who: Who
 
 
+class Notice(BaseModel):
+    """One thing that needs attention."""
+
+    severity: Literal["critical", "warning", "info"]
+    code: str = Field(description="The kind of trouble, for programs")
+    queue: str
+    text: str = Field(description="What is wrong, with its number and its reason")
+    action: str = Field(description="What mends it; empty if nothing has to be done")
+
+
 class OverrideRow(BaseModel):
     """A setting that an operator overrides."""
 
@@ -77,16 +87,8 @@ class QueueRow(BaseModel):
     newer_tasks: int
     settings_version: int
     notifications: str
-
-
-class Notice(BaseModel):
-    """One thing that needs attention."""
-
-    severity: str = Field(description="`critical`, `warning` or `notice`")
-    code: str
-    queue: str
-    text: str = Field(description="A sentence with a number and the reason")
-    action: str = Field(description="What mends it")
+    now: datetime
+    attention: list[Notice]
 
 
 class Queues(BaseModel):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from kew import QueueNotFoundError, TaskQueueManager
+from kew.app.attention import SEVERITIES
 from kew.web import models
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue
@@ -20,7 +21,9 @@ CHANGE = documented(404, 409, 413)
 async def queues(here: Manager) -> Answer:
     """All queues, and what needs attention."""
     rows = await overview(here)
-    return Answer({"queues": rows, "attention": []})
+    found = [each for row in rows for each in row["attention"]]
+    found.sort(key=lambda each: SEVERITIES.index(each["severity"]))
+    return Answer({"queues": rows, "attention": found})
 
 
 async def overview(here: TaskQueueManager) -> list[dict[str, Any]]:

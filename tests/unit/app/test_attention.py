@@ -57,6 +57,11 @@ def test_tasks_without_a_process_are_critical():
     assert "3 tasks wait" in item.text
 
 
+def test_without_a_process_no_function_is_blamed():
+    item = only(attrs.evolve(WAITING, workers=[], stuck={"worker:f": 2}))
+    assert item.code == "no_process"
+
+
 def test_a_full_queue_says_how_full_it_is():
     item = only(attrs.evolve(CALM, waiting={2: 10}))
     assert (item.code, item.action) == ("full", "kew queue set mails max_size=20")

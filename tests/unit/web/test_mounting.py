@@ -35,7 +35,7 @@ async def test_a_url_is_opened_by_the_first_request():
     async with client_of(app, headers=AUTHORIZED) as client:
         answers = await asyncio.gather(*(client.get("/api/info") for _ in range(3)))
         assert {answer.json()["namespace"] for answer in answers} == {"shop"}
-    await app.app.state.backend.close()
+    await app.close()
 
 
 async def test_a_store_that_does_not_answer_is_a_problem_that_names_no_password():

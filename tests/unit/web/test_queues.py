@@ -17,11 +17,22 @@ async def test_queues_are_listed_by_name_with_their_status(client, manager):
     assert answer["attention"] == []
 
 
+async def test_what_needs_attention_most_comes_first(client, manager):
+    await manager.pause_queue("mails")
+    await manager.create_queue(QueueConfig("crm"), work=False)
+    await manager.task(queue="crm")(job).submit()
+    answer = (await client.get("/api/queues")).json()
+    assert [(each["queue"], each["code"]) for each in answer["attention"]] == [
+        ("crm", "no_process"),
+        ("mails", "paused"),
+    ]
+
+
 async def test_a_queue_is_its_status(client, manager):
     answer = (await client.get("/api/queues/mails")).json()
     status = await manager.get_queue_status("mails")
     priorities = {str(key): value for key, value in status["queued_by_priority"].items()}
-    assert answer == {**status, "queued_by_priority": priorities}
+    assert {**answer, "now": None} == {**status, "queued_by_priority": priorities, "now": None}
     assert set(models.QueueRow.model_fields) <= set(answer)
 
 
