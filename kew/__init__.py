@@ -4,6 +4,7 @@ from kew import exceptions
 from kew.adapters.codecs import MessagePackCodec, PickleCodec
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
 from kew.app.info import Attempt, TaskInfo
+from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
 from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
 from kew.app.ports import Codec, TaskStore
@@ -52,6 +53,7 @@ __all__ = [
     "TaskFunction",
     "TaskHandle",
     "TaskInfo",
+    "TaskPage",
     "TaskQueueManager",
     "TaskStatus",
     "TaskStore",

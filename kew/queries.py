@@ -7,6 +7,7 @@ from typing import Any
 
 from kew.app.info import TaskInfo
 from kew.app.inspector import status_dict
+from kew.app.listing import TaskFilter, TaskPage
 from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.dead_letters import DeadLetters
@@ -60,6 +61,9 @@ class Queries(DeadLetters, Steering, ABC):
         """
         return QueueHandle(self, known_queue(queue_name))
 
+    async def _explain(self, queue_name: str, task_id: TaskId) -> Explanation:
+        return await self._here().inspector.explain(id_of(task_id), queue_name)
+
     async def _running(
         self, queue_name: str, task_type: str | None, function: str | None
     ) -> list[TaskInfo]:
@@ -84,6 +88,28 @@ class Queries(DeadLetters, Steering, ABC):
     async def remove_unreadable_task(self, queue_name: str, task_id: str) -> bool:
         """Remove a task that `unreadable_tasks` lists. False: it isn't one of those. Raises `QueueNotFoundError`."""
         return await self._here().inspector.discard(queue_name, task_id)
+
+    async def get_tasks(
+        self,
+        queue_name: str,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        key: object = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> TaskPage:
+        """A page of the queue's tasks, over all processes: those that wait or run, and its dead letters.
+
+        `state`: "running" (longest running first), "waiting" (by priority; of these "ready", "deferred", which are
+        due later, or "stuck", whose function no process can run), "failed" (latest failure first), or None: all of
+        these, in this order. `function`: the name under which processes know it. `key`: as for a submit. `limit`: from
+        1 to 1,000. `cursor`: that of the page before. Each request to the store is bounded, and none looks at completed
+        tasks. Raises `QueueNotFoundError` and `InvalidConfigError`.
+        """
+        known_queue(queue_name)
+        wanted = TaskFilter.of(state=state, function=function, key=key)
+        return await self._here().lists.page(queue_name, wanted, limit=limit, cursor=cursor)
 
     async def get_queue_names(self) -> list[str]:
         """The names of all queues of the namespace, sorted."""

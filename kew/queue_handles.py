@@ -7,7 +7,10 @@ from typing import Any, Protocol, Unpack
 
 from kew.app.dead_letters import DeadLetterPage
 from kew.app.info import TaskInfo
+from kew.app.listing import TaskPage
+from kew.domain.explaining import Explanation
 from kew.domain.overrides import Overridable, Override
+from kew.handles import TaskId
 
 
 class QueueSteering(Protocol):
@@ -22,6 +25,9 @@ class QueueSteering(Protocol):
     async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None: ...
     async def overrides(self, queue_name: str) -> dict[str, Override]: ...
     async def remove_overrides(self, queue_name: str, *names: str) -> None: ...
+    @property
+    def get_tasks(self) -> Callable[..., Awaitable[TaskPage]]: ...
+    async def _explain(self, queue_name: str, task_id: TaskId) -> Explanation: ...
     @property
     def dead_letters(self) -> Callable[..., Awaitable[DeadLetterPage]]: ...
     async def _running(
@@ -82,6 +88,24 @@ class QueueHandle:
     async def remove_overrides(self, *names: str) -> None:
         """Let what the code declares be in force again: for these names, or for all."""
         await self._manager.remove_overrides(self._name, *names)
+
+    async def tasks(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        key: object = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> TaskPage:
+        """A page of its tasks that wait, run or failed for good: `get_tasks`."""
+        return await self._manager.get_tasks(
+            self._name, state=state, function=function, key=key, cursor=cursor, limit=limit
+        )
+
+    async def explain(self, task_id: TaskId) -> Explanation:
+        """Why the task isn't running: `explain`. Raises `TaskNotFoundError`, also if it is another queue's."""
+        return await self._manager._explain(self._name, task_id)
 
     async def running(
         self, *, task_type: str | None = None, function: str | None = None

@@ -29,6 +29,7 @@ from kew.app.repeat import ask
 from kew.domain.attempts import FailedAttempt
 from kew.domain.config import to_ms
 from kew.domain.errors import InvalidConfigError, QueueDrainingError, shown
+from kew.domain.keys import key_of
 from kew.domain.requests import LifeRef, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -101,6 +102,7 @@ class Filter:
     group: str | None = None
     task_type: str | None = None
     function: str | None = None
+    key: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -131,6 +133,7 @@ class Filter:
         return (
             self.task_type in (None, task.call.task_type)
             and self.function in (None, task.call.function)
+            and self.key in (None, key_of(task.call))
             and (self.since_ms is None or task.ended_at >= self.since_ms)
             and (self.until_ms is None or task.ended_at < self.until_ms)
         )
@@ -154,7 +157,7 @@ class DeadLetterOffice:
         self, queue: str, wanted: Filter, *, limit: int, cursor: str | None
     ) -> DeadLetterPage:
         """The next dead letters. Raises `InvalidConfigError` and `QueueNotFoundError`."""
-        most, after = _page_size(limit), _bookmark(cursor)
+        most, after = page_size(limit), _bookmark(cursor)
         found: list[Letter] = []
         for _ in range(MOST_PAGES):
             left = most - len(found)
@@ -276,7 +279,8 @@ def _letters(page: DeadLetters) -> list[Letter]:
     return list(zip(page.tasks, page.attempts, strict=True))
 
 
-def _page_size(limit: object) -> int:
+def page_size(limit: object) -> int:
+    """How many tasks a page has at most. Raises `InvalidConfigError`."""
     if type(limit) is int and 1 <= limit <= MOST_IN_A_PAGE:
         return limit
     raise InvalidConfigError(
@@ -303,6 +307,11 @@ def _bookmark_of(task: Task) -> Bookmark:
 
 def _cursor(after: Bookmark | None) -> str | None:
     return None if after is None else f"{after.expires_at}.{after.ticket}.{after.task_id}"
+
+
+def check_cursor(cursor: object) -> None:
+    """Raises `InvalidConfigError` for what can't be the cursor of a page."""
+    _bookmark(cursor)
 
 
 def _bookmark(cursor: object) -> Bookmark | None:

@@ -61,6 +61,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     so far.
     `due_time` is when the next attempt may start or, of a task that no longer waits, when its last could.
     `process` says where it runs ("web-1:4711": host and pid).
+    `function` is the name under which processes know it, `key` the task's key as text.
     `attempts` are the last ten that failed, oldest first, until the task completes: of a status that was asked for. In
     a list of dead letters it is the last one alone; elsewhere it is empty.
     """
@@ -81,6 +82,8 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     process: str | None = None
     snooze_count: int = 0
     attempts: tuple[Attempt, ...] = ()
+    function: str = ""
+    key: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
@@ -197,6 +200,8 @@ def info_of(task: Task, codec: Codec, attempts: Sequence[FailedAttempt] = ()) ->
         place_of(holder_of(task.lease)) if task.lease else None,
         task.snoozes,
         tuple(map(attempt_info, attempts)),
+        call.function,
+        call.key or None,
     )
 
 

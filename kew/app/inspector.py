@@ -97,9 +97,11 @@ class Inspector:
             raise TaskNotFoundError(task_id)
         return task
 
-    async def explain(self, task_id: str) -> Explanation:
-        """Why the task isn't running. Raises `TaskNotFoundError`."""
+    async def explain(self, task_id: str, queue: str | None = None) -> Explanation:
+        """Why the task, of this queue if one is given, isn't running. Raises `TaskNotFoundError`."""
         task = await self.find(task_id)
+        if queue not in (None, task.queue):
+            raise TaskNotFoundError(task_id)
         situation = await ask(self._store, Explain(task.queue, task_id))
         if situation is None:  # its record has just been removed
             raise TaskNotFoundError(task_id)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kew.app.dead_letters import DeadLetterOffice
 from kew.app.inspector import Inspector
+from kew.app.listing import TaskLists
 from kew.app.notices import (
     Interrupted,
     Notice,
@@ -112,6 +113,7 @@ class Process:
         self.encoder = CallEncoder(self.registry, parts.codec, identity, served)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation, observer)
         self.dead_letters = DeadLetterOffice(parts.store, parts.codec, self.inspector)
+        self.lists = TaskLists(parts.store, parts.codec, self.inspector, self.dead_letters)
         self.submitter = Submitter(self.encoder, parts.store, served, patience, handle_of)
         self.results = Results(parts.store, self.incarnation, on_inner_wait=self._expect_deadlock)
         self.notifications = Notifications(self.look)

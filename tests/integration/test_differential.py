@@ -50,6 +50,7 @@ ANSWERS = {
     "empty": ["cancelled"],
     "override": ["done"],
     "failed": ["some", "none"],
+    "waiting": ["some", "none"],
     "announce": ["done", "no_queue"],
     "explain": ["ended", "paused", "behind", "no_process"],
     "sweep": ["recovered", "removed", "expired", "orphaned", "departed"],

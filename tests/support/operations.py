@@ -39,6 +39,7 @@ from kew.app.ports import (
     ListFailed,
     ListGroups,
     ListUnreadable,
+    ListWaiting,
     Operation,
     Peek,
     Purge,
@@ -59,6 +60,7 @@ from kew.domain.config import Settings
 from kew.domain.errors import SCOPES
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.explaining import SlotLimit
+from kew.domain.listing import WaitingFilter, WaitingState
 from kew.domain.reports import Report
 from kew.domain.requests import (
     Along,
@@ -87,6 +89,7 @@ RATES = (
     ((9, 1_000, 2), (40, 10_000, 0)),
 )
 HOUR_MS = 3_600_000
+EVERY_STATE = tuple(WaitingState)
 GROUPS = ("KeyError@shop:sell", "KeyError@shop:buy", "Fähler@näh:Ware.senden")
 REPORTS = (
     *(Report(group=group, kind="KeyError", message="'a'", traceback="in g") for group in GROUPS),
@@ -481,6 +484,14 @@ class Operations:
         group = self._pick(None, None, *GROUPS, "lost", "failed", "no such group")
         return ListFailed(self._queue(), None, self._pick(1, 2, 5, 100), group)
 
+    def _waiting(self) -> ListWaiting:
+        wanted = WaitingFilter(
+            states=self._pick(EVERY_STATE, EVERY_STATE, (WaitingState.DEFERRED,)),
+            function=self._pick(None, None, None, *FUNCTIONS),
+            key=self._pick(None, None, None, "acme", "b"),
+        )
+        return ListWaiting(self._queue(), wanted, None, self._pick(1, 2, 5, 100))
+
     def _groups(self) -> ListGroups:
         return ListGroups(
             self._queue(), self._pick("", "", *GROUPS, "lost"), self._pick(1, 2, 5, 100)
@@ -543,6 +554,7 @@ WEIGHT_OF = {
     "forget": 1,
     "failed": 3,
     "groups": 4,
+    "waiting": 4,
     "attempts": 3,
     "repeat": 3,
     "control": 5,

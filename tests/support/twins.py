@@ -8,7 +8,8 @@ Where two right stores may differ, this is the place that says so, and nowhere e
 - `peek`: any lower bound is right, so each is held against the exact answer. Redis's may be up to 5 s later where
   tasks are parked, and counts from the last reply that told its time. After a step back of the clock it may be later
   by the step: what was due before is not written down again.
-- `stuck` of a status: Redis counts those that some claim has met, memory all.
+- `stuck` of a status: Redis counts those that some claim has met, memory all. So do lists of waiting tasks.
+- In what order waiting tasks are listed, and where a page ends. So all pages are compared.
 - What comes before a task where keys take turns: only whether anything may is a matter of `explain`.
 - What a gate remembers that the queue's settings don't use: Redis doesn't read it for an answer.
 - Orders that the port leaves open: of the workers in a status, of the running tasks.
@@ -34,6 +35,7 @@ from kew.app.ports import (
     FailureGroup,
     ListFailed,
     ListGroups,
+    ListWaiting,
     Operation,
     Peek,
     QueueStatus,
@@ -51,10 +53,11 @@ from kew.domain.gates import GATES
 from kew.domain.gates.fold import judged, opening
 from kew.domain.gates.gate import facts_of
 from kew.domain.invariants import between, violations
+from kew.domain.listing import WaitingState
 from kew.domain.reasons import explained
 from kew.domain.requests import Grant, SettleOutcome, Word
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Task, TaskStatus
+from kew.domain.task import Task, TaskStatus, shelf_of
 from tests.support.operations import WORKERS, Advance, Operations, Step, brief, kind_of, shown
 from tests.support.raw_redis import RawNamespace, read_namespace
 from tests.support.scene import Scene, SteppedClock
@@ -105,6 +108,8 @@ class Twins:
                 await self._peek(queue)
             case ListFailed():
                 await self._failed(step)
+            case ListWaiting():
+                await self._waiting(step)
             case _:
                 await self._do(step)
 
@@ -232,6 +237,18 @@ class Twins:
         self.counts[
             "failed: nothing" if ours is None else "failed: some" if ours else "failed: none"
         ] += 1
+
+    async def _waiting(self, step: ListWaiting) -> None:
+        ours = await waiting_tasks(self.memory, step)
+        theirs = await waiting_tasks(self.redis.store, step)
+        if len(step.wanted.states) < len(WaitingState) and theirs:
+            known = self.memory.namespace.queues[step.queue]
+            stuck = known.stuck(self.memory.namespace.last_ms)
+            theirs = [task for task in theirs if shelf_of(task.call.function) not in stuck]
+        faults = _unequal("waiting tasks", _by_id(ours or ()), _by_id(theirs or ()))
+        if faults:
+            self.fail("different answers", *faults)
+        self.counts["waiting: some" if ours else "waiting: none"] += 1
 
     async def _group_faults(self, queue: str, limit: int) -> list[str]:
         """A group has as many dead letters as are listed, and all groups together have all of them.
@@ -406,6 +423,18 @@ async def dead_letters(
     while page is not None and page.after is not None:
         page = await store.do(attrs.evolve(first, after=page.after))
         found += zip(page.tasks, page.attempts, strict=True) if page else ()
+    return found
+
+
+async def waiting_tasks(store: TaskStore, first: ListWaiting) -> list[Task] | None:
+    """Those of all pages; None: no queue."""
+    page = await store.do(first)
+    if page is None:
+        return None
+    found = list(page.tasks)
+    while page is not None and page.after is not None:
+        page = await store.do(attrs.evolve(first, after=page.after))
+        found += page.tasks if page else ()
     return found
 
 

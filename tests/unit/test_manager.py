@@ -500,7 +500,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("queue", "drain_queue", "purge_queue", "set_overrides", "overrides", "remove_overrides"),
         *("explain", "get_queue_names", "get_queue_status", "register", "task"),
         *("submit_task", "submit_tasks", "submit_sync", "handle", "get_task_status"),
-        *("get_ongoing_tasks", "cancel_task", "replay_task", "failed_tasks"),
+        *("get_ongoing_tasks", "get_tasks", "cancel_task", "replay_task", "failed_tasks"),
         *("dead_letters", "dead_letter_groups", "purge_dead_letter"),
         *("replay_dead_letters", "purge_dead_letters"),
         *("record_failure", "reset_breaker", "new_task_id"),

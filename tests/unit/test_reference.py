@@ -25,10 +25,12 @@ from kew import (
     TaskFunction,
     TaskHandle,
     TaskInfo,
+    TaskPage,
     TaskQueueManager,
     TaskStatus,
     WorkerLoss,
 )
+from kew.app.listing import STATES
 from kew.app.observer import Kind
 from kew.app.options import Options
 from kew.app.submitting.batch import KEYS
@@ -121,6 +123,7 @@ def test_what_an_observer_sees_is_listed(kind):
         ("Handles and statuses", 0, TaskHandle),
         ("Handles and statuses", 1, TaskFunction),
         ("Handles and statuses", 2, TaskInfo),
+        ("Lists of tasks", 1, TaskPage),
         ("Dead letters", 1, DeadLetterPage),
         ("Dead letters", 2, DeadLetterGroup),
         ("Dead letters", 3, Attempt),
@@ -130,7 +133,7 @@ def test_what_an_observer_sees_is_listed(kind):
 def test_the_members_of_a_class_are_listed(heading, place, kind):
     listed = set(tables(heading)[place])
     assert listed == members_of(kind) - {"function", "registration", "queue", "task_type"} | (
-        {"queue", "task_type"} & listed
+        {"queue", "task_type", "function"} & listed
     )
 
 
@@ -160,6 +163,10 @@ def test_the_filters_of_dead_letters_are_listed():
     )
     names = set(inspect.signature(TaskQueueManager.purge_dead_letters).parameters)
     assert names - {"self", "queue_name", "limit"} <= set(listed)
+
+
+def test_the_states_of_lists_are_listed():
+    assert list(tables("Lists of tasks")[0]) == [f'"{state}"' for state in STATES]
 
 
 def test_the_statuses_are_listed():

@@ -10,6 +10,7 @@ from kew.adapters.memory.keyed import KeyedLines, Opens
 from kew.adapters.memory.lines import Line
 from kew.compat import override
 from kew.domain.gates import functions
+from kew.domain.listing import Part
 from kew.domain.task import QueuePriority, Task
 from kew.domain.view import View
 
@@ -19,6 +20,7 @@ class KeyedView(View):
 
     _keyed: KeyedLines
     _records: dict[str, Task]
+    _lines: dict[tuple[int, str], Line]
     functions: dict[str, set[str]]
 
     @abstractmethod
@@ -41,6 +43,15 @@ class KeyedView(View):
                 taken=taken,
             )
             found += (self._records[entry[2]] for entry in entries)
+        return found
+
+    def parts(self) -> dict[tuple[int, Part, int, str], list[Line]]:
+        """The lines, by the part of a list that has them: one for each function, and one for each key."""
+        found: dict[tuple[int, Part, int, str], list[Line]] = {}
+        for (priority, reason), line in self._lines.items():
+            found.setdefault((priority, Part.SHELF, 0, reason), []).append(line)
+        for priority, key, _, line in self._keyed.lines():
+            found.setdefault((priority, Part.KEY, 0, key), []).append(line)
         return found
 
     @property

@@ -10,7 +10,7 @@ import heapq
 from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import groupby, takewhile
+from itertools import groupby, islice, takewhile
 
 Entry = tuple[int, int, str]
 
@@ -72,6 +72,18 @@ class Line:
         entries = heapq.merge(self._due, self._later_in_order())
         until = takewhile(lambda entry: entry[0] <= instant, entries)
         return (entry for entry, _ in groupby(until) if self._is_current(entry))
+
+    def after(self, entry: Entry, limit: int) -> list[Entry]:
+        """The first entries after this one, at most `limit`, with those that are to be skipped."""
+        due = self._due
+        start = bisect(due, entry)
+        first = [due[n] for n in range(start, min(start + limit, len(due)))]
+        later = heapq.nsmallest(limit, (each for each in self._later if each > entry))
+        return [each for each, _ in groupby(islice(heapq.merge(first, later), limit))]
+
+    def is_current(self, entry: Entry) -> bool:
+        """Whether it means anything."""
+        return self._is_current(entry)
 
     def _later_in_order(self) -> Iterator[Entry]:
         """What is due later, sorted only as far as it is read."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.memory.inside import Inside
+from kew.adapters.memory.listing import list_waiting
 from kew.app.notices import StopAsked
 from kew.app.ports import (
     Cancel,
@@ -18,6 +19,7 @@ from kew.app.ports import (
     ListFailed,
     ListGroups,
     ListUnreadable,
+    ListWaiting,
     Operation,
     ReadAttempts,
     Replay,
@@ -168,4 +170,5 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ReplayAll: replay_all,
     Forget: forget,
     ListUnreadable: list_unreadable,
+    ListWaiting: list_waiting,
 }

@@ -11,6 +11,7 @@ from kew.adapters.redis.arguments import LEASES_AT_ONCE
 from kew.adapters.redis.explaining import BOUNDS, read_situation
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
+from kew.adapters.redis.listing import list_waiting
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_dead_letters, read_groups, read_tasks, word
 from kew.app.ports import (
@@ -24,6 +25,7 @@ from kew.app.ports import (
     ListFailed,
     ListGroups,
     ListUnreadable,
+    ListWaiting,
     Operation,
     ReadAttempts,
     Replay,
@@ -223,4 +225,5 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ReplayAll: replay_all,
     Forget: forget,
     ListUnreadable: list_unreadable,
+    ListWaiting: list_waiting,
 }

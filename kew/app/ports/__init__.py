@@ -14,6 +14,7 @@ from kew.app.ports.answers import (
     Settled,
     Submitted,
     Swept,
+    WaitingTasks,
 )
 from kew.app.ports.codec import (
     UNBOUND,
@@ -54,6 +55,7 @@ from kew.app.ports.operations import (
     ListFailed,
     ListGroups,
     ListUnreadable,
+    ListWaiting,
     Peek,
     Purge,
     Queues,
@@ -103,6 +105,7 @@ __all__ = [
     "ListFailed",
     "ListGroups",
     "ListUnreadable",
+    "ListWaiting",
     "OnAnswer",
     "Operation",
     "Peek",
@@ -127,6 +130,7 @@ __all__ = [
     "TaskStore",
     "Threads",
     "Uptime",
+    "WaitingTasks",
     "Watch",
     "Watchdog",
     "by_method",

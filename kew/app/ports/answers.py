@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from kew.domain.attempts import FailedAttempt
+from kew.domain.listing import Place
 from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
 from kew.domain.task import Task
 from kew.domain.view import QueueState
@@ -93,6 +94,14 @@ class DeadLetters:
     tasks: Sequence[Task]
     after: Bookmark | None
     attempts: Sequence[FailedAttempt | None] = ()
+
+
+@attrs.frozen(kw_only=True)
+class WaitingTasks:
+    """A page of waiting tasks, without their payloads. `after`: where the next page begins; None: this is the last."""
+
+    tasks: Sequence[Task]
+    after: Place | None
 
 
 @attrs.frozen(kw_only=True)

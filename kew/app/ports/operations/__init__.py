@@ -33,6 +33,7 @@ from kew.app.ports.operations.tasks import (
     ListFailed,
     ListGroups,
     ListUnreadable,
+    ListWaiting,
     ReadAttempts,
     Replay,
     ReplayAll,
@@ -57,6 +58,7 @@ __all__ = [
     "ListFailed",
     "ListGroups",
     "ListUnreadable",
+    "ListWaiting",
     "Peek",
     "Purge",
     "Queues",
@@ -78,7 +80,7 @@ OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
     *(Announce, Depart, Peek, Sweep),
     *(Submit, Claim, Settle, Extend),
     *(Find, Watch, Cancel, Replay, Discard),
-    *(Explain, Running, ListUnreadable),
+    *(Explain, Running, ListWaiting, ListUnreadable),
     *(ListFailed, ListGroups, ReadAttempts, ReplayAll, Forget),
 )
 """Every operation of a store."""

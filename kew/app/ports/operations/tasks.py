@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from kew.app.ports.answers import Bookmark, DeadLetters, FailureGroups
+from kew.app.ports.answers import Bookmark, DeadLetters, FailureGroups, WaitingTasks
 from kew.app.ports.operation import Operation
 from kew.domain.attempts import FailedAttempt
 from kew.domain.explaining import Situation
+from kew.domain.listing import Place, WaitingFilter
 from kew.domain.requests import LifeRef, Word
 from kew.domain.task import Found, Life, Task
 
@@ -102,6 +103,26 @@ class Running(Operation[Sequence[Task]]):
     is_awaited = True
 
     queue: str
+
+
+@attrs.frozen
+class ListWaiting(Operation[WaitingTasks | None]):
+    """The next waiting tasks that fit, at most `limit` (1 or more); None: there is no such queue.
+
+    By priority; what order those of one priority have is up to the store. A task that waits all the time is on one
+    page, and on no other, unless keys begin or cease to have waiting tasks meanwhile: then it may be on two. A request
+    looks at no more than `LOOKED_AT_ONCE` entries, so a page may be shorter than `limit`, even empty, and not the last.
+    Those are stuck that are known to have met only processes which can't run them, and that none which is present can.
+    """
+
+    name = "waiting"
+    changes = False
+    is_awaited = True
+
+    queue: str
+    wanted: WaitingFilter
+    after: Place | None
+    limit: int
 
 
 @attrs.frozen
