@@ -8,6 +8,7 @@ from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
 from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
 from kew.app.ports import Codec, TaskStore
+from kew.app.processes import LongTask, ProcessInfo, ProcessQueue
 from kew.app.working.context import TaskContext
 from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
@@ -22,8 +23,9 @@ from kew.functions import TaskFunction
 from kew.handles import TaskHandle
 from kew.manager import TaskQueueManager
 from kew.queue_handles import QueueHandle
+from kew.version import VERSION
 
-__version__ = "0.3.0"
+__version__ = VERSION
 __all__ = [
     "Attempt",
     "Backoff",
@@ -36,12 +38,15 @@ __all__ = [
     "Fixed",
     "Holder",
     "Linear",
+    "LongTask",
     "MessagePackCodec",
     "Observer",
     "Override",
     "Parts",
     "PerKey",
     "PickleCodec",
+    "ProcessInfo",
+    "ProcessQueue",
     "QueueConfig",
     "QueueHandle",
     "QueuePriority",

@@ -63,8 +63,12 @@ class Parts:
         return type(self.store).__name__
 
 
-def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
-    """The parts for a store's URL; nothing is connected yet. Raises `InvalidConfigError`."""
+def connect(
+    url: str, namespace: str, *, codec: Codec | None = None, client_name: str = ""
+) -> Parts:
+    """The parts for a store's URL; nothing is connected yet. `client_name`: for the store's list of its clients.
+
+    Raises `InvalidConfigError`."""
     check_name(namespace, "namespace")
     more: dict[str, Any] = {"namespace": namespace}
     if codec is not None:
@@ -77,7 +81,7 @@ def connect(url: str, namespace: str, *, codec: Codec | None = None) -> Parts:
     if scheme in REDIS_SCHEMES:
         from kew.adapters import redis  # imported only if it is used
 
-        redis_store, redis_wakeup = redis.connect(url, namespace)
+        redis_store, redis_wakeup = redis.connect(url, namespace, client_name=client_name)
         where = redis_store.address
         shown = f"{scheme}://{where.where}" + (f"/{where.database}" if where.database else "")
         return Parts(store=redis_store, wakeup=redis_wakeup, address=shown, **more)
@@ -93,18 +97,21 @@ def parts_of(
     codec: Codec | None,
     parts: Parts | None,
     observer: Observer | None = None,
+    client_name: str = "",
 ) -> Parts:
     """The parts that were given, or those for the URL; the observer, if there is one, sees what the store is asked."""
-    found = _parts_of(url, namespace, codec, parts)
+    found = _parts_of(url, namespace, codec, parts, client_name)
     if observer is None:
         return found
     return attrs.evolve(found, store=ObservedStore(found.store, observer, found.codec))
 
 
-def _parts_of(url: str, namespace: str, codec: Codec | None, parts: Parts | None) -> Parts:
+def _parts_of(
+    url: str, namespace: str, codec: Codec | None, parts: Parts | None, client_name: str
+) -> Parts:
     """What parts have of their own, given beside them, is refused."""
     if parts is None:
-        return connect(url, namespace, codec=codec)
+        return connect(url, namespace, codec=codec, client_name=client_name)
     beside = {
         "redis_url": url != DEFAULT_URL,
         "namespace": namespace != DEFAULT_NAMESPACE,
@@ -180,6 +187,7 @@ def serve(
         entropy=parts.entropy,
         works=work,
         slots=process.capacity.slots_of(config),
+        presence=process.presence,
         tick=tick,
     )
     worker = _worker(config, process, executor, maintainer) if work else None

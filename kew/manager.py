@@ -10,10 +10,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self, Unpack, cast
 
-from kew.app.doubts import warn_of_retries
+from kew.app.doubts import warn_of_misspelt, warn_of_retries
 from kew.app.inspector import purge_all
 from kew.app.lookups import known_queue
-from kew.app.naming import Decorated, Registration, qualname_of, undecorated
+from kew.app.naming import Decorated, Registration, undecorated
 from kew.app.observer import Observer
 from kew.app.observing import SafeObserver
 from kew.app.options import Options
@@ -38,12 +38,13 @@ from kew.domain.errors import (
     TaskQueueError,
     shown,
 )
-from kew.domain.suggestions import is_misspelt, suggests
+from kew.domain.suggestions import suggests
 from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_decorated
 from kew.log import logger
 from kew.queues import CircuitBreaker, Queue
 from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
 from kew.submitting import Submitting
+from kew.version import VERSION
 
 ALSO_CALLED = {
     **dict.fromkeys(("url", "host", "port", "db", "password"), "redis_url"),
@@ -83,6 +84,7 @@ class TaskQueueManager(Submitting):
     - `parts`: your own adapters, instead of `redis_url`, `namespace` and `codec`.
     - `tick`: seconds between two polls of an idle queue, in case a notification was lost. Presence and maintenance have
       the same rhythm.
+    - `process_name`: what operators call this process; by default "host:pid". Redis lists its connections by it.
     - `observer`: sees what happens to this process's tasks, and each operation of the store.
     """
 
@@ -104,15 +106,19 @@ class TaskQueueManager(Submitting):
         parts: Parts | None = None,
         tick: float | timedelta = TICK,
         observer: Observer | None = None,
+        process_name: str | None = None,
     ) -> None:
         self._config = ManagerConfig(
             max_concurrency=max_concurrency,
             max_loop_lag=max_loop_lag,
             patience=patience,
             tick=tick,
+            process_name=process_name,
         )
         self._observer = None if observer is None else SafeObserver(observer)
-        self._parts = parts_of(redis_url, namespace, codec, parts, self._observer)
+        self._parts = parts_of(
+            redis_url, namespace, codec, parts, self._observer, process_name or ""
+        )
         self._cleanup_on_start = cleanup_on_start
         self._hooks = Hooks(
             on_task_start=on_task_start,
@@ -175,6 +181,8 @@ class TaskQueueManager(Submitting):
             capacity=Capacity(self._config.max_concurrency),
             admission=Admission(self._config.max_loop_lag),
             served=self._served,
+            name=self._config.process_name or "",
+            version=VERSION,
             patience=self._config.patience,
             handle_of=self._handle_of,
             tick=self._config.tick,
@@ -319,6 +327,7 @@ class TaskQueueManager(Submitting):
             self.register(function)
         served = serve(config, process, tick=self._config.tick, work=work)
         self._served[config.name] = served
+        process.presence.renew()
         try:
             await self._introduce(served, process)
         except BaseException:
@@ -338,19 +347,8 @@ class TaskQueueManager(Submitting):
         return queue
 
     def _notice_misspelt(self, function: RegisteredFunction, created: Iterable[str]) -> None:
-        """Warn if the function's queue was not created here, and is probably meant to be one of these."""
-        if function.queue is None or function.queue in self._served:
-            return
-        for name in created:
-            if is_misspelt(function.queue, name):
-                logger.warning(
-                    "function %s is decorated with queue=%r, and this manager has created %r: "
-                    "did you mean %r? (Ignore this if you create both.)",
-                    qualname_of(function.function),
-                    function.queue,
-                    name,
-                    name,
-                )
+        if function.queue not in self._served:
+            warn_of_misspelt(function, created)
 
     async def _introduce(self, served: QueueServices, process: Process) -> None:
         try:

@@ -10,6 +10,7 @@ from kew.app.inspector import status_dict
 from kew.app.listing import TaskFilter, TaskPage
 from kew.app.lookups import known_queue
 from kew.app.ports import Command
+from kew.app.processes import ProcessInfo, present_processes
 from kew.dead_letters import DeadLetters
 from kew.domain.explaining import Explanation
 from kew.handles import TaskId, id_of
@@ -110,6 +111,13 @@ class Queries(DeadLetters, Steering, ABC):
         known_queue(queue_name)
         wanted = TaskFilter.of(state=state, function=function, key=key)
         return await self._here().lists.page(queue_name, wanted, limit=limit, cursor=cursor)
+
+    async def processes(self) -> list[ProcessInfo]:
+        """The processes that work on queues of the namespace, by name, each as it was at its last heartbeat.
+
+        One that died is listed until its presence ends, a minute after its last heartbeat.
+        """
+        return await present_processes(self._here().parts.store)
 
     async def get_queue_names(self) -> list[str]:
         """The names of all queues of the namespace, sorted."""

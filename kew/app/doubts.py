@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from kew.app.naming import qualname_of
+from kew.app.registry import RegisteredFunction
 from kew.domain.config import QueueConfig
+from kew.domain.suggestions import is_misspelt
 from kew.log import logger
 
 
@@ -20,3 +25,17 @@ def warn_of_retries(config: QueueConfig) -> None:
         limit,
         config.circuit_breaker_reset_timeout,
     )
+
+
+def warn_of_misspelt(function: RegisteredFunction, created: Iterable[str]) -> None:
+    """Warn if the function's queue, which was not created here, is probably meant to be one of these."""
+    for name in created:
+        if function.queue is not None and is_misspelt(function.queue, name):
+            logger.warning(
+                "function %s is decorated with queue=%r, and this manager has created %r: "
+                "did you mean %r? (Ignore this if you create both.)",
+                qualname_of(function.function),
+                function.queue,
+                name,
+                name,
+            )

@@ -53,7 +53,7 @@ def _place(trace: TracebackType | None, function: str) -> str:
     package = function.partition(":")[0].partition(".")[0]
     found = None
     for frame in _frames(trace):
-        if _is_users(frame, package):
+        if is_users(frame, package):
             found = frame
     if found is None:
         return function.rpartition("/")[2]  # of a closure, without its process
@@ -66,7 +66,7 @@ def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
         trace = trace.tb_next
 
 
-def _is_users(frame: FrameType, package: str) -> bool:
+def is_users(frame: FrameType, package: str) -> bool:
     """Code beside the task's function in its package, wherever that is installed, or that no library contains."""
     module = str(frame.f_globals.get("__name__", ""))
     if module.partition(".")[0] in (package, "__main__"):
@@ -89,7 +89,7 @@ def _libraries() -> tuple[str, ...]:
 def _traceback(error: BaseException) -> str:
     """The end of the traceback as Python prints it, from the user's code on."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and _is_own(trace.tb_frame):
+    while trace is not None and trace.tb_next is not None and is_own(trace.tb_frame):
         trace = trace.tb_next
     whole = traceback.TracebackException(
         type(error), error, trace, limit=-MOST_FRAMES, compact=True
@@ -101,7 +101,8 @@ def _traceback(error: BaseException) -> str:
     return CUT + end.decode("utf-8", "ignore")
 
 
-def _is_own(frame: FrameType) -> bool:
+def is_own(frame: FrameType) -> bool:
+    """kew's code."""
     return frame.f_code.co_filename.startswith(_libraries()[0])
 
 

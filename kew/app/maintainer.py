@@ -32,14 +32,14 @@ from kew.app.single_flight import SingleFlight
 from kew.app.spawning import clean_context, spawn
 from kew.app.steady import Steady
 from kew.app.sweeping import TICKS_PER_SWEEP, sweep
+from kew.app.working.presence import Presence
 from kew.app.working.stranded import Stranded
 from kew.app.working.worker import Worker
-from kew.domain.config import TICK, Settings
+from kew.domain.config import TICK, TICKS_PER_PRESENCE, Settings
 from kew.domain.explaining import SlotLimit
 from kew.domain.requests import Grant, Word
 from kew.log import logger
 
-TICKS_PER_PRESENCE = 5
 # In ticks since tasks began to wait: the store knows that a function is stuck once a claim has met its task, which may
 # be after the first poll.
 FIRST_LOOKS = (1, 2, 2 + TICKS_PER_PRESENCE)
@@ -52,8 +52,8 @@ PINS_AT_ONCE = 100  # that one renewal compares with the store
 class Maintainer:
     """The background duties of one queue in one process.
 
-    `slots`: those of this process, for others to know. `priority`: of the queue's tasks, if neither the submit nor the
-    function gives one, by the settings in force.
+    `slots`: those of this process, for others to know; `presence`: what else it says of itself. `priority`: of the
+    queue's tasks, if neither the submit nor the function gives one, by the settings in force.
     """
 
     def __init__(
@@ -67,9 +67,11 @@ class Maintainer:
         entropy: Entropy,
         works: bool = True,
         slots: SlotLimit | None = None,
+        presence: Presence | None = None,
         tick: float = TICK,
     ) -> None:
         self._slots = slots
+        self._presence = presence
         self._queue = queue
         self._incarnation = incarnation
         self._declared = self._in_force = self._by_code = settings
@@ -154,11 +156,20 @@ class Maintainer:
         self._announced = max(self._announced, known)
 
     async def _send(self, names: Sequence[str]) -> Announced:
-        loop = asyncio.get_running_loop()
+        loop, presence = asyncio.get_running_loop(), self._presence
         sent_at = loop.time()
-        answer = await self._store.do(
-            Announce(self._queue, self._incarnation, names, steady.PRESENCE_MS, self._slots)
+        report = presence.report() if presence is not None else ""
+        asked = Announce(
+            self._queue, self._incarnation, names, steady.PRESENCE_MS, self._slots, report
         )
+        try:
+            answer = await self._store.do(asked)
+        except BaseException:
+            if presence is not None and report:
+                presence.renew()
+            raise
+        if presence is not None and report and answer.word is Word.NO_QUEUE:
+            presence.renew()
         self._steady.saw(answer.now_ms, sent_at, loop.time())
         return answer
 

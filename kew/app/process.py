@@ -40,11 +40,12 @@ from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
 from kew.app.working.deadlocks import Deadlocks
 from kew.app.working.hooks import Hooks
+from kew.app.working.presence import Presence
 from kew.app.working.reporter import Reporter
 from kew.app.working.worker import Worker
-from kew.domain.config import TICK
+from kew.domain.config import TICK, TICKS_PER_PRESENCE
 from kew.domain.errors import TaskQueueError
-from kew.domain.incarnations import identity_of
+from kew.domain.incarnations import identity_of, place_of
 
 
 class Adapters(Protocol):
@@ -68,6 +69,13 @@ class Adapters(Protocol):
     def namespace(self) -> str | None: ...
 
 
+class Services(Served, Protocol):
+    """A queue's services."""
+
+    @property
+    def worker(self) -> Worker | None: ...
+
+
 class Forks:
     """How many forks led from the first process to this one; those of C code that tells Python nothing are not seen.
 
@@ -89,6 +97,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no forks
 class Process:
     """One incarnation: it begins with `initialize()` and ends with `shutdown()`."""
 
+    # Long: it makes the services that all queues share, each with what it needs.
     def __init__(
         self,
         parts: Adapters,
@@ -97,7 +106,9 @@ class Process:
         *,
         capacity: Capacity,
         admission: Admission,
-        served: Mapping[str, Served],
+        served: Mapping[str, Services],
+        name: str,
+        version: str,
         patience: float,
         handle_of: Callable[[str], object],
         tick: float = TICK,
@@ -121,6 +132,14 @@ class Process:
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}
+        self.presence = Presence(
+            name or place_of(self.incarnation),
+            version,
+            registry=registry,
+            workers=self._working,
+            lag=self._lag,
+            interval=tick * TICKS_PER_PRESENCE,
+        )
         self.deadlocks = Deadlocks(self.results, self.workers, parts.store)
         self.caretaker = Caretaker(parts.store, self.reporter, self.workers.keys, tick=tick)
         self.loop = asyncio.get_running_loop()
@@ -139,6 +158,13 @@ class Process:
                 "this manager was initialized in another process (fork); "
                 "create and initialize a TaskQueueManager in each process"
             )
+
+    def _working(self) -> dict[str, Worker]:
+        """The workers by queue, of queues that are being created too."""
+        return {name: each.worker for name, each in self._served.items() if each.worker}
+
+    def _lag(self) -> float | None:
+        return self.admission.lag.recent_max if self.admission.is_polite else None
 
     def _expect_deadlock(self) -> None:
         """A task waits for another."""

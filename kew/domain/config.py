@@ -30,7 +30,9 @@ LONGEST_ANSWER = 20.0  # seconds that one call of the store may take
 # So that a repeated submit still meets its record.
 SHORTEST_TTL = LONGEST_PATIENCE + LONGEST_ANSWER + 1
 TICK = 4.0
+TICKS_PER_PRESENCE = 5
 LONGEST_TICK = 10.0
+PROCESS_NAME = re.compile(r"[!-~]{1,100}")
 DAY = 24 * 3600.0
 CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 ALSO_CALLED = {
@@ -162,6 +164,20 @@ def _backoff(instance: object, attribute: attrs.Attribute[Any], value: object) -
         )
 
 
+def check_process_name(name: object) -> str:
+    """The name itself if it has 1 to 100 visible ASCII characters, else `InvalidConfigError`."""
+    if isinstance(name, str) and PROCESS_NAME.fullmatch(name):
+        return name
+    raise InvalidConfigError(
+        f"process_name must have 1 to 100 letters, digits or signs of ASCII without blanks, not {shown(name)}"
+    )
+
+
+def _process_name(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        check_process_name(value)
+
+
 @attrs.frozen(kw_only=True)
 class ManagerConfig:
     """A manager's options, except for its store. An invalid value raises `InvalidConfigError`.
@@ -185,6 +201,7 @@ class ManagerConfig:
     tick: float = attrs.field(
         default=TICK, converter=as_seconds, validator=_Seconds(0.001, LONGEST_TICK)
     )
+    process_name: str | None = attrs.field(default=None, validator=_process_name)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """Presence: processes announce themselves, and what they leave behind is forgotten only much later."""
 
-from kew.app.ports import Announce, Command, Control, Depart
+from kew.app.ports import Announce, Command, Control, Depart, PresentProcess, Processes
 from kew.domain.requests import Word
 from tests.support.scene import Scene, Worker
 
@@ -146,3 +146,58 @@ async def test_a_sweep_touches_one_queue_alone(scene: Scene):
     await scene.advance(1_000)
     assert (await scene.sweep(queue="orders")).recovered == 0
     assert (await scene.sweep(queue="mails")).recovered == 1
+
+
+async def present(scene: Scene) -> list[PresentProcess]:
+    return list(await scene.store.do(Processes()))
+
+
+async def test_processes_are_listed_with_their_queues_and_with_what_they_said_last(scene: Scene):
+    await scene.declare("a")
+    await scene.declare("b")
+    await scene.store.do(Announce("a", "w1", ["f"], 1_000, None, "näh {1}"))
+    await scene.store.do(Announce("b", "w1", ["f"], 2_000))
+    await scene.store.do(Announce("b", "earlier", ["f"], 500))
+    first = scene.now
+    assert await present(scene) == [
+        PresentProcess("earlier", {"b": first + 500}),
+        PresentProcess("w1", {"a": first + 1_000, "b": first + 2_000}, first, "näh {1}"),
+    ]
+    await scene.advance(900)
+    await scene.store.do(Announce("a", "w1", [], 1_000, None, "later"))
+    assert await present(scene) == [
+        PresentProcess("w1", {"a": scene.now + 1_000, "b": first + 2_000}, scene.now, "later"),
+    ]
+
+
+async def test_an_announcement_without_a_report_keeps_the_last_one(scene: Scene):
+    await scene.declare()
+    await scene.store.do(Announce("orders", "w1", ["f"], 1_000, None, "the first"))
+    first = scene.now
+    await scene.advance(10)
+    await scene.store.do(Announce("orders", "w1", [], 1_000))
+    (one,) = await present(scene)
+    assert (one.seen_at, one.report) == (first, "the first")
+
+
+async def test_a_process_is_listed_until_it_departs_or_its_presence_ends(scene: Scene):
+    await scene.declare()
+    for who, ttl_ms in (("w1", 5_000), ("w2", 1_000)):
+        await scene.store.do(Announce("orders", who, ["f"], ttl_ms, None, "mine"))
+    await scene.store.do(Depart("orders", "w1"))
+    assert [one.incarnation for one in await present(scene)] == ["w2"]
+    await scene.advance(1_000)
+    assert await present(scene) == []
+
+
+async def test_a_report_to_an_undeclared_queue_and_one_of_a_removed_queue_are_not_kept(
+    scene: Scene,
+):
+    await scene.store.do(Announce("nowhere", "w1", ["f"], 1_000, None, "mine"))
+    await scene.declare()
+    await scene.store.do(Announce("orders", "w2", ["f"], 1_000, None, "mine"))
+    await scene.purge()
+    await scene.declare()
+    for who in ("w1", "w2"):
+        await scene.store.do(Announce("orders", who, ["f"], 1_000))
+    assert [(one.seen_at, one.report) for one in await present(scene)] == [(None, "")] * 2

@@ -42,6 +42,7 @@ from kew.app.ports import (
     ListWaiting,
     Operation,
     Peek,
+    Processes,
     Purge,
     Queues,
     ReadAttempts,
@@ -356,7 +357,12 @@ class Operations:
         known = tuple(dict.fromkeys((*known, self._pick(*own))))
         self.announced[queue, who] = known
         slots = self._pick(None, SlotLimit(), SlotLimit(2), SlotLimit(1, is_shared=True))
-        return Announce(queue, who, known, self._pick(1_000, 60_000, HOUR_MS, HOUR_MS), slots)
+        report = self._pick("", "", '{"name": "näh %"}', '{"name": "b c"}')
+        ttl_ms = self._pick(1_000, 60_000, HOUR_MS, HOUR_MS)
+        return Announce(queue, who, known, ttl_ms, slots, report)
+
+    def _processes(self) -> Processes:
+        return Processes()
 
     def _depart(self) -> Depart:
         return Depart(self._queue(), self._pick(*WORKERS))

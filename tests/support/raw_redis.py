@@ -35,7 +35,12 @@ STATUS = {
     "f": TaskStatus.FAILED,
     "x": TaskStatus.CANCELLED,
 }
-OF_NAMESPACE = {"kew:tasks": "hash", "kew:contents": "hash", "kew:queues": "set"}
+OF_NAMESPACE = {
+    "kew:tasks": "hash",
+    "kew:contents": "hash",
+    "kew:queues": "set",
+    "kew:processes": "hash",
+}
 PART_OF_QUEUE = re.compile(
     r"^kew:\{(?P<queue>[^}]+)\}:(?P<part>[a-z]+[0-9]?)(?::(?P<rest>.*))?$", re.DOTALL
 )
@@ -90,6 +95,7 @@ class RawNamespace:
     """Everything below the namespace's keys."""
 
     declared: frozenset[str]
+    reports: Mapping[str, str]
     queues: Mapping[str, RawQueue]
     faults: list[str]
 
@@ -159,7 +165,8 @@ def _namespace(values: Mapping[str, Any], faults: list[str]) -> RawNamespace:
         if record.task.queue not in declared
     ]
     queues = {name: _queue(name, parts.get(name, Parts()), records) for name in sorted(declared)}
-    return RawNamespace(declared=declared, queues=queues, faults=faults)
+    reports = {who.decode(): text.decode() for who, text in values.get("kew:processes", {}).items()}
+    return RawNamespace(declared=declared, reports=reports, queues=queues, faults=faults)
 
 
 # --- records

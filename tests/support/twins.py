@@ -288,6 +288,8 @@ class Twins:
             if every_step and name in self.raw:
                 faults += [f"raw {name}: {f}" for f in between(self.raw[name], queue.snapshot)]
         faults += self._state_differences(raw)
+        reports = {who: f"{at} {text}" for who, (at, text) in self.memory.namespace.reports.items()}
+        faults += _unequal("reports", reports, dict(raw.reports))
         if faults:
             self.fail("different states", *faults)
         self.raw = {name: queue.snapshot for name, queue in raw.queues.items()}

@@ -162,15 +162,15 @@ class MemoryQueue:
         for incarnation in [who for who in self.idle if who not in present]:
             del self.idle[incarnation]
 
-    def forget_departed(self, gone_by: int | None, now: int) -> int:
-        """Forget the processes whose presence had ended long before `gone_by`; how many that were."""
+    def forget_departed(self, gone_by: int | None, now: int) -> list[str]:
+        """Forget the processes whose presence had ended long before `gone_by`, and name them."""
         if gone_by is None or gone_by > now:
-            return 0
+            return []
         last = gone_by - LANES_KEPT_MS
         departed = [who for who, end in self.presence.items() if end <= last]
         for incarnation in departed:
             self.forget(incarnation)
-        return len(departed)
+        return departed
 
     def forget(self, incarnation: str) -> None:
         """Drop the lanes and the functions of a process that has gone."""
@@ -189,6 +189,7 @@ class Namespace:
     def __init__(self) -> None:
         self.records: dict[str, Task] = {}
         self.queues: dict[str, MemoryQueue] = {}
+        self.reports: dict[str, tuple[int, str]] = {}  # of processes on themselves, and when
         self.hub = Hub()
         self.last_ms = 0
         self.steps_back = 0

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.memory.inside import Inside
 from kew.app.declaring import Announced
-from kew.app.ports import Announce, Depart, Operation, Peek, Sweep, Swept
+from kew.app.ports import (
+    Announce,
+    Depart,
+    Operation,
+    Peek,
+    PresentProcess,
+    Processes,
+    Sweep,
+    Swept,
+)
 from kew.domain import maintenance
 from kew.domain import queue as rules
 from kew.domain.expiring import expire
@@ -24,6 +33,8 @@ async def announce(store: Inside, operation: Announce) -> Announced:
     known.presence[incarnation] = max(known.presence.get(incarnation, 0), now + operation.ttl_ms)
     if operation.slots is not None and not is_renewal:
         known.slots[incarnation] = operation.slots
+    if operation.report:
+        store.namespace.reports[incarnation] = (now, operation.report)
     known_now = known.indexed.learn(incarnation, operation.functions)
     return Announced(Word.DONE, None if is_renewal else known_now, now)
 
@@ -34,6 +45,7 @@ async def depart(store: Inside, operation: Depart) -> None:
         known.presence[incarnation] = store._now()
         known.idle.pop(incarnation, None)
         known.indexed.forget_starved(incarnation)
+    store.namespace.reports.pop(incarnation, None)
 
 
 async def peek(store: Inside, operation: Peek) -> Peeked:
@@ -44,6 +56,18 @@ async def peek(store: Inside, operation: Peek) -> Peeked:
     need_at = known.need_at(now)
     wait_ms = None if need_at is None else max(0, need_at - now)
     return Peeked(wait_ms, has_waiting=known.indexed.waiting() > 0)
+
+
+async def processes(store: Inside, operation: Processes) -> Sequence[PresentProcess]:
+    now, namespace = store._now(), store.namespace
+    present: dict[str, dict[str, int]] = {}
+    for queue, known in sorted(namespace.queues.items()):
+        for who in known.present(now):
+            present.setdefault(who, {})[queue] = known.presence[who]
+    return [
+        PresentProcess(who, queues, *namespace.reports.get(who, (None, "")))
+        for who, queues in sorted(present.items())
+    ]
 
 
 async def sweep(store: Inside, operation: Sweep) -> Swept:
@@ -67,6 +91,8 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         store._apply(known, maintenance.orphan(known.indexed, task, now), now)
     known.forget_idle(now)
     departed = known.forget_departed(gone_by, now)
+    for incarnation in departed:
+        store.namespace.reports.pop(incarnation, None)
     store._offer_waiting(known, len(lost.tasks))
     return Swept(
         now_ms=now,
@@ -74,7 +100,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         removed=len(expired) + len(surplus),
         expired=len(unstarted.tasks),
         orphaned=len(orphans),
-        departed=departed,
+        departed=len(departed),
         lost=lost.lost,
         more=limit
         in (len(lost.tasks), len(expired), len(surplus), len(orphans), len(unstarted.tasks)),
@@ -85,5 +111,6 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Announce: announce,
     Depart: depart,
     Peek: peek,
+    Processes: processes,
     Sweep: sweep,
 }

@@ -135,6 +135,8 @@ async def purge(store: Inside, operation: Purge) -> bool:
     del store.namespace.queues[operation.queue]
     for task_id in known.indexed.snapshot().tasks:
         del store.namespace.records[task_id]
+    for incarnation in known.presence:
+        store.namespace.reports.pop(incarnation, None)
     return True
 
 

@@ -13,7 +13,11 @@ def connect(
     *,
     connect_timeout: float = 2.0,
     timeout: float = 5.0,
+    client_name: str = "",
 ) -> tuple[RedisStore, RedisWakeup]:
-    """A store and its wake-up, not connected yet. Raises `InvalidConfigError` for a URL or namespace that can't be."""
-    where = address(url, connect_timeout=connect_timeout, timeout=timeout)
+    """A store and its wake-up, not connected yet. Raises `InvalidConfigError` for a URL or namespace that can't be.
+
+    `client_name`: of the connections; "": the one of the URL, or else "host:pid".
+    """
+    where = address(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
     return RedisStore(where, namespace), RedisWakeup(where, namespace)

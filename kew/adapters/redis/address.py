@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import socket
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol, TypeVar
@@ -82,6 +84,9 @@ REFUSED: Final = {
 }
 
 
+NOT_VISIBLE: Final = re.compile(r"[^!-~]")
+
+
 class NotThePrimary(ConnectionError):
     """The server at the address doesn't take writes. `remedy` is advice for the author of the URL."""
 
@@ -110,6 +115,7 @@ class Address:
     connection_class: ConnectionClass = attrs.field(repr=False)
     connect_timeout: float = 2.0
     timeout: float = 5.0
+    client_name: str = ""
     route: Route = attrs.field(factory=Route, eq=False, repr=False)
 
     @property
@@ -151,11 +157,22 @@ class Address:
                 await connection.disconnect(nowait=True)
             raise
         try:
+            self._set_name(wire)
             await self.check_role(wire, self.timeout)
         except BaseException:
             wire.drop()
             raise
         return wire
+
+    def _set_name(self, wire: DirectWire) -> None:
+        """Let the server's list of clients say which process this is. A server that refuses it misses nothing else.
+
+        The next command's reply comes after this one's, so nothing waits for it. The process may be a fork of the one
+        that read the URL: so its pid is asked for here.
+        """
+        name = self.client_name or f"{socket.gethostname()}:{os.getpid()}"
+        give_up_at = asyncio.get_running_loop().time() + self.timeout
+        wire.ask(packed("CLIENT", "SETNAME", _visible(name)), give_up_at, lambda reply: None)
 
     async def check_role(self, wire: DirectWire, seconds: float) -> None:
         """Raise `NotThePrimary` unless this connection leads to a primary, as far as the server says."""
@@ -177,6 +194,11 @@ class Address:
         self.route.reached(facts.get("run_id", ""))
 
 
+def _visible(name: str) -> str:
+    """A name as Redis accepts it: without blanks."""
+    return NOT_VISIBLE.sub("-", name)
+
+
 def facts_of(info: bytes) -> dict[str, str]:
     """The reply to INFO."""
     lines = info.decode(errors="replace").splitlines()
@@ -188,6 +210,7 @@ def address(
     *,
     connect_timeout: float = 2.0,
     timeout: float = 5.0,
+    client_name: str = "",
 ) -> Address:
     """Read a URL. Raises `InvalidConfigError`, which quotes no part of the URL that may belong to a password."""
     read = _read(url)
@@ -205,6 +228,7 @@ def address(
         where=options["path"] if is_socket else f"{options['host']}:{options['port']}",
         connect_timeout=options.pop("socket_connect_timeout", connect_timeout),
         timeout=options.pop("socket_timeout", timeout),
+        client_name=client_name or str(options.pop("client_name", "") or ""),
         options=options,
         connection_class=known_class,
     )

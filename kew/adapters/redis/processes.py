@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis import records
@@ -13,12 +14,22 @@ from kew.adapters.redis.library import Argument
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_lost, word
 from kew.app.declaring import Announced
-from kew.app.ports import Announce, Depart, Operation, Peek, Sweep, Swept
+from kew.app.ports import (
+    Announce,
+    Depart,
+    Operation,
+    Peek,
+    PresentProcess,
+    Processes,
+    Sweep,
+    Swept,
+)
 from kew.domain.requests import Peeked
 from kew.domain.transitions import ORPHANED
 
 LANES_KEPT_MS: Final = 3_600_000  # a late repeat of a claim must not meet a lane that was forgotten
 NAMES_AT_ONCE: Final = 1_000  # of functions, in one call
+QUEUES_AT_ONCE: Final = 50  # whose workers are asked for at once
 
 
 async def announce(store: Inside, operation: Announce) -> Announced:
@@ -27,6 +38,7 @@ async def announce(store: Inside, operation: Announce) -> Announced:
         "incarnation": who,
         "ttl_ms": operation.ttl_ms,
         "slots": write_slots(operation.slots),
+        "report": operation.report,
     }
     fields = [records.to_field(name) for name in operation.functions]
     while True:
@@ -52,6 +64,41 @@ async def peek(store: Inside, operation: Peek) -> Peeked:
     if counts is None:
         return Peeked(None, has_waiting=False)
     return Peeked(counts.wait_ms(store.believed_ms()), has_waiting=counts.all_waiting > 0)
+
+
+async def processes(store: Inside, operation: Processes) -> Sequence[PresentProcess]:
+    now, reports, names = await store.functions.ask("processes", "", {})
+    store.saw(now)
+    reported = {
+        who.decode(): _report(text) for who, text in zip(reports[::2], reports[1::2], strict=True)
+    }
+    queues = sorted(name.decode() for name in names)
+    present: dict[str, dict[str, int]] = {}
+    for first in range(0, len(queues), QUEUES_AT_ONCE):
+        piece = queues[first : first + QUEUES_AT_ONCE]
+        found = await asyncio.gather(*(_workers(store, queue, now) for queue in piece))
+        for queue, workers in zip(piece, found, strict=True):
+            for who, end in zip(workers[::2], workers[1::2], strict=True):
+                present.setdefault(who.decode(), {})[queue] = int(float(end))
+    return [
+        PresentProcess(who, queues, *reported.get(who, (None, "")))
+        for who, queues in sorted(present.items())
+    ]
+
+
+async def _workers(store: Inside, queue: str, now: int) -> Sequence[bytes]:
+    """The processes whose presence in the queue lasts, and until when."""
+    key = store.keys.key("workers", queue)
+    found: Sequence[bytes] = await store.functions.read(
+        queue, "ZRANGEBYSCORE", key, f"({now}", "+inf", "WITHSCORES"
+    )
+    return found
+
+
+def _report(text: bytes) -> tuple[int | None, str]:
+    """When it was made, and what it says."""
+    at, _, report = text.partition(b" ")
+    return (int(at), report.decode(errors="replace")) if at.isdigit() else (None, "")
 
 
 async def sweep(store: Inside, operation: Sweep) -> Swept:
@@ -82,5 +129,6 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Announce: announce,
     Depart: depart,
     Peek: peek,
+    Processes: processes,
     Sweep: sweep,
 }

@@ -54,6 +54,19 @@ class Swept:
     more: bool = False
 
 
+@attrs.frozen
+class PresentProcess:
+    """A process that works on queues. `queues`: when its presence in each ends, as far as it isn't renewed.
+
+    `report`: what it said of itself at the instant `seen_at`; an earlier version says nothing, and that isn't known.
+    """
+
+    incarnation: str
+    queues: Mapping[str, int]
+    seen_at: int | None = None
+    report: str = ""
+
+
 @attrs.frozen(kw_only=True)
 class QueueStatus:
     """One queue at one moment; the breaker is judged at `now_ms`.

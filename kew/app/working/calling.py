@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import inspect
+import threading
 import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -106,7 +107,7 @@ class PlainCalls:
         """
         call = function.function
         if function.name not in self._on_loop:
-            called = _begin(self._threads, run, partial(_called, call, args, kwargs))
+            called = _begin(self._threads, run, partial(_called, run, call, args, kwargs))
             try:
                 value = await called
             except RuntimeError as error:
@@ -155,7 +156,8 @@ def _begin(threads: Threads, run: Run, call: Callable[[], object]) -> Awaitable[
     return called
 
 
-def _called(function: Function, args: Any, kwargs: Any) -> Any:
+def _called(run: Run, function: Function, args: Any, kwargs: Any) -> Any:
+    run.thread = threading.get_ident()
     value = function(*args, **kwargs)
     return _Unawaited(value) if is_awaitable(value) else value
 

@@ -29,6 +29,7 @@ NO_CONTEXT: Final = Context()  # never entered itself, only copies of it
 class Run:
     """The mutable state of a slot. Instants are the event loop's time, seconds, but `fence_at` is one of `uptime`.
 
+    `thread` is that of a plain function, if `is_thread`, once its call has begun.
     `context` has the variables that the task's code set, for its hooks and log lines, once it has ended.
     """
 
@@ -43,6 +44,7 @@ class Run:
         "started",
         "stop",
         "task",
+        "thread",
         "timeout_at",
         "uptime",
     )
@@ -58,6 +60,7 @@ class Run:
         self.is_attended = False
         self.started = False
         self.is_thread = False
+        self.thread = 0
         self.is_settling = False
         self.context = NO_CONTEXT
 

@@ -1,6 +1,6 @@
 -- flags: allow-oom
 -- End the presence of a process; sweep forgets what it leaves, an hour later.
--- KEYS: workers idle hungry
+-- KEYS: workers idle hungry processes
 -- ARGV: incarnation
 -- Reply: now
 -- include: now
@@ -10,5 +10,6 @@ local function operation()
   redis.call('ZADD', WORKERS, 'XX', now, incarnation)
   redis.call('ZREM', IDLE, incarnation)
   redis.call('HDEL', HUNGRY, incarnation)
+  redis.call('HDEL', PROCESSES, incarnation)
   return now
 end

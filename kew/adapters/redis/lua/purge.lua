@@ -3,7 +3,7 @@
 -- leaves a mark in place of the queue: no task is added or granted and no process declares the queue again until the last
 -- call has removed the mark. Any call may go on from a mark. Without an edition, it also removes what is left without a
 -- queue.
--- KEYS: queues tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable
+-- KEYS: queues tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes
 -- ARGV: queue edition limit:int
 -- Reply: more (call again), done, or other (the queue has another edition: nothing was removed)
 -- include: batch
@@ -15,6 +15,7 @@ local operation = (function()
     redis.call('HSET', STATE, 'is_purged', 1)
     for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
       redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
+      redis.call('HDEL', PROCESSES, process) -- one that lives reports itself again
     end
     redis.call('DEL', WORKERS)
   end

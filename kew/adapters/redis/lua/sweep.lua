@@ -2,7 +2,7 @@
 -- Bounded maintenance: recover ended leases, remove expired records, fail pinned tasks of processes that have gone, and
 -- forget those processes an hour later. Processes have gone whose presence had ended by `gone_by` (-1, or
 -- an instant that lies ahead: none is judged).
--- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable
+-- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes
 -- ARGV: channel queue limit:int presence_ms:int gone_by:int kept_ms:int orphaned
 -- Reply: {recovered, removed, expired, orphaned, departed, {incarnation, recovered of its tasks, ...}, 1 if a limit was reached, now}
 -- include: upkeep
@@ -139,6 +139,7 @@ local operation = (function()
     end
     send('ZREM', WORKERS, departed)
     send('HDEL', HUNGRY, departed)
+    send('HDEL', PROCESSES, departed)
     send('ZREM', IDLE, ended)
     return #departed
   end

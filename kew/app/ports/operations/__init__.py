@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kew.app.ports.operation import Operation
-from kew.app.ports.operations.processes import Announce, Depart, Peek, Sweep
+from kew.app.ports.operations.processes import Announce, Depart, Peek, Processes, Sweep
 from kew.app.ports.operations.queues import (
     Control,
     Declare,
@@ -60,6 +60,7 @@ __all__ = [
     "ListUnreadable",
     "ListWaiting",
     "Peek",
+    "Processes",
     "Purge",
     "Queues",
     "ReadAttempts",
@@ -77,7 +78,7 @@ __all__ = [
 
 OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
     *(Declare, ReadSettings, Queues, Status, Control, SetOverrides, Empty, Purge),
-    *(Announce, Depart, Peek, Sweep),
+    *(Announce, Depart, Peek, Processes, Sweep),
     *(Submit, Claim, Settle, Extend),
     *(Find, Watch, Cancel, Replay, Discard),
     *(Explain, Running, ListWaiting, ListUnreadable),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from kew.app.declaring import Announced
-from kew.app.ports.answers import Swept
+from kew.app.ports.answers import PresentProcess, Swept
 from kew.app.ports.operation import Operation
 from kew.domain.explaining import SlotLimit
 from kew.domain.requests import Peeked
@@ -19,7 +19,7 @@ class Announce(Operation[Announced]):
 
     Functions add up over calls; the answer counts them, so a process notices when the store has lost some. Closures
     are not announced: their names say whose they are. `slots` are for people who ask why a task doesn't run; a mere
-    renewal doesn't change them.
+    renewal doesn't change them. `report` is what the process says of itself, for people; with "" the last one stays.
     """
 
     name = "announce"
@@ -29,6 +29,7 @@ class Announce(Operation[Announced]):
     functions: Sequence[str]
     ttl_ms: int
     slots: SlotLimit | None = None
+    report: str = ""
 
 
 @attrs.frozen
@@ -49,6 +50,15 @@ class Peek(Operation[Peeked]):
     changes = False
 
     queue: str
+
+
+@attrs.frozen
+class Processes(Operation[Sequence[PresentProcess]]):
+    """The processes that work on queues of the namespace and whose presence lasts, by their incarnations."""
+
+    name = "processes"
+    changes = False
+    is_awaited = True
 
 
 @attrs.frozen

@@ -217,6 +217,7 @@ def test_all_keys_of_a_queue_share_its_hash_tag():
         "kew:tasks",
         "kew:contents",
         "kew:queues",
+        "kew:processes",
     }
 
 
@@ -247,6 +248,7 @@ def test_the_documented_rights_are_the_commands_that_are_used():
     text = "\n".join(path.read_text() for path in LUA.rglob("*.lua"))
     used = {c.lower() for c in re.findall(r"(?:call|send|remove)\('([A-Z]+)'", text)}
     by_python = {
+        "client|setname",
         "info",
         "select",
         "subscribe",
