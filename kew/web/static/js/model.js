@@ -1,0 +1,338 @@
+// What the API says, as the views need it. The one place that knows the API's names.
+
+import { countdown, duration, instant, now, num, sum } from "./format.js";
+
+const list = (value) => (Array.isArray(value) ? value : []);
+const number = (value, fallback = null) => (typeof value === "number" && Number.isFinite(value) ? value : fallback);
+
+/** A queue as a row of the overview, or as the head of its page. */
+export function queueOf(raw) {
+  const status = raw.status && typeof raw.status === "object" ? { ...raw, ...raw.status } : raw;
+  const breaker = String(status.circuit_breaker_status || "closed").toLowerCase().replace("-", "_");
+  return {
+    name: String(status.name ?? status.queue ?? ""),
+    limit: number(status.max_workers, 0),
+    used: number(status.current_workers, 0),
+    waiting: number(status.queued_tasks, 0),
+    maxSize: number(status.max_size),
+    priorities: status.queued_by_priority || {},
+    paused: Boolean(status.paused),
+    pauseNote: status.pause_note || "",
+    pausedSince: instant(status.pause_since),
+    draining: Boolean(status.draining),
+    drainNote: status.drain_note || "",
+    drainingSince: instant(status.drain_since),
+    snoozedUntil: instant(status.snoozed_until),
+    breaker,
+    failures: number(status.consecutive_failures, 0),
+    probeAt: instant(status.probe_at ?? status.circuit_breaker_probe_at ?? status.retry_at),
+    processes: list(status.processes),
+    stuck: status.stuck_functions || {},
+    unreadable: number(status.unreadable_tasks, 0),
+    deadLetters: number(status.dead_letters ?? status.failed_tasks),
+    oldest: number(status.oldest_waiting ?? status.oldest_waiting_seconds),
+    overrides: status.overrides || {},
+    notifications: status.notifications,
+    history: status.history ? historyOf(status.history) : null,
+    keysFull: number(status.keys_at_limit),
+  };
+}
+
+/** Points of a history as one list per series. Also takes lists, as rows may carry them. */
+export function historyOf(raw) {
+  const step = number(raw.step, 60);
+  if (!Array.isArray(raw.points)) {
+    const series = { step, at: [] };
+    for (const [name, values] of Object.entries(raw)) if (Array.isArray(values)) series[name] = values;
+    return series;
+  }
+  const names = [
+    "submitted", "started", "completed", "failed", "retried", "lost", "cancelled", "wait_p50", "wait_p95", "run_p50", "run_p95",
+  ];
+  const series = { step, at: raw.points.map((point) => instant(point.at)) };
+  for (const name of names) series[name] = raw.points.map((point) => number(point[name]));
+  return series;
+}
+
+/** Calls per minute over the last whole steps of a series. The last point is still being counted. */
+export function pace(history, name, steps = 5) {
+  const values = history?.[name];
+  if (!values?.length) return null;
+  const whole = values.length > 1 ? values.slice(0, -1) : values;
+  const last = whole.slice(-steps);
+  return ((sum(last) ?? 0) / (last.length * history.step)) * 60;
+}
+
+/** The last known value of a series, looking back a few steps. */
+export function latest(history, name, steps = 5) {
+  const values = history?.[name]?.slice(-steps - 1) || [];
+  for (let place = values.length - 1; place >= 0; place -= 1) if (typeof values[place] === "number") return values[place];
+  return null;
+}
+
+const stuckCount = (queue) => sum(Object.values(queue.stuck)) || 0;
+const noteText = (note) => (note ? `, “${note}”` : "");
+
+/** The queue's state: a tone, and words that say it without the colour. */
+export function stateOf(queue) {
+  if (!queue.processes.length && queue.waiting) return { code: "no_process", tone: "red", text: "no process works on it" };
+  if (queue.breaker === "open") {
+    const when = queue.probeAt && queue.probeAt > now() ? ` · probe in ${countdown(queue.probeAt)}` : "";
+    return { code: "breaker_open", tone: "red", text: `breaker open${when}` };
+  }
+  if (queue.breaker === "half_open") return { code: "breaker_half_open", tone: "amber", text: "breaker half open · probing" };
+  if (queue.paused) return { code: "paused", tone: "grey", text: `paused${noteText(queue.pauseNote)}` };
+  if (queue.draining) return { code: "draining", tone: "blue", text: `draining${noteText(queue.drainNote)}` };
+  if (queue.maxSize && queue.waiting >= queue.maxSize) return { code: "full", tone: "amber", text: "full" };
+  if (queue.snoozedUntil && queue.snoozedUntil > now())
+    return { code: "queue_snoozed", tone: "blue", text: `snoozed · resumes in ${countdown(queue.snoozedUntil)}` };
+  if (stuckCount(queue)) return { code: "function_unknown", tone: "amber", text: `working · ${num(stuckCount(queue))} tasks of unknown functions` };
+  if (!queue.processes.length) return { code: "idle", tone: "grey", text: "idle · no process" };
+  if (queue.limit && queue.used >= queue.limit && queue.waiting) return { code: "slots_full", tone: "green", text: "working · all slots taken" };
+  if (queue.used || queue.waiting) return { code: "working", tone: "green", text: "working" };
+  return { code: "idle", tone: "green", text: "idle" };
+}
+
+/** What to do about it comes with each: `title`, `tone`, `text`, and the page's own actions by `code`. */
+export function attentionOf(raw) {
+  const severity = String(raw.severity || "info");
+  const tone = /crit|error|alert/.test(severity) ? "red" : /warn/.test(severity) ? "amber" : "blue";
+  return {
+    severity,
+    tone,
+    code: String(raw.code || ""),
+    queue: raw.queue === null || raw.queue === undefined ? "" : String(raw.queue),
+    text: String(raw.text || ""),
+    action: typeof raw.action === "string" ? raw.action : "",
+  };
+}
+
+const WORDS = {
+  breaker_open: "breaker open", breaker_half_open: "breaker half open", full: "full", queue_full: "full", paused: "paused",
+  draining: "draining", no_process: "no process", function_unknown: "unknown function", dead_letters: "dead letters",
+  slots_full: "all slots taken", rate: "held back by its rate", behind: "falling behind", queue_snoozed: "snoozed",
+  unreadable: "unreadable tasks", lost: "lost workers", process_silent: "silent process", key_full: "keys at their limit",
+};
+
+export const codeWords = (code) => WORDS[code] || code.replaceAll("_", " ");
+
+/** A task, from a TaskInfo. */
+export function taskOf(raw) {
+  return {
+    id: String(raw.task_id ?? raw.id ?? ""),
+    type: String(raw.task_type ?? ""),
+    function: raw.function ?? raw.function_name ?? null,
+    queue: String(raw.queue_name ?? raw.queue ?? ""),
+    key: raw.key ?? null,
+    priority: raw.priority,
+    status: String(raw.status || "queued").toLowerCase(),
+    queuedAt: instant(raw.queued_time),
+    startedAt: instant(raw.started_time),
+    endedAt: instant(raw.completed_time),
+    dueAt: instant(raw.due_time),
+    result: raw.result,
+    error: raw.error || "",
+    retries: number(raw.retry_count, 0),
+    maxRetries: number(raw.max_retries),
+    attempt: number(raw.attempt, 0),
+    snoozes: number(raw.snooze_count, 0),
+    process: raw.process || "",
+    attempts: list(raw.attempts).map(attemptOf),
+    args: raw.args,
+    kwargs: raw.kwargs,
+    redacted: raw.redacted ?? raw.payload_redacted ?? null,
+  };
+}
+
+function attemptOf(raw) {
+  return {
+    number: number(raw.number, 0),
+    at: instant(raw.failed_time),
+    seconds: number(raw.seconds),
+    process: raw.process || "",
+    how: String(raw.how || "failed"),
+    group: raw.group || "",
+    type: raw.error_type || "",
+    message: raw.message || "",
+    traceback: raw.traceback || "",
+  };
+}
+
+export const ENDED = new Set(["completed", "failed", "cancelled"]);
+
+const STATUS = {
+  queued: ["blue", "waiting"], pending: ["blue", "waiting"], waiting: ["blue", "waiting"], deferred: ["grey", "deferred"],
+  retry: ["amber", "waiting for a retry"], snoozed: ["amber", "snoozed"], processing: ["green", "running"], running: ["green", "running"],
+  completed: ["green", "completed"], failed: ["red", "failed"], cancelled: ["grey", "cancelled"],
+};
+
+/** A task's status: a tone and a word. */
+export function statusOf(task) {
+  const [tone, text] = STATUS[task.status] || ["grey", task.status];
+  return { tone, text };
+}
+
+const PRIORITIES = { 0: "high", 1: "medium", 2: "low" };
+export const priorityWord = (value) => PRIORITIES[value] ?? String(value ?? "–").toLowerCase();
+
+/** A setting's value in words. */
+export function settingText(name, value) {
+  if (value === null || value === undefined) return "none";
+  if (Array.isArray(value)) return value.length ? value.map((each) => settingText(name, each)).join(", ") : "none";
+  if (typeof value === "object") {
+    if ("limit" in value && "per" in value) return rateText(value.limit, value);
+    if ("count" in value && "per" in value) return rateText(value.count, value);
+    const parts = Object.entries(value).filter(([, each]) => each !== null && each !== undefined);
+    return parts.map(([key, each]) => `${key.replaceAll("_", " ")} ${settingText(key, each)}`).join(", ") || "none";
+  }
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "number") return String(value);
+  return SECONDS.test(name) ? duration(value) : num(value);
+}
+
+const SECONDS = /(_timeout|_delay|_ttl|^lease|_seconds)$/;
+const rateText = (limit, { per, burst }) => `${num(limit)} / ${duration(per)}${burst ? `, burst ${num(burst)}` : ""}`;
+
+/** Settings as rows: {name, declared, inForce, isOverridden, by, at}. */
+export function settingsOf(raw) {
+  const settings = raw.settings || {};
+  const overrides = raw.overrides || raw.status?.overrides || settings.overrides || {};
+  const row = (name, declared, inForce, more = {}) => {
+    const override = overrides[name];
+    return {
+      name,
+      declared: override ? override.declared : declared,
+      inForce: override ? override.value : inForce,
+      isOverridden: Boolean(override) || Boolean(more.overridden),
+      by: override?.by ?? more.by ?? "",
+      at: instant(override?.at ?? override?.set_time ?? more.at ?? null),
+      note: override?.note ?? more.note ?? "",
+    };
+  };
+  if (Array.isArray(settings)) return settings.map((each) => row(each.name, each.declared, each.in_force ?? each.value, each));
+  if (settings.in_force || settings.declared) {
+    const { declared = {}, in_force: inForce = declared } = settings;
+    const names = new Set([...Object.keys(declared), ...Object.keys(inForce)]);
+    return [...names].map((name) => row(name, declared[name], inForce[name]));
+  }
+  const names = new Set([...Object.keys(settings), ...Object.keys(overrides)]);
+  return [...names].map((name) => {
+    const each = settings[name];
+    const isPair = each && typeof each === "object" && ("declared" in each || "in_force" in each || "value" in each);
+    return isPair ? row(name, each.declared, each.in_force ?? each.value, each) : row(name, each, each);
+  });
+}
+
+/** Busiest keys: {key, waiting, running, limit, oldest}. */
+export function keysOf(raw) {
+  const keys = Array.isArray(raw.keys) ? raw.keys : list(raw.keys?.busiest ?? raw.busiest_keys);
+  return keys.map((each) => ({
+    key: String(each.key ?? each.name ?? ""),
+    waiting: number(each.waiting ?? each.queued, 0),
+    running: number(each.running ?? each.held, 0),
+    limit: number(each.limit ?? each.max_workers),
+    oldest: number(each.oldest ?? each.oldest_seconds),
+    freeAt: instant(each.free_at ?? each.until ?? null),
+  }));
+}
+
+/**
+ * The way through a queue, gate by gate: [{name, value, note, share, tone, holds}], where `holds` marks the one that
+ * holds tasks back; and one sentence about it.
+ */
+export function admission(queue, { rates = [], keys = [], perKey = null, history = null, breakerLimit = null }) {
+  const arrivals = pace(history, "submitted");
+  const drain = pace(history, "completed");
+  const free = Math.max(0, queue.limit - queue.used);
+  const stages = [{ id: "arrivals", name: "Arrivals", value: arrivals === null ? "–" : `${perMinuteText(arrivals)}/min`, note: "last 5 minutes" }];
+  const add = (id, stage) => stages.push({ id, ...stage });
+
+  add("paused", queue.paused ? { name: "Paused", value: "yes", note: queue.pauseNote || "no note", tone: "grey", wants: true } : { name: "Paused", value: "no", note: "" });
+  if (queue.snoozedUntil && queue.snoozedUntil > now())
+    add("snoozed", { name: "Snoozed", value: countdown(queue.snoozedUntil), until: queue.snoozedUntil, note: "until it resumes", tone: "blue", wants: true });
+  add("breaker", {
+    name: "Breaker",
+    value: queue.breaker === "half_open" ? "half open" : queue.breaker,
+    note: queue.breaker === "open" && queue.probeAt ? `probe in ${countdown(queue.probeAt)}` : breakerLimit ? `${num(queue.failures)} of ${num(breakerLimit)} failures` : breakerLimit === null ? "" : "off",
+    tone: queue.breaker === "open" ? "red" : "amber",
+    wants: queue.breaker !== "closed",
+    share: breakerLimit ? Math.min(1, queue.failures / breakerLimit) : null,
+  });
+  const rate = rates[0];
+  if (rate) {
+    const started = startedWithin(history, rate.per);
+    const limit = rate.limit ?? rate.count;
+    const share = started === null ? null : Math.min(1, started / limit);
+    add("rate", {
+      name: "Rate", value: started === null ? num(limit) : `${num(Math.min(started, limit))} of ${num(limit)}`, note: `per ${duration(rate.per)}`,
+      tone: "blue", share, wants: share !== null && share >= 0.97 && free > 0 && queue.waiting > 0,
+    });
+  }
+  if (perKey || keys.length) {
+    const full = keys.filter((each) => each.limit && each.running >= each.limit && each.waiting);
+    add("keys", {
+      name: "Keys", value: full.length ? `${num(full.length)} at their limit` : "free", tone: "amber",
+      note: full.slice(0, 3).map(({ key }) => key).join(", ") || (keys.length ? `${num(keys.length)} in use` : ""),
+      share: keys.length ? full.length / keys.length : null,
+      wants: full.length > 0 && free > 0 && sum(full.map(({ waiting }) => waiting)) >= queue.waiting * 0.9,
+    });
+  }
+  const hasNone = queue.processes.length === 0;
+  add("slots", {
+    name: "Slots", value: `${num(queue.used)} of ${num(queue.limit)}`, tone: hasNone ? "red" : "green",
+    note: hasNone ? "no process" : `${num(free)} free`, share: queue.limit ? queue.used / queue.limit : 0,
+    wants: queue.waiting > 0 && (hasNone || free === 0),
+  });
+  stages.push({ id: "drain", name: "Drain", value: drain === null ? "–" : `${perMinuteText(drain)}/min`, note: drain ? "completed" : "nothing completes" });
+
+  const holder = stages.find((stage) => stage.wants);
+  for (const stage of stages) stage.holds = stage === holder;
+  return { stages, holder: holder?.id || null, arrivals, drain };
+}
+
+const perMinuteText = (value) => (value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : num(value));
+
+function startedWithin(history, per) {
+  const values = history?.started;
+  if (!values?.length || per < history.step) return null;
+  return sum(values.slice(-Math.max(1, Math.round(per / history.step)))) ?? 0;
+}
+
+/** What follows from the strip: [{bold, text}…] as [[text, isBold]…]. */
+export function verdict(queue, { holder, arrivals, drain }) {
+  const waiting = `${num(queue.waiting)} waiting`;
+  const words = [];
+  const say = (text, isBold = false) => words.push([text, isBold]);
+  const held = {
+    paused: ["The ", "pause", ` holds everything back: ${waiting}. Nothing starts until you resume the queue.`],
+    snoozed: ["The ", "queue's snooze", ` holds everything back: ${waiting}, until it resumes by itself.`],
+    breaker: ["The ", "breaker", queue.breaker === "half_open" ? ` lets one probe through; ${waiting} meanwhile.` : ` holds everything back: ${waiting} after ${num(queue.failures)} failures in a row.`],
+    rate: ["The ", "rate", " is the bottleneck"],
+    keys: ["The ", "keys' limits", " are the bottleneck: slots are free, but nearly all that waits has a key that is at its limit"],
+    slots: queue.processes.length ? ["The ", "slots", " are the bottleneck: all of them are taken"] : ["", "No process", ` works on this queue: ${waiting}. Start one that calls create_queue().`],
+  }[holder];
+  if (!held) {
+    if (!queue.waiting) say("Nothing waits: tasks start as they arrive.");
+    else if (queue.draining) say(`It drains: ${waiting}, and nothing new is accepted.`);
+    else say(`Nothing holds it back: ${waiting} or not yet due.`);
+    return words;
+  }
+  say(held[0]);
+  say(held[1], true);
+  say(held[2]);
+  if (["rate", "keys", "slots"].includes(holder) && queue.processes.length) {
+    if (arrivals !== null && drain !== null) {
+      const grows = arrivals - drain;
+      say(`. ${perMinuteText(arrivals)} arrive and ${perMinuteText(drain)} complete each minute`);
+      if (grows > 0.5 && queue.maxSize > queue.waiting) {
+        say(`: at this pace the ${waiting} grow by ${perMinuteText(grows)} a minute, and the queue is full in `);
+        say(duration(((queue.maxSize - queue.waiting) / grows) * 60), true);
+      } else if (grows < -0.5 && queue.waiting) {
+        say(`: at this pace the ${waiting} are done in `);
+        say(duration((queue.waiting / -grows) * 60), true);
+      }
+    }
+    say(".");
+  }
+  return words;
+}
