@@ -11,7 +11,7 @@ const NOTE = { name: "note", label: "Note (who and why)", placeholder: "Eve: the
 
 const counted = (answer, ...names) => {
   if (typeof answer === "number") return answer;
-  for (const name of ["count", "replayed", "purged", "cancelled", ...names]) if (typeof answer?.[name] === "number") return answer[name];
+  for (const name of ["count", "replayed", "removed", "cancelled", ...names]) if (typeof answer?.[name] === "number") return answer[name];
   return null;
 };
 
@@ -78,8 +78,8 @@ export function purge(app, queue) {
     .ask({
       title: `Purge ${queue}`, verb: "Cancel what waits", danger: true,
       preview: async () => {
-        const waiting = (await get(["queues", queue])).queued_tasks ?? (await get(["queues", queue])).status?.queued_tasks ?? 0;
-        const found = await get(["queues", queue, "tasks"], { state: "queued", limit: 5 }).catch(() => ({ tasks: [] }));
+        const waiting = (await get(["queues", queue])).queued_tasks;
+        const found = await get(["queues", queue, "tasks"], { state: "waiting", limit: 5 }).catch(() => ({ tasks: [] }));
         return previewOf(waiting, (found.tasks || []).map(taskOf), "waiting task", "will be cancelled. Deferred tasks and retries are among them; running tasks go on.");
       },
       act: async () => `${count(counted(await post(["queues", queue, "purge"])) ?? 0, "task")} of ${queue} cancelled.`,
@@ -103,11 +103,11 @@ export function deleteQueue(app, queue) {
     .then((done) => done && app.reload());
 }
 
-function previewOf(total, sample, one, text) {
+function previewOf(total, sample, one, text, { more = false } = {}) {
   const shown = sample.slice(0, 5);
   const children = total
     ? [
-        h("p", {}, h("b", {}, count(total, one)), ` ${text}`),
+        h("p", {}, h("b", {}, `${more ? "More than " : ""}${count(total, one)}`), ` ${text}`),
         shown.length
           ? h("ul", { class: "sample" }, shown.map((task) => h("li", { key: task.id }, chip(task.id), " ", h("span", { class: "soft" }, task.error || task.type))), total > shown.length ? h("li", { class: "soft" }, `and ${num(total - shown.length)} more`) : null)
           : null,
@@ -134,7 +134,7 @@ function typed(name, value) {
   if (value === null || value === undefined) return "off";
   if (name === "rate") {
     const rates = Array.isArray(value) ? value : [value];
-    return rates.length ? rates.map((rate) => `${rate.limit ?? rate.count}/${rate.per}`).join(", ") : "off";
+    return rates.length ? rates.map((rate) => `${rate.count}/${rate.per}`).join(", ") : "off";
   }
   return String(value);
 }
@@ -143,7 +143,7 @@ function parsed(name, text) {
   const words = text.trim().toLowerCase();
   const kind = KINDS[name];
   if (["off", "none", ""].includes(words)) {
-    if (kind === "rate") return [];
+    if (kind === "rate") return null;
     if (kind === "whole or off") return null;
     throw new Error(`${name} needs a value.`);
   }
@@ -151,7 +151,7 @@ function parsed(name, text) {
     return words.split(",").map((each) => {
       const found = /^\s*(\d+)\s*\/\s*(\d+(?:\.\d+)?)\s*s?\s*$/.exec(each);
       if (!found) throw new Error("Write a rate as tasks/seconds, for example 100/60.");
-      return { limit: Number(found[1]), per: Number(found[2]) };
+      return { count: Number(found[1]), per: Number(found[2]) };
     });
   const value = Number(words.replace(/\s*s$/, ""));
   if (!Number.isFinite(value)) throw new Error(`${name} takes a number, not “${text}”.`);
@@ -259,7 +259,7 @@ export function replayDead(app, queue, filter, what) {
       fields: [{ name: "every", label: "Seconds between two of them", value: "0", kind: "number", hint: "Spares a service that has just recovered" }],
       act: async ({ every }) => {
         const seconds = Number(every) || null;
-        const done = counted(await post(["queues", queue, "dead-letters", "replay"], { ...filter, ...(seconds ? { every: seconds } : {}) }));
+        const done = counted(await post(["queues", queue, "dead-letters", "replay"], { limit: MOST, ...filter, ...(seconds ? { every: seconds } : {}) }));
         return `${count(done ?? 0, "dead letter")} of ${queue} replayed.`;
       },
     })
@@ -271,13 +271,14 @@ export function purgeDead(app, queue, filter, what) {
     .ask({
       title: `Purge ${what}`, verb: "Remove for good", danger: true,
       preview: () => dryRun(queue, "purge", filter, "will be removed for good, with arguments and errors."),
-      act: async () => `${count(counted(await post(["queues", queue, "dead-letters", "purge"], filter)) ?? 0, "dead letter")} of ${queue} removed.`,
+      act: async () => `${count(counted(await post(["queues", queue, "dead-letters", "purge"], { limit: MOST, ...filter })) ?? 0, "dead letter")} of ${queue} removed.`,
     })
     .then(afterwards(app));
 }
 
+const MOST = 100_000; // in one request; the default of the API is lower
+
 async function dryRun(queue, verb, filter, text) {
-  const answer = await post(["queues", queue, "dead-letters", verb], { ...filter, dry_run: true });
-  const sample = (answer.sample || answer.tasks || []).map((each) => (typeof each === "string" ? { id: each, type: "", error: "" } : taskOf(each)));
-  return previewOf(counted(answer, "would_replay", "would_purge") ?? sample.length, sample, "dead letter", text);
+  const answer = await post(["queues", queue, "dead-letters", verb], { limit: MOST, ...filter, dry_run: true });
+  return previewOf(answer.count, (answer.sample || []).map(taskOf), "dead letter", text, { more: answer.more });
 }

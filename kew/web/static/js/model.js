@@ -25,7 +25,7 @@ export function queueOf(raw) {
     snoozedUntil: instant(status.snoozed_until),
     breaker,
     failures: number(status.consecutive_failures, 0),
-    probeAt: instant(status.probe_at ?? status.circuit_breaker_probe_at ?? status.retry_at),
+    probeAt: instant(status.breaker_probe_at ?? status.probe_at),
     processes: list(status.processes),
     stuck: status.stuck_functions || {},
     unreadable: number(status.unreadable_tasks, 0),
@@ -172,7 +172,7 @@ export function statusOf(task) {
   return { tone, text };
 }
 
-const PRIORITIES = { 0: "high", 1: "medium", 2: "low" };
+const PRIORITIES = { 1: "high", 2: "medium", 3: "low" };
 export const priorityWord = (value) => PRIORITIES[value] ?? String(value ?? "–").toLowerCase();
 
 /** A setting's value in words. */
@@ -187,11 +187,17 @@ export function settingText(name, value) {
   }
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number") return String(value);
+  if (name === "priority") return priorityWord(value);
   return SECONDS.test(name) ? duration(value) : num(value);
 }
 
 const SECONDS = /(_timeout|_delay|_ttl|^lease|_seconds)$/;
-const rateText = (limit, { per, burst }) => `${num(limit)} / ${duration(per)}${burst ? `, burst ${num(burst)}` : ""}`;
+const UNITS = { 1: "s", 60: "min", 3600: "h", 86400: "day" };
+
+/** "min", "h", "30 s": what follows "per" or a slash. */
+export const perText = (seconds) => UNITS[seconds] || duration(seconds);
+
+const rateText = (limit, { per, burst }) => `${num(limit)} / ${perText(per)}${burst ? `, burst ${num(burst)}` : ""}`;
 
 /** Settings as rows: {name, declared, inForce, isOverridden, by, at}. */
 export function settingsOf(raw) {
@@ -209,17 +215,10 @@ export function settingsOf(raw) {
       note: override?.note ?? more.note ?? "",
     };
   };
-  if (Array.isArray(settings)) return settings.map((each) => row(each.name, each.declared, each.in_force ?? each.value, each));
-  if (settings.in_force || settings.declared) {
-    const { declared = {}, in_force: inForce = declared } = settings;
-    const names = new Set([...Object.keys(declared), ...Object.keys(inForce)]);
-    return [...names].map((name) => row(name, declared[name], inForce[name]));
-  }
   const names = new Set([...Object.keys(settings), ...Object.keys(overrides)]);
   return [...names].map((name) => {
     const each = settings[name];
-    const isPair = each && typeof each === "object" && ("declared" in each || "in_force" in each || "value" in each);
-    return isPair ? row(name, each.declared, each.in_force ?? each.value, each) : row(name, each, each);
+    return each ? row(name, each.declared, each.value, each) : row(name, null, null);
   });
 }
 
@@ -264,7 +263,7 @@ export function admission(queue, { rates = [], keys = [], perKey = null, history
     const limit = rate.limit ?? rate.count;
     const share = started === null ? null : Math.min(1, started / limit);
     add("rate", {
-      name: "Rate", value: started === null ? num(limit) : `${num(Math.min(started, limit))} of ${num(limit)}`, note: `per ${duration(rate.per)}`,
+      name: "Rate", value: started === null ? num(limit) : `${num(Math.min(started, limit))} of ${num(limit)}`, note: `may start per ${perText(rate.per)}`,
       tone: "blue", share, wants: share !== null && share >= 0.97 && free > 0 && queue.waiting > 0,
     });
   }

@@ -65,6 +65,28 @@ export function prose(text) {
   return String(text).split("`").map((part, place) => (place % 2 ? chip(part) : part));
 }
 
+/** With a capital and a full stop. */
+export function sentence(text) {
+  const words = String(text || "").trim();
+  if (!words) return "";
+  return `${words[0].toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+}
+
+/** A traceback, with its frames soft and its last line strong. */
+export function traceback(text) {
+  const lines = text.split("\n");
+  while (lines.length && !lines.at(-1).trim()) lines.pop();
+  return h(
+    "pre", { class: "well traceback", tabindex: "0", "aria-label": "Traceback" },
+    lines.map((line, place) => {
+      const end = place < lines.length - 1 ? "\n" : "";
+      if (/^\s+File "/.test(line)) return h("span", { class: "frame" }, line, end);
+      if (/^[A-Za-z_][\w.]*(: |$)/.test(line) && !line.startsWith("Traceback")) return h("span", { class: "raised red tone" }, line, end);
+      return h("span", {}, line, end);
+    }),
+  );
+}
+
 /** Nothing to show: a sentence, and what follows from it. */
 export function empty(title, ...rest) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), rest.length ? h("p", { class: "soft" }, rest) : null);
@@ -100,9 +122,9 @@ export function taskRow(task, { checked = null, onCheck = null, showsQueue = fal
       ? h("td", { class: "check" }, h("input", { type: "checkbox", "aria-label": `Select ${task.id}`, set: { checked }, on: { change: (event) => onCheck(event.target.checked) } }))
       : null,
     h("td", { class: "main" }, h("a", { class: "row-link mono", href: href("task", task.id) }, task.id), task.error && task.status !== "completed" ? h("div", { class: "row-error", title: task.error }, task.error) : null),
-    h("td", { "data-label": "Type" }, h("span", { class: "clip", title: task.type }, task.type)),
+    h("td", { class: "half", "data-label": "Type" }, h("span", { class: "clip", title: task.type }, task.type)),
     showsQueue ? h("td", { "data-label": "Queue" }, h("a", { class: "link", href: href("queue", task.queue) }, task.queue)) : null,
-    h("td", { "data-label": "State" }, state(said)),
+    h("td", { class: "half", "data-label": "State" }, state(said)),
     h("td", { "data-label": "Key" }, task.key ? chip(task.key, { class: "clip", title: task.key }) : h("span", { class: "soft" }, "–")),
     h("td", { class: "right num", "data-label": "Attempt" }, num(task.attempt)),
     h("td", { class: "right num soft", "data-label": "Since" }, ago(when)),

@@ -16,7 +16,7 @@ function fits(app) {
   return [
     ...queues.map(({ name }) => ({ text: name, kind: "queue", to: href("queue", name) })),
     { text: words, kind: "task id", to: href("task", words), task: words },
-    { text: words, kind: "type or function", to: `#/tasks?function=${encodeURIComponent(words)}` },
+    { text: words, kind: "function", to: `#/tasks?function=${encodeURIComponent(words)}` },
   ];
 }
 

@@ -5,7 +5,7 @@ import { get, post } from "../api.js";
 import { h, toast } from "../dom.js";
 import { ago, count, instant, num, sum } from "../format.js";
 import { ENDED, statusOf, taskOf } from "../model.js";
-import { button, chip, empty, href, state } from "../parts.js";
+import { button, chip, empty, href, state, traceback } from "../parts.js";
 
 export const title = () => "Dead letters";
 export const every = true;
@@ -104,8 +104,15 @@ function letters(app, page, options) {
       h("span", { class: "soft clip-line", title: task.error }, task.error),
       h("span", { class: "soft small num" }, ago(task.endedAt)),
     ))),
+    why(page.tasks[0]),
     page.cursor ? button("Next page", () => app.setOptions({ ...options, cursor: page.cursor })) : null,
   );
+}
+
+/** Why the newest of them failed. */
+function why(task) {
+  const last = task?.attempts.at(-1);
+  return last?.traceback ? h("div", { class: "why-dead" }, h("p", { class: "small soft" }, "The last failure of ", chip(task.id), last.process ? [" on ", chip(last.process)] : null), traceback(last.traceback)) : null;
 }
 
 // --- the canary

@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { count, duration, num, perMinute, short, sum } from "../format.js";
 import { codeWords, historyOf, latest, pace, stateOf } from "../model.js";
-import { button, empty, href, linkButton, meter, prose, slots, sparkline, state } from "../parts.js";
+import { button, chip, empty, href, linkButton, meter, prose, slots, sentence, sparkline, state } from "../parts.js";
 
 export const follows = "queues";
 export const title = () => "Overview";
@@ -77,8 +77,8 @@ function card(app, notice) {
   return h(
     "article", { class: `card notice-card ${tone}`, key: `${queue} ${code}` },
     h("h2", {}, h("span", { class: "dot", "aria-hidden": "true" }), h("span", { class: "hidden" }, `${notice.severity}: `), queue ? h("span", { class: "wrap" }, `${queue}: ${codeWords(code)}`) : codeWords(code)),
-    h("p", { class: "soft wrap" }, prose(text)),
-    notice.action ? h("p", { class: "small faint wrap" }, prose(notice.action)) : null,
+    h("p", { class: "soft wrap" }, prose(sentence(text))),
+    notice.action ? h("p", { class: "small" }, notice.action.startsWith("kew ") ? chip(notice.action) : sentence(notice.action)) : null,
     h("div", { class: "buttons" }, ways(app, notice)),
   );
 }
@@ -181,11 +181,11 @@ function row(app, queue) {
     "tr", { key: queue.name, "data-row": true },
     h("th", { scope: "row", class: "main" }, h("a", { class: "row-link name", href: href("queue", queue.name) }, queue.name), state(said, { class: "small" })),
     h("td", { class: "spark-cell" }, sparkline(history?.completed, { tone: said.tone, label: `Completed per minute, last hour: now ${perMinute(now)}` })),
-    h("td", { class: "right num", "data-label": "Now" }, perMinute(now), h("span", { class: "unit" }, "/min")),
-    h("td", { class: "wait-cell", "data-label": "Wait, 95 %" }, sparkline(history?.wait_p95, { tone: "blue", width: 64, height: 22, bare: true }), h("span", { class: "num" }, duration(wait))),
-    h("td", { "data-label": "Waiting" }, meter(queue.waiting, queue.maxSize, { tone: isWell ? "green" : said.tone, label: short(queue.waiting), title: queue.maxSize ? `${num(queue.waiting)} of ${num(queue.maxSize)}` : num(queue.waiting) })),
-    h("td", { "data-label": "Slots" }, slots(queue.used, queue.limit)),
-    h("td", { class: `right num ${failed ? "red tone" : "soft"}`, "data-label": "Failed, 1 h" }, failed ? num(failed) : failed === null ? "–" : "·"),
+    h("td", { class: "right num early", "data-label": "Now" }, perMinute(now), h("span", { class: "unit" }, "/min")),
+    h("td", { class: "wait-cell early", "data-label": "Wait, 95 %" }, sparkline(history?.wait_p95, { tone: "blue", width: 64, height: 22, bare: true }), h("span", { class: "num" }, duration(wait))),
+    h("td", { class: "half", "data-label": "Waiting" }, meter(queue.waiting, queue.maxSize, { tone: isWell ? "green" : said.tone, label: short(queue.waiting), title: queue.maxSize ? `${num(queue.waiting)} of ${num(queue.maxSize)}` : num(queue.waiting) })),
+    h("td", { class: "half", "data-label": "Slots" }, slots(queue.used, queue.limit)),
+    h("td", { class: `right num early ${failed ? "red tone" : "soft"}`, "data-label": "Failed, 1 h" }, failed ? num(failed) : failed === null ? "–" : "·"),
     h("td", { class: "menu-cell" }, app.canChange ? menu(app, queue) : null),
   );
 }

@@ -2,8 +2,8 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { ago, count, duration, instant, now, num } from "../format.js";
-import { chip, empty, href, slots, state } from "../parts.js";
+import { ago, count, duration, instant, now, num, sum } from "../format.js";
+import { chip, empty, href, state } from "../parts.js";
 
 export const title = () => "Processes";
 export const every = true;
@@ -16,17 +16,20 @@ export async function load({ app, signal }) {
 }
 
 function processOf(raw) {
-  const queues = Array.isArray(raw.queues) ? raw.queues.map((each) => (typeof each === "string" ? { name: each } : each)) : Object.entries(raw.queues || {}).map(([name, each]) => (typeof each === "object" && each ? { name, ...each } : { name, slots: each }));
+  const queues = raw.queues || [];
+  const isKnown = queues.some(({ running }) => typeof running === "number");
   return {
-    id: String(raw.process ?? raw.place ?? raw.address ?? raw.incarnation ?? raw.name ?? ""),
-    name: raw.name ?? raw.process_name ?? "",
-    queues,
-    used: raw.running ?? raw.slots_used ?? raw.current_workers ?? queues.reduce((total, each) => total + (each.running ?? each.held ?? 0), 0),
-    limit: raw.slots ?? raw.max_concurrency ?? null,
-    lag: raw.loop_lag ?? raw.lag ?? null,
+    id: String(raw.id),
+    name: String(raw.name ?? raw.id),
+    place: raw.pid === null || raw.pid === undefined ? String(raw.host ?? "") : `${raw.host}:${raw.pid}`,
+    queues: queues.map((each) => String(each.queue)),
+    used: isKnown ? sum(queues.map(({ running }) => running)) : null,
+    lag: raw.loop_lag ?? null,
     version: raw.version ?? "",
-    heardAt: instant(raw.last_heartbeat ?? raw.last_seen ?? raw.heard_time ?? raw.last_heard ?? raw.heartbeat_time),
-    startedAt: instant(raw.started ?? raw.started_time ?? raw.since),
+    functions: raw.functions || [],
+    heardAt: instant(raw.heartbeat_time),
+    startedAt: instant(raw.started_time),
+    long: raw.long_tasks || [],
   };
 }
 
@@ -60,12 +63,18 @@ export function draw({ data: processes }) {
 function row(process) {
   return h(
     "tr", { key: process.id, "data-row": true, tabindex: "-1" },
-    h("th", { scope: "row", class: "main" }, h("span", { class: "name mono wrap" }, process.name && process.name !== process.id ? `${process.name} ` : process.id), process.name && process.name !== process.id ? h("span", { class: "soft small mono" }, process.id) : null, state(stateOf(process), { class: "small" })),
-    h("td", { "data-label": "Queues" }, h("span", { class: "chips" }, process.queues.map((each) => h("a", { href: href("queue", each.name), key: each.name }, chip(each.name))))),
-    h("td", { "data-label": "Running" }, process.limit ? slots(process.used, process.limit) : h("span", { class: "num" }, num(process.used))),
+    h("th", { scope: "row", class: "main" }, h("span", { class: "name mono wrap" }, process.name), process.place && process.place !== process.name ? h("span", { class: "soft small mono wrap" }, ` ${process.place}`) : null, state(stateOf(process), { class: "small" }), longTasks(process)),
+    h("td", { "data-label": "Queues" }, h("span", { class: "chips" }, process.queues.map((each) => h("a", { href: href("queue", each), key: each }, chip(each))))),
+    h("td", { "data-label": "Running" }, h("span", { class: "num" }, num(process.used))),
     h("td", { class: "right num", "data-label": "Loop lag" }, process.lag === null ? "–" : duration(process.lag)),
     h("td", { class: "right num soft", "data-label": "Version" }, process.version || "–"),
     h("td", { class: "right num soft", "data-label": "Started" }, ago(process.startedAt)),
     h("td", { class: "right num", "data-label": "Last heard" }, ago(process.heardAt)),
   );
+}
+
+/** What has run for long, and where it is now. */
+function longTasks({ long }) {
+  if (!long.length) return null;
+  return h("ul", { class: "long" }, long.slice(0, 3).map((each) => h("li", { key: each.task_id, class: "wrap" }, h("a", { href: href("task", each.task_id) }, chip(each.task_id)), h("span", { class: "soft" }, ` has run for ${duration(each.seconds)}${each.where ? ` at ${each.where}` : ""}`))));
 }

@@ -81,7 +81,7 @@ function strip({ queue, settings, keys: keyRows, recent }) {
   const rate = setting(settings, "rate");
   const rates = Array.isArray(rate) ? rate : rate ? [rate] : [];
   const breakerLimit = setting(settings, "max_circuit_breaker_failures");
-  const way = admission(queue, { rates, keys: keyRows, perKey: setting(settings, "per_key"), history: recent, breakerLimit: breakerLimit === undefined ? null : breakerLimit ?? 0 });
+  const way = admission(queue, { rates, keys: keyRows, perKey: setting(settings, "per_key.max_workers") || setting(settings, "per_key"), history: recent, breakerLimit: breakerLimit === undefined ? null : breakerLimit ?? 0 });
   return h(
     "section", { "aria-label": "What holds it back", key: "strip" },
     h("ol", { class: "strip card" }, way.stages.map((stage) => stageOf(stage))),
@@ -138,7 +138,7 @@ function charts(app, { history }, options) {
 // --- keys, dead letters, breaker
 
 function keys({ keys: rows, settings }) {
-  if (!rows.length && !setting(settings, "per_key")) return null;
+  if (!rows.length && !setting(settings, "per_key.max_workers")) return null;
   const most = Math.max(1, ...rows.map(({ waiting }) => waiting));
   return h(
     "section", { class: "card", "aria-label": "Busiest keys", key: "keys" },
@@ -190,7 +190,7 @@ function breaker(app, { queue, settings }) {
 
 // --- settings
 
-const FIRST = ["max_workers", "rate", "per_key", "max_size", "max_retries", "retry_delay", "task_timeout"];
+const FIRST = ["max_workers", "rate", "per_key.max_workers", "per_key.max_size", "max_size", "max_retries", "retry_delay", "task_timeout"];
 
 function settings(app, { queue, settings: rows }) {
   const rank = ({ name }) => (FIRST.indexOf(name) + 1 || FIRST.length + 1);
@@ -214,8 +214,8 @@ function settingRow(app, queue, each) {
   return h(
     "tr", { key: name },
     h("th", { scope: "row" }, name),
-    h("td", { class: "right num soft" }, name === "task_timeout" && isOverridden && declared === null ? "per process" : settingText(name, declared)),
-    h("td", { class: "right num" }, h("span", { class: isOverridden ? "amber tone" : "" }, settingText(name, inForce)), who),
+    h("td", { class: "right num soft", "data-label": "Code" }, name === "task_timeout" && isOverridden && declared === null ? "per process" : settingText(name, declared)),
+    h("td", { class: "right num", "data-label": "In force" }, h("span", { class: isOverridden ? "amber tone" : "" }, settingText(name, inForce)), who),
     app.canChange
       ? h(
           "td", { class: "change" },

@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { ago, clock, duration, instant, num, until } from "../format.js";
 import { ENDED, priorityWord, statusOf, taskOf } from "../model.js";
-import { button, chip, href, state } from "../parts.js";
+import { button, chip, href, sentence, state, traceback } from "../parts.js";
 
 export const every = true;
 export const title = ({ parts }) => parts[0] || "Task";
@@ -81,7 +81,7 @@ function reasons(task, why) {
     h(
       "div", {},
       h("h2", {}, HEADS[task.status] || "Why it waits"),
-      rows.length ? h("ol", { class: "reasons" }, rows.map((reason, place) => reasonRow(reason, place, isWaiting))) : h("p", {}, sentence(why.text)),
+      rows.length ? h("ol", { class: "reasons" }, rows.map((reason, place) => reasonRow(reason, place, isWaiting))) : h("p", {}, sentence(why.text) || "Nothing is known."),
     ),
     isWaiting
       ? h(
@@ -103,11 +103,6 @@ function reasonRow(reason, place, isWaiting) {
     (reason.holders || []).map((holder) => h("span", { class: "holder", key: holder.task_id }, " ", h("a", { href: href("task", holder.task_id) }, chip(holder.task_id)), h("span", { class: "soft" }, ` on ${holder.process}`))),
   );
 }
-
-const sentence = (text) => {
-  const words = String(text || "");
-  return words ? `${words[0].toUpperCase()}${words.slice(1)}.` : "Nothing is known.";
-};
 
 // --- timeline
 
@@ -224,19 +219,5 @@ function attempts(task) {
       h("summary", {}, h("h2", {}, `Attempt ${num(attempt.number)}`), h("span", { class: "soft" }, [attempt.process, attempt.seconds === null ? "" : duration(attempt.seconds)].filter(Boolean).join(" · ")), h("span", { class: "red tone wrap summary-error" }, failureText(attempt))),
       attempt.traceback ? traceback(attempt.traceback) : h("p", { class: "soft" }, "No traceback was kept."),
     )),
-  );
-}
-
-function traceback(text) {
-  const lines = text.split("\n");
-  while (lines.length && !lines.at(-1).trim()) lines.pop();
-  return h(
-    "pre", { class: "well traceback", tabindex: "0", "aria-label": "Traceback" },
-    lines.map((line, place) => {
-      const end = place < lines.length - 1 ? "\n" : "";
-      if (/^\s+File "/.test(line)) return h("span", { class: "frame" }, line, end);
-      if (/^[A-Za-z_][\w.]*(Error|Exception|Group|Exit|Interrupt|GiveUp|Retry)?(: |$)/.test(line) && !line.startsWith("Traceback")) return h("span", { class: "raised red tone" }, line, end);
-      return h("span", {}, line, end);
-    }),
   );
 }

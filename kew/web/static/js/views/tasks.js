@@ -11,7 +11,7 @@ export const title = () => "Tasks";
 export const every = true;
 
 const STATES = [
-  ["", "Any state"], ["queued", "Waiting"], ["retry", "Waiting for a retry"], ["processing", "Running"], ["completed", "Completed"], ["failed", "Failed"], ["cancelled", "Cancelled"],
+  ["", "Any state"], ["running", "Running"], ["waiting", "Waiting"], ["ready", "Ready to start"], ["deferred", "Due later"], ["stuck", "Of unknown functions"], ["failed", "Failed for good"],
 ];
 const PAGE = 50;
 
@@ -90,7 +90,7 @@ function filters(view, queue, picksQueue, change) {
       ? h("select", { "aria-label": "Queue", key: "queue", set: { value: queue }, on: { change: (event) => change({ queue: event.target.value }) } }, app.queues.map(({ name }) => h("option", { value: name, key: name, selected: name === queue }, name)))
       : null,
     h("select", { "aria-label": "State", key: "state", set: { value: options.state || "" }, on: { change: (event) => change({ state: event.target.value }) } }, STATES.map(([value, text]) => h("option", { value, key: value, selected: value === (options.state || "") }, text))),
-    typed("function", "Type or function"),
+    typed("function", "Function"),
     typed("key", "Key"),
     h("input", { type: "search", key: "id", class: "grow", placeholder: "Task id", "aria-label": "Open a task by its id", on: { keydown: (event) => { if (event.key === "Enter" && event.target.value.trim()) location.hash = `#/task/${encodeURIComponent(event.target.value.trim())}`; } } }),
   );

@@ -1,0 +1,65 @@
+"""Every page, at the width of a desk and of a phone, light and dark, with invented data."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.web.conftest import PHONE, WIDE, BrowserPage
+from tests.web.invented import Invented
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGES = {
+    "overview": ("#/", "Overview"),
+    "queue": ("#/queue/crm-sync", "crm-sync"),
+    "tasks": ("#/tasks?queue=crm-sync", "Tasks"),
+    "task": ("#/task/sync-acme-9917", "sync-acme-9917"),
+    "dead-letters": (
+        "#/dead?queue=payments&group=ConnectTimeout%40shop.payments.charge%3Acharge",
+        "Dead letters",
+    ),
+    "processes": ("#/processes", "Processes"),
+}
+HOSTILE = (
+    "</script><img src=x onerror=\"window.hurt='img'\"><svg onload=window.hurt='svg'>"
+    "<script>window.hurt='script'</script>{{7*7}}${window.hurt='template'}\u202e\u0000\u2028"
+    + "W"
+    * 120
+)
+
+
+async def settled(page: Page, heading: str) -> None:
+    """Wait until the page shows its data."""
+    await expect(page.get_by_role("heading", level=1, name=heading, exact=True)).to_be_visible()
+    await expect(page.locator(".loading")).to_have_count(0)
+    await expect(page.locator(".live-line")).to_contain_text("live")
+
+
+async def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    width: int = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return width
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_page_fits_its_window_and_has_no_serious_findings(
+    browser_page: BrowserPage, theme: str, width: int
+) -> None:
+    app = Invented().app()
+    opened = await browser_page("#/", app, width=width, theme=theme)
+    for path, heading in PAGES.values():
+        await opened.go(path)
+        await settled(opened.page, heading)
+        assert await overflow(opened.page) <= 0, path
+        assert await serious(opened.page) == [], path
+
+
+async def serious(page: Page) -> list[str]:
+    """What axe finds, without what is minor or moderate."""
+    found = await Axe().run(page)
+    return [
+        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
+        for each in found.response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
