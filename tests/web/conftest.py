@@ -92,9 +92,9 @@ class BrowserPage(Protocol):
         app: Any,
         *,
         width: int = WIDE,
-        theme: str = "light",
+        theme: Any = "light",
         expected: tuple[str, ...] = (),
-        motion: str = "no-preference",
+        motion: Any = "no-preference",
     ) -> Opened: ...
 
 
@@ -113,7 +113,6 @@ async def served(app: Any) -> AsyncIterator[str]:
         app, port=0, log_level="critical", timeout_graceful_shutdown=0, ws="none", lifespan="off"
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older versions
     running = asyncio.create_task(server._serve())
     while not server.started:
         await asyncio.sleep(0.01)
@@ -138,16 +137,16 @@ async def browser_page(browser: Browser) -> AsyncIterator[BrowserPage]:
             app: Any,
             *,
             width: int = WIDE,
-            theme: str = "light",
+            theme: Any = "light",
             expected: tuple[str, ...] = (),
-            motion: str = "no-preference",
+            motion: Any = "no-preference",
         ) -> Opened:
             if id(app) not in addresses:
                 addresses[id(app)] = await stack.enter_async_context(served(app))
             context: Any = await browser.new_context(
                 viewport={"width": width, "height": HEIGHT[width]},
-                color_scheme=theme,  # type: ignore[arg-type]  # "light" or "dark"
-                reduced_motion=motion,  # type: ignore[arg-type]  # "reduce" or "no-preference"
+                color_scheme=theme,
+                reduced_motion=motion,
                 timezone_id="UTC",
             )
             context.set_default_timeout(PATIENCE_MS)
