@@ -67,7 +67,11 @@ class MessagePackCodec(Codec):
         binding: Binding = UNBOUND,
     ) -> bytes:
         plan = self._plans.of(function)
-        kinds = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        kinds = (
+            (*map(type, args), *kwargs, *map(type, kwargs.values()))
+            if kwargs
+            else tuple(map(type, args))
+        )
         if kinds in plan.safe or _are_plain(plan, kinds, args, kwargs):
             try:
                 payload = self._write((args, kwargs))

@@ -95,7 +95,8 @@ def due_of(call: Submission) -> str:
 
     With an `x` before it if the record has extras.
     """
-    has_extras = "x" if (call.key, call.cost, call.start_by_ms) != extras.PLAIN else ""
+    # As `extras.PLAIN` says; a tuple of the three would cost each task.
+    has_extras = "x" if call.key or call.start_by_ms or call.cost != 1 else ""
     if call.due_at is not None:
         return f"{has_extras}{call.due_at}"
     is_plain = call.delay_ms <= 0 and not call.function.startswith(PINNED)
@@ -108,12 +109,8 @@ def end_of(call: Submission) -> bytes:
     payload = call.payload
     once = "a" if call.at_most_once else ""
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
-    is_plain = (
-        call.key,
-        call.cost,
-        call.start_by_ms,
-    ) == extras.PLAIN  # a call would cost each task
-    more = "" if is_plain else f" - {extras.write(call)}"
+    has_extras = call.key or call.start_by_ms or call.cost != 1
+    more = f" - {extras.write(call)}" if has_extras else ""
     head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}{more}\n"
     return head.encode() + label + payload
 

@@ -76,7 +76,7 @@ class CallEncoder:
         self._numbers = itertools.count(1)
 
     def prepare(
-        self, call: Call, default_priority: int, *, queue: str = "", works: bool = True
+        self, call: Call, default_priority: int, queue: str = "", works: bool = True
     ) -> Submission:
         """The submission, or `InvalidTaskError` with nothing stored. `works`: this process works on the queue."""
         task_id = check_task_id(call.task_id)

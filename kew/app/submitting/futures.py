@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from kew.compat import override
 from kew.domain.errors import TaskQueueError
@@ -54,19 +54,6 @@ class CoroutineFuture(asyncio.Future[T], Awaited[T]):
     def close(self) -> None:
         """It will not be awaited."""
         self.cancel()
-
-    @property
-    def how_to_await(self) -> str:
-        """What to say to a caller that uses it without awaiting it."""
-        return "this call must be awaited: put `await` before it"
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            """Only a name that no future has comes here: the caller forgot to await it."""
-            if name.startswith("_"):
-                raise AttributeError(name)
-            raise AttributeError(f"no attribute {name!r} here: {self.how_to_await}")
 
     def fail(self, error: BaseException) -> None:
         """Raise it where this is awaited, as an `async def` would have done."""

@@ -58,6 +58,10 @@ class Served(Protocol):
     def is_ready(self, function: str) -> bool: ...
 
 
+FOR_ASYNCIO: Final = -1.0  # no timeout was given, as none is by asyncio
+_result_of: Final[Callable[[asyncio.Future[Any]], Any]] = asyncio.Future.result
+
+
 class SubmitFuture(CoroutineFuture[T]):
     """One call on its way, even if this is cancelled; `convert` turns its status into the caller's answer.
 
@@ -90,14 +94,16 @@ class SubmitFuture(CoroutineFuture[T]):
         return super().__await__()
 
     @override
-    def result(self, *args: Any, **kwargs: Any) -> T:
+    def result(self, timeout: float | None = FOR_ASYNCIO) -> T:
         """For asyncio, once it is done. (A caller that forgot to await the submit takes it for a handle.)"""
-        if args or kwargs or not self.done():
-            raise NotAwaitedError(self.how_to_await)
-        return super().result()
+        try:
+            if timeout is FOR_ASYNCIO:
+                return _result_of(self)  # type: ignore[no-any-return]  # `super()` would cost each submit
+        except asyncio.InvalidStateError:
+            raise NotAwaitedError(self.how_to_await) from None
+        raise NotAwaitedError(self.how_to_await)
 
     @property
-    @override
     def how_to_await(self) -> str:
         if self._convert is unchanged:
             return "submit_task() must be awaited: `info = await manager.submit_task(...)`"
@@ -134,6 +140,31 @@ class SubmitFuture(CoroutineFuture[T]):
         self._owner.fail(self, told)
 
 
+class _OnceAwaited:
+    """An attribute of what the caller gets, missing from the call itself: the error says how to await it.
+
+    (A `__getattr__` would slow down every attribute of the class.)
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, submit: SubmitFuture[Any] | None, owner: type) -> object:
+        if submit is None:
+            return self
+        raise AttributeError(f"no attribute {self._name!r} here: {submit.how_to_await}")
+
+
+def _explain_missing_attributes() -> None:
+    """Of a status or a handle, which a caller that forgot to await the submit takes it for."""
+    names = {*TaskInfo.__struct_fields__, "info"}
+    for name in names - set(dir(SubmitFuture)):
+        setattr(SubmitFuture, name, _OnceAwaited(name))
+
+
+_explain_missing_attributes()
+
+
 # Long: two paths, a lone call and a batch, that share what a refusal means.
 class Submitter:
     """The submitting side of one process; `served` are the queues that it declared.
@@ -168,7 +199,7 @@ class Submitter:
         served = self._serving(queue)
         priority = served.maintainer.priority if served else self._priorities.get(queue, UNKNOWN)
         works = served is not None and served.worker is not None
-        submission = self._encoder.prepare(call, priority, queue=queue, works=works)
+        submission = self._encoder.prepare(call, priority, queue, works)
         give_up_at = asyncio.get_running_loop().time() + self._patience
         submit = SubmitFuture(self, queue, submission, convert, give_up_at)
         if served is not None and served.is_ready(submission.function):
@@ -220,15 +251,15 @@ class Submitter:
             known = served.maintainer.priority if served else None
             priority = await self._priority_elsewhere(queue) if known is None else known
         works = served is not None and served.worker is not None
-        prepare = partial(
-            self._encoder.prepare, default_priority=priority, queue=queue, works=works
-        )
+        prepare = self._encoder.prepare
         submissions: list[Submission] = []
         infos: list[TaskInfo] = []
         try:
             for task in tasks:
                 call = batch.call_of(task, new_task_id)
-                submissions.append(prepare(call))  # what came before a mistake is known
+                submissions.append(
+                    prepare(call, priority, queue, works)
+                )  # what came before a mistake is known
             batch.refuse_twins(submissions)
             functions = {submission.function for submission in submissions}
             async with self._until(give_up_at):
