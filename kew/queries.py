@@ -127,6 +127,14 @@ class Queries(DeadLetters, Steering, ABC):
         """Close the queue's circuit breaker, for all processes. Raises `QueueNotFoundError`."""
         await self._here().inspector.control(queue_name, Command.RESET_BREAKER)
 
+    async def open_breaker(self, queue_name: str) -> None:
+        """Open the queue's circuit breaker, for all processes, as its failures would.
+
+        It lets a probe through after `circuit_breaker_reset_timeout`. Raises `QueueNotFoundError`, and
+        `InvalidConfigError` if the queue has no breaker: pause it instead.
+        """
+        await self._here().inspector.control(queue_name, Command.OPEN_BREAKER)
+
     async def record_failure(self, queue_name: str) -> None:
         """Count a failure that happened outside of the queue's tasks for its circuit breaker.
 

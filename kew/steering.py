@@ -28,6 +28,7 @@ class Steering(ABC):
         """Let the queue accept nothing, and finish what it has, deferred tasks and retries included.
 
         Submits and replays raise `QueueDrainingError` in all processes, whatever they declare, until `resume_queue`.
+        An override of `max_size` ends.
         `note` as for `pause_queue`. Raises `QueueNotFoundError`.
         """
         await self._here().inspector.control(queue_name, Command.DRAIN, note)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -10,10 +11,11 @@ import attrs
 from kew.app.ports import QueueStatus
 from kew.domain.breaker import BreakerState, reopens_at
 from kew.domain.draining import is_draining
+from kew.domain.failures import CountedFailure
 from kew.domain.gates.snoozed import snoozed_until
 from kew.domain.holding import DRAINING, PAUSED
 from kew.domain.task import PINNED
-from kew.domain.words import clock_text, lasting, since_text, tasks_text
+from kew.domain.words import clock_text, in_line, lasting, listed, since_text, tasks_text
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final = ("critical", "warning", "info")
@@ -50,12 +52,21 @@ def _breaker(status: QueueStatus) -> Iterator[Attention]:
         left = lasting(reopens_at(breaker, settings) - status.now_ms)
         text = (
             f"the circuit breaker has been open since {clock_text(breaker.opened_at)}, "
-            f"and lets a probe through in {left}"
+            f"and lets a probe through in {left}{_errors(status.counted)}"
         )
         yield Attention("critical", "breaker_open", name, text, f"kew breaker close {name}")
     elif breaker.state is BreakerState.HALF_OPEN:
         text = "the circuit breaker is half open: the outcome of a probe closes or opens it"
         yield Attention("warning", "breaker_half_open", name, text, f"kew breaker close {name}")
+
+
+def _errors(counted: Sequence[CountedFailure]) -> str:
+    """The errors that opened a breaker, each once, the most frequent first."""
+    lines = Counter(in_line(each.error) for each in counted if each.error)
+    named = [
+        text if count == 1 else f"{text} ({count} times)" for text, count in lines.most_common()
+    ]
+    return f"; it was opened by {listed(named, len(named))}" if named else ""
 
 
 def _processes(status: QueueStatus) -> Iterator[Attention]:

@@ -36,7 +36,7 @@ from kew.app.ports import (
 from kew.app.repeat import ask
 from kew.app.steering import Steering
 from kew.domain.attempts import FailedAttempt, may_have_attempts
-from kew.domain.breaker import BreakerState
+from kew.domain.breaker import BreakerState, reopens_at
 from kew.domain.draining import is_draining
 from kew.domain.errors import (
     InvalidConfigError,
@@ -49,6 +49,7 @@ from kew.domain.errors import (
 from kew.domain.explaining import Explanation, moment
 from kew.domain.gates.snoozed import snoozed_until
 from kew.domain.holding import DRAINING, PAUSED, Hold, check_note
+from kew.domain.incarnations import place_of
 from kew.domain.overrides import Override, as_overrides
 from kew.domain.rate import Rate
 from kew.domain.reasons import explained
@@ -206,10 +207,16 @@ class Inspector:
     async def control(self, queue: str, command: Command, note: object = "") -> None:
         """Carry a command out exactly once, as long as the store answers. Raises `QueueNotFoundError`.
 
-        And `InvalidConfigError` for an invalid note.
+        And `InvalidConfigError` for an invalid note, and if the queue has no breaker to open.
         """
         known_queue(queue)
         why = check_note(note)
+        if command is Command.OPEN_BREAKER:
+            settings = (await self.status(queue)).state.settings
+            if not settings.breaker_failures:
+                raise InvalidConfigError(
+                    f"queue {queue!r} has no circuit breaker; pause it instead"
+                )
         async with self._one_command:  # sequences must reach the store in order
             number = next(self._sequence)
             word = await ask(self._store, Control(queue, command, self._incarnation, number, why))
@@ -282,7 +289,7 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "queued_tasks": sum(status.waiting.values()),
         "circuit_breaker_status": breaker.state.value,
         "queued_by_priority": dict(status.waiting),
-        "max_size": state.declared.get("max_size", settings.max_size),
+        "max_size": state.declared["max_size"] if is_draining(settings) else settings.max_size,
         "paused": state.paused,
         **_hold_dict("pause", state.holds.get(PAUSED) if state.paused else None),
         "draining": is_draining(settings),
@@ -290,6 +297,7 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "overrides": {name: _override_dict(each) for name, each in as_overrides(state).items()},
         "snoozed_until": None if until is None else until.isoformat(),
         "consecutive_failures": breaker.failures,
+        "breaker": _breaker_dict(status),
         "processes": list(status.workers),
         "stuck_functions": dict(status.stuck),
         "unreadable_tasks": status.unreadable,
@@ -306,10 +314,26 @@ def _iso(instant: int) -> str | None:
     return at.isoformat() if at else None
 
 
+def _breaker_dict(status: QueueStatus) -> dict[str, Any]:
+    breaker, settings = status.state.breaker, status.state.settings
+    is_open = breaker.state is BreakerState.OPEN
+    return {
+        "state": breaker.state.value,
+        "opens_after": settings.breaker_failures or None,
+        "opened_at": _iso(breaker.opened_at) if is_open else None,
+        "probe_at": _iso(reopens_at(breaker, settings)) if is_open else None,
+        "failures": [
+            {"at": _iso(each.at), "task_id": each.task_id or None, "error": each.error}
+            for each in status.counted
+        ],
+    }
+
+
 def _hold_dict(verb: str, hold: Hold | None) -> dict[str, Any]:
     since = moment(hold.since_at) if hold else None
     return {
         f"{verb}_note": hold.note if hold else "",
+        f"{verb}_by": place_of(hold.by) if hold and hold.by else None,
         f"{verb}_since": since.isoformat() if since else None,
     }
 

@@ -11,7 +11,8 @@ from kew.app.lookups import known_queue
 from kew.app.ports import Empty, QueueStatus, SetOverrides, TaskStore
 from kew.app.repeat import ask
 from kew.domain.config import SettingValue
-from kew.domain.errors import TaskQueueError
+from kew.domain.draining import is_draining
+from kew.domain.errors import InvalidConfigError, TaskQueueError
 from kew.domain.overrides import (
     SETTING_OF,
     Override,
@@ -46,7 +47,12 @@ class Steering:
 
     async def set_overrides(self, queue: str, values: Mapping[str, object]) -> None:
         """Add these. Raises `InvalidConfigError` and `QueueNotFoundError`."""
-        await self._change(queue, as_settings(queue, values), ())
+        settings = as_settings(queue, values)
+        if "max_size" in settings and is_draining((await self._status(queue)).state.settings):
+            raise InvalidConfigError(
+                f"queue {queue!r} is draining, so it accepts nothing: resume it before you change its max_size"
+            )
+        await self._change(queue, settings, ())
 
     async def remove_overrides(self, queue: str, names: Collection[str]) -> None:
         """Remove these, or all. Raises `InvalidConfigError` and `QueueNotFoundError`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from kew import __version__
+from kew.cli.breakers import breaker
+from kew.cli.dead_letters import dead
 from kew.cli.demo import demo
 from kew.cli.group import Group
 from kew.cli.queues import queue
@@ -29,6 +31,8 @@ def kew() -> None:
 
 kew.add_command(queue)
 kew.add_command(task)
+kew.add_command(dead)
+kew.add_command(breaker)
 kew.add_command(status)
 kew.add_command(why)
 kew.add_command(demo)

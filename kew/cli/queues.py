@@ -12,7 +12,15 @@ from rich.text import Text
 
 from kew.cli.group import Group
 from kew.cli.output import Column, compact
-from kew.cli.session import Session, json_option, on_store, queue_argument
+from kew.cli.session import (
+    Session,
+    dry_run_option,
+    json_option,
+    on_store,
+    queue_argument,
+    yes_option,
+)
+from kew.cli.settings import settings_of
 from kew.cli.words import both, counted, when
 from kew.domain.holding import LONGEST_NOTE
 
@@ -37,7 +45,7 @@ WORDS = {
 
 @click.group(cls=Group)
 def queue() -> None:
-    """List queues, look at one, pause and resume it."""
+    """Look at queues and steer them."""
 
 
 @queue.command("ls")
@@ -187,3 +195,75 @@ async def resume(session: Session, queue: str) -> None:
     """End a pause, a drain and a snooze."""
     await session.manager.resume_queue(queue)
     session.out.line(f"{queue} accepts and starts tasks.")
+
+
+@queue.command("drain")
+@queue_argument
+@note_option
+@on_store
+async def drain(session: Session, queue: str, note: str) -> None:
+    """Accept nothing more, and finish what it has."""
+    await session.manager.drain_queue(queue, signed(note))
+    session.out.line(f"{queue} accepts no tasks. `kew queue resume {queue}` ends it.")
+
+
+@queue.command("purge")
+@queue_argument
+@dry_run_option
+@yes_option
+@on_store
+async def purge(session: Session, queue: str, dry_run: bool, yes: bool) -> None:
+    """Cancel what waits; running tasks go on."""
+    status = await session.manager.get_queue_status(queue)
+    text = counted(status["queued_tasks"], "task")
+    if dry_run:
+        session.out.line(f"{text} of {queue} would be cancelled.")
+        return
+    session.confirm(f"Cancel {text} that wait in {queue}?", yes=yes)
+    done = await session.manager.purge_queue(queue)
+    session.out.line(f"{counted(done, 'task')} of {queue} cancelled.")
+
+
+@queue.command("set")
+@queue_argument
+@click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
+@on_store
+async def set_(session: Session, queue: str, settings: tuple[str, ...]) -> None:
+    """Override settings, in all processes, until they are unset.
+
+    Such as: max_workers=5 max_size=2000 rate=100/60s task_timeout=2min rate=none. A deployment doesn't end an override.
+    """
+    await session.manager.set_overrides(queue, **settings_of(settings))
+    await print_overrides(session, queue)
+
+
+@queue.command("unset")
+@queue_argument
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@on_store
+async def unset(session: Session, queue: str, names: tuple[str, ...]) -> None:
+    """Let what the code declares be in force again: for these settings, or for all."""
+    await session.manager.remove_overrides(queue, *names)
+    await print_overrides(session, queue)
+
+
+@queue.command("rm")
+@queue_argument
+@yes_option
+@on_store
+async def rm(session: Session, queue: str, yes: bool) -> None:
+    """Remove a queue with all its tasks, dead letters included."""
+    status = await session.manager.get_queue_status(queue)
+    tasks = counted(status["queued_tasks"] + status["current_workers"], "open task")
+    at_work = counted(len(status["processes"]), "process", "processes")
+    question = f"Remove {queue} with {tasks} and all records? {at_work} may create it again."
+    session.confirm(question, yes=yes)
+    await session.manager.delete_queue(queue)
+    session.out.line(f"{queue} is removed.")
+
+
+async def print_overrides(session: Session, queue: str) -> None:
+    """The overrides in force."""
+    lines = overrides(await session.manager.get_queue_status(queue))
+    for line in lines or ["no overrides"]:
+        session.out.line(f"{queue}: {line}")

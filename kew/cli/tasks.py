@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import datetime
 
 import click
 
-from kew import Attempt, TaskInfo
+from kew import Attempt, TaskInfo, TaskQueueError
+from kew.cli.exits import Exit
 from kew.cli.group import Group
-from kew.cli.output import Cell, compact
+from kew.cli.output import Cell, compact, one_line
 from kew.cli.session import Session, json_option, on_store, yes_option
+from kew.cli.settings import duration_of
 from kew.cli.words import both, counted, relative, seconds
 from kew.domain.task import TERMINAL
 
+BETWEEN_LOOKS = 0.5  # seconds
 PRIORITIES = {1: "high", 2: "medium", 3: "low"}
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, parts={"submit": "kew.cli.submitting:submit"})
 def task() -> None:
-    """Look at a task, ask why it waits, cancel it."""
+    """Look at tasks, submit, cancel and replay them."""
 
 
 @task.command("show")
@@ -120,3 +125,71 @@ async def cancel(session: Session, task_id: str, yes: bool) -> None:
         session.out.line(f"task {task_id} {text}.")
     else:
         session.refuse(f"task {task_id} had already ended: it {info.status.value}")
+
+
+@task.command("replay")
+@click.argument("task_id", metavar="TASK")
+@on_store
+async def replay(session: Session, task_id: str) -> None:
+    """Let a failed or cancelled task run again."""
+    if await session.manager.replay_task(task_id):
+        session.out.line(f"task {task_id} waits again.")
+    else:
+        session.refuse(f"task {task_id} has completed, so it isn't replayed")
+
+
+@task.command("watch")
+@click.argument("task_id", metavar="TASK")
+@click.option("--timeout", metavar="DURATION", help="Give up after this time, with exit code 1.")
+@json_option
+@on_store
+async def watch(session: Session, task_id: str, timeout: str | None) -> None:
+    """Print what happens to a task until it ends. Exits with 1 unless it completes."""
+    try:
+        async with asyncio.timeout(duration_of(timeout) if timeout else None):
+            info = await follow(session, task_id)
+    except TimeoutError:
+        session.refuse(f"task {task_id} didn't end within {timeout}")
+    if session.out.as_json:
+        session.out.json(dict(info))
+    else:
+        session.out.line()
+        print_task(session, info)
+    if info.status != "completed":
+        raise SystemExit(Exit.FAILED)
+
+
+async def follow(session: Session, task_id: str) -> TaskInfo:
+    """The task once it has ended; each change is a line."""
+    ended = asyncio.create_task(until_ended(session, task_id))
+    shown = None
+    try:
+        while True:
+            info = await session.manager.get_task_status(task_id)
+            step = (info.status, info.attempt, info.retry_count, info.snooze_count)
+            if step != shown and not session.out.as_json:
+                session.out.line(await change_text(session, info))
+            shown = step
+            if info.status in TERMINAL:
+                return info
+            await asyncio.wait([ended], timeout=BETWEEN_LOOKS)
+    finally:
+        ended.cancel()
+
+
+async def until_ended(session: Session, task_id: str) -> None:
+    """Wait for a notification of the task's end."""
+    with contextlib.suppress(TaskQueueError):
+        await session.manager.handle(task_id).result()
+
+
+async def change_text(session: Session, info: TaskInfo) -> str:
+    """ "10:31:02  processing: attempt 2 in web-1:4711"."""
+    text = info.status.value
+    if info.status == "processing":
+        text += f": attempt {info.attempt} in {info.process or 'an unknown process'}"
+    elif info.status not in TERMINAL:
+        text += f": {await session.manager.explain(info.task_id)}"
+    elif info.error:
+        text += f": {info.error}"
+    return f"{session.now():%H:%M:%S}  {one_line(text)}"

@@ -47,6 +47,6 @@ def both(instant: datetime | str | None, now: datetime) -> str:
     return f"{absolute(at)} ({relative(at, now)})" if at else NONE
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """ "1 task", "2,000 tasks"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

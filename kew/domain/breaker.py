@@ -81,13 +81,16 @@ def succeeded(breaker: Breaker, *, epoch: int) -> Breaker:
     return attrs.evolve(breaker, failures=0) if breaker.failures else breaker
 
 
+def counts(breaker: Breaker, settings: Settings, *, epoch: int) -> bool:
+    """Whether a failure of a lease granted in `epoch` counts."""
+    if epoch != breaker.epoch or breaker.state is BreakerState.OPEN:
+        return False
+    return bool(settings.breaker_failures)
+
+
 def failed(breaker: Breaker, settings: Settings, now: int, *, epoch: int) -> Breaker:
     """After a failed attempt of a lease granted in `epoch`; `breaker_failures` 0 means: never opens."""
-    if (
-        epoch != breaker.epoch
-        or breaker.state is BreakerState.OPEN
-        or not settings.breaker_failures
-    ):
+    if not counts(breaker, settings, epoch=epoch):
         return breaker
     failures = breaker.failures + 1
     if breaker.state is BreakerState.HALF_OPEN or failures >= settings.breaker_failures:
@@ -100,6 +103,13 @@ def returned(breaker: Breaker, *, epoch: int) -> Breaker:
     if epoch != breaker.epoch or breaker.state is not BreakerState.HALF_OPEN:
         return breaker
     return attrs.evolve(breaker, probes=breaker.probes - 1)
+
+
+def opened(breaker: Breaker, settings: Settings, now: int) -> Breaker:
+    """Opened by a person, until its reset timeout has passed; a queue without a breaker has none to open."""
+    if not settings.breaker_failures:
+        return breaker
+    return Breaker(state=BreakerState.OPEN, opened_at=now, epoch=breaker.epoch + 1)
 
 
 def reset(breaker: Breaker) -> Breaker:

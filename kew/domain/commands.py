@@ -11,7 +11,8 @@ from kew.domain import draining, overrides
 from kew.domain.config import Settings, SettingValue
 from kew.domain.gates import fold as gates
 from kew.domain.holding import Hold
-from kew.domain.queue import NOTHING, Change
+from kew.domain.lifecycle import Effect
+from kew.domain.queue import NOTHING, Change, counted_by
 from kew.domain.view import View
 
 
@@ -42,7 +43,13 @@ def override(
     without: Collection[str],
     edition: str,
 ) -> Change:
-    """Put these settings in force in place of what the code declares, and no longer those `without`."""
+    """Put these settings in force in place of what the code declares, and no longer those `without`.
+
+    A draining queue has no `max_size` that could be changed.
+    """
+    if draining.is_draining(view.state.settings):
+        values = {name: value for name, value in values.items() if name != "max_size"}
+        without = set(without) - {"max_size"}
     state = overrides.with_overrides(view.state, values, without=without, edition=edition)
     return NOTHING if state is view.state else Change((), state)
 
@@ -51,6 +58,13 @@ def record_failure(view: View, now: int) -> Change:
     """Count a failure that a person observed."""
     before = breakers.judged(view.state.breaker, view.state.settings, now)
     after = breakers.failed(before, view.state.settings, now, epoch=before.epoch)
+    counted = counted_by(view.state, Effect.COUNT_FAILURE, before.epoch, now)
+    return Change((), attrs.evolve(view.state, breaker=after), counted=counted)
+
+
+def open_breaker(view: View, now: int) -> Change:
+    """Open the breaker, as its failures would."""
+    after = breakers.opened(view.state.breaker, view.state.settings, now)
     return Change((), attrs.evolve(view.state, breaker=after))
 
 

@@ -15,10 +15,14 @@ LONGEST_NOTE: Final = 500
 
 @attrs.frozen
 class Hold:
-    """Since when (ms by the store's clock), and the note of the person who did it."""
+    """Since when (ms by the store's clock), the note of the person who did it, and the process in which it was done.
+
+    `by` is "" if an earlier version did it.
+    """
 
     since_at: int
     note: str = ""
+    by: str = ""
 
 
 def check_note(note: object) -> str:

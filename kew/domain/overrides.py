@@ -20,6 +20,7 @@ from kew.domain.view import QueueState
 
 SETTING_OF: Final = {
     "max_workers": "max_workers",
+    "max_size": "max_size",
     "rate": "rates",
     "max_retries": "max_retries",
     "retry_delay": "retry_delay_ms",
@@ -29,6 +30,8 @@ SETTING_OF: Final = {
     "circuit_breaker_probes": "breaker_probes",
 }
 """What may be overridden: the name in `QueueConfig`, and the setting that keeps it."""
+DRAINED: Final = ("max_size", 0)
+"""The setting and value of a draining queue, which no operator can set."""
 NAME_OF: Final = {setting: name for name, setting in SETTING_OF.items()}
 
 
@@ -36,6 +39,7 @@ class Overridable(TypedDict, total=False):
     """What may be overridden, with the values that `QueueConfig` takes."""
 
     max_workers: int
+    max_size: int
     rate: Rate | tuple[Rate, ...] | None
     max_retries: int
     retry_delay: float | timedelta
@@ -136,7 +140,7 @@ def as_overrides(state: QueueState) -> dict[str, Override]:
             declared=_as_configured(setting, state.declared[setting]),
         )
         for setting, value in overridden(state).items()
-        if setting in NAME_OF
+        if setting in NAME_OF and (setting, value) != DRAINED
     )
     return {override.name: override for override in found}
 

@@ -7,13 +7,17 @@ What may hold a task back is a gate; `kew.domain.gates` lists them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import attrs
 
+from kew.domain import breaker as breakers
 from kew.domain.attempts import FailedAttempt, attempt_of
 from kew.domain.draining import is_draining
 from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, Snoozed, Succeeded
+from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
 from kew.domain.keys import key_of
@@ -40,13 +44,17 @@ EXPIRED_AT_ONCE = 100  # that one claim ends before it grants
 RECOVER_AT_ONCE = 100  # ended leases that one claim recovers before it grants
 
 
+NONE_COUNTED: Final[Mapping[int, CountedFailure]] = MappingProxyType({})
+
+
 @attrs.frozen
 class Change:
     """What an operation wants written, all of it or nothing.
 
     `tasks` are whole records. `attempts`: those that failed with this, by the task's id. `lane`: a lane's key and last
     sequence. `starved`: the processes that are starved from now on, or no longer (None). `notified`: the one to notify
-    that a part of the limit is left for it. `lost`: the workers whose ended leases this recovers.
+    that a part of the limit is left for it. `lost`: the workers whose ended leases this recovers. `counted`: a failure
+    that the breaker counts, by its slot.
     """
 
     tasks: Sequence[Task] = ()
@@ -56,6 +64,7 @@ class Change:
     next_in_turn: str | None = None
     lost: Sequence[LostWorker] = ()
     attempts: Sequence[tuple[str, FailedAttempt]] = ()
+    counted: Mapping[int, CountedFailure] = NONE_COUNTED
 
 
 NOTHING = Change()
@@ -274,7 +283,21 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     if isinstance(event, Snoozed):
         state = gates.snoozed(state, task, event, now)
     attempts = attempts_of(task, event, after, now)
-    return Change((after,), state, attempts=attempts), SettleOutcome(Word.DONE, after.status)
+    counted = counted_by(view.state, effect, task.epoch, now, after)
+    change = Change((after,), state, attempts=attempts, counted=counted)
+    return change, SettleOutcome(Word.DONE, after.status)
+
+
+def counted_by(
+    state: QueueState, effect: Effect | None, epoch: int, now: int, failed: Task | None = None
+) -> Mapping[int, CountedFailure]:
+    """The failure that the breaker counts with this effect, by its slot, if it does."""
+    breaker = breakers.judged(state.breaker, state.settings, now)
+    is_failure = effect is Effect.COUNT_FAILURE
+    if not is_failure or not breakers.counts(breaker, state.settings, epoch=epoch):
+        return NONE_COUNTED
+    task_id, error = (failed.id, failed.error) if failed else ("", "")
+    return {slot_of(breaker): CountedFailure(at=now, task_id=task_id, error=error)}
 
 
 def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:

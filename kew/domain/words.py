@@ -7,6 +7,7 @@ from typing import Final
 
 from kew.domain.explaining import moment
 from kew.domain.holding import Hold
+from kew.domain.incarnations import place_of
 
 NAMED_AT_MOST: Final = 3  # of what a text lists
 LONGEST_ERROR: Final = 200
@@ -36,14 +37,22 @@ def until_text(instant: int, now: int) -> str:
 
 
 def since_text(hold: Hold | None) -> str:
-    """ " since 2026-11-30 10:31:02 UTC (the note)"; nothing if it isn't known."""
-    return f" since {clock_text(hold.since_at)}{in_parentheses(hold.note)}" if hold else ""
+    """ " since 2026-11-30 10:31:02 UTC (the note)"; nothing if it isn't known. Without a note, by which process."""
+    if hold is None:
+        return ""
+    why = hold.note or (f"by process {place_of(hold.by)}" if hold.by else "")
+    return f" since {clock_text(hold.since_at)}{in_parentheses(why)}"
 
 
 def in_parentheses(error: str) -> str:
     """The first line of an error, after a blank; nothing if there is none."""
-    line = error.partition("\n")[0]
-    return f" ({line[:LONGEST_ERROR]})" if line else ""
+    line = in_line(error)
+    return f" ({line})" if line else ""
+
+
+def in_line(error: str) -> str:
+    """The first line of an error, cut."""
+    return error.partition("\n")[0][:LONGEST_ERROR]
 
 
 def tasks_text(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from kew.app.ports import Command
 from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.failures import CountedFailure
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.task import TaskStatus
 from tests.support.scene import START_MS, Scene, Worker, failure, success
@@ -257,6 +258,24 @@ async def test_a_person_may_count_a_failure(scene: Scene):
     assert (await breaker(scene)).state is OPEN
 
 
+async def test_a_person_may_open_it_and_it_lets_a_probe_through_in_time(scene: Scene):
+    await scene.declare(breaker_failures=5, breaker_reset_ms=10_000)
+    await scene.submit("a")
+    worker = await scene.worker()
+    await scene.control(Command.OPEN_BREAKER)
+    assert (await breaker(scene)).state is OPEN
+    assert await worker.claim_ids() == []
+    await scene.advance(10_000)
+    assert await worker.claim_ids() == ["a"]
+
+
+async def test_a_queue_without_a_breaker_has_none_to_open(scene: Scene):
+    await scene.declare(breaker_failures=0)
+    before = await breaker(scene)
+    await scene.control(Command.OPEN_BREAKER)
+    assert await breaker(scene) == before
+
+
 async def test_a_person_may_close_it(scene: Scene):
     worker = await open_breaker(scene)
     await scene.control(Command.RESET_BREAKER)
@@ -279,3 +298,36 @@ async def test_a_breaker_of_one_queue_holds_back_no_other(scene: Scene):
     await scene.declare("mails")
     await scene.submit("m", queue="mails")
     assert await (await scene.worker(queue="mails")).claim_ids() == ["m"]
+
+
+async def test_the_status_has_the_failures_that_opened_it_with_their_errors(scene: Scene):
+    await scene.declare(breaker_failures=3)
+    await scene.submit("a", "b", "c", "d")
+    worker = await scene.worker()
+    a, b, c, d = await worker.claim(4)
+    await worker.fail(a, error="ValueError: before the streak")
+    await worker.succeed(b)
+    await scene.advance(10)
+    first_at = scene.now
+    await worker.fail(c, error="é" * 200)
+    await scene.control(Command.RECORD_FAILURE)
+    assert [each.task_id for each in (await scene.status()).counted] == ["c", ""]
+    await worker.fail(d, error="OSError: no route")
+    status = await scene.status()
+    assert status.state.breaker.state is OPEN
+    assert status.counted == (
+        CountedFailure(at=first_at, task_id="c", error="é" * 149),
+        CountedFailure(at=scene.now),
+        CountedFailure(at=scene.now, task_id="d", error="OSError: no route"),
+    )
+
+
+async def test_a_failure_that_does_not_count_is_not_among_them(scene: Scene):
+    await scene.declare(breaker_failures=2)
+    await scene.submit("a", "b")
+    worker = await scene.worker()
+    a, b = await worker.claim(2)
+    await worker.fail(a, error="counts")
+    await scene.cancel("b")
+    await worker.fail(b, error="cancelled")
+    assert [each.error for each in (await scene.status()).counted] == ["counts"]

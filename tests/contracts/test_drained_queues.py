@@ -101,8 +101,8 @@ async def test_why_and_since_when_a_queue_is_held_is_kept_until_it_is_resumed(sc
     state = (await scene.status()).state
     assert state.paused
     assert state.holds == {
-        PAUSED: Hold(paused_at, "Eve: the disk is full 🙂"),
-        DRAINING: Hold(scene.now, ""),
+        PAUSED: Hold(paused_at, "Eve: the disk is full 🙂", "eve"),
+        DRAINING: Hold(scene.now, "", "eve"),
     }
     await store.do(Control("orders", Command.RESUME, "eve", 3))
     state = (await scene.status()).state
@@ -114,7 +114,7 @@ async def test_pausing_again_renews_the_note(scene: Scene):
     await scene.store.do(Control("orders", Command.PAUSE, "eve", 1, "one"))
     await scene.advance(5_000)
     await scene.store.do(Control("orders", Command.PAUSE, "eve", 2, "two"))
-    assert (await scene.status()).state.holds == {PAUSED: Hold(scene.now, "two")}
+    assert (await scene.status()).state.holds == {PAUSED: Hold(scene.now, "two", "eve")}
 
 
 async def test_a_purged_queue_forgets_that_it_was_draining(scene: Scene):

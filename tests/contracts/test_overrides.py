@@ -6,7 +6,7 @@ import pytest
 
 from kew.app.declaring import InForce
 from kew.app.notices import SettingsChanged
-from kew.app.ports import Declare, ReadSettings, SetOverrides
+from kew.app.ports import Command, Declare, ReadSettings, SetOverrides
 from kew.domain.config import Settings
 from kew.domain.requests import Word
 from tests.support.idle import WOKEN
@@ -114,6 +114,18 @@ async def test_overrides_join_those_that_are_there(scene: Scene):
     found = await in_force(scene)
     assert found.settings == Settings(max_workers=2, timeout_ms=2_500, breaker_failures=0)
     assert dict(found.declared) == {"max_workers": 10, "timeout_ms": 0, "breaker_failures": 3}
+
+
+async def test_a_drained_queue_stays_drained_whatever_its_max_size_is_to_be(scene: Scene):
+    await scene.declare(max_size=5)
+    await scene.control(Command.DRAIN)
+    assert await override(scene, max_size=9) is Word.SAME
+    assert await override(scene, "max_size") is Word.SAME
+    assert await override(scene, "max_size", max_workers=2) is Word.DONE
+    found = await in_force(scene)
+    assert (found.settings.max_size, found.settings.max_workers) == (0, 2)
+    await scene.control(Command.RESUME)
+    assert (await in_force(scene)).settings.max_size == 5
 
 
 async def test_every_process_that_serves_the_queue_is_notified(scene: Scene):

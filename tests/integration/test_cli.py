@@ -5,7 +5,8 @@ import json
 import pytest
 import redis.asyncio
 
-from kew import QueueConfig
+from kew import QueueConfig, Rate, TaskFailedError, TaskQueueManager
+from tests.support import jobs
 from tests.support.commands import kew
 from tests.support.raw_redis import read_namespace
 
@@ -162,3 +163,173 @@ async def test_reading_changes_nothing_and_announces_no_worker(
     after = await read_namespace(raw_client)
     assert after.queues["mails"].presence == before.queues["mails"].presence == {}
     assert after == before
+
+
+async def test_overrides_are_set_shown_and_unset(manager, clean_redis_url):
+    words = ["max_workers=7", "rate=100/60s:5", "task_timeout=2min", "max_size=5"]
+    printed = await kew("queue", "set", "mails", *words, url=clean_redis_url)
+    assert printed.code == 0, printed.err
+    overrides = await manager.overrides("mails")
+    assert overrides["rate"].value == (Rate(100, 60, 5),)
+    assert overrides["task_timeout"].value == 120
+    shown = await kew("queue", "show", "mails", url=clean_redis_url)
+    assert "max_workers=7 (declared: 2)" in shown.out
+    assert (await kew("queue", "unset", "mails", "rate", url=clean_redis_url)).code == 0
+    assert "rate" not in await manager.overrides("mails")
+    assert (
+        await kew("queue", "unset", "mails", url=clean_redis_url)
+    ).out == "mails: no overrides\n"
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("max_worker=3", "did you mean 'max_workers'?"),
+        ("max_workers", "has no value"),
+        ("max_workers=many", "no whole number"),
+        ("rate=often", "no rate"),
+        ("task_timeout=soon", "no duration"),
+        ("max_workers=0", "max_workers must be"),
+    ],
+)
+async def test_a_wrong_setting_is_refused_and_sets_nothing(manager, clean_redis_url, pair, said):
+    printed = await kew("queue", "set", "mails", "max_size=9", pair, url=clean_redis_url)
+    assert printed.code == 2
+    assert said in printed.words
+    assert await manager.overrides("mails") == {}
+
+
+async def test_a_purge_counts_first_and_asks(manager, clean_redis_url):
+    await waits(manager, "t-1")
+    await waits(manager, "t-2")
+    tried = await kew("queue", "purge", "mails", "--dry-run", url=clean_redis_url)
+    assert "2 tasks of mails would be cancelled" in tried.words
+    assert (await kew("queue", "purge", "mails", url=clean_redis_url, answer="n\n")).code == 1
+    assert (await manager.get_queue_status("mails"))["queued_tasks"] == 2
+    done = await kew("queue", "purge", "mails", "--yes", url=clean_redis_url)
+    assert done.out == "2 tasks of mails cancelled.\n"
+
+
+async def test_a_queue_drains_and_is_removed(managers, clean_redis_url):
+    manager = await managers(clean_redis_url)
+    async with TaskQueueManager(clean_redis_url) as other:
+        await other.create_queue(QueueConfig("old"), work=False)
+    printed = await kew("queue", "drain", "old", "--note", "bye", url=clean_redis_url)
+    assert printed.code == 0
+    assert (await manager.get_queue_status("old"))["drain_note"].endswith(": bye")
+    assert (await kew("queue", "rm", "old", url=clean_redis_url, answer="n\n")).code == 1
+    assert (await kew("queue", "rm", "old", "--yes", url=clean_redis_url)).code == 0
+    assert await manager.get_queue_names() == []
+
+
+async def test_a_breaker_shows_what_opened_it_and_is_closed_and_opened(manager, clean_redis_url):
+    config = QueueConfig("crm", max_retries=0, max_circuit_breaker_failures=2)
+    await manager.create_queue(config, functions=[fails])
+    for task_id in ("a", "b"):
+        await manager.submit_task(task_id, "crm", "t", fails, None)
+    with pytest.raises(TaskFailedError):
+        await manager.handle("b").result(timeout=10)
+    printed = await kew("breaker", "show", "crm", url=clean_redis_url)
+    assert "breaker open" in printed.words
+    assert "opens after 2 failures in a row" in printed.words
+    assert "ValueError: x" in printed.out
+    assert "(task a)" in printed.out
+    as_json = (await kew("breaker", "show", "crm", "--json", url=clean_redis_url)).json
+    assert [failure["task_id"] for failure in as_json["failures"]] == ["a", "b"]
+    assert "(2 times)" in (await kew("status", url=clean_redis_url)).words
+    assert (await kew("breaker", "close", "crm", url=clean_redis_url)).code == 0
+    assert (await manager.get_queue_status("crm"))["breaker"]["state"] == "closed"
+    assert (await kew("breaker", "open", "crm", "--yes", url=clean_redis_url)).code == 0
+    assert (await manager.get_queue_status("crm"))["breaker"]["state"] == "open"
+
+
+async def test_a_queue_without_a_breaker_has_none_to_open(manager, clean_redis_url):
+    config = QueueConfig("plain", max_circuit_breaker_failures=None)
+    await manager.create_queue(config, work=False)
+    printed = await kew("breaker", "open", "plain", "--yes", url=clean_redis_url)
+    assert (printed.code, "pause it instead" in printed.err) == (2, True)
+
+
+@pytest.fixture
+async def letters(manager):
+    """Three dead letters of one group."""
+    config = QueueConfig("bad", max_retries=0, max_circuit_breaker_failures=None)
+    await manager.create_queue(config, functions=[fails])
+    for number in range(3):
+        await manager.submit_task(f"bad-{number}", "bad", "t", fails, None)
+    for number in range(3):
+        with pytest.raises(TaskFailedError):
+            await manager.handle(f"bad-{number}").result(timeout=10)
+    return manager
+
+
+async def test_dead_letters_are_listed_grouped_and_shown(letters, clean_redis_url):
+    listed = await kew("dead", "ls", "bad", url=clean_redis_url)
+    assert {line.split()[0] for line in listed.out.splitlines()[1:]} == {"bad-0", "bad-1", "bad-2"}
+    page = await kew("dead", "ls", "bad", "--limit", "2", "--json", url=clean_redis_url)
+    assert len(page.lines) == 2
+    [group] = (await kew("dead", "groups", "bad", "--json", url=clean_redis_url)).lines
+    assert group["count"] == 3
+    shown = await kew("dead", "groups", "bad", url=clean_redis_url)
+    assert group["name"] in shown.out
+    one = await kew("dead", "show", "bad-1", url=clean_redis_url)
+    assert "raise ValueError" in one.out
+    assert "mend it: kew task replay bad-1" in one.words
+
+
+async def test_a_replay_of_dead_letters_tries_and_asks_first(letters, clean_redis_url):
+    await letters.pause_queue("bad")
+    [group] = await letters.dead_letter_groups("bad")
+    words = ["dead", "replay", "bad", "--group", group.name]
+    tried = await kew(*words, "--dry-run", url=clean_redis_url)
+    assert "3 dead letters of bad would be replayed" in tried.words
+    assert tried.out.count("bad-") == 3
+    assert (await kew(*words, url=clean_redis_url, answer="n\n")).code == 1
+    canary = await kew(*words, "--limit", "1", "--yes", url=clean_redis_url)
+    assert canary.out == "1 dead letter of bad replayed.\n"
+    spaced = await kew(*words, "--every", "2s", "--yes", url=clean_redis_url)
+    assert spaced.out == "2 dead letters of bad replayed.\n"
+    assert await letters.dead_letter_groups("bad") == []
+
+
+async def test_dead_letters_are_purged_and_one_is_replayed(letters, clean_redis_url):
+    await letters.pause_queue("bad")
+    assert (await kew("task", "replay", "bad-0", url=clean_redis_url)).code == 0
+    assert (await letters.get_task_status("bad-0")).status == "queued"
+    tried = await kew("dead", "purge", "bad", "--dry-run", url=clean_redis_url)
+    assert "2 dead letters of bad would be removed" in tried.words
+    done = await kew("dead", "purge", "bad", "--yes", url=clean_redis_url)
+    assert done.out == "2 dead letters of bad removed.\n"
+    assert (await kew("dead", "ls", "bad", "--json", url=clean_redis_url)).out == ""
+
+
+async def test_a_task_is_submitted_by_name_and_watched_to_its_end(manager, clean_redis_url):
+    await manager.create_queue(QueueConfig("jobs"), functions=[jobs.echo])
+    words = ["task", "submit", "jobs", "tests.support.jobs:echo", '{"a": [1]}', "--id", "j-1"]
+    printed = await kew(*words, url=clean_redis_url)
+    assert printed.code == 0, printed.err
+    watched = await kew("task", "watch", "j-1", url=clean_redis_url)
+    assert watched.code == 0
+    assert 'result {"a": [1]}' in watched.words
+    named = await kew(*words[:4], "value=7", "--id", "j-2", "--defer-by", "1h", url=clean_redis_url)
+    assert named.code == 0
+    assert "due" in named.out
+    late = await kew("task", "watch", "j-2", "--timeout", "100ms", url=clean_redis_url)
+    assert (late.code, "didn't end within 100ms" in late.err) == (1, True)
+    assert "is deferred" in late.out or "waits" in late.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jobs"], "is no function"),
+        (["tests.support.jobs:nothing"], "can't be imported"),
+        (["no.such.module:f"], "can't be imported"),
+        (["tests.support.jobs:echo", "a=1"], "unexpected keyword argument"),
+        (["tests.support.jobs:echo", "value=1", "2"], "stands behind"),
+    ],
+)
+async def test_a_wrong_call_is_refused(manager, clean_redis_url, words, said):
+    printed = await kew("task", "submit", "mails", *words, url=clean_redis_url)
+    assert printed.code == 2
+    assert said in printed.words

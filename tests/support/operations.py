@@ -433,6 +433,7 @@ class Operations:
     def _override(self) -> SetOverrides:
         values = {
             "max_workers": self._pick(1, 4),
+            "max_size": self._pick(2, 30),
             "rates": self._pick((), *RATES),
             "timeout_ms": self._pick(100, 9_000),
             "breaker_failures": self._pick(0, 2),

@@ -378,7 +378,9 @@ def _state(state: Mapping[str, str]) -> QueueState:
             if name != "format"
         },
         holds={
-            field.removeprefix("hold:"): Hold(int(text.split(" ")[0]), text.partition(" ")[2])
+            field.removeprefix("hold:"): Hold(
+                int(text.split(" ")[0]), *text.partition(" ")[2].split("\t")
+            )
             for field, text in state.items()
             if field.startswith("hold:")
         },

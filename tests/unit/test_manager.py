@@ -503,7 +503,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("get_ongoing_tasks", "get_tasks", "cancel_task", "replay_task", "failed_tasks"),
         *("dead_letters", "dead_letter_groups", "purge_dead_letter"),
         *("replay_dead_letters", "purge_dead_letters"),
-        *("record_failure", "reset_breaker", "new_task_id"),
+        *("record_failure", "reset_breaker", "open_breaker", "new_task_id"),
         *("unreadable_tasks", "remove_unreadable_task", "processes"),
         *("namespace", "store_address"),
     }

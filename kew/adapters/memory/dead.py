@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
 from kew.domain.attempts import FailedAttempt, HowFailed, with_attempt
+from kew.domain.failures import CountedFailure
 from kew.domain.task import Task
 
 Entry = tuple[int, int, str]  # when the record ends, ticket, id
@@ -17,6 +18,7 @@ class DeadIndex:
 
     def __init__(self) -> None:
         self.attempts: dict[LifeKey, tuple[FailedAttempt, ...]] = {}
+        self.counted: dict[int, CountedFailure] = {}  # by the breaker
         self._all: list[Entry] = []
         self._by_group: dict[str, list[Entry]] = {}
         self._group_of: dict[LifeKey, str] = {}

@@ -258,6 +258,8 @@ class IndexedQueue(KeyedView, View):
             self._state = change.state
         if change.lane is not None:
             self.lanes[change.lane[0]] = change.lane[1]
+        if change.counted:
+            self.dead.counted.update(change.counted)
         for who, starved in change.starved:
             if starved is None:
                 self.forget_starved(who)

@@ -38,7 +38,8 @@ class MemoryQueue:
 
     def commanded(self, control: Control, now: int) -> Change:
         """What a command to the queue as a whole wants written."""
-        hold, edition = Hold(now, control.note), f"{control.incarnation}.{control.sequence}"
+        hold = Hold(now, control.note, control.incarnation)
+        edition = f"{control.incarnation}.{control.sequence}"
         match control.command:
             case Command.PAUSE:
                 return commands.pause(self.indexed, hold)
@@ -48,6 +49,8 @@ class MemoryQueue:
                 return commands.resume(self.indexed, edition)
             case Command.RECORD_FAILURE:
                 return commands.record_failure(self.indexed, now)
+            case Command.OPEN_BREAKER:
+                return commands.open_breaker(self.indexed, now)
             case Command.RESET_BREAKER:
                 return commands.reset_breaker(self.indexed)
 

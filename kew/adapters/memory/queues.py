@@ -24,6 +24,7 @@ from kew.app.ports import (
 )
 from kew.domain import commands, emptying, overrides
 from kew.domain.emptying import Emptied
+from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
 from kew.domain.requests import Word
 from kew.domain.view import QueueState
@@ -73,15 +74,16 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
     if known is None:
         return None
     now, indexed = store._now(), known.indexed
-    workers = known.present(now)
+    workers, state = known.present(now), gates.judged(indexed.state, now)
     return QueueStatus(
         name=operation.queue,
         now_ms=now,
-        state=gates.judged(indexed.state, now),
+        state=state,
         waiting=indexed.waiting_by_priority(),
         held=indexed.held(),
         workers=workers,
         stuck=known.stuck(now),
+        counted=recent(state.breaker, state.settings, indexed.dead.counted),
     )
 
 

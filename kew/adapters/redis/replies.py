@@ -22,6 +22,7 @@ from kew.app.ports import (
 from kew.domain.attempts import FailedAttempt
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.errors import TaskUnreadableError
+from kew.domain.failures import CountedFailure, recent
 from kew.domain.gates import fold as gates
 from kew.domain.requests import (
     Along,
@@ -252,23 +253,37 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         unreadable,
         newer,
         memories,
+        counted,
     ) = reply
     counts = zip(stuck[::2], stuck[1::2], strict=True)
+    state = gates.judged(
+        read_state(settings, version, edition, paused, breaker, ticket, token, longest, memories),
+        now,
+    )
     return QueueStatus(
         name=queue,
         now_ms=now,
-        state=gates.judged(
-            read_state(
-                settings, version, edition, paused, breaker, ticket, token, longest, memories
-            ),
-            now,
-        ),
+        state=state,
         waiting=dict(enumerate(waiting, 1)),
         held=held,
         workers=[process.decode() for process in workers],
         stuck={records.from_field(name.decode()): count for name, count in sorted(counts)},
         unreadable=unreadable,
         newer=newer,
+        counted=recent(
+            state.breaker,
+            state.settings,
+            {slot: read_counted(text) for slot, text in enumerate(counted) if text},
+        ),
+    )
+
+
+def read_counted(text: bytes) -> CountedFailure:
+    """A failure, as `lua/include/gates/breaker.lua` writes it."""
+    at, size, rest = text.split(b" ", 2)
+    task_id, error = rest[: int(size)], rest[int(size) :]
+    return CountedFailure(
+        at=int(at), task_id=task_id.decode(errors="replace"), error=error.decode(errors="replace")
     )
 
 

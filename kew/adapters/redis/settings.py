@@ -103,6 +103,7 @@ def read_holds(flat: Sequence[bytes]) -> dict[str, Hold]:
     holds = {}
     for field, text in zip(flat[::2], flat[1::2], strict=True):
         if field.startswith(HOLD.encode()):
-            since_at, _, note = text.decode(errors="replace").partition(" ")
-            holds[field.decode().removeprefix(HOLD)] = Hold(int(since_at), note)
+            since_at, _, rest = text.decode(errors="replace").partition(" ")
+            note, _, by = rest.partition("\t")
+            holds[field.decode().removeprefix(HOLD)] = Hold(int(since_at), note, by)
     return holds

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from kew.domain.attempts import FailedAttempt
+from kew.domain.failures import CountedFailure
 from kew.domain.listing import Place
 from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
 from kew.domain.task import Task
@@ -74,7 +75,8 @@ class QueueStatus:
     `waiting` counts QUEUED and RETRY by priority, due or not; `stuck` counts, by function, waiting
     tasks known to have met only workers that can't run them; `workers` are the incarnations whose presence lasts;
     `unreadable` counts the records found so far that can't be read; `newer` counts the waiting tasks found so far whose
-    records have a version that this process doesn't know.
+    records have a version that this process doesn't know; `counted`: the failures that the breaker has counted, or that
+    opened it, oldest first.
     """
 
     name: str
@@ -86,6 +88,7 @@ class QueueStatus:
     stuck: Mapping[str, int]
     unreadable: int = 0
     newer: int = 0
+    counted: tuple[CountedFailure, ...] = ()
 
 
 @attrs.frozen
@@ -147,4 +150,5 @@ class Command(enum.StrEnum):
     DRAIN = "drain"
     RESUME = "resume"
     RECORD_FAILURE = "record_failure"
+    OPEN_BREAKER = "open_breaker"
     RESET_BREAKER = "reset_breaker"

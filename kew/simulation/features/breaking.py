@@ -32,10 +32,16 @@ async def reset(user: User) -> None:
     await user.breaker(RISKY).reset()
 
 
+async def open_by_hand(user: User) -> None:
+    """A person opens it, since a downstream is about to be stopped."""
+    await user.manager.open_breaker(RISKY)
+
+
 FEATURES = (
     Feature("bad times", submit_bad_ones, 1.5),
     Feature("answers", submit_polite_ones, 1.0),
     Feature("recorded failures", record_failures, 0.5),
+    Feature("breaker opened", open_by_hand, 0.2),
     Feature("breaker reset", reset, 0.3),
 )
 WORKLOADS = (Workload("breaker", FEATURES),)

@@ -37,10 +37,11 @@ class BreakerOracle(Oracle):
         failures, successes = self._count(step, was)
         if was is now or not self._is_sure:
             return
+        by_hand = _is_command(step, Command.OPEN_BREAKER)
         limit, streak = step.before.settings.breaker_failures, self._streak[step.queue]
         match was.state, now.state:
             case BreakerState.CLOSED, BreakerState.OPEN:
-                if not limit or streak < limit:
+                if not by_hand and (not limit or streak < limit):
                     yield f"opened after {streak} consecutive failures, not {limit}"
             case BreakerState.OPEN, BreakerState.HALF_OPEN:
                 yield from self._judged(step, was)
@@ -48,7 +49,7 @@ class BreakerOracle(Oracle):
                 if not successes and not _is_command(step, Command.RESET_BREAKER):
                     yield "closed without a success"
             case BreakerState.HALF_OPEN, BreakerState.OPEN:
-                if not failures:
+                if not failures and not by_hand:
                     yield "opened again without a failure"
             case BreakerState.OPEN, BreakerState.CLOSED:
                 if not _is_command(step, Command.RESET_BREAKER):

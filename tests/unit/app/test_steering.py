@@ -13,6 +13,7 @@ from kew import (
     Override,
     QueueConfig,
     QueueDrainingError,
+    QueueFullError,
     QueueNotFoundError,
     Rate,
     TaskCancelledError,
@@ -215,15 +216,38 @@ async def test_overrides_survive_the_end_of_all_processes_and_another_declaratio
         assert (await manager.get_queue_status("q"))["max_workers"] == 16
 
 
+async def test_a_full_queue_has_room_once_its_max_size_is_raised(admin: TaskQueueManager):
+    async with worker() as manager:
+        await manager.create_queue(QueueConfig("q", max_size=1), work=False)
+        await manager.submit_task("one", "q", "t", jobs.echo, None)
+        with pytest.raises(QueueFullError):
+            await manager.submit_task("two", "q", "t", jobs.echo, None)
+        await admin.set_overrides("q", max_size=2)
+        await manager.submit_task("two", "q", "t", jobs.echo, None)
+        assert (await admin.get_queue_status("q"))["max_size"] == 2
+
+
+async def test_a_draining_queue_takes_no_max_size_and_keeps_draining(admin: TaskQueueManager):
+    async with worker() as manager:
+        await manager.create_queue(QueueConfig("q", max_size=7), work=False)
+        await admin.set_overrides("q", max_workers=2)
+        await admin.drain_queue("q")
+        with pytest.raises(InvalidConfigError, match="is draining"):
+            await admin.set_overrides("q", max_size=9)
+        await admin.remove_overrides("q")
+        status = await admin.get_queue_status("q")
+        assert (status["draining"], status["max_size"], status["overrides"]) == (True, 7, {})
+
+
 async def test_a_wrong_override_changes_nothing(admin: TaskQueueManager):
     async with worker() as manager:
         await manager.create_queue(QueueConfig("q"))
         with pytest.raises(InvalidConfigError, match="max_workers must be a whole number"):
             await admin.set_overrides("q", max_retries=3, max_workers=0)
         with pytest.raises(InvalidConfigError, match="can't be overridden"):
-            await admin.set_overrides("q", max_size=3)  # type: ignore[call-arg]
+            await admin.set_overrides("q", lease=3)  # type: ignore[call-arg]
         with pytest.raises(InvalidConfigError, match="can't be overridden"):
-            await admin.remove_overrides("q", "max_size")
+            await admin.remove_overrides("q", "lease")
         assert await admin.overrides("q") == {}
     for name in ("other", "no queue has this name"):
         with pytest.raises(QueueNotFoundError):

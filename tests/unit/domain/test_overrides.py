@@ -69,6 +69,7 @@ def test_without_the_override_what_was_declared_last_is_in_force():
     ("values", "settings"),
     [
         ({"max_workers": 3}, {"max_workers": 3}),
+        ({"max_size": 5000}, {"max_size": 5000}),
         ({"rate": Rate(100, per=60)}, {"rates": ((100, 60_000, 0),)}),
         ({"rate": (Rate(5, burst=1), Rate(9, per=2))}, {"rates": ((5, 1000, 1), (9, 2000, 0))}),
         ({"rate": None}, {"rates": ()}),
@@ -118,8 +119,8 @@ def test_a_bad_value_raises_what_the_configuration_raises(values: Any):
 def test_a_name_that_can_not_be_overridden_is_refused_with_a_suggestion():
     with pytest.raises(InvalidConfigError, match=r"'max_worker'.*did you mean 'max_workers'"):
         as_settings("q", {"max_worker": 3})
-    with pytest.raises(InvalidConfigError, match=r"'max_size' can't be overridden .*max_workers, "):
-        as_settings("q", {"max_size": 3})
+    with pytest.raises(InvalidConfigError, match=r"'lease' can't be overridden .*max_workers, "):
+        as_settings("q", {"lease": 3})
     with pytest.raises(InvalidConfigError, match="7 can't be overridden"):
         check_overridable([7])
     with pytest.raises(InvalidConfigError, match="at least one"):

@@ -164,6 +164,17 @@ def test_a_failure_that_a_person_saw_in_half_open_opens_again() -> None:
     assert after.state.breaker == Breaker(state=BreakerState.OPEN, opened_at=NOW + 100, epoch=3)
 
 
+def test_a_breaker_is_opened_by_a_person() -> None:
+    change = commands.open_breaker(queue(breaker=Breaker(epoch=4)), NOW)
+    opened = Breaker(state=BreakerState.OPEN, opened_at=NOW, epoch=5)
+    assert change.state == QueueState(settings=Settings(), breaker=opened)
+
+
+def test_a_queue_without_a_breaker_has_none_to_open() -> None:
+    without = queue(settings=Settings(breaker_failures=0))
+    assert commands.open_breaker(without, NOW).state == without.state
+
+
 def test_a_breaker_is_reset_by_a_person() -> None:
     change = commands.reset_breaker(queue(breaker=OPEN, paused=True))
     assert change.tasks == ()

@@ -6,7 +6,7 @@
 -- include: waking
 
 local function hold(how)
-  redis.call('HSET', STATE, 'hold:' .. how, NOW .. ' ' .. why)
+  redis.call('HSET', STATE, 'hold:' .. how, NOW .. ' ' .. why .. '\t' .. incarnation)
 end
 
 -- A queue drains while its `max_size` is overridden: kew.domain.draining.
@@ -33,7 +33,10 @@ local function operation()
     use_settings(overrides.changed(s.settings, 'max_size~!'))
     redis.call('HDEL', STATE, 'hold:paused', 'hold:draining')
   elseif verb == 'record_failure' then
+    breaker_note(judged().epoch, '', '')
     ended('failure', judged().epoch)
+  elseif verb == 'open_breaker' then
+    open_breaker()
   elseif verb == 'reset_breaker' then
     s.breaker = new_breaker('closed', s.breaker.epoch + 1)
   else

@@ -9,6 +9,7 @@
 local function operation()
   begin_moves()
   if not s then return {'no_queue', now} end
+  if setting('max_size') == 0 then changes = string.gsub(changes, 'max_size~[^;]*', '') end -- it drains
   local wanted = overrides.changed(s.settings, changes)
   if wanted == s.settings then return {'same', now} end
   s.settings, s.version, s.edition = wanted, s.version + 1, edition

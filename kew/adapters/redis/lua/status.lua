@@ -5,7 +5,7 @@
 -- Reply: {now, settings, version, paused, breaker (judged), ticket, token, held, {waiting by priority},
 --   {processes that serve it}, {function or '@process', count, ... that wait and that none of these can run}, edition,
 --   length of the longest lease, how many can't be read, how many wait for a process of a newer version,
---   {gate, what it remembers, ...}}
+--   {gate, what it remembers, ...}, {failures that the breaker counted, by slot}}
 -- include: moves
 
 local function is_known(fn, processes)
@@ -34,5 +34,5 @@ local function operation()
   for priority = 1, s.keyed and 3 or 0 do waiting[priority] = waiting[priority] + s.keyed.waiting[priority] end
   return {now, s.settings, s.version, s.paused and 1 or 0, breaker_text(judged()), s.ticket, s.token,
     redis.call('ZCARD', LEASES), waiting, processes, stuck, s.edition, s.longest,
-    redis.call('ZCARD', UNREADABLE), waiting_for_newer, GATES.memories()}
+    redis.call('ZCARD', UNREADABLE), waiting_for_newer, GATES.memories(), breaker_failures()}
 end

@@ -19,6 +19,7 @@ local function fail(t, word, number, said)
     set_outcome(t, text)
     return finish(t, 'x')
   end
+  if IS_COUNTED[word] then breaker_note(tonumber(t.epoch), t.id, text) end
   ended(IS_COUNTED[word] and 'failure' or 'probe', tonumber(t.epoch))
   dead.note(t, 'failed', group, message, traceback)
   set_outcome(t, text)

@@ -30,9 +30,27 @@ local function count_success(epoch)
   if b.state == 'half_open' then s.breaker = new_breaker('closed', b.epoch + 1) else b.failures = 0 end
 end
 
+local function breaker_judge()
+  s.breaker = judged()
+end
+
+-- Whether a failure of this epoch counts: kew.domain.breaker.counts.
+local function breaker_counts(epoch)
+  local b = s.breaker
+  return epoch == b.epoch and b.state ~= 'open' and setting('breaker_failures') > 0
+end
+
+-- Keep a failure that is about to count, so that people see it: kew.domain.failures.
+local function breaker_note(epoch, id, text)
+  breaker_judge()
+  if not breaker_counts(epoch) then return end
+  if #text > 300 then text = string.gsub(string.sub(text, 1, 300), '[\192-\255][\128-\191]*$', '') end
+  redis.call('HSET', STATE, 'failure:' .. s.breaker.failures % 10, NOW .. ' ' .. #id .. ' ' .. id .. text)
+end
+
 local function count_failure(epoch)
   local b, limit = s.breaker, setting('breaker_failures')
-  if epoch ~= b.epoch or b.state == 'open' or limit == 0 then return end
+  if not breaker_counts(epoch) then return end
   local failures = b.failures + 1
   if b.state == 'half_open' or failures >= limit then
     s.breaker = new_breaker('open', b.epoch + 1, now)
@@ -42,16 +60,27 @@ local function count_failure(epoch)
   end
 end
 
+-- By a person: kew.domain.breaker.opened.
+local function open_breaker()
+  if setting('breaker_failures') == 0 then return end
+  s.breaker = new_breaker('open', s.breaker.epoch + 1, now)
+  wake(reopens_at(s.breaker))
+end
+
 local function return_probe(epoch)
   local b = s.breaker
   if epoch == b.epoch and b.state == 'half_open' then b.probes = b.probes - 1 end
 end
 
-local BY_EFFECT = {success = count_success, failure = count_failure, probe = return_probe}
-
-local function breaker_judge()
-  s.breaker = judged()
+-- The failures that are kept, by slot; a list without them if nothing has failed.
+local function breaker_failures()
+  local flat = {}
+  if s.breaker.state == 'closed' and s.breaker.failures == 0 then return flat end
+  for slot = 0, 9 do flat[slot + 1] = redis.call('HGET', STATE, 'failure:' .. slot) end
+  return flat
 end
+
+local BY_EFFECT = {success = count_success, failure = count_failure, probe = return_probe}
 
 local function breaker_room()
   return allowance(judged())

@@ -1,0 +1,99 @@
+"""Settings as a person types them: `max_workers=5 rate=100/60 task_timeout=2m rate=none`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import click
+
+from kew import Rate
+from kew.domain.overrides import SETTING_OF
+from kew.domain.suggestions import did_you_mean
+
+UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
+RATE: Final = re.compile(r"(\d+)/([^/:]+)(?::(\d+))?")
+DURATIONS: Final = frozenset({"retry_delay", "task_timeout", "circuit_breaker_reset_timeout"})
+HOW = "NAME=VALUE, such as max_workers=5, rate=100/60s, task_timeout=2min, rate=none"
+
+
+def duration_of(text: str) -> float:
+    """Seconds: "1.5", "90s", "2min", "3h". Raises `click.BadParameter`."""
+    found = DURATION.fullmatch(text.strip())
+    if not found:
+        raise click.BadParameter(
+            f"{text!r} is no duration: give seconds, or a number with ms, s, min, h or d"
+        )
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def rate_of(text: str) -> Rate | tuple[Rate, ...]:
+    """ "100/60s" is 100 in any minute, "100/60s:5" the same in bursts of 5, "10/1s,100/1h" both."""
+    found = []
+    for piece in text.split(","):
+        parts = RATE.fullmatch(piece.strip())
+        if not parts:
+            raise click.BadParameter(f"{piece!r} is no rate: give COUNT/DURATION, such as 100/60s")
+        per = parts[2] if parts[2][0].isdigit() else f"1{parts[2]}"
+        found.append(Rate(int(parts[1]), duration_of(per), int(parts[3]) if parts[3] else None))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """Overrides by name. Raises `click.BadParameter`."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} has no value: give {HOW}")
+        if name not in SETTING_OF:
+            meant = did_you_mean(name, SETTING_OF)
+            raise click.BadParameter(
+                f"{name!r} can't be set{meant} (what can: {', '.join(SETTING_OF)})"
+            )
+        values[name] = _value(name, text)
+    return values
+
+
+def _value(name: str, text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    if name == "rate":
+        return rate_of(text)
+    if name in DURATIONS:
+        return duration_of(text)
+    return number_of(text)
+
+
+def number_of(text: str) -> int:
+    """A whole number. Raises `click.BadParameter`."""
+    try:
+        return int(text.replace("_", ""))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no whole number") from None
+
+
+def arguments_of(texts: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments of a call: each is JSON or, if it isn't, text; `NAME=VALUE` passes it by name."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            kwargs[name] = json_or_text(value)
+        elif kwargs:
+            raise click.BadParameter(f"{text!r} stands behind an argument that is passed by name")
+        else:
+            args.append(json_or_text(text))
+    return args, kwargs
+
+
+def json_or_text(text: str) -> Any:
+    """The value of a JSON text, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
