@@ -9,7 +9,7 @@ from kew.app.notices import Wakeup
 from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
 from kew.app.ports import Codec, TaskStore
 from kew.app.processes import LongTask, ProcessInfo, ProcessQueue
-from kew.app.working.context import TaskContext
+from kew.app.working.context import TaskContext, current_task
 from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
 from kew.domain.config import QueueConfig
@@ -23,6 +23,7 @@ from kew.functions import TaskFunction
 from kew.handles import TaskHandle
 from kew.manager import TaskQueueManager
 from kew.queue_handles import QueueHandle
+from kew.task_logs import TaskLogFilter
 from kew.version import VERSION
 
 __version__ = VERSION
@@ -58,11 +59,13 @@ __all__ = [
     "TaskFunction",
     "TaskHandle",
     "TaskInfo",
+    "TaskLogFilter",
     "TaskPage",
     "TaskQueueManager",
     "TaskStatus",
     "TaskStore",
     "Wakeup",
     "WorkerLoss",
+    "current_task",
 ]
 __all__ += exceptions.__all__  # a form that type checkers understand

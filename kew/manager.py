@@ -40,9 +40,10 @@ from kew.domain.errors import (
 )
 from kew.domain.suggestions import suggests
 from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_decorated
-from kew.log import logger
+from kew.log import logging_as
 from kew.queues import CircuitBreaker, Queue
 from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
+from kew.starting import begin
 from kew.submitting import Submitting
 from kew.version import VERSION
 
@@ -188,21 +189,15 @@ class TaskQueueManager(Submitting):
             tick=self._config.tick,
             observer=self._observer,
         )
-        try:
-            await self._parts.store.open()
-            if self._cleanup_on_start:
-                await purge_all(self._parts.store)
-            await process.listen()
-        except BaseException:
-            await self._parts.wakeup.close()
-            await self._parts.store.close()
-            raise
-        process.caretaker.start()
+        with logging_as(process.presence.name):
+            await begin(
+                process,
+                self._parts,
+                clean=self._cleanup_on_start,
+                is_polite=self._config.max_loop_lag is not None,
+            )
         self._entered = 0
-        logger.info("%s: ready as process %s", self._parts.address, process.incarnation)
         self._process, self._loop = process, asyncio.get_running_loop()
-        if self._config.max_loop_lag is not None:
-            self._parts.watchdog.start()
 
     async def shutdown(self, wait: bool = True, timeout: float | timedelta | None = 5.0) -> None:
         """Start no more tasks, wait up to `timeout` seconds for running ones (if `wait`), then cancel and release them.
@@ -232,7 +227,6 @@ class TaskQueueManager(Submitting):
             served = list(self._served.values())
             try:
                 await shut_down(self._process, self._parts, served, wait=wait, timeout=seconds)
-                logger.info("%s: shut down", self._parts.address)
             finally:
                 self._has_ended()
 
@@ -325,26 +319,27 @@ class TaskQueueManager(Submitting):
             raise InvalidConfigError(CREATED.format(config.name))
         for function in functions:
             self.register(function)
-        served = serve(config, process, tick=self._config.tick, work=work)
-        self._served[config.name] = served
-        process.presence.renew()
-        try:
-            await self._introduce(served, process)
-        except BaseException:
-            if self._served.get(config.name) is served:
-                del self._served[config.name]
-            served.abandon()
-            raise
-        queue = Queue(config, CircuitBreaker(config.name, process.inspector))
-        self.queues[config.name] = queue
-        for registered in self._registry.functions():
-            self._notice_misspelt(registered, [config.name])
-        if served.worker is not None:
-            process.workers[config.name] = served.worker
-            warn_of_retries(config)
-            served.worker.start()
-            served.maintainer.start(served.worker)
-        return queue
+        with logging_as(process.presence.name):
+            served = serve(config, process, tick=self._config.tick, work=work)
+            self._served[config.name] = served
+            process.presence.renew()
+            try:
+                await self._introduce(served, process)
+            except BaseException:
+                if self._served.get(config.name) is served:
+                    del self._served[config.name]
+                served.abandon()
+                raise
+            queue = Queue(config, CircuitBreaker(config.name, process.inspector))
+            self.queues[config.name] = queue
+            for registered in self._registry.functions():
+                self._notice_misspelt(registered, [config.name])
+            if served.worker is not None:
+                process.workers[config.name] = served.worker
+                warn_of_retries(config)
+                served.worker.start()
+                served.maintainer.start(served.worker)
+            return queue
 
     def _notice_misspelt(self, function: RegisteredFunction, created: Iterable[str]) -> None:
         if function.queue not in self._served:

@@ -15,7 +15,8 @@ from kew.app.spawning import clean_context, spawn
 from kew.app.submitting.submitter import Submitter
 from kew.app.working.context import TaskContext
 from kew.bootstrap import Parts, QueueServices
-from kew.log import logger
+from kew.domain.words import tasks_text
+from kew.log import logger, logging_as
 
 HAS_ENDED = "this manager was shut down: call `await manager.initialize()` again, and then create its queues again"
 CALLER_GRACE = 2.0  # seconds that a task gets at least to end after it has called shutdown()
@@ -42,6 +43,19 @@ async def shut_down(
     until = loop.time() + timeout
     process.is_closing = True
     process.caretaker.close()
+    running = sum(each.worker.load() for each in served if each.worker is not None)
+    grace = f"which get {timeout:g} s" if wait else "which are stopped"
+    more = f", {grace}" if running else ""
+    with logging_as(process.presence.name):
+        logger.info("%s: shutting down: %s run here%s", parts.address, tasks_text(running), more)
+        await _shut_down(process, parts, served, wait=wait, until=until)
+        logger.info("%s: shut down", parts.address)
+
+
+async def _shut_down(
+    process: Process, parts: Parts, served: Sequence[QueueServices], *, wait: bool, until: float
+) -> None:
+    loop = asyncio.get_running_loop()
     try:
         await asyncio.gather(*(_stop(each, wait=wait, until=until) for each in served))
         await process.reporter.drain(max(until - loop.time(), GRACE))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-from kew.app.working.runs import Run
+from kew.app.working.runs import NO_CONTEXT, Run
+from kew.domain.config import QueueConfig
 from kew.domain.task import Task
-from kew.log import logger
-
-TASK: Final = "task %s (queue %s, %s)"
-"""For `names_of`: a log record's arguments are the task's id, its queue and its function, for handlers that filter."""
+from kew.log import TASK, logger
 
 
 def label(task: Task) -> str:
@@ -30,7 +28,10 @@ def shown_delay(ms: int) -> str:
 
 
 def log_task(write: Callable[..., None], task: Task, text: str, *args: object, **more: Any) -> None:
-    """Log a line about a task; `text` and `args` as a logger takes them."""
+    """Log a line about a task; `text` and `args` as a logger takes them.
+
+    The record's arguments are the task's id, its queue and its function, for handlers that filter.
+    """
     write(f"{TASK}: {text}", *names_of(task), *args, **more)
 
 
@@ -44,4 +45,13 @@ def log(
 ) -> None:
     """Log a line about an attempt in this process, in the attempt's context."""
     line = partial(log_task, write, run.task, "attempt %s %s", run.task.attempt, what)
-    run.context.copy().run(line, exc_info=error)
+    if run.context is NO_CONTEXT:  # it has not ended: this is its own, or that of kew's code
+        line(exc_info=error)
+    else:
+        run.context.copy().run(line, exc_info=error)
+
+
+def shown_limits(config: QueueConfig) -> str:
+    """ "max_workers 4, max_size 1000, rate 100 per 60 s": what bounds the queue, as this process declares it."""
+    rates = [f"rate {rate.count} per {rate.per:g} s" for rate in config.rate]
+    return ", ".join([f"max_workers {config.max_workers}", f"max_size {config.max_size}", *rates])

@@ -29,6 +29,7 @@ from kew.app.ports import (
     TaskStore,
     Threads,
     Uptime,
+    Watchdog,
 )
 from kew.app.registry import Registry
 from kew.app.results import Results
@@ -63,6 +64,8 @@ class Adapters(Protocol):
     def threads(self) -> Threads: ...
     @property
     def uptime(self) -> Uptime | None: ...
+    @property
+    def watchdog(self) -> Watchdog: ...
     @property
     def address(self) -> str: ...
     @property
@@ -137,7 +140,7 @@ class Process:
             version,
             registry=registry,
             workers=self._working,
-            lag=self._lag,
+            lag=parts.watchdog.worst_lag,
             interval=tick * TICKS_PER_PRESENCE,
         )
         self.deadlocks = Deadlocks(self.results, self.workers, parts.store)
@@ -145,6 +148,11 @@ class Process:
         self.loop = asyncio.get_running_loop()
         self.is_closing = False  # it ends: what runs may go on, and nothing is to begin
         self._generation = Forks.generation
+
+    @property
+    def shown(self) -> str:
+        """Its name, and what the store calls it: "web (web-1-4711-5f0c9dd21a2b3c4e)"."""
+        return f"{self.presence.name} ({self.incarnation})"
 
     @property
     def is_forked(self) -> bool:
@@ -162,9 +170,6 @@ class Process:
     def _working(self) -> dict[str, Worker]:
         """The workers by queue, of queues that are being created too."""
         return {name: each.worker for name, each in self._served.items() if each.worker}
-
-    def _lag(self) -> float | None:
-        return self.admission.lag.recent_max if self.admission.is_polite else None
 
     def _expect_deadlock(self) -> None:
         """A task waits for another."""

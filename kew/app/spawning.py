@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
 from typing import Any, Final, TypeVar, cast
 
-from kew.log import logger
+from kew.log import PROCESS, logger
 
 T = TypeVar("T")
 IS_EAGER = sys.version_info >= (3, 12)
 UNSET: Final = object()
 
-CARRIED: Final[list[ContextVar[Any]]] = []
+CARRIED: Final[list[ContextVar[Any]]] = [PROCESS]
 """Variables that a clean context keeps: they name the (simulated) process that runs, not the caller."""
 
 

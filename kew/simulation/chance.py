@@ -75,8 +75,12 @@ class NoWatchdog(Watchdog):
     """A simulated loop is never blocked: a step takes no time."""
 
     @override
-    def start(self) -> None:
+    def start(self, blocked_after: float) -> None:
         pass
+
+    @override
+    def worst_lag(self) -> float | None:
+        return None
 
     @override
     def close(self) -> None:

@@ -60,6 +60,8 @@ class SimulationLoop(Scheduler):
     then are the coroutines of killed processes and of tasks that never ended closed.
     """
 
+    is_simulated = True  # for code that would start threads
+
     def __init__(
         self,
         seed: int = 0,

@@ -48,10 +48,14 @@ class Threads(Protocol):
 
 
 class Watchdog(Protocol):
-    """Tells who blocks the event loop."""
+    """Logs what blocks the event loop."""
 
-    def start(self) -> None:
-        """Watch the running loop from now on."""
+    def start(self, blocked_after: float) -> None:
+        """Watch the running loop from now on: it is blocked if it has not turned for so many seconds."""
+
+    def worst_lag(self) -> float | None:
+        """How late the loop was at worst since this was asked last (seconds); None: it isn't measured."""
+        ...
 
     def close(self) -> None:
         """Watch no more."""

@@ -70,11 +70,6 @@ class Admission:
         self._turn_began = 0.0
         self._is_pumping = False
 
-    @property
-    def is_polite(self) -> bool:
-        """It has a bound for the lag, so it measures it."""
-        return self._max_lag is not None
-
     def join(self, slots: Slots) -> None:
         """Measure the lag while these are in use, too."""
         self._slots.append(slots)

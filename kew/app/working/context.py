@@ -18,6 +18,7 @@ class TaskContext:
     The token grows with every lease of the queue. It starts again at 1 when the queue's data is removed: by
     `cleanup()`, `cleanup_on_start=True`, `delete_queue()` or an emptied store.
 
+    `function` is the name of the task's function, as the store has it.
     `deadline` is the event loop's time (`loop.time()`) at which the attempt times out. `current()` also works in the
     threads of plain functions.
     """
@@ -29,6 +30,7 @@ class TaskContext:
     fencing_token: int
     deadline: float
     snoozes: int = 0
+    function: str = ""
     _process: str = attrs.field(default="", repr=False, eq=False)
 
     @staticmethod
@@ -41,6 +43,11 @@ class TaskContext:
 
 
 _current: ContextVar[TaskContext] = ContextVar("kew_task")
+
+
+def current_task() -> TaskContext | None:
+    """The running attempt whose code calls this, also in threads of plain functions; None outside of a task."""
+    return _current.get(None)
 
 
 def attempt_of(context: Context) -> TaskContext | None:
@@ -65,6 +72,7 @@ def enter(task: Task, deadline: float, process: str) -> None:
             fencing_token=task.token,
             deadline=deadline,
             snoozes=task.snoozes,
+            function=task.call.function,
             process=process,
         )
     )

@@ -9,6 +9,7 @@ from kew.app.repeat import ask
 from kew.app.spawning import Owned
 from kew.app.working.reporter import Reporter
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError
+from kew.domain.incarnations import place_of
 from kew.domain.requests import LostWorker
 from kew.domain.task import Unreadable
 from kew.log import logger
@@ -20,7 +21,8 @@ def report_lost(queue: str, lost: Iterable[LostWorker]) -> None:
     """Log one line for each worker, as a claim's or a sweep's answer names it."""
     for each in lost:
         tasks = "1 task" if each.tasks == 1 else f"{each.tasks} tasks"
-        logger.warning("queue %s: worker %s lost, %s recovered", queue, each.incarnation, tasks)
+        who = place_of(each.incarnation)
+        logger.warning("queue %s: worker %s lost, %s recovered", queue, who, tasks)
 
 
 def report_orphans(queue: str, tasks: int) -> None:
@@ -71,10 +73,10 @@ class Losses:
         for task in found:
             if isinstance(task, Unreadable):
                 logger.warning(
-                    "task %s (queue %s) failed for good with its worker; its record can't be read, so its hook is not "
+                    "queue %s: task %s failed for good with its worker; its record can't be read, so its hook is not "
                     "called",
-                    task.id,
                     self._queue,
+                    task.id,
                 )
             elif task is not None and task.queue == self._queue:
                 self._reporter.lost(task)

@@ -49,6 +49,7 @@ class Reporter:
         self._results = results
         self._observer = observer
         self._failures: dict[str, int] = {}  # attempts in a row, by queue, of this process alone
+        self._opened_at: dict[str, int] = {}  # when they opened the breaker of a queue (ms)
         self._calls = HookCalls(hooks, process)
         has_hooks = bool(hooks.on_task_complete or hooks.on_task_fail)
         observers: tuple[Observer | None, ...] = (self._calls if has_hooks else None, observer)
@@ -79,6 +80,8 @@ class Reporter:
         if status is not TaskStatus.COMPLETED or is_heard:
             return False
         self._failures[task.queue] = 0
+        if self._opened_at:
+            self._watch_closing(task)
         return True
 
     def settled(
@@ -95,7 +98,7 @@ class Reporter:
         retry or snooze comes when, for the log.
         """
         if breaker_limit is not None:
-            self._watch_breaker(after, breaker_limit)
+            self._watch_breaker(after, breaker_limit, now_ms)
         has_come_back = after.status is TaskStatus.QUEUED and has_snoozed(after)
         if after.status in (TaskStatus.RETRY, TaskStatus.FAILED):
             _log_failure(after, error, more)
@@ -117,19 +120,29 @@ class Reporter:
         if self._observers:
             self._report(self._event("failed", after))
 
-    def _watch_breaker(self, after: Task, limit: int) -> None:
+    def _watch_breaker(self, after: Task, limit: int, now_ms: int) -> None:
         """Log once that a queue's breaker has opened, as far as this process can tell: its waiting tasks look stuck."""
         if after.status is TaskStatus.COMPLETED:
             self._failures[after.queue] = 0
+            self._watch_closing(after)
         elif after.status in (TaskStatus.RETRY, TaskStatus.FAILED) and after.attempt:
             count = self._failures[after.queue] = self._failures.get(after.queue, 0) + 1
             if count == limit:
+                self._opened_at[after.queue] = now_ms
                 logger.warning(
                     "queue %s: %s failed attempts in a row here, so its circuit breaker opens: tasks wait until its "
                     "reset timeout has passed (max_circuit_breaker_failures, circuit_breaker_reset_timeout)",
                     after.queue,
                     count,
                 )
+
+    def _watch_closing(self, succeeded: Task) -> None:
+        """Log that a breaker has closed which was seen to open: a task that began since has succeeded."""
+        opened_at = self._opened_at.get(succeeded.queue)
+        if opened_at is not None and succeeded.started_at >= opened_at:
+            del self._opened_at[succeeded.queue]
+            text = "queue %s: an attempt succeeded, so its circuit breaker is closed again"
+            logger.info(text, succeeded.queue)
 
     def worker_lost(self, queue: str, lost: LostWorker) -> None:
         """This process recovered the tasks of another one."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from kew.app.labels import shown_limits
 from kew.app.ports import TaskStore, Uptime
 from kew.app.spawning import clean_context, spawn
 from kew.app.working.admission import Admission
@@ -96,8 +97,13 @@ class Worker:
 
     def start(self) -> None:
         """Begin to claim."""
-        name, slots = self.config.name, self.slots.size
-        logger.info("queue %s: this process works on it, up to %s at once", name, slots)
+        name = self.config.name
+        logger.info(
+            "queue %s: this process works on it, up to %s at once (%s)",
+            name,
+            self.slots.size,
+            shown_limits(self.config),
+        )
         claims = self.claims.claim_when_woken()
         leases = self._keeper.extend_regularly(self._runner.release_dead)
         self._loops = [

@@ -32,8 +32,8 @@ async def test_a_task_that_blocks_the_loop_is_named_with_its_stack(
 
 
 async def test_a_blockage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    watchdog = ThreadWatchdog(0.1)
-    watchdog.start()
+    watchdog = ThreadWatchdog()
+    watchdog.start(0.1)
     with caplog.at_level(logging.WARNING, "kew"):
         time.sleep(1.0)  # noqa: ASYNC251 - what the watchdog is for
         watchdog.close()
@@ -41,8 +41,8 @@ async def test_a_blockage_is_told_once(caplog: pytest.LogCaptureFixture) -> None
 
 
 async def test_a_loop_that_turns_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    watchdog = ThreadWatchdog(5.0)
-    watchdog.start()
+    watchdog = ThreadWatchdog()
+    watchdog.start(5.0)
     with caplog.at_level(logging.WARNING, "kew"):
         await asyncio.sleep(0.2)
         watchdog.close()

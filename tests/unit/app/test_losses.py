@@ -149,7 +149,7 @@ async def test_a_record_that_cannot_be_read_costs_its_own_hook_alone(
     hooked: list[tuple[str, str, str]] = []
     await poisoned(namespace, Damaged(SystemClock(), namespace), hooked)
     assert [task_id for _, task_id, _ in hooked] == ["t"]
-    assert any(message.startswith("task other (queue q) failed") for message in caplog.messages)
+    assert any(message.startswith("queue q: task other failed") for message in caplog.messages)
 
 
 async def test_a_store_that_does_not_answer_costs_the_hook_and_is_logged(
