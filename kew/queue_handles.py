@@ -17,6 +17,7 @@ class QueueSteering(Protocol):
     """What a handle needs of the manager that made it."""
 
     async def get_queue_status(self, queue_name: str) -> dict[str, Any]: ...
+    async def queue_settings(self, queue_name: str) -> dict[str, dict[str, Any]]: ...
     async def pause_queue(self, queue_name: str, note: str = "") -> None: ...
     async def drain_queue(self, queue_name: str, note: str = "") -> None: ...
     async def resume_queue(self, queue_name: str) -> None: ...
@@ -57,6 +58,10 @@ class QueueHandle:
     async def status(self) -> dict[str, Any]:
         """Its status as plain values: `get_queue_status`."""
         return await self._manager.get_queue_status(self._name)
+
+    async def settings(self) -> dict[str, dict[str, Any]]:
+        """Its settings: those in force, and what the code declares: `queue_settings`."""
+        return await self._manager.queue_settings(self._name)
 
     async def pause(self, note: str = "") -> None:
         """Let no process start its tasks: `pause_queue`."""

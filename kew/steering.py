@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Unpack
+from typing import Any, Unpack
 
+from kew.app.inspector import setting_dict
 from kew.app.ports import Command
 from kew.app.process import Process
 from kew.domain.overrides import Overridable, Override
@@ -60,6 +61,15 @@ class Steering(ABC):
     async def overrides(self, queue_name: str) -> dict[str, Override]:
         """The overrides in force, by name, with what the code declares instead. Raises `QueueNotFoundError`."""
         return await self._here().inspector.steering.overrides(queue_name)
+
+    async def queue_settings(self, queue_name: str) -> dict[str, dict[str, Any]]:
+        """The settings that all processes share, as plain values: each with `value`, `declared` and `overridden`.
+
+        `value` is in force, `declared` is what the code says. They have the names and units of `QueueConfig`, with
+        `per_key.max_workers` for a part. Raises `QueueNotFoundError`.
+        """
+        found = await self._here().inspector.steering.settings(queue_name)
+        return {name: setting_dict(setting) for name, setting in found.items()}
 
     async def remove_overrides(self, queue_name: str, *names: str) -> None:
         """Let what the code declares be in force again, for these names (without any: for all).

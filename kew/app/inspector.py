@@ -50,7 +50,7 @@ from kew.domain.explaining import Explanation, moment
 from kew.domain.gates.snoozed import snoozed_until
 from kew.domain.holding import DRAINING, PAUSED, Hold, check_note
 from kew.domain.incarnations import place_of
-from kew.domain.overrides import Override, as_overrides
+from kew.domain.overrides import Override, SettingInForce, as_overrides
 from kew.domain.rate import Rate
 from kew.domain.reasons import explained
 from kew.domain.requests import LifeRef, Word
@@ -340,6 +340,15 @@ def _hold_dict(verb: str, hold: Hold | None) -> dict[str, Any]:
 
 def _override_dict(override: Override) -> dict[str, Any]:
     return {"value": _plain(override.value), "declared": _plain(override.declared)}
+
+
+def setting_dict(setting: SettingInForce) -> dict[str, Any]:
+    """A setting in plain values."""
+    return {
+        "value": _plain(setting.value),
+        "declared": _plain(setting.declared),
+        "overridden": setting.overridden,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -16,9 +16,11 @@ from kew.domain.errors import InvalidConfigError, TaskQueueError
 from kew.domain.overrides import (
     SETTING_OF,
     Override,
+    SettingInForce,
     as_overrides,
     as_settings,
     check_overridable,
+    settings_of,
 )
 from kew.domain.requests import Word
 
@@ -44,6 +46,10 @@ class Steering:
     async def overrides(self, queue: str) -> dict[str, Override]:
         """Those in force, by name. Raises `QueueNotFoundError`."""
         return as_overrides((await self._status(queue)).state)
+
+    async def settings(self, queue: str) -> dict[str, SettingInForce]:
+        """Those that all processes share, by name. Raises `QueueNotFoundError`."""
+        return settings_of((await self._status(queue)).state)
 
     async def set_overrides(self, queue: str, values: Mapping[str, object]) -> None:
         """Add these. Raises `InvalidConfigError` and `QueueNotFoundError`."""

@@ -32,6 +32,23 @@ SETTING_OF: Final = {
 """What may be overridden: the name in `QueueConfig`, and the setting that keeps it."""
 DRAINED: Final = ("max_size", 0)
 """The setting and value of a draining queue, which no operator can set."""
+SHARED: Final = {
+    **SETTING_OF,
+    "max_size": "max_size",
+    "priority": "priority",
+    "max_deliveries": "max_deliveries",
+    "max_snoozes": "max_snoozes",
+    "task_ttl": "task_ttl_ms",
+    "dead_letter_ttl": "dead_letter_ttl_ms",
+    "max_dead_letters": "max_dead_letters",
+    "per_key.max_workers": "key_workers",
+    "per_key.max_size": "key_size",
+}
+"""What all processes share: the name in `QueueConfig`, and the setting that keeps it."""
+NONE_IF_UNUSED: Final = frozenset(
+    {"breaker_failures", "timeout_ms", "max_dead_letters", "key_workers", "key_size"}
+)
+"""Settings that are 0 where `QueueConfig` has None."""
 NAME_OF: Final = {setting: name for name, setting in SETTING_OF.items()}
 
 
@@ -145,10 +162,32 @@ def as_overrides(state: QueueState) -> dict[str, Override]:
     return {override.name: override for override in found}
 
 
+@attrs.frozen(kw_only=True)
+class SettingInForce:
+    """A setting in the units of `QueueConfig`: the value in force, and what the code declares."""
+
+    value: Any
+    declared: Any
+    overridden: bool
+
+
+def settings_of(state: QueueState) -> dict[str, SettingInForce]:
+    """The settings that all processes share, by their names in `QueueConfig` (`per_key.max_workers`)."""
+    declared = declared_by_code(state)
+    return {
+        name: SettingInForce(
+            value=_as_configured(setting, getattr(state.settings, setting)),
+            declared=_as_configured(setting, getattr(declared, setting)),
+            overridden=setting in state.declared,
+        )
+        for name, setting in SHARED.items()
+    }
+
+
 def _as_configured(setting: str, value: SettingValue) -> Any:
     """A setting's value in the units of `QueueConfig`."""
     if isinstance(value, tuple):
         return tuple(Rate(count, per / 1000, burst or None) for count, per, burst in value)
-    if setting in ("breaker_failures", "timeout_ms") and not value:
+    if setting in NONE_IF_UNUSED and not value:
         return None
     return value / 1000 if setting.endswith("_ms") else value

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
@@ -20,6 +20,7 @@ from kew.web.guard import Guard, Rules
 from kew.web.identities import COOKIE, HOW_TO_MAKE, Authentication, Authorize, checked_tokens
 from kew.web.problems import ApiError, FieldError, Problem, install
 from kew.web.routes import ROUTERS
+from kew.web.routes.common import exact_query
 
 STATIC: Final = Path(__file__).with_name("static")
 
@@ -99,7 +100,7 @@ def _application(backend: Backend) -> FastAPI:
     app.openapi = functools.partial(_openapi, app)  # type: ignore[method-assign]  # as FastAPI documents it
     install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(exact_query)])
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     app.add_route("/", _index)
     return app

@@ -124,7 +124,7 @@ def problem_of(error: TaskQueueError) -> ProblemResponse:
     return problem(status, code, str(error), headers=headers)
 
 
-HTTP_CODES: Final = {404: "not-found", 405: "method-not-allowed"}
+HTTP_CODES: Final = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
 
 
 def _of_http(request: Request, error: Exception) -> ProblemResponse:
@@ -133,6 +133,7 @@ def _of_http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "http-error")
     detail = {
+        400: "the body can't be read: send JSON in UTF-8",
         404: "there is nothing at this address",
         405: f"{request.method} isn't possible at this address",
     }.get(error.status_code, str(error.detail))

@@ -6,6 +6,11 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import info, queues, tasks
+from kew.web.routes import dead_letters, info, queues, tasks
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (info.router, queues.router, tasks.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    info.router,
+    queues.router,
+    dead_letters.router,
+    tasks.router,
+)

@@ -11,7 +11,8 @@ from kew import QueueHandle, TaskQueueManager
 from kew.app.json_values import json_value
 from kew.web.backend import Backend
 from kew.web.guard import SLASH
-from kew.web.identities import Identity
+from kew.web.identities import LONGEST_NAME, Identity
+from kew.web.problems import ApiError
 
 
 class Answer(JSONResponse):
@@ -31,6 +32,17 @@ def backend(request: Request) -> Backend:
 async def manager(request: Request) -> TaskQueueManager:
     """The manager, ready."""
     return await backend(request).manager()
+
+
+def exact_query(request: Request) -> None:
+    """Refuse parameters that the endpoint doesn't have, and those that are given twice."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    twice = {name for name in given if given.count(name) > 1}
+    takes_some = bool(request.scope["route"].dependant.query_params)
+    wrong = twice or ({*given} if not takes_some else set())
+    if wrong:
+        why = "is given twice" if twice else "is no parameter of this endpoint"
+        raise ApiError(422, "invalid-request", f"query.{min(wrong)[:LONGEST_NAME]} {why}")
 
 
 def identity(request: Request) -> Identity:

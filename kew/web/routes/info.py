@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -13,6 +13,9 @@ from kew.web.problems import ApiError, documented
 from kew.web.routes.common import Answer, Caller, Manager
 
 router = APIRouter(tags=["info"])
+NO_TOKEN: Final[dict[str, Any]] = {
+    "security": []
+}  # what OpenAPI says of operations that need no token
 
 
 @router.get("/api/info", response_model=models.Info, responses=documented())
@@ -29,7 +32,9 @@ async def info(request: Request, here: Manager, caller: Caller) -> Answer:
     return Answer(answer)
 
 
-@router.post("/api/session", status_code=204, responses=documented(413))
+@router.post(
+    "/api/session", status_code=204, openapi_extra=NO_TOKEN, responses=documented(400, 413)
+)
 async def log_in(request: Request, body: models.Token) -> Response:
     """Begin a session of a browser: a cookie that scripts can't read and other sites can't use."""
     authentication: Authentication = request.app.state.authentication
@@ -49,7 +54,7 @@ async def log_in(request: Request, body: models.Token) -> Response:
     return response
 
 
-@router.delete("/api/session", status_code=204, responses=documented())
+@router.delete("/api/session", status_code=204, openapi_extra=NO_TOKEN, responses=documented())
 async def log_out(request: Request) -> Response:
     """End the session of this browser."""
     response = Response(status_code=204)

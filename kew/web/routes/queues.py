@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 
 from kew import QueueNotFoundError, TaskQueueManager
 from kew.app.attention import SEVERITIES
+from kew.domain.overrides import SETTING_OF
 from kew.web import models
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue
 
 router = APIRouter(tags=["queues"])
-CHANGE = documented(404, 409, 413)
+CHANGE = documented(400, 404, 409, 413)
+NAMES = {"enum": list(SETTING_OF)}
 
 
 @router.get("/api/queues", response_model=models.Queues, responses=documented())
@@ -40,23 +42,97 @@ async def overview(here: TaskQueueManager) -> list[dict[str, Any]]:
     return rows
 
 
-@router.get("/api/queues/{queue}", response_model=models.QueueRow, responses=documented(404))
+@router.get("/api/queues/{queue}", response_model=models.QueueDetail, responses=documented(404))
 async def queue(named: Queue) -> Answer:
-    """One queue."""
-    return Answer(await named.status())
+    """One queue: its status, and its settings in force beside those that the code declares."""
+    return await detail(named)
 
 
-@router.post("/api/queues/{queue}/pause", response_model=models.QueueRow, responses=CHANGE)
+async def detail(named: Queue) -> Answer:
+    """A queue as the page of one queue shows it."""
+    status, settings = await asyncio.gather(named.status(), named.settings())
+    return Answer({**status, "settings": settings})
+
+
+@router.delete("/api/queues/{queue}", response_model=models.Deleted, responses=CHANGE)
+async def delete(here: Manager, named: Queue) -> Answer:
+    """Remove a queue with all its tasks. A queue that this process works on is in use."""
+    await here.delete_queue(named.name)
+    return Answer({"deleted": named.name})
+
+
+# --- holding it
+
+
+@router.post("/api/queues/{queue}/pause", response_model=models.QueueDetail, responses=CHANGE)
 async def pause(request: Request, named: Queue, body: models.Note | None = None) -> Answer:
     """Let no process start its tasks; running tasks go on."""
+    await named.pause(_noted(request, body))
+    return await detail(named)
+
+
+@router.post("/api/queues/{queue}/drain", response_model=models.QueueDetail, responses=CHANGE)
+async def drain(request: Request, named: Queue, body: models.Note | None = None) -> Answer:
+    """Let it accept no tasks, and finish those that it has."""
+    await named.drain(_noted(request, body))
+    return await detail(named)
+
+
+def _noted(request: Request, body: models.Note | None) -> str:
     note = body.note if body else ""
     request.state.details = {"note": note}
-    await named.pause(note)
-    return Answer(await named.status())
+    return note
 
 
-@router.post("/api/queues/{queue}/resume", response_model=models.QueueRow, responses=CHANGE)
+@router.post("/api/queues/{queue}/resume", response_model=models.QueueDetail, responses=CHANGE)
 async def resume(named: Queue) -> Answer:
     """End a pause, draining, and a snooze of the queue."""
     await named.resume()
-    return Answer(await named.status())
+    return await detail(named)
+
+
+@router.post(
+    "/api/queues/{queue}/reset-breaker", response_model=models.QueueDetail, responses=CHANGE
+)
+async def reset_breaker(named: Queue) -> Answer:
+    """Close the circuit breaker."""
+    await named.reset_breaker()
+    return await detail(named)
+
+
+@router.post("/api/queues/{queue}/purge", response_model=models.Purged, responses=CHANGE)
+async def purge(named: Queue) -> Answer:
+    """Cancel the tasks that wait; running tasks go on."""
+    return Answer({"cancelled": await named.purge()})
+
+
+# --- overrides of its settings
+
+
+@router.put("/api/queues/{queue}/overrides", response_model=models.QueueDetail, responses=CHANGE)
+async def set_overrides(request: Request, named: Queue, body: models.OverridesBody) -> Answer:
+    """Put values in force in place of what the code declares, until they are removed; they join those that are there.
+
+    The names and values are those of `QueueConfig`.
+    """
+    request.state.details = body.model_dump(exclude_unset=True)
+    await named.set_overrides(**body.overrides())
+    return await detail(named)
+
+
+@router.delete("/api/queues/{queue}/overrides", response_model=models.QueueDetail, responses=CHANGE)
+async def remove_overrides(named: Queue) -> Answer:
+    """Let what the code declares be in force again."""
+    await named.remove_overrides()
+    return await detail(named)
+
+
+@router.delete(
+    "/api/queues/{queue}/overrides/{name}", response_model=models.QueueDetail, responses=CHANGE
+)
+async def remove_override(
+    named: Queue, name: Annotated[str, Path(json_schema_extra=NAMES)]
+) -> Answer:
+    """Let what the code declares for this setting be in force again."""
+    await named.remove_overrides(name)
+    return await detail(named)

@@ -326,3 +326,11 @@ async def test_a_bug_becomes_a_problem_that_says_nothing_of_it(
     assert (response.status_code, code_of(response)) == (500, "unexpected")
     assert "secret" not in response.text
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/queues?x=1", "/api/queues/mails/dead-letters?limit=1&limit=2"]
+)
+async def test_a_parameter_that_is_unknown_or_given_twice_is_refused(client, path):
+    response = await client.get(path)
+    assert (response.status_code, code_of(response)) == (422, "invalid-request")
