@@ -32,19 +32,14 @@ SETTING_OF: Final = {
 """What may be overridden: the name in `QueueConfig`, and the setting that keeps it."""
 DRAINED: Final = ("max_size", 0)
 """The setting and value of a draining queue, which no operator can set."""
-SHARED: Final = {
-    **SETTING_OF,
-    "max_size": "max_size",
-    "priority": "priority",
-    "max_deliveries": "max_deliveries",
-    "max_snoozes": "max_snoozes",
-    "task_ttl": "task_ttl_ms",
-    "dead_letter_ttl": "dead_letter_ttl_ms",
-    "max_dead_letters": "max_dead_letters",
-    "per_key.max_workers": "key_workers",
-    "per_key.max_size": "key_size",
+CALLED: Final = {
+    **{setting: name for name, setting in SETTING_OF.items()},
+    "task_ttl_ms": "task_ttl",
+    "dead_letter_ttl_ms": "dead_letter_ttl",
+    "key_workers": "per_key.max_workers",
+    "key_size": "per_key.max_size",
 }
-"""What all processes share: the name in `QueueConfig`, and the setting that keeps it."""
+"""What `QueueConfig` calls settings that have another name there."""
 NONE_IF_UNUSED: Final = frozenset(
     {"breaker_failures", "timeout_ms", "max_dead_letters", "key_workers", "key_size"}
 )
@@ -174,13 +169,14 @@ class SettingInForce:
 def settings_of(state: QueueState) -> dict[str, SettingInForce]:
     """The settings that all processes share, by their names in `QueueConfig` (`per_key.max_workers`)."""
     declared = declared_by_code(state)
+    names = [field.name for field in attrs.fields(Settings)]
     return {
-        name: SettingInForce(
+        CALLED.get(setting, setting): SettingInForce(
             value=_as_configured(setting, getattr(state.settings, setting)),
             declared=_as_configured(setting, getattr(declared, setting)),
             overridden=setting in state.declared,
         )
-        for name, setting in SHARED.items()
+        for setting in names
     }
 
 

@@ -6,11 +6,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import dead_letters, info, queues, tasks
+from kew.web.routes import dead_letters, info, processes, queues, tasks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info.router,
     queues.router,
     dead_letters.router,
     tasks.router,
+    processes.router,
 )

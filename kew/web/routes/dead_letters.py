@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 
 from kew import TaskQueueManager
-from kew.web import models
+from kew.web import models, requests
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue
 
@@ -21,7 +21,7 @@ SAMPLE: Final = 10
     "/api/queues/{queue}/dead-letters", response_model=models.TaskPage, responses=documented(404)
 )
 async def dead_letters(
-    here: Manager, named: Queue, wanted: Annotated[models.DeadLetterQuery, Query()]
+    here: Manager, named: Queue, wanted: Annotated[requests.DeadLetterQuery, Query()]
 ) -> Answer:
     """A page of dead letters, those first that ended last; each with its last attempt."""
     return Answer((await here.dead_letters(named.name, **wanted.model_dump())).to_dict())
@@ -44,10 +44,10 @@ async def groups(here: Manager, named: Queue) -> Answer:
     responses=CHANGE,
 )
 async def replay(
-    request: Request, here: Manager, named: Queue, body: models.ReplayMany | None = None
+    request: Request, here: Manager, named: Queue, body: requests.ReplayMany | None = None
 ) -> Answer:
     """Replay dead letters, or count them (`dry_run`). With `every`, so many seconds lie between two."""
-    wanted = body or models.ReplayMany()
+    wanted = body or requests.ReplayMany()
     request.state.details = wanted.model_dump(exclude_none=True)
     if wanted.dry_run:
         return await _preview(here, named.name, wanted)
@@ -67,10 +67,10 @@ async def replay(
     responses=CHANGE,
 )
 async def purge(
-    request: Request, here: Manager, named: Queue, body: models.Many | None = None
+    request: Request, here: Manager, named: Queue, body: requests.Many | None = None
 ) -> Answer:
     """Remove dead letters for good, or count them (`dry_run`)."""
-    wanted = body or models.Many()
+    wanted = body or requests.Many()
     request.state.details = wanted.model_dump(exclude_none=True)
     if wanted.dry_run:
         return await _preview(here, named.name, wanted)
@@ -80,7 +80,7 @@ async def purge(
     return Answer({"removed": count})
 
 
-async def _preview(here: TaskQueueManager, queue: str, wanted: models.Many) -> Answer:
+async def _preview(here: TaskQueueManager, queue: str, wanted: requests.Many) -> Answer:
     """How many would be affected, and some of them."""
     most = min(wanted.limit, MOST_COUNTED)
     page = await here.dead_letters(queue, group=wanted.group, function=wanted.function, limit=most)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from kew import __version__
-from kew.web import models
+from kew.web import models, requests
 from kew.web.identities import COOKIE, SESSION_SECONDS, Authentication
 from kew.web.problems import ApiError, documented
 from kew.web.routes.common import Answer, Caller, Manager
@@ -35,7 +35,7 @@ async def info(request: Request, here: Manager, caller: Caller) -> Answer:
 @router.post(
     "/api/session", status_code=204, openapi_extra=NO_TOKEN, responses=documented(400, 413)
 )
-async def log_in(request: Request, body: models.Token) -> Response:
+async def log_in(request: Request, body: requests.Token) -> Response:
     """Begin a session of a browser: a cookie that scripts can't read and other sites can't use."""
     authentication: Authentication = request.app.state.authentication
     identity = authentication.of_token(body.token)

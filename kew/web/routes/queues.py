@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 
 from kew import QueueNotFoundError, TaskQueueManager
 from kew.app.attention import SEVERITIES
 from kew.domain.overrides import SETTING_OF
-from kew.web import models
+from kew.web import models, requests
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue
 
@@ -54,6 +54,12 @@ async def detail(named: Queue) -> Answer:
     return Answer({**status, "settings": settings})
 
 
+@router.get("/api/queues/{queue}/tasks", response_model=models.TaskPage, responses=documented(404))
+async def tasks(named: Queue, wanted: Annotated[requests.TaskQuery, Query()]) -> Answer:
+    """A page of its tasks that wait, run or failed for good, with filters."""
+    return Answer((await named.tasks(**wanted.model_dump())).to_dict())
+
+
 @router.delete("/api/queues/{queue}", response_model=models.Deleted, responses=CHANGE)
 async def delete(here: Manager, named: Queue) -> Answer:
     """Remove a queue with all its tasks. A queue that this process works on is in use."""
@@ -65,20 +71,20 @@ async def delete(here: Manager, named: Queue) -> Answer:
 
 
 @router.post("/api/queues/{queue}/pause", response_model=models.QueueDetail, responses=CHANGE)
-async def pause(request: Request, named: Queue, body: models.Note | None = None) -> Answer:
+async def pause(request: Request, named: Queue, body: requests.Note | None = None) -> Answer:
     """Let no process start its tasks; running tasks go on."""
     await named.pause(_noted(request, body))
     return await detail(named)
 
 
 @router.post("/api/queues/{queue}/drain", response_model=models.QueueDetail, responses=CHANGE)
-async def drain(request: Request, named: Queue, body: models.Note | None = None) -> Answer:
+async def drain(request: Request, named: Queue, body: requests.Note | None = None) -> Answer:
     """Let it accept no tasks, and finish those that it has."""
     await named.drain(_noted(request, body))
     return await detail(named)
 
 
-def _noted(request: Request, body: models.Note | None) -> str:
+def _noted(request: Request, body: requests.Note | None) -> str:
     note = body.note if body else ""
     request.state.details = {"note": note}
     return note
@@ -110,7 +116,7 @@ async def purge(named: Queue) -> Answer:
 
 
 @router.put("/api/queues/{queue}/overrides", response_model=models.QueueDetail, responses=CHANGE)
-async def set_overrides(request: Request, named: Queue, body: models.OverridesBody) -> Answer:
+async def set_overrides(request: Request, named: Queue, body: requests.OverridesBody) -> Answer:
     """Put values in force in place of what the code declares, until they are removed; they join those that are there.
 
     The names and values are those of `QueueConfig`.

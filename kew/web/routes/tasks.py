@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from kew import InvalidTaskError, UnknownFunctionError
 from kew.app.inspector import NOT_CHANGED
-from kew.web import models
+from kew.web import models, requests
 from kew.web.problems import ApiError, documented
 from kew.web.routes.common import Answer, Manager, TaskId
 
@@ -35,7 +35,7 @@ async def cancel(here: Manager, task_id: TaskId) -> Answer:
 
 @router.post("/api/tasks/{task_id}/replay", response_model=models.Replayed, responses=CHANGE)
 async def replay(
-    request: Request, here: Manager, task_id: TaskId, body: models.Arguments | None = None
+    request: Request, here: Manager, task_id: TaskId, body: requests.Arguments | None = None
 ) -> Answer:
     """Let a failed or cancelled task wait again. `replayed` is false if it had completed.
 

@@ -6,18 +6,22 @@ from typing import Any
 import attrs
 import pytest
 
-from kew import InvalidConfigError, Override, QueueConfig, Rate
+from kew import InvalidConfigError, Override, PerKey, QueueConfig, Rate
 from kew.domain import commands
 from kew.domain.config import Settings
 from kew.domain.overrides import (
     NAME_OF,
     SETTING_OF,
     Overridable,
+    SettingInForce,
     as_overrides,
     as_settings,
     check_overridable,
+    settings_of,
+    with_overrides,
 )
 from kew.domain.queue import NOTHING
+from kew.domain.view import QueueState
 from tests.support.tasks import queue
 
 
@@ -125,3 +129,18 @@ def test_a_name_that_can_not_be_overridden_is_refused_with_a_suggestion():
         check_overridable([7])
     with pytest.raises(InvalidConfigError, match="at least one"):
         as_settings("q", {})
+
+
+def test_every_setting_is_shown_in_force_and_as_declared_in_the_units_of_the_configuration():
+    config = QueueConfig("q", task_ttl=90, max_size=7, per_key=PerKey(max_workers=2))
+    state = QueueState(settings=config.settings())
+    changed = with_overrides(state, {"max_workers": 3, "timeout_ms": 1500}, edition="e")
+    shown = settings_of(changed)
+    assert len(shown) == len(attrs.fields(Settings))
+    assert shown["max_workers"] == SettingInForce(value=3, declared=10, overridden=True)
+    assert shown["task_timeout"] == SettingInForce(value=1.5, declared=None, overridden=True)
+    assert shown["task_ttl"] == SettingInForce(value=90.0, declared=90.0, overridden=False)
+    assert shown["max_size"].value == 7
+    assert shown["per_key.max_workers"].value == 2
+    assert shown["per_key.max_size"].value is None
+    assert shown["max_dead_letters"].value is None

@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+import pytest
+
 from kew import QueueConfig
 from kew.web import models
 from kew.web.guard import SLASH
@@ -60,7 +62,7 @@ async def test_a_task_is_its_info_and_its_explanation(client, manager):
     for task_id in ("a/b", "ä b", "a%2Fb", "x?y#z", "a/explain"):
         handle = await function.options(task_id=task_id).submit(1)
         path = f"/api/tasks/{quote(task_id, safe='')}"
-        assert (await client.get(path)).json() == dict(handle.info)
+        assert (await client.get(path)).json() == dict(await handle.status())
         answer = (await client.get(f"{path}/explain")).json()
         assert answer["task_id"] == task_id
         assert {**answer, "now": None} == {**(await manager.explain(handle)).to_dict(), "now": None}
@@ -77,3 +79,32 @@ async def test_info_names_the_store_without_its_password(client, manager):
     assert info["namespace"] == "kew"
     assert info["read_only"] is False
     assert info["who"] == {"name": "token", "may_change": True}
+
+
+async def test_tasks_of_a_queue_come_in_pages_with_filters(client, manager):
+    function = manager.task(queue="mails")(job)
+    ids = [(await function.options(key=f"k{n % 2}").submit(n)).task_id for n in range(5)]
+    path = "/api/queues/mails/tasks"
+    first = (await client.get(path, params={"limit": 3})).json()
+    rest = (await client.get(path, params={"limit": 3, "cursor": first["cursor"]})).json()
+    assert sorted(task["task_id"] for page in (first, rest) for task in page["tasks"]) == sorted(
+        ids
+    )
+    assert rest["cursor"] is None
+    found = (await client.get(path, params={"key": "k1", "state": "waiting"})).json()
+    assert sorted(task["task_id"] for task in found["tasks"]) == sorted([ids[1], ids[3]])
+
+
+@pytest.mark.parametrize(
+    "params", [{"state": "gone"}, {"limit": 0}, {"limit": 501}, {"cursor": "x"}, {"states": "x"}]
+)
+async def test_an_invalid_question_about_tasks_is_refused(client, params):
+    assert (await client.get("/api/queues/mails/tasks", params=params)).status_code == 422
+
+
+async def test_processes_are_listed_with_their_queues(client, manager):
+    assert (await client.get("/api/processes")).json() == {"processes": []}
+    await manager.create_queue(QueueConfig("crm"), functions=[job])
+    [found] = (await client.get("/api/processes")).json()["processes"]
+    assert [each["queue"] for each in found["queues"]] == ["crm"]
+    assert set(found) == set(models.ProcessRow.model_fields)
