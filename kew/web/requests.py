@@ -69,6 +69,7 @@ class OverridesBody(Body):
     )
 
     max_workers: Whole = Field(default=1, ge=1, le=MOST_WORKERS)
+    max_size: Whole = Field(default=1, ge=1, le=MOST_TASKS)
     rate: RateBody | Annotated[list[RateBody], Field(max_length=MOST_RATES)] | None = None
     max_retries: Whole = Field(default=0, ge=0, le=MOST_TASKS)
     retry_delay: float = Field(default=0.0, ge=0, le=LONGEST_DELAY)

@@ -3,7 +3,8 @@
 import pytest
 
 from kew import QueueConfig, Rate
-from kew.web import models
+from kew.domain.overrides import SETTING_OF
+from kew.web import models, requests
 
 
 async def job(number: int = 0) -> None: ...
@@ -58,7 +59,8 @@ async def test_overrides_are_removed_one_by_one_or_all(client, manager):
         {"max_worker": 2},
         {"self": 2},
         {"queue_name": 2},
-        {"max_size": 2},
+        {"max_size": 0},
+        {"lease": 2},
         {"max_workers": "2"},
         {"max_workers": 0},
         {"max_workers": None},
@@ -77,6 +79,10 @@ async def test_an_invalid_override_is_refused_and_none_is_stored(client, manager
     response = await client.put(f"{QUEUE}/overrides", json=values)
     assert response.status_code == 422, response.text
     assert await manager.overrides("mails") == {}
+
+
+def test_all_that_can_be_overridden_can_be_so_by_http():
+    assert set(requests.OverridesBody.model_fields) == set(SETTING_OF)
 
 
 async def test_a_rate_can_be_several_or_none(client, manager):
