@@ -209,7 +209,7 @@ class Settings:
     """The part of a queue's configuration that the store keeps and applies for all processes. Durations are in ms.
 
     If `breaker_failures` is 0, the breaker never opens; if `max_dead_letters` is 0, any number is kept. Each of the
-    `rates` is a count, a window and a burst (0: none).
+    `rates` is a count, a window and a burst (0: none). `key_workers`, `key_size` and `key_rate` limit each key.
     `timeout_ms` 0: how long an attempt may take is what the process declares that runs it.
     """
 
@@ -230,6 +230,7 @@ class Settings:
     timeout_ms: int = 0
     key_workers: int = 0
     key_size: int = 0
+    key_rate: tuple[tuple[int, int, int], ...] = ()
 
 
 SettingValue = int | tuple[tuple[int, int, int], ...]
@@ -359,6 +360,7 @@ class QueueConfig:
             rates=tuple(rate.setting for rate in self.rate),
             key_workers=(self.per_key and self.per_key.max_workers) or 0,
             key_size=(self.per_key and self.per_key.max_size) or 0,
+            key_rate=tuple(rate.setting for rate in (self.per_key.rate if self.per_key else ())),
         )
 
 

@@ -32,6 +32,7 @@ class Code(enum.StrEnum):
     SNOOZED = "snoozed"
     SLOTS_FULL = "slots_full"
     KEY_FULL = "key_full"
+    KEY_RATE = "key_rate"
     PROCESS_SHARE = "process_share"
     HOST_BUSY = "host_busy"
     BEHIND = "behind"
@@ -193,7 +194,8 @@ class Situation:
     waiting tasks that come first and that a process which can run this one can run, too; if `is_counted` is False,
     there may be more. `due` counts the other tasks that will be due by `horizon`,
     the earliest instant at which time alone lets it start.
-    `key_held` counts the live leases of the task's key, and `key_holders` are some of them. `takes_turns`: tasks with
+    `key_held` counts the live leases of the task's key, and `key_holders` are some of them; `key_log` is what its rates
+    remember. `takes_turns`: tasks with
     keys wait, so what comes first depends on turns and not on `ahead`.
     `processes`: how many serve the queue; `able`: how many of these can run the task; `candidates` are some of them.
     """
@@ -213,4 +215,5 @@ class Situation:
     starved: Mapping[str, Starved] = attrs.field(factory=dict)
     key_held: int = 0
     key_holders: tuple[Holder, ...] = ()
+    key_log: tuple[int, ...] = ()
     takes_turns: bool = False

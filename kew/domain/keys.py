@@ -11,13 +11,14 @@ A closure has no key, whatever was asked for: it waits for its own process.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import attrs
 
 from kew.domain.backoff import is_within
 from kew.domain.errors import InvalidConfigError, shown
+from kew.domain.rate import Rate, as_rates
 from kew.domain.task import PINNED, Submission, Task, TaskStatus
 
 MOST_HOLDERS: Final = 100_000
@@ -31,10 +32,12 @@ Turns = Mapping[tuple[int, str], int]  # by priority and key
 class PerKey:
     """The limits of each key of a queue; None: no limit. An invalid value raises `InvalidConfigError`.
 
-    `max_workers`: how many tasks of one key run at once, over all processes. `max_size`: how many may wait.
+    `max_workers`: how many tasks of one key run at once, over all processes. `rate`: how many may start in any window
+    of time: a `Rate`, or a tuple of them that must all allow a start. `max_size`: how many may wait.
     """
 
     max_workers: int | None = attrs.field(default=None)
+    rate: tuple[Rate, ...] = attrs.field(default=(), converter=as_rates)
     max_size: int | None = attrs.field(default=None)
 
     @max_workers.validator
@@ -95,21 +98,20 @@ def _next(turns: MutableMapping[tuple[int, str], int]) -> int:
 def in_turn(
     lines: Mapping[str, Iterator[Task]],
     turns: Mapping[str, int],
-    rooms: MutableMapping[str, int],
+    takes: Callable[[Task], bool],
     limit: int,
 ) -> list[Task]:
     """The tasks of one priority that start next, at most `limit`, from each key's due tasks in order.
 
-    `rooms`: how many more tasks of a key may start; it counts down. A key that is missing has no limit.
+    `takes`: whether the limits of the task's key let it start after those that it has let start before. If they don't,
+    they let none of those behind it start.
     """
     ring = deque(sorted(lines, key=lambda key: turns.get(key, 0)))
     found: list[Task] = []
     while ring and len(found) < limit:
         key = ring.popleft()
-        task = next(lines[key], None) if rooms.get(key, 1) > 0 else None
-        if task is not None:
+        task = next(lines[key], None)
+        if task is not None and takes(task):
             found.append(task)
             ring.append(key)
-            if key in rooms:
-                rooms[key] -= 1
     return found

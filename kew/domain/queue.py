@@ -20,6 +20,7 @@ from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, S
 from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
+from kew.domain.key_rooms import KeyRooms
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect, step
 from kew.domain.outcomes import outcome_word, went_to
@@ -54,7 +55,7 @@ class Change:
     `tasks` are whole records. `attempts`: those that failed with this, by the task's id. `lane`: a lane's key and last
     sequence. `starved`: the processes that are starved from now on, or no longer (None). `notified`: the one to notify
     that a part of the limit is left for it. `lost`: the workers whose ended leases this recovers. `counted`: a failure
-    that the breaker counts, by its slot.
+    that the breaker counts, by its slot. `key_logs`: what the rates of keys remember from now on.
     """
 
     tasks: Sequence[Task] = ()
@@ -65,6 +66,7 @@ class Change:
     lost: Sequence[LostWorker] = ()
     attempts: Sequence[tuple[str, FailedAttempt]] = ()
     counted: Mapping[int, CountedFailure] = NONE_COUNTED
+    key_logs: Sequence[tuple[str, tuple[int, ...]]] = ()
 
 
 NOTHING = Change()
@@ -192,6 +194,7 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
         (request.lane_key, request.sequence),
         _starved_after(view, request, part, next_in_turn, now, is_starved=is_starved),
         next_in_turn=next_in_turn,
+        key_logs=_key_logs(view, tasks, now) if facts.state.settings.key_rate else (),
     )
     return change, Grant(
         word=Word.DONE,
@@ -200,6 +203,16 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
         edition=edition,
         functions=view.announced_by(request.incarnation),
     )
+
+
+def _key_logs(view: View, tasks: Sequence[Task], now: int) -> Sequence[tuple[str, tuple[int, ...]]]:
+    """What the rates of keys remember once these tasks have started."""
+    rooms = KeyRooms(
+        settings=view.state.settings, now=now, held_of=view.held_of, logs=view.key_logs
+    )
+    for task in tasks:
+        rooms.start(key_of(task.call), task.call.cost)
+    return rooms.written()
 
 
 def _after_grant(facts: Facts, leases: int, lease_ms: int) -> Facts:

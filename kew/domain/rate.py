@@ -137,17 +137,22 @@ def room(log: Log, setting: Setting, now: int) -> int:
     return min(left, (burst * per - _debt(log, setting, now)) // per) if burst else left
 
 
-def opens_at(log: Log, setting: Setting, now: int) -> int:
-    """When the next task may start, as far as is known: `now`, if one may start."""
+def units_of(cost: int, settings: Iterable[Setting]) -> int:
+    """What a start takes of each of these rates: its cost, but no more than any of them can ever give at once."""
+    return min([cost, *(burst or count for count, _, burst in settings)])
+
+
+def opens_at(log: Log, setting: Setting, now: int, units: int = 1) -> int:
+    """When a task of so many units may start, as far as is known: `now`, if it may start."""
     count, per, burst = setting
     counted, at = _counted(log, per, now), now
     used = sum(starts for _, starts in counted)
     for when, starts in counted:
-        if used < count:
+        if used + units <= count:
             break
         used, at = used - starts, when + per
     if burst:
-        excess = _debt(log, setting, now) - (burst - 1) * per
+        excess = _debt(log, setting, now) - (burst - units) * per
         at = max(at, now - -excess // count)
     return at
 

@@ -8,6 +8,7 @@ from typing import Final
 from kew.domain.draining import is_draining
 from kew.domain.explaining import Code, Explanation, Reason, Situation, Sure
 from kew.domain.gates import fold as gates
+from kew.domain.gates.key_rate import key_opens_at
 from kew.domain.holding import DRAINING
 from kew.domain.incarnations import place_of
 from kew.domain.outcomes import has_snoozed
@@ -80,13 +81,17 @@ def _earliest(situation: Situation, reasons: Iterable[Reason]) -> tuple[int | No
 def _is_undisputed(situation: Situation) -> bool:
     """A slot is free, and no other task can take it until the horizon: this one comes first, or there is no other.
 
-    And the gates are open then, too: a clock that was set back may reach starts that use up a rate.
+    And the gates and the key's rate are open then, too: a clock that was set back may reach starts that use them up.
     """
     has_room = any(each.has_room for each in situation.candidates)
     is_open = gates.room_at(situation.state, situation.horizon, situation.held) > 0
+    is_open = is_open and key_opens_at(situation, situation.horizon) <= situation.horizon
+    is_paced = (
+        key_opens_at(situation, situation.now) > situation.now
+    )  # others of the queue may start before
     is_shared = situation.starved and situation.processes > 1
     is_now = situation.horizon == situation.now
-    is_whole_queue = is_now or situation.horizon > situation.task.ready_at
+    is_whole_queue = is_now or (situation.horizon > situation.task.ready_at and not is_paced)
     is_first = is_whole_queue and situation.able == situation.processes
     return has_room and is_open and not is_shared and (is_first or not situation.due)
 

@@ -11,6 +11,7 @@ from kew.domain.explaining import Candidate, Holder, Situation, SlotLimit
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts
 from kew.domain.incarnations import place_of
+from kew.domain.key_rooms import opens_at, read_log
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect
 from kew.domain.ordering import order_key
@@ -43,7 +44,7 @@ def situation_of(
         return Situation(now=now, horizon=now, task=_light(task), state=state, held=view.held())
     leased = view.leased_beyond(FOREVER, COUNTED_AT_MOST)
     function, held = task.call.function, view.held() - len(ended)
-    horizon = horizon_of(state, task, held, now)
+    horizon = max(horizon_of(state, task, held, now), _paced_until(view, task, now))
     able = sorted(who for who in present if view.can_run(who, function))
 
     @cache
@@ -77,6 +78,14 @@ def situation_of(
     )
 
 
+def _paced_until(view: View, task: Task, now: int) -> int:
+    """When the rates of its key let a task start."""
+    key, settings = key_of(task.call), view.state.settings.key_rate
+    if not key or not settings:
+        return now
+    return opens_at(read_log(view.key_logs.get(key, ()), settings, now), task.call.cost, now)
+
+
 def _of_key(
     view: View, task: Task, ended: Sequence[Task], leased: Sequence[Task], now: int
 ) -> dict[str, Any]:
@@ -90,6 +99,7 @@ def _of_key(
         "takes_turns": view.takes_turns,
         "key_held": view.held_of(key) - lost,
         "key_holders": _holders(mine, now),
+        "key_log": view.key_logs.get(key, ()),
     }
 
 

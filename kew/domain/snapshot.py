@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from itertools import groupby
+from itertools import groupby, islice
 
 import attrs
 
 from kew.domain.gates import fold as gates
 from kew.domain.gates.functions import reason_of
-from kew.domain.keys import KEYLESS, Turns, in_turn, key_of, move
+from kew.domain.key_rooms import KeyRooms
+from kew.domain.keys import Turns, in_turn, key_of, move
 from kew.domain.ordering import is_due, order_key
 from kew.domain.queue import Change
 from kew.domain.sharing import Starved
@@ -33,6 +34,7 @@ class Snapshot(View):
     known: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     starved: Mapping[str, Starved] = attrs.field(factory=dict)
     turns: Turns = attrs.field(factory=dict)
+    key_logs: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
     def after(self, change: Change) -> Snapshot:
         """The queue with a change applied."""
@@ -43,6 +45,7 @@ class Snapshot(View):
             lanes={**self.lanes, **dict([change.lane] if change.lane else [])},
             starved=starved_after(self.starved, change),
             turns=self._turns_after(change.tasks),
+            key_logs={**self.key_logs, **dict(change.key_logs)},
         )
 
     def _turns_after(self, changed: Sequence[Task]) -> Turns:
@@ -75,14 +78,11 @@ class Snapshot(View):
         """How many leases of a key's tasks are current."""
         return sum(key_of(task.call) == key for task in self._leased())
 
-    def _rooms(self) -> dict[str, int]:
-        """How many more tasks of a key may start, by key."""
-        limit = self.state.settings.key_workers
-        if not limit:
-            return {}
+    def _rooms(self, now: int) -> KeyRooms:
+        """What the limits of keys leave."""
         held = Counter(key_of(task.call) for task in self._leased())
-        keys = {key_of(task.call) for task in self.tasks.values()} - {KEYLESS}
-        return {key: max(0, limit - held[key]) for key in keys}
+        settings = self.state.settings
+        return KeyRooms(settings=settings, now=now, held_of=held.__getitem__, logs=self.key_logs)
 
     def waiting(self) -> int:
         """How many tasks are QUEUED or RETRY."""
@@ -98,10 +98,10 @@ class Snapshot(View):
         if not self.turns:
             return sorted(due, key=order_key)[:limit]
         found: list[Task] = []
-        rooms = self._rooms()
+        takes = self._rooms(now).takes
         for priority, tasks in groupby(sorted(due, key=order_key), lambda task: task.call.priority):
             turns = {key: turn for (each, key), turn in self.turns.items() if each == priority}
-            found += in_turn(_by_key(tasks), turns, rooms, limit - len(found))
+            found += in_turn(_by_key(tasks), turns, takes, limit - len(found))
         return found
 
     def waiting_by(self, instant: int, limit: int) -> Sequence[Task]:
@@ -135,17 +135,13 @@ class Snapshot(View):
 
     def next_due(self, incarnation: str, now: int, taken: Sequence[Task] = ()) -> int | None:
         """The earliest due time after `now` that this incarnation waits for, once `taken` start."""
-        rooms = self._rooms()
+        rooms, starting = self._rooms(now), {task.id for task in taken}
         for task in taken:
-            key = key_of(task.call)
-            if key in rooms:
-                rooms[key] -= 1
-        later = (
-            task.ready_at
-            for task in self._runnable(incarnation)
-            if task.ready_at > now and rooms.get(key_of(task.call), 1) > 0
-        )
-        return min(later, default=None)
+            rooms.start(key_of(task.call), task.call.cost)
+        runnable = (one for one in self._runnable(incarnation) if one.id not in starting)
+        lines = groupby(sorted(runnable, key=_place_key), lambda task: _place_key(task)[:2])
+        instants = (_next_of(key, list(tasks), rooms) for (_, key), tasks in lines)
+        return min((at for at in instants if at is not None), default=None)
 
     def next_lease_end(self) -> int | None:
         """The earliest end of a current lease."""
@@ -161,9 +157,9 @@ class Snapshot(View):
 
     def due_reasons(self, now: int) -> Set[str]:
         """The reasons under which due tasks wait."""
-        rooms = self._rooms()
+        rooms = self._rooms(now)
         due = (task for task in self.tasks.values() if is_due(task, now))
-        startable = (task for task in due if rooms.get(key_of(task.call), 1) > 0)
+        startable = (task for task in due if rooms.allows(key_of(task.call), task.call.cost))
         return {reason_of(task.call.function) for task in startable}
 
     def can_run(self, incarnation: str, function: str) -> bool:
@@ -180,6 +176,23 @@ class Snapshot(View):
             for task in self.tasks.values()
             if task.is_waiting and self.can_run(incarnation, task.call.function)
         ]
+
+
+def _place_key(task: Task) -> tuple[int, str, int, int]:
+    return task.call.priority, key_of(task.call), task.ready_at, task.ticket
+
+
+def _next_of(key: str, tasks: Sequence[Task], rooms: KeyRooms) -> int | None:
+    """When time alone lets the next task of a key start: the first that is due, if a rate holds it, or will be."""
+    if rooms.is_full(key):
+        return None
+    due = (one for one in tasks if one.ready_at <= rooms.now)
+    later = (one for one in tasks if one.ready_at > rooms.now)
+    opens = (
+        max(one.ready_at, rooms.opens_at(key, one.call.cost))
+        for one in (*islice(due, 1), *islice(later, 1))
+    )
+    return next((at for at in opens if at > rooms.now), None)
 
 
 def _by_key(tasks: Iterator[Task]) -> dict[str, Iterator[Task]]:

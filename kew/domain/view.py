@@ -67,6 +67,11 @@ class View(Protocol):
         """How many leases of a key's tasks are current, ended ones included."""
         ...
 
+    @property
+    def key_logs(self) -> Mapping[str, tuple[int, ...]]:
+        """What the rates of keys remember, by key."""
+        ...
+
     def waiting(self) -> int:
         """How many tasks are QUEUED or RETRY, due or not."""
         ...
@@ -106,7 +111,8 @@ class View(Protocol):
     def next_due(self, incarnation: str, now: int, taken: Sequence[Task] = ()) -> int | None:
         """The earliest due time after `now` of a waiting task that this incarnation can run (ms), once `taken` start.
 
-        Tasks of a key at its limit are left out: time alone doesn't let them start.
+        A task whose key waits for its rate counts from when the rate lets it start. Tasks of a key at its limit are
+        left out: time alone doesn't let them start.
         """
         ...
 

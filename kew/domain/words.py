@@ -65,3 +65,10 @@ def listed(names: Sequence[str], number: int) -> str:
     named = names[:NAMED_AT_MOST]
     more = number - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def rate_text(setting: tuple[int, int, int]) -> str:
+    """A rate: count, window in ms, burst."""
+    count, per, burst = setting
+    spaced = f", {burst} at a time" if burst else ""
+    return f"{tasks_text(count)} in {per / 1000:g} s{spaced}"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kew.app.notices import Woken
 from kew.app.ports import Command, Empty, Explain, Peek
 from kew.domain.explaining import Code
 from kew.domain.reasons import explained
@@ -512,3 +513,201 @@ async def test_where_keys_take_turns_a_task_may_be_behind_any_other(scene: Scene
         assert reason.code is Code.BEHIND
     await scene.cancel("b1")
     assert (await explain(scene, "a1")).reasons == ()
+
+
+# --- rate
+
+
+def paced(*rates: tuple[int, int, int], **settings: Any) -> dict[str, Any]:
+    """Settings of a queue whose keys have these rates."""
+    return {"key_rate": rates, "max_workers": 100, "max_size": 10_000, **settings}
+
+
+async def test_no_window_has_more_starts_of_a_key_than_its_rate(scene: Scene):
+    await scene.declare(**paced((2, 1_000, 0)))
+    w1, w2 = await scene.worker("w1"), await scene.worker("w2")
+    await submit(scene, "a1", "a2", "a3", "a4", "a5", "b1", "1", "2", "3")
+    assert await w1.claim_ids(3) == ["1", "a1", "b1"]
+    await scene.advance(400)
+    assert await w1.claim_ids() == ["2", "a2", "3"]
+    assert await w2.claim_ids() == []
+    await scene.advance(599)
+    assert await w2.claim_ids() == []
+    await scene.advance(2)
+    assert await w2.claim_ids() == ["a3"]
+    assert await w1.claim_ids() == []
+
+
+async def test_a_claim_says_exactly_when_the_rate_of_a_key_lets_its_next_task_start(scene: Scene):
+    await scene.declare(**paced((1, 1_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "b1", "b2")
+    grant = await worker.ask(want=10)
+    assert ([task.id for task in grant.tasks], grant.wait_ms) == (["a1", "b1"], 1_000)
+    await scene.advance(300)
+    assert (await worker.ask(want=10)).wait_ms == 700
+    await scene.advance(700)
+    assert await worker.claim_ids() == ["a2", "b2"]
+
+
+async def test_a_task_that_waits_for_its_keys_rate_holds_no_place_of_its_key(scene: Scene):
+    """A rate-limited task held its key's slot and deadlocked its group."""
+    await scene.declare(**paced((1, 1_000, 0), key_workers=1))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3")
+    for expected in ("a1", "a2", "a3"):
+        task = await worker.claim_one()
+        assert task.id == expected
+        await worker.succeed(task)
+        assert await worker.claim_ids() == []
+        await scene.advance(1_000)
+
+
+async def test_two_limits_at_once_cost_no_more_than_the_slower_one(scene: Scene):
+    """Two limits at once made 0.4 s of work take 8 s."""
+    await scene.declare(**paced((5, 100, 0), key_workers=2))
+    worker, done, elapsed = await scene.worker(), 0, 0
+    await submit(scene, *(f"a{n}" for n in range(20)))
+    while done < 20:
+        grant = await worker.ask(want=10)
+        assert len(grant.tasks) <= 2
+        for task in grant.tasks:
+            await worker.succeed(task)
+        done += len(grant.tasks)
+        if not grant.tasks:
+            assert grant.wait_ms is not None
+            elapsed += grant.wait_ms
+            await scene.advance(grant.wait_ms)
+    assert elapsed == 300
+
+
+async def test_a_burst_of_a_key_spaces_its_starts(scene: Scene):
+    await scene.declare(**paced((10, 1_000, 2)))
+    worker, starts, now = await scene.worker(), list[int](), 0
+    await submit(scene, *(f"a{n}" for n in range(12)))
+    while len(starts) < 12:
+        grant = await worker.ask(want=10)
+        starts += [now] * len(grant.tasks)
+        if len(starts) < 12:
+            assert grant.wait_ms is not None
+            now += grant.wait_ms
+            await scene.advance(grant.wait_ms)
+    assert starts == [0, 0, *range(100, 801, 100), 1_000, 1_000]
+
+
+async def test_a_rate_of_keys_counts_starts_of_all_priorities(scene: Scene):
+    await scene.declare(**paced((2, 1_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2")
+    await submit(scene, "a3", "a4", priority=HIGH)
+    assert await worker.claim_ids() == ["a3", "a4"]
+    await scene.advance(1_000)
+    await submit(scene, "a5", priority=HIGH)
+    assert await worker.claim_ids() == ["a5", "a1"]
+
+
+@pytest.mark.parametrize("how", ["release", "lost", "retry"])
+async def test_a_start_is_used_up_whatever_becomes_of_it(scene: Scene, how: str):
+    await scene.declare(**paced((1, 10_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1")
+    task = await worker.claim_one(lease_ms=1_000)
+    if how == "lost":
+        await scene.advance(1_000)
+    else:
+        await end(scene, worker, task, how)
+    assert await worker.claim_ids() == []
+    await scene.advance(10_000)
+    assert await worker.claim_ids() == ["a1"]
+
+
+async def test_each_rate_of_a_key_must_allow_a_start(scene: Scene):
+    await scene.declare(**paced((2, 1_000, 0), (3, 10_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, *(f"a{n}" for n in range(5)))
+    assert await worker.claim_ids() == ["a0", "a1"]
+    await scene.advance(1_000)
+    grant = await worker.ask(want=10)
+    assert ([task.id for task in grant.tasks], grant.wait_ms) == (["a2"], 9_000)
+
+
+async def test_what_a_task_costs_counts_against_the_rate_of_its_key(scene: Scene):
+    await scene.declare(**paced((5, 1_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", cost=3)
+    await submit(scene, "a2", cost=4)
+    await submit(scene, "a3")
+    grant = await worker.ask(want=10)
+    assert ([task.id for task in grant.tasks], grant.wait_ms) == (["a1"], 1_000)
+    await scene.advance(1_000)
+    assert await worker.claim_ids() == ["a2", "a3"]
+
+
+async def test_a_changed_rate_of_keys_is_in_force_at_once(scene: Scene):
+    await scene.declare(**paced((1, 10_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3", "a4")
+    assert await worker.claim_ids() == ["a1"]
+    await scene.declare(**paced((2, 10_000, 0)))
+    assert await worker.claim_ids() == ["a2"]
+    await scene.declare(max_workers=100)
+    assert await worker.claim_ids() == ["a3", "a4"]
+
+
+@pytest.mark.parametrize("step_ms", [2_000, 3_600_000])
+async def test_a_step_back_of_the_clock_holds_a_key_for_no_more_than_two_windows(
+    scene: Scene, step_ms: int
+):
+    await scene.declare(**paced((2, 1_000, 1)))
+    await submit(scene, "a1", "a2", "a3", "a4")
+    await scene.advance(2 * step_ms)
+    worker = await scene.worker()
+    assert await worker.claim_ids() == ["a1"]
+    assert await worker.claim_ids() == []
+    await scene.advance(-step_ms)
+    started: list[str] = []
+    for _ in range(20):
+        started += await worker.claim_ids()
+        await scene.advance(100)
+    assert started == ["a2", "a3", "a4"]
+
+
+async def test_an_idle_process_is_notified_when_the_rate_of_a_new_task_lets_it_start(scene: Scene):
+    await scene.declare(**paced((1, 1_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1")
+    listener = await scene.listen(worker.incarnation)
+    assert await worker.claim_ids() == ["a1"]
+    await submit(scene, "a2")
+    assert await listener.next() == Woken(QUEUE)
+    assert (await scene.store.do(Peek(QUEUE))).wait_ms == 1_000
+
+
+async def test_the_rate_of_its_key_is_a_reason_with_an_exact_end(scene: Scene):
+    await scene.declare(**paced((1, 1_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "b1")
+    assert [task.id for task in await worker.claim(1)] == ["a1"]
+    await scene.advance(400)
+    situation = await scene.store.do(Explain(QUEUE, "a2"))
+    assert situation is not None
+    why = explained(situation)
+    (reason,) = [one for one in why.reasons if one.code is Code.KEY_RATE]
+    assert reason.until_at == situation.now + 600
+    assert "'a', 1 task in 1 s, is used up" in reason.text
+    other = await scene.store.do(Explain(QUEUE, "b1"))
+    assert other is not None
+    assert Code.KEY_RATE not in {one.code for one in explained(other).reasons}
+
+
+async def test_many_keys_that_wait_for_their_rates_all_start_in_time(scene: Scene):
+    await scene.declare(**paced((1, 1_000, 0), max_workers=1_000))
+    worker = await scene.worker()
+    keys = [chr(0x4E00 + n) for n in range(250)]
+    await scene.try_submit(group(*(call(f"{key}{n}", key=key) for n in range(2) for key in keys)))
+    first = [task for _ in range(3) for task in await worker.claim(100)]
+    assert len(first) == 250
+    assert await worker.claim_ids() == []
+    await scene.advance(1_000)
+    second = [task for _ in range(3) for task in await worker.claim(100)]
+    assert len(second) == 250

@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 
 from kew.adapters.memory import indexed_queue as indexed_queues
-from kew.adapters.memory import keyed
+from kew.adapters.memory import key_logs, keyed
 from kew.adapters.memory import namespace as namespaces
 from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.indexed_queue import IndexedQueue
@@ -43,7 +43,7 @@ from kew.app.working.runs import Run, Stop
 from kew.app.working.settler import Settler
 from kew.app.working.slots import Slots
 from kew.domain import breaker as breakers
-from kew.domain import draining, emptying, overrides, reasons
+from kew.domain import draining, emptying, key_rooms, overrides, reasons
 from kew.domain import queue as rules
 from kew.domain import rate as rates
 from kew.domain import situation as situations
@@ -55,6 +55,7 @@ from kew.domain.gates.limit import Limit
 from kew.domain.gates.paused import Paused
 from kew.domain.gates.rate import RateGate
 from kew.domain.gates.snoozed import SnoozedQueue
+from kew.domain.key_rooms import KeyRooms
 from kew.domain.lifecycle import Effect, step
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import ClaimRequest, Grant, Group, GroupOutcome, SettleOutcome, Word
@@ -737,10 +738,33 @@ def closures_of_the_living_are_failed(original: Any) -> Any:
 # --- keys
 
 
-@bug(KeyedLines, "_is_used_up", "keys", choice=Choice(workload="keys"))
+@bug(KeyRooms, "start", "keys", "key_rate", choice=Choice(workload="keys"))
 def a_claim_counts_no_tasks_of_its_own(original: Any) -> Any:
     """One claim takes more tasks of a key than may run: only those of earlier claims count."""
-    return lambda self, key, taken: False
+    return lambda self, key, cost: None
+
+
+@bug(key_rooms, "opens_at", "key_rate", choice=Choice(workload="keys"))
+def a_key_starts_beyond_its_rate(original: Any) -> Any:
+    """The start before the last one of a window is forgotten."""
+    return lambda paced, cost, now: original(paced[:-1], cost, now)
+
+
+@bug(key_logs, "forgotten_at", "key_rate", choice=Choice(workload="keys"))
+def what_a_key_started_is_forgotten_too_early(original: Any) -> Any:
+    """Other keys' starts push out what its window still holds."""
+    return lambda rates, now: now + 100
+
+
+@bug(
+    KeyedLines,
+    "_pace",
+    *("order", "promptness", "liveness", "sharing", "explaining"),
+    choice=Choice(workload="keys"),
+)
+def a_key_that_waits_for_its_rate_is_forgotten(original: Any) -> Any:
+    """Nothing says when its rate lets the next task start."""
+    return lambda self, priority, key, at: None
 
 
 @bug(KeyedLines, "is_full", "keys", choice=Choice(workload="keys"))

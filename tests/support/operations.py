@@ -89,6 +89,12 @@ RATES = (
     ((30, 700, 4),),
     ((9, 1_000, 2), (40, 10_000, 0)),
 )
+KEY_RATES = (((2, 700, 0),), ((5, 700, 1),), ((3, 500, 0), (9, 5_000, 6)))
+COSTS = {
+    "": 2,
+    "acme": 1,
+    "b": 2,
+}  # of tasks with this key: one alone, since what is parked holds up no others of its key
 HOUR_MS = 3_600_000
 EVERY_STATE = tuple(WaitingState)
 GROUPS = ("KeyError@shop:sell", "KeyError@shop:buy", "Fähler@näh:Ware.senden")
@@ -259,9 +265,10 @@ class Operations:
     def _extras(self) -> dict[str, Any]:
         if self._chance(75):
             return {}
+        key = self._pick("", "acme", "acme", "b", "é 100%,a=b\n")
         return {
-            "key": self._pick("", "acme", "acme", "b", "é 100%,a=b\n"),
-            "cost": self._pick(1, 1, 2, 5),
+            "key": key,
+            "cost": COSTS.get(key, 5),
             "start_by_ms": self._pick(0, 0, 300, 2_000, 30_000),
         }
 
@@ -456,6 +463,7 @@ class Operations:
             rates=self._pick((), (), (), *RATES),
             key_workers=self._pick(0, 0, 1, 1, 2),
             key_size=self._pick(0, 0, 0, 3),
+            key_rate=self._pick((), (), *KEY_RATES),
             task_ttl_ms=self._pick(5_000, 20_000),
             dead_letter_ttl_ms=self._pick(8_000, TTL_MS),
             max_dead_letters=self._pick(0, 0, 1, 6),

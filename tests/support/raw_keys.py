@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from kew.domain.config import Settings
 from kew.domain.task import PINNED, Task
 
 
@@ -27,7 +28,7 @@ class RawKeys:
     @property
     def waiting(self) -> Sequence[int]:
         """How many tasks are counted in lines, by priority."""
-        return self.known[4:] or (0, 0, 0)
+        return self.known[4:7] or (0, 0, 0)
 
     def places(self) -> Iterator[tuple[int, bytes, float]]:
         """Priority, member and score of each entry of a line."""
@@ -46,7 +47,12 @@ class RawKeys:
             turns[int(priority), unescaped(key)] = int(text.split()[0])
         return turns
 
-    def faults(self, tasks: Sequence[Task], limit: int, clock: int) -> Iterator[str]:
+    def logs(self) -> dict[str, tuple[int, ...]]:
+        """What the rates of keys remember."""
+        found = self.parts.get("logs", {}).items()
+        return {unescaped(key.decode()): tuple(map(int, text.split())) for key, text in found}
+
+    def faults(self, tasks: Sequence[Task], settings: Settings, clock: int) -> Iterator[str]:
         """`clock`: when the queue was written last; a key may have become due since."""
         if (
             not self.known
@@ -74,10 +80,13 @@ class RawKeys:
         }
         if holders != members:
             yield f"holders {members}, noted {holders}"
-        yield from self._ring_faults(held, limit, clock)
+        logged = by_key(self.parts.get("logged", []))
+        if logged.keys() != self.logs().keys():
+            yield f"logs of {self.logs().keys()}, to be forgotten: {logged}"
+        yield from self._ring_faults(held, settings)
 
-    def _ring_faults(self, held: Mapping[str, int], limit: int, clock: int) -> Iterator[str]:
-        turns = self.turns()
+    def _ring_faults(self, held: Mapping[str, int], settings: Settings) -> Iterator[str]:
+        turns, limit = self.turns(), settings.key_workers
         for priority in (1, 2, 3):
             heads = {
                 unescaped(name.partition(":")[2]): min(score for _, score in value)
@@ -86,18 +95,23 @@ class RawKeys:
             }
             ring = by_key(self.parts.get(f"ring{priority}", []))
             later = by_key(self.parts.get(f"later{priority}", []))
+            paced = by_key(self.parts.get(f"paced{priority}", []))
             for key, head in heads.items():
                 is_full = 0 < limit <= held.get(key, 0)
-                if is_full and (key in ring or key in later):
+                places = sum(key in each for each in (ring, later, paced))
+                if is_full and places:
                     yield f"{key!r} is at its limit, and may start"
-                if not is_full and (key in ring) == (key in later):
-                    yield f"{key!r} is in both of ring and later, or in neither"
+                if not is_full and places != 1:
+                    yield f"{key!r} is in {places} of ring, later and paced"
+                if key in paced and not settings.key_rate:
+                    yield f"{key!r} waits for a rate that there isn't"
                 if key in ring and ring[key] != turns[priority, key]:
                     yield f"{key!r} is in the ring at {ring[key]}, its turn is {turns[priority, key]}"
-                if key in later and later[key] != head:
+                if key in later and later[key] not in (head, 0):
                     yield f"{key!r} is due at {head}, and noted at {later[key]}"
-            if not (ring.keys() | later.keys()) <= heads.keys():
-                yield f"keys without a line: {(ring.keys() | later.keys()) - heads.keys()}"
+            placed = ring.keys() | later.keys() | paced.keys()
+            if not placed <= heads.keys():
+                yield f"keys without a line: {placed - heads.keys()}"
 
 
 def by_key(entries: Sequence[tuple[bytes, float]]) -> dict[str, int]:

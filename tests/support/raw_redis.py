@@ -71,6 +71,9 @@ TYPES_OF_KEYS = {
     "held": "zset",
     "ring": "zset",
     "later": "zset",
+    "paced": "zset",
+    "logs": "hash",
+    "logged": "zset",
     "line": "zset",
 }
 READ = {
@@ -319,6 +322,7 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
             for who, text in parts.of("hungry", {}).items()
         },
         turns=keys.turns(),
+        key_logs=keys.logs(),
     )
     return RawQueue(
         snapshot=snapshot,
@@ -329,7 +333,7 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
                 *_index_faults(parts, state, own, keys),
                 *keys.faults(
                     list(tasks.values()),
-                    snapshot.state.settings.key_workers,
+                    snapshot.state.settings,
                     int(state["clock"]),
                 ),
             )

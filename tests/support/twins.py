@@ -307,6 +307,7 @@ class Twins:
             faults += _unequal(f"{name}: functions", functions, dict(theirs.known))
             faults += _unequal(f"{name}: starved", dict(indexed.starved), dict(theirs.starved))
             faults += _unequal(f"{name}: turns", dict(indexed.turns), dict(theirs.turns))
+            faults += _unequal(f"{name}: key logs", indexed.key_logs, theirs.key_logs)
             faults += _unequal(f"{name}: presence", ours.presence, raw.queues[name].presence)
             for task_id in sorted(indexed.tasks.keys() | theirs.tasks.keys()):
                 pair = _seen(indexed.tasks.get(task_id)), _seen(theirs.tasks.get(task_id))

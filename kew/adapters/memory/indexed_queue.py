@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 
@@ -35,8 +35,7 @@ class IndexedQueue(KeyedView, View):
         self._records = records
         self._lines: dict[tuple[int, str], Line] = {}
         self._waiting: dict[int, int] = defaultdict(int)
-        self._keyed = KeyedLines(self._is_waiting)
-        self._keyed.set_limit(state.settings.key_workers)
+        self._keyed = KeyedLines(self._is_waiting, self._cost_of, state.settings)
         self._leased: dict[str, Task] = {}
         self._lease_ends: list[tuple[int, int, str]] = []
         self._starts_by: list[tuple[int, int, str]] = []  # when tasks expire that may
@@ -146,8 +145,7 @@ class IndexedQueue(KeyedView, View):
         lines = (line for lines in self._runnable(incarnation).values() for line in lines)
         known = [line.next_later(now) for line in lines]
         if self._keyed.turns:
-            starting = Counter(key_of(task.call) for task in taken)
-            known.append(self._keyed.next_later(now, self._opener(incarnation), starting))
+            known.append(self._next_due_of_keys(incarnation, now, taken))
         return min((instant for instant in known if instant is not None), default=None)
 
     def _all_lines(self) -> Iterator[tuple[int, str, Line]]:
@@ -168,7 +166,7 @@ class IndexedQueue(KeyedView, View):
         if any(next(line.due(now), None) for line in lines) or self._keyed.is_due(now, opens):
             return now
         known = [line.next_later(now) for line in lines]
-        known.append(self._keyed.next_later(now, opens))
+        known.append(self._keyed.next_later(self._keyed.rooms(now), opens))
         return min((instant for instant in known if instant is not None), default=None)
 
     @override
@@ -246,6 +244,7 @@ class IndexedQueue(KeyedView, View):
             known={who: frozenset(names) for who, names in self.functions.items()},
             starved=dict(self._starved),
             turns=dict(self._keyed.turns),
+            key_logs=dict(self._keyed.logs.by_key),
         )
 
     # --- changing
@@ -254,7 +253,7 @@ class IndexedQueue(KeyedView, View):
         """Write a change and keep every index true."""
         if change.state is not None:
             if change.state.settings is not self._state.settings:
-                self._keyed.set_limit(change.state.settings.key_workers)
+                self._keyed.set_limits(change.state.settings)
             self._state = change.state
         if change.lane is not None:
             self.lanes[change.lane[0]] = change.lane[1]
@@ -265,6 +264,8 @@ class IndexedQueue(KeyedView, View):
                 self.forget_starved(who)
             else:
                 self._starved[who] = starved
+        if change.key_logs:
+            self._keyed.note_starts(change.key_logs, now)
         for task in change.tasks:
             task_id = task.id
             old = self._records.get(task_id)
@@ -374,6 +375,9 @@ class IndexedQueue(KeyedView, View):
             and task.is_waiting
             and task.queue == self._name
         )
+
+    def _cost_of(self, entry: Entry) -> int:
+        return self._records[entry[2]].call.cost
 
     def _starts_until(self, entry: tuple[int, int, str]) -> bool:
         task = self._records.get(entry[2])

@@ -1,18 +1,21 @@
 """The waiting tasks with keys of one queue, by turn: which key may start next, found without looking at all of them.
 
-A key with waiting tasks has an entry in its priority's ring, by turn, or among those that are due later. Entries that
-mean nothing any more are left in place and dropped when they are met, and so is that of a key at its limit: the change
-that frees the key adds another.
+A key with waiting tasks has an entry in its priority's ring, by turn, or among those that are due later, or among those
+that wait for their rate. Entries that mean nothing any more are left in place and dropped when they are met, and so is
+that of a key at its limit: the change that frees the key adds another.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
+from kew.adapters.memory.key_logs import KeyLogs
 from kew.adapters.memory.lines import Entry, Line
+from kew.domain.config import Settings
 from kew.domain.gates import functions
+from kew.domain.key_rooms import KeyLog, KeyRooms
 from kew.domain.keys import KEYLESS, key_of, move
 from kew.domain.task import Task
 
@@ -26,15 +29,24 @@ Opens = Callable[
 class KeyedLines:
     """The lines of all keys, their turns, and how many leases each key has."""
 
-    def __init__(self, is_current: Callable[[Entry], bool]) -> None:
+    def __init__(
+        self,
+        is_current: Callable[[Entry], bool],
+        cost_of: Callable[[Entry], int],
+        settings: Settings,
+    ) -> None:
         self._is_current = is_current
+        self._cost_of = cost_of
+        self.settings = settings
         self._lines: dict[tuple[int, str], dict[str, Line]] = {}
         self._rings: dict[int, list[tuple[int, str]]] = defaultdict(list)
         self._later: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        self._paced: dict[int, list[tuple[int, str]]] = defaultdict(list)  # that wait for a rate
+        self._latest = 0
         self._waiting: Counter[tuple[int, str]] = Counter()
         self.turns: dict[tuple[int, str], int] = {}
         self.held: Counter[str] = Counter()
-        self.limit = 0  # of leases of each key; 0: none
+        self.logs = KeyLogs()
 
     @property
     def is_empty(self) -> bool:
@@ -46,8 +58,14 @@ class KeyedLines:
         return sum(self._waiting[priority, key] for priority in (1, 2, 3))
 
     def is_full(self, key: str) -> bool:
-        """Whether no further task of the key may start."""
-        return bool(key) and 0 < self.limit <= self.held[key]
+        """Whether as many tasks of the key run as may."""
+        return bool(key) and 0 < self.settings.key_workers <= self.held[key]
+
+    def rooms(self, now: int) -> KeyRooms:
+        """What the limits of keys leave."""
+        return KeyRooms(
+            settings=self.settings, now=now, held_of=self.held.__getitem__, logs=self.logs.by_key
+        )
 
     def lines(self) -> Iterator[tuple[int, str, str, Line]]:
         """Each line with its priority, its key and the reason under which it would be parked."""
@@ -57,12 +75,18 @@ class KeyedLines:
 
     # --- changing
 
-    def set_limit(self, limit: int) -> None:
-        """The limit of each key has changed: keys that were at it may start."""
-        if limit != self.limit:
-            self.limit = limit
+    def set_limits(self, settings: Settings) -> None:
+        """The limits of each key may have changed: keys that were at them may start."""
+        before, self.settings = self.settings, settings
+        if settings.key_workers != before.key_workers:
             for key in list(self.held):
                 self._reopen(key)
+        if settings.key_rate != before.key_rate:
+            self._reopen_paced()
+
+    def note_starts(self, logs: Iterable[tuple[str, KeyLog]], now: int) -> None:
+        """Tasks of keys that have a rate have started."""
+        self.logs.note(logs, self.settings.key_rate, now)
 
     def count_lease(self, task: Task, change: int) -> None:
         """A lease of this task begins (1) or ends (-1)."""
@@ -106,6 +130,13 @@ class KeyedLines:
             if (priority, key) in self._waiting:
                 self._enter((priority, key))
 
+    def _reopen_paced(self) -> None:
+        for priority, paced in self._paced.items():
+            for _, key in paced:
+                if (priority, key) in self._waiting:
+                    self._enter((priority, key))
+            paced.clear()
+
     def _enter(self, place: tuple[int, str]) -> None:
         heapq.heappush(self._rings[place[0]], (self.turns[place], place[1]))
 
@@ -115,25 +146,32 @@ class KeyedLines:
         self,
         priority: int,
         *,
-        now: int,
         limit: int,
         opens: Opens,
         plain: Iterator[Entry],
-        taken: Counter[str],
+        rooms: KeyRooms,
     ) -> list[Entry]:
-        """The entries of one priority that start next; `plain` are those without a key. `taken` counts them by key."""
+        """The entries of one priority that start next; `plain` are those without a key. `rooms` counts them by key."""
+        now = rooms.now
         self._promote(priority, now)
         again: deque[tuple[str, Iterator[Entry]]] = deque()
         found: list[Entry] = []
         kept: dict[str, int] = {}
 
         def serve(key: str, entries: Iterator[Entry]) -> bool:
-            entry = None if self._is_used_up(key, taken) else next(entries, None)
-            if entry is not None:
-                found.append(entry)
-                taken[key] += 1
-                again.append((key, entries))
-            return entry is not None
+            entry = None if rooms.is_full(key) else next(entries, None)
+            if entry is None:
+                return False
+            cost = self._cost_of(entry)
+            if not rooms.allows(key, cost):
+                if not rooms.has_started(key):
+                    self._pace(priority, key, rooms.opens_at(key, cost))
+                    kept.pop(key, None)
+                return False
+            found.append(entry)
+            rooms.start(key, cost)
+            again.append((key, entries))
+            return True
 
         for turn, key in self._ring(priority, plain_turn=self.turns.get((priority, KEYLESS), 0)):
             if len(found) >= limit:
@@ -142,18 +180,14 @@ class KeyedLines:
                 break
             if key == KEYLESS:
                 serve(key, plain)
-            elif key not in kept and not self.is_full(key):
-                is_due = self._is_due((priority, key), now)
-                if serve(key, self._due((priority, key), now, opens)) or is_due:
-                    kept[key] = turn
+            elif key not in kept and not self.is_full(key) and self._is_due((priority, key), now):
+                kept[key] = turn
+                serve(key, self._due((priority, key), now, opens))
         while again and len(found) < limit:
             serve(*again.popleft())
         for key, turn in kept.items():
             heapq.heappush(self._rings[priority], (turn, key))
         return found
-
-    def _is_used_up(self, key: str, taken: Counter[str]) -> bool:
-        return bool(key) and 0 < self.limit <= self.held[key] + taken[key]
 
     def _ring(self, priority: int, plain_turn: int) -> Iterator[tuple[int, str]]:
         """The entries by turn, taken out of the ring, and that of tasks without a key in its place."""
@@ -183,77 +217,114 @@ class KeyedLines:
             heapq.heappush(self._later[place[0]], (min(later), place[1]))
         return False
 
+    def _pace(self, priority: int, key: str, at: int) -> None:
+        heapq.heappush(self._paced[priority], (at, key))
+
     def _promote(self, priority: int, now: int) -> None:
-        later = self._later[priority]
-        while later and later[0][0] <= now:
-            _, key = heapq.heappop(later)
-            if (priority, key) in self._waiting:
-                self._enter((priority, key))
+        """Enter keys that may start by now into the ring: a task has become due, or the rate allows it."""
+        if now < self._latest:  # the clock has stepped back
+            self._reopen_paced()
+        self._latest = now
+        for waiting in (self._later[priority], self._paced[priority]):
+            while waiting and waiting[0][0] <= now:
+                _, key = heapq.heappop(waiting)
+                if (priority, key) in self._waiting:
+                    self._enter((priority, key))
 
-    def next_later(self, now: int, opens: Opens, taken: Counter[str] | None = None) -> int | None:
-        """The earliest due time after `now` of a task that `opens` lets start, of keys that aren't at their limit.
+    def next_later(self, rooms: KeyRooms, opens: Opens, taken: Collection[str] = ()) -> int | None:
+        """When time alone lets a task start that `opens` lets, of keys that aren't at their limit.
 
-        `taken`: how many more tasks of each key start meanwhile.
+        `taken`: the ids of tasks that start meanwhile; `rooms` has counted them.
         """
-        more = taken or Counter[str]()
-        found = [at for priority in (1, 2, 3) for at in self._laters(priority, now, opens, more)]
+        found = [at for priority in (1, 2, 3) for at in self._laters(priority, rooms, opens, taken)]
         return min(found, default=None)
 
-    def _laters(self, priority: int, now: int, opens: Opens, taken: Counter[str]) -> Iterator[int]:
+    def _laters(
+        self, priority: int, rooms: KeyRooms, opens: Opens, taken: Collection[str]
+    ) -> Iterator[int]:
         """Of each key that has something due, and the earliest of the others."""
-        for key in self._startable(priority, now):
-            at = self._later_of((priority, key), now, opens)
-            if at is not None and not self._is_used_up(key, taken):
+        for key in self._startable(priority, self.rooms(rooms.now)):
+            at = self._next_of((priority, key), rooms, opens, taken)
+            if at is not None:
                 yield at
-        later, kept, earliest = self._later[priority], dict[str, int](), None
-        while later and (earliest is None or later[0][0] < earliest):
-            _, key = heapq.heappop(later)  # its instant may be that of a task which has left
-            place = (priority, key)
-            if place not in self._waiting or self.is_full(key) or key in kept:
-                continue
-            entered = self._later_of(place, now, lambda _: True)
-            if entered is not None:
-                kept[key] = entered
-            at = self._later_of(place, now, opens)
-            if at is not None and not self._is_used_up(key, taken):
-                earliest = at if earliest is None else min(earliest, at)
-        for key, entered in kept.items():
-            heapq.heappush(later, (entered, key))
+        earliest = None
+        for is_due, waiting in ((False, self._later[priority]), (True, self._paced[priority])):
+            kept = dict[str, int]()
+            while waiting and (earliest is None or waiting[0][0] < earliest):
+                entered, key = heapq.heappop(
+                    waiting
+                )  # its instant may be that of a task which has left
+                place = (priority, key)
+                if place not in self._waiting or self.is_full(key) or key in kept:
+                    continue
+                first = None if is_due else self._first_later(place, rooms.now, lambda _: True)
+                if is_due or first is not None:
+                    kept[key] = entered if first is None else first[0]
+                at = self._next_of(place, rooms, opens, taken)
+                if at is not None:
+                    earliest = at if earliest is None else min(earliest, at)
+            for key, entered in kept.items():
+                heapq.heappush(waiting, (entered, key))
         if earliest is not None:
             yield earliest
 
-    def _later_of(self, place: tuple[int, str], now: int, opens: Opens) -> int | None:
-        lines = [line for reason, line in self._lines[place].items() if opens(reason)]
-        known = (line.next_later(now) for line in lines)
-        return min((at for at in known if at is not None), default=None)
+    def _next_of(
+        self, place: tuple[int, str], rooms: KeyRooms, opens: Opens, taken: Collection[str]
+    ) -> int | None:
+        """When the next task of a key may start: the first that is due, if a rate holds it, or will be."""
+        key, now = place[1], rooms.now
+        if rooms.is_full(key):
+            return None
+        if self.settings.key_rate:
+            due = (each for each in self._due(place, now, opens) if each[2] not in taken)
+            first = next(due, None)
+            if first is not None and (at := rooms.opens_at(key, self._cost_of(first))) > now:
+                return at
+        first = self._first_later(place, now, opens)
+        return None if first is None else max(first[0], rooms.opens_at(key, self._cost_of(first)))
 
-    def _startable(self, priority: int, now: int, limit: int | None = None) -> list[str]:
+    def _first_later(self, place: tuple[int, str], now: int, opens: Opens) -> Entry | None:
+        lines = [line for reason, line in self._lines[place].items() if opens(reason)]
+        known = (line.first_later(now) for line in lines)
+        return min((entry for entry in known if entry is not None), default=None)
+
+    def _startable(self, priority: int, rooms: KeyRooms, limit: int | None = None) -> list[str]:
         """Keys that have something due and aren't at their limit, at most `limit`; others leave the ring."""
+        now = rooms.now
         self._promote(priority, now)
         ring, found = self._rings[priority], dict[str, int]()
         while ring and (limit is None or len(found) < limit):
             turn, key = heapq.heappop(ring)
             is_current = self.turns.get((priority, key)) == turn
-            if is_current and not self.is_full(key) and self._is_due((priority, key), now):
-                found[key] = turn
+            if not is_current or self.is_full(key) or not self._is_due((priority, key), now):
+                continue
+            if self.settings.key_rate:
+                first = next(self._due((priority, key), now, lambda _: True))
+                at = rooms.opens_at(key, self._cost_of(first))
+                if at > now:
+                    self._pace(priority, key, at)
+                    continue
+            found[key] = turn
         for key, turn in found.items():
             heapq.heappush(ring, (turn, key))
         return list(found)
 
     def is_due(self, now: int, opens: Opens) -> bool:
         """Whether a task is due that `opens` lets start, of a key that isn't at its limit."""
+        rooms = self.rooms(now)
         return any(
             next(self._due((priority, key), now, opens), None) is not None
             for priority in (1, 2, 3)
-            for key in self._startable(priority, now)
+            for key in self._startable(priority, rooms)
         )
 
     def due_reasons(self, now: int) -> set[str]:
         """The reasons under which tasks would be parked that may start, of the keys that come first."""
+        rooms = self.rooms(now)
         return {
             reason
             for priority in (1, 2, 3)
-            for key in self._startable(priority, now, LOOK_AHEAD)
+            for key in self._startable(priority, rooms, LOOK_AHEAD)
             for reason, line in self._lines[priority, key].items()
             if next(line.due(now), None) is not None
         }

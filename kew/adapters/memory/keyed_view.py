@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from abc import abstractmethod
-from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from kew.adapters.memory.keyed import KeyedLines, Opens
 from kew.adapters.memory.lines import Line
 from kew.compat import override
 from kew.domain.gates import functions
+from kew.domain.keys import key_of
 from kew.domain.listing import Part
 from kew.domain.task import QueuePriority, Task
 from kew.domain.view import View
@@ -31,16 +32,15 @@ class KeyedView(View):
         return lambda reason: functions.opens(reason, incarnation, known)
 
     def _ready_in_turn(self, incarnation: str, now: int, limit: int) -> list[Task]:
-        runnable, taken = self._runnable(incarnation), Counter[str]()
+        runnable, rooms = self._runnable(incarnation), self._keyed.rooms(now)
         found: list[Task] = []
         for priority in QueuePriority:
             entries = self._keyed.in_turn(
                 priority,
-                now=now,
                 limit=limit - len(found),
                 opens=self._opener(incarnation),
                 plain=heapq.merge(*(line.due(now) for line in runnable.get(priority, ()))),
-                taken=taken,
+                rooms=rooms,
             )
             found += (self._records[entry[2]] for entry in entries)
         return found
@@ -66,3 +66,14 @@ class KeyedView(View):
     @override
     def held_of(self, key: str) -> int:
         return self._keyed.held[key]
+
+    @property
+    @override
+    def key_logs(self) -> Mapping[str, tuple[int, ...]]:
+        return self._keyed.logs.by_key
+
+    def _next_due_of_keys(self, incarnation: str, now: int, taken: Sequence[Task]) -> int | None:
+        rooms = self._keyed.rooms(now)
+        for task in taken:
+            rooms.start(key_of(task.call), task.call.cost)
+        return self._keyed.next_later(rooms, self._opener(incarnation), {task.id for task in taken})

@@ -97,12 +97,17 @@ class Line:
 
     def next_later(self, now: int) -> int | None:
         """The earliest due time after `now`."""
+        first = self.first_later(now)
+        return None if first is None else first[0]
+
+    def first_later(self, now: int) -> Entry | None:
+        """The first entry that is due after `now`."""
         self._put_off(now)
         while self._later and not (self._later[0][0] > now and self._is_current(self._later[0])):
             entry = heapq.heappop(self._later)
             if self._is_current(entry):
                 self._insert(entry)
-        return self._later[0][0] if self._later else None
+        return self._later[0] if self._later else None
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in no order."""

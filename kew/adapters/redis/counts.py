@@ -89,4 +89,4 @@ def read_counts(text: bytes) -> Counts:
 def _keyed_in(counts: bytes) -> int:
     """How many tasks wait in lines of keys."""
     found = KEYED.search(counts)
-    return sum(map(int, found[1].split(b",")[4:])) if found else 0
+    return sum(map(int, found[1].split(b",")[4:7])) if found else 0

@@ -37,7 +37,7 @@ def read_situation(task_id: str, reply: Sequence[Any]) -> Situation | None:
     if len(reply) == 1:
         return None
     now, record, lease_until, state, numbers, holders, candidates, starved, of_key = reply
-    key_held, takes_turns, key_holders = of_key
+    key_held, takes_turns, key_holders, key_log = of_key
     held, horizon, ahead, is_counted, due, processes, able = numbers
     triples = zip(candidates[::3], candidates[1::3], candidates[2::3], strict=True)
     return Situation(
@@ -66,6 +66,7 @@ def read_situation(task_id: str, reply: Sequence[Any]) -> Situation | None:
         },
         key_held=key_held,
         key_holders=_read_holders(key_holders),
+        key_log=tuple(map(int, key_log.split())),
         takes_turns=bool(takes_turns),
     )
 

@@ -31,8 +31,8 @@ def write_settings(settings: Settings) -> str:
         values["max_snoozes"] = ()
     values["timeout_ms"] = settings.timeout_ms or ()
     if lists:
-        values["format"] = FORMAT_OF_RATES if any(lists) else ()
-    if values["key_workers"] or values["key_size"]:
+        values["format"] = FORMAT_OF_RATES if settings.rates else ()
+    if values["key_workers"] or values["key_size"] or values["key_rate"]:
         values["format"] = FORMAT_OF_KEYS
     return " ".join(f"{name}={_setting_text(value)}" for name, value in values.items())
 

@@ -7,6 +7,7 @@ from typing import Final
 from kew.domain.gates.breaker import CircuitBreaker
 from kew.domain.gates.functions import Functions
 from kew.domain.gates.gate import Gate
+from kew.domain.gates.key_rate import KeyRate
 from kew.domain.gates.keys import Keys
 from kew.domain.gates.limit import Limit
 from kew.domain.gates.paused import Paused
@@ -22,6 +23,7 @@ GATES: Final[tuple[Gate, ...]] = (
     RateGate(),
     Sharing(),
     Keys(),
+    KeyRate(),
     Functions(),
 )
 """In this order: sharing divides what those before it leave."""

@@ -12,7 +12,7 @@ from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Facts, Gate
 from kew.domain.rate import Log, Setting
 from kew.domain.view import QueueState
-from kew.domain.words import tasks_text, until_text
+from kew.domain.words import rate_text, until_text
 
 
 class RateGate(Gate):
@@ -42,13 +42,12 @@ class RateGate(Gate):
         opens = {
             setting: rates.opens_at(log, setting, now) for log, setting in _logs(situation.state)
         }
-        count, per, burst = max(opens, key=lambda setting: opens[setting])
-        until_at = opens[count, per, burst]
+        slowest = max(opens, key=lambda setting: opens[setting])
+        until_at = opens[slowest]
         if until_at <= now:
             return None
-        spaced = f", {burst} at a time" if burst else ""
         text = (
-            f"the queue's rate of {tasks_text(count)} in {per / 1000:g} s{spaced} is used up for another "
+            f"the queue's rate of {rate_text(slowest)} is used up for another "
             f"{until_text(until_at, now)}"
         )
         return Reason(code=Code.RATE, text=text, sure=Sure.EXACT, until_at=until_at)

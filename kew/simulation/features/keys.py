@@ -8,10 +8,13 @@ from typing import Any, Final
 
 from kew.domain.config import QueueConfig
 from kew.domain.keys import PerKey
+from kew.domain.rate import Rate
 from kew.simulation.feature import MAIN, TIGHT, Feature, User, Workload
 
 KEYS: Final = ("acme", "bolt", "core", "dyne", None)
 QUEUES: Final = (MAIN, TIGHT)
+ONE_RATE: Final = (Rate(3, per=1.0),)
+TWO_RATES: Final = (Rate(2, per=0.5, burst=1), Rate(8, per=6.0))
 
 
 async def burst(user: User) -> None:
@@ -37,7 +40,9 @@ def keyed_queues(random: Random) -> Sequence[QueueConfig]:
             max_workers=random.choice((3, 8)),
             lease=3.0,
             max_circuit_breaker_failures=None,
-            per_key=PerKey(max_workers=random.choice((1, 2))),
+            per_key=PerKey(
+                max_workers=random.choice((1, 2)), rate=random.choice(((), ONE_RATE, TWO_RATES))
+            ),
         ),
         QueueConfig(TIGHT, max_workers=2, lease=1.0, max_circuit_breaker_failures=None),
     ]

@@ -64,6 +64,10 @@ class MirrorBook(IndexedQueue):
         """Set the processes that are starved now."""
         self._starved = dict(starved)
 
+    def pace(self, logs: Mapping[str, tuple[int, ...]]) -> None:
+        """Set what the rates of keys remember now."""
+        self._keyed.logs.by_key = dict(logs)
+
 
 class Mirror:
     """Keeps a namespace equal to what a Redis holds."""
@@ -117,6 +121,15 @@ class Mirror:
                 indexed.take(state)
             case "leases":
                 indexed.ends = dict(self._scores("leases", indexed.name))
+            case "keyed" if who == "logs":
+                base = self._keys.key("state", indexed.name).removesuffix("state")
+                logs = _pairs(self._redis.command("HGETALL", f"{base}keyed:logs"))
+                indexed.pace(
+                    {
+                        records.from_field(key.decode()): tuple(map(int, text.split()))
+                        for key, text in logs
+                    }
+                )
             case "workers":
                 presence = self._scores("workers", indexed.name)
                 queue.presence = {member.decode(): end for member, end in presence}

@@ -28,6 +28,7 @@ from kew.domain.situation import COUNTED_AT_MOST
 from kew.domain.task import Task, TaskStatus, can_run, unstarted_until
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
+from kew.simulation.oracles.keys import is_paced
 
 KEPT: Final = 5  # explanations per queue
 CHECKED: Final = (
@@ -40,10 +41,12 @@ CHECKED: Final = (
     Code.SNOOZED,
     Code.SLOTS_FULL,
     Code.KEY_FULL,
+    Code.KEY_RATE,
     Code.NO_PROCESS,
     Code.FUNCTION_UNKNOWN,
 )
 """Those that are so, or not, whatever the next claim is."""
+OF_KEYS: Final = frozenset({Code.KEY_FULL, Code.KEY_RATE})
 
 
 @attrs.frozen
@@ -206,11 +209,11 @@ def _judge_share(
 ) -> Iterator[str]:
     """Slots were free, but not for this task: others came first, or the process got no part."""
     held = sum(holder_of(task.lease) == request.incarnation for task in step.leased_before.values())
-    if grant.tasks and not codes & {Code.BEHIND, Code.KEY_FULL}:
+    if grant.tasks and not codes & {Code.BEHIND, *OF_KEYS}:
         yield f"{said.task.id} came after {len(grant.tasks)} others, but {said.explanation}"
     is_same_turn = not said.starved or step.now == said.explanation.now  # time alone passes it on
     has_no_part = not grant.tasks and held == request.holds and is_same_turn
-    if has_no_part and not codes & {Code.PROCESS_SHARE, Code.KEY_FULL}:
+    if has_no_part and not codes & {Code.PROCESS_SHARE, *OF_KEYS}:
         yield f"{said.task.id}: {request.incarnation} got no part, but {said.explanation}"
 
 
@@ -244,6 +247,8 @@ def _held_by(step: Step, task: Task) -> Iterator[Code]:
     key = key_of(task.call)
     if key and 0 < settings.key_workers <= sum(key_of(one.call) == key for one in _live(step)):
         yield Code.KEY_FULL
+    if is_paced(step, task):
+        yield Code.KEY_RATE
 
 
 def _waits_until_due(task: Task) -> Code:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kew.compat import override
+from kew.domain.key_rooms import opens_at, read_log
 from kew.domain.keys import key_of
 from kew.domain.task import Task, can_run
 from kew.simulation.facts import Facts
@@ -72,11 +73,22 @@ class Keys(Oracle):
 
 
 def is_kept_back(step: Step, task: Task) -> bool:
-    """Its key is at the limit."""
+    """Its key is at the limit, or waits for its rate."""
     assert step.after is not None
     limit, key = step.after.settings.key_workers, key_of(task.call)
     held = sum(key_of(other.call) == key for other in step.leased.values())
-    return bool(key) and 0 < limit <= held
+    return bool(key) and (0 < limit <= held or is_paced(step, task))
+
+
+def is_paced(step: Step, task: Task) -> bool:
+    """By the starts that the store noted, which the oracle `key_rate` compares with what really started."""
+    assert step.after is not None
+    assert step.indexed is not None
+    key, rates = key_of(task.call), step.after.settings.key_rate
+    if not key or not rates:
+        return False
+    paced = read_log(step.indexed.key_logs.get(key, ()), rates, step.now)
+    return opens_at(paced, task.call.cost, step.now) > step.now
 
 
 def _can_take(step: Step, place: Place) -> bool:

@@ -12,6 +12,8 @@ from typing import Final
 from kew.adapters.memory.namespace import MemoryQueue
 from kew.compat import override
 from kew.domain.breaker import BreakerState, judged
+from kew.domain.key_rooms import KeyRooms
+from kew.domain.keys import key_of
 from kew.domain.rate import judged as judged_log
 from kew.domain.rate import read_logs, room
 from kew.domain.task import PINNED, Task, shelf_of
@@ -59,6 +61,12 @@ class Promptness(Oracle):
         for log, rate in zip(logs, state.settings.rates, strict=True):
             if not room(judged_log(log, rate, now), rate, now):
                 return []
+        rooms = KeyRooms(
+            settings=state.settings,
+            now=now,
+            held_of=queue.indexed.held_of,
+            logs=queue.indexed.key_logs,
+        )
         present = queue.present(now)
         known = set[str]().union(*(queue.indexed.functions.get(who, ()) for who in present))
         known.update(PINNED + who for who in present)
@@ -67,7 +75,7 @@ class Promptness(Oracle):
             for task in waiting.values()
             if task.ready_at <= now
             and shelf_of(task.call.function) in known
-            and not (0 < state.settings.key_workers <= queue.indexed.held_of(task.call.key))
+            and rooms.allows(key_of(task.call), task.call.cost)
         ]
 
 

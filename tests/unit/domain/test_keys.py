@@ -1,5 +1,6 @@
 """Keys: turns, limits, and what `PerKey` accepts."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kew import InvalidConfigError, QueueConfig
-from kew.domain.explaining import Situation
+from kew import InvalidConfigError, QueueConfig, Rate
+from kew.domain.explaining import Code, Situation
+from kew.domain.gates.key_rate import KeyRate
 from kew.domain.gates.keys import Keys
+from kew.domain.key_rooms import KeyRooms, read_log
 from kew.domain.keys import LAST, PerKey, in_turn, key_of, move
 from kew.domain.queue import claim, submit
 from kew.domain.requests import ClaimRequest, Word
@@ -31,6 +34,10 @@ def test_a_queue_takes_a_per_key():
     assert (config.settings().key_workers, config.settings().key_size) == (2, 7)
     assert QueueConfig("q").settings().key_workers == 0
     assert QueueConfig("q", per_key=PerKey()).settings().key_size == 0
+    config = QueueConfig("q", per_key=PerKey(rate=(Rate(3, per=0.5, burst=2), Rate(9, per=60))))
+    assert config.settings().key_rate == ((3, 500, 2), (9, 60_000, 0))
+    with pytest.raises(InvalidConfigError, match="rate must be"):
+        PerKey(rate=3)
     with pytest.raises(InvalidConfigError, match="PerKey"):
         QueueConfig("q", per_key=3)  # type: ignore[arg-type]
 
@@ -48,21 +55,25 @@ def lines(**sizes: int) -> dict[str, Iterator[Task]]:
 
 
 def test_each_key_takes_its_turn():
-    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, {}, 5)
+    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, lambda _: True, 5)
     assert [each.id for each in found] == ["b0", "a0", "c0", "a1", "c1"]
 
 
 def test_a_key_without_room_is_passed_over():
-    rooms = {"a": 1, "b": 0}
-    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, rooms, 5)
+    rooms = Counter({"a": 1, "c": 9})
+
+    def takes(one: Task) -> bool:
+        rooms[one.call.key] -= 1
+        return rooms[one.call.key] >= 0
+
+    found = in_turn(lines(a=3, b=1, c=2), {"b": 1, "a": 2, "c": 3}, takes, 5)
     assert [each.id for each in found] == ["a0", "c0", "c1"]
-    assert rooms == {"a": 0, "b": 0}
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9)), st.integers(0, 40))
 def test_no_key_starts_two_tasks_more_than_another_that_still_waits(sizes: Any, limit: int):
     turns = {key: n for n, key in enumerate(sizes)}
-    found = [each.call.key for each in in_turn(lines(**sizes), turns, {}, limit)]
+    found = [each.call.key for each in in_turn(lines(**sizes), turns, lambda _: True, limit)]
     assert len(found) == min(limit, sum(sizes.values()))
     for key, size in sizes.items():
         if found.count(key) < size:
@@ -120,9 +131,9 @@ def test_a_full_key_refuses_the_group_and_names_the_task():
 # --- a queue with keys, as a snapshot
 
 
-def keyed_queue(key_workers: int = 0) -> Snapshot:
+def keyed_queue(**limits: Any) -> Snapshot:
     view = queue()
-    settings = attrs.evolve(view.state.settings, max_workers=10, key_workers=key_workers)
+    settings = attrs.evolve(view.state.settings, max_workers=10, **limits)
     view = attrs.evolve(view, state=attrs.evolve(view.state, settings=settings))
     for one in ("a1", "a2", "a3", "b1", "1"):
         view = submitted(view, call(one, key=one.rstrip("0123456789")))
@@ -173,3 +184,87 @@ def test_a_full_key_is_named_even_if_none_of_its_holders_is():
     reason = Keys().explain(situation, 1)
     assert reason is not None
     assert reason.text.endswith("as many as per_key allows")
+
+
+# --- rates of keys
+
+
+def rooms_at(now: int, *rates: tuple[int, int, int], **logs: tuple[int, ...]) -> KeyRooms:
+    settings = attrs.evolve(queue().state.settings, key_rate=rates)
+    return KeyRooms(settings=settings, now=now, held_of=lambda _: 0, logs=logs)
+
+
+def test_a_key_starts_no_more_than_its_rates_allow():
+    rooms = rooms_at(10, (2, 1_000, 0), (3, 5_000, 0))
+    assert [rooms.takes(task(call=call(f"t{n}", key="a"))) for n in range(3)] == [True, True, False]
+    assert rooms.takes(task(call=call("u", key="b")))
+    assert rooms.takes(task(call=call("v")))
+    assert (rooms.has_started("a"), rooms.has_started("c")) == (True, False)
+    logs = dict(rooms.written())
+    assert set(logs) == {"a", "b"}
+    later = rooms_at(500, (2, 1_000, 0), (3, 5_000, 0), **logs)
+    assert later.opens_at("a", 1) == 1_010
+    assert later.opens_at("b", 1) == 500
+    assert not later.allows("a", 1)
+
+
+def test_a_start_takes_what_it_costs_and_no_more_than_its_rate_can_give():
+    rooms = rooms_at(0, (5, 1_000, 2))
+    rooms.start("a", 9)
+    assert rooms.opens_at("a", 1) == 200
+    assert rooms.opens_at("a", 9) == 400
+
+
+def test_starts_that_lie_ahead_by_a_window_hold_nothing_back():
+    rooms = rooms_at(100_000, (2, 1_000, 1))
+    rooms.start("a", 1)
+    logs = dict(rooms.written())
+    assert rooms_at(100_000, (2, 1_000, 1), **logs).opens_at("a", 1) == 100_500
+    assert rooms_at(50_000, (2, 1_000, 1), **logs).opens_at("a", 1) == 50_000
+    assert rooms_at(99_500, (2, 1_000, 1), **logs).opens_at("a", 1) == 99_500
+    assert rooms_at(99_500, (1, 1_000, 1), **logs).opens_at("a", 1) == 101_000
+
+
+def test_a_log_of_another_rate_is_read_as_that_of_this_one():
+    rooms = rooms_at(0, (3, 1_000, 2))
+    rooms.start("a", 1)
+    ((log, setting),) = read_log(dict(rooms.written())["a"], ((7, 1_000, 6),), 0)
+    assert (log.unit, log.tat, log.fraction, setting) == (7, 334, 0, (7, 1_000, 6))
+
+
+def test_a_snapshot_remembers_the_starts_of_keys():
+    view = keyed_queue(key_rate=((1, 1_000, 0),))
+    after, ids = claimed(view, 9)
+    assert ids == ["1", "a1", "b1"]
+    assert set(after.key_logs) == {"a", "b"}
+    assert claimed(after, 9, sequence=2)[1] == []
+    assert after.next_due("a", 0) == 1_000
+    assert view.next_due("a", 0, [view.tasks["a1"]]) == 1_000
+    assert after.due_reasons(0) == set()
+
+
+def test_a_task_that_is_due_later_waits_for_its_keys_rate_as_well():
+    view, _ = claimed(keyed_queue(key_rate=((3, 1_000, 0),)), 9)
+    view = submitted(view, call("a4", key="a", delay_ms=500))
+    view = submitted(view, call("b2", key="b", delay_ms=700))
+    assert view.next_due("a", 0) == 700
+
+
+def test_the_rate_of_a_key_is_explained_with_its_end():
+    view, _ = claimed(keyed_queue(key_rate=((1, 1_000, 0), (5, 9_000, 0))), 9)
+    situation = Situation(
+        now=0,
+        horizon=0,
+        task=view.tasks["a2"],
+        state=view.state,
+        held=1,
+        key_log=view.key_logs["a"],
+    )
+    reason = KeyRate().explain(situation, 1)
+    assert reason is not None
+    assert (reason.code, reason.until_at) == (Code.KEY_RATE, 1_000)
+    assert reason.text.startswith(
+        "the rate of its key 'a', 1 task in 1 s, is used up for another 1 s"
+    )
+    assert KeyRate().explain(attrs.evolve(situation, key_log=()), 1) is None
+    assert KeyRate().explain(attrs.evolve(situation, task=task("1")), 1) is None

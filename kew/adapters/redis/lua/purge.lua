@@ -83,7 +83,8 @@ local operation = (function()
       limit = 0
       return
     end
-    for _, part in ipairs({'held', 'holders', 'ring1', 'ring2', 'ring3', 'later1', 'later2', 'later3'}) do
+    for _, part in ipairs({'held', 'holders', 'ring1', 'ring2', 'ring3', 'later1', 'later2', 'later3', 'paced1', 'paced2',
+      'paced3', 'logs', 'logged'}) do
       redis.call('DEL', base .. part)
     end
   end

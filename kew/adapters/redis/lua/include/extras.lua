@@ -34,3 +34,8 @@ end
 function extra.forget_snoozes(t)
   if t.extras then set_snoozes(t, 0) end
 end
+
+-- What its start takes of a rate.
+function extra.cost_in(text)
+  return text and tonumber(string.match(',' .. text, ',cost=(%d+)')) or 1
+end

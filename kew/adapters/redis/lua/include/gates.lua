@@ -39,7 +39,7 @@ local function opens_at(lease_end)
 end
 
 -- When time alone will have opened the gates that it opens, leases left out; `now` if it opens none.
-local function latest_opening()
+function GATES.latest_opening()
   local answers, at = answers_to('opens_at'), now
   for n = 1, #answers do
     local opening = answers[n](nil)

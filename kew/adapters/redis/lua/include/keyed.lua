@@ -1,15 +1,17 @@
 -- Waiting tasks with keys: kew.domain.keys. A task with a key waits in the line of its priority and key, whatever its due
 -- time; if it was met by a process that can't run it, it is parked like any other. The line's key has an entry in one of
--- two sorted sets of its priority: its ring, by turn, if a task is due; or `later`, by the instant at which one will be. A key
--- at its limit is in neither, until `flush` finds that it has been freed. So a claim finds the next key without looking at
--- the others, and what can't start costs nothing.
+-- three sorted sets of its priority: its ring, by turn, if a task is due; `later`, by the instant at which one will be; or
+-- `paced`, by the instant at which its rate lets the first one start. A key at its limit is in none, until `flush` finds that
+-- it has been freed. So a claim finds the next key without looking at the others, and what can't start costs nothing.
 --   <q>:keyed:line<p>:<key>  sorted set  entries of tasks, by due time
---   <q>:keyed:ring<p>, later<p>  sorted sets  keys
+--   <q>:keyed:ring<p>, later<p>, paced<p>  sorted sets  keys
 --   <q>:keyed:turns  hash  '<p> <key>': turn, and how many tasks of it wait, parked ones included
 --   <q>:keyed:held  sorted set  keys, by how many leases they have;  <q>:keyed:holders  hash  the key of each lease's task
--- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines.
+-- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines; and
+-- a 1 if the clock has stepped back since a claim looked at the keys in `paced`.
 -- Needs PARKED, queue.
 -- include: ready
+-- include: keyed_limits
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.is_loaded = (function()
@@ -41,6 +43,7 @@ keyed.is_loaded = (function()
     keyed.is_used = true
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
     places, leases, held_changed, touched, holders_added, freed = {}, {}, {}, {}, nil, {}
+    keyed.begin_limits()
     if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}} end
   end
 
@@ -139,12 +142,12 @@ keyed.is_loaded = (function()
     keyed.touch_all(key)
   end
 
-  -- It has one more lease.
-  function keyed.hold(key, member)
+  -- It has one more lease, for a task of this cost.
+  function keyed.hold(key, member, cost)
     if not holders_added then redis.call('HGET', keyed.key_name('holders'), member) end -- fails before anything is written
     leases[key] = keyed.held_of(key) + 1
     held_changed[key] = true
-    if keyed.is_full(key) then keyed.touch_all(key) end
+    if keyed.spend(key, cost) or keyed.is_full(key) then keyed.touch_all(key) end
     freed[member] = nil -- by what this claim rides on
     holders_added = add_pair(holders_added, member, key)
   end
@@ -214,27 +217,31 @@ keyed.is_loaded = (function()
     for name, list in pairs(lists) do send(command, name, list) end
   end
 
-  -- Where a key that may have changed belongs: in its ring, in `later`, or in neither.
+  -- Where a key that may have changed belongs: in its ring, in `later`, in `paced`, or in none of them.
   local function write_rings()
     local added, removed = {}, {}
-    for _, place in pairs(touched) do
-      local priority, key = place.priority, place.key
+    for _, each in pairs(touched) do
+      local priority, key = each.priority, each.key
       local ring, later = keyed.key_name('ring' .. priority), keyed.key_name('later' .. priority)
-      local first = not keyed.is_full(key) and redis.call('ZRANGE', keyed.line_name(priority, key), 0, 0, 'WITHSCORES')[2]
-      local at = first and tonumber(first)
-      if at and at <= now then
-        add_to(added, ring, int(place.turn))
-        add_to(added, ring, key)
-        add_to(removed, later, key)
-        wake(now)
+      local paced = keyed.is_paced() and keyed.key_name('paced' .. priority)
+      local first = keyed.is_full(key) and {} or redis.call('ZRANGE', keyed.line_name(priority, key), 0, 0, 'WITHSCORES')
+      local at, opening = tonumber(first[2]), now
+      if at and at <= now then opening = keyed.opening_for(key, id_of(first[1])) end
+      local place, score = nil, at
+      if at and at > now then
+        place = later
+      elseif opening > now then
+        place, score = paced, opening
       elseif at then
-        add_to(added, later, first)
-        add_to(added, later, key)
-        add_to(removed, ring, key)
-        wake(at)
-      else
-        add_to(removed, ring, key)
-        add_to(removed, later, key)
+        place, score = ring, each.turn
+      end
+      if place then
+        add_to(added, place, int(score))
+        add_to(added, place, key)
+        wake(place == ring and now or score)
+      end
+      for _, other in ipairs({ring, later, paced}) do
+        if other and other ~= place then add_to(removed, other, key) end
       end
     end
     touched = {}
@@ -242,17 +249,23 @@ keyed.is_loaded = (function()
     send_all('ZREM', removed)
   end
 
+  function keyed.write_touched()
+    if next(touched) then keyed.flush() end
+  end
+
   function keyed.flush()
     write_turns()
     write_held()
+    keyed.write_starts()
     write_rings()
   end
 
   function keyed.text()
     local known = s.keyed
     known.differs = nil
+    local more = known.is_behind and ',1' or ''
     return string.format(' keys=%d,%d,%d,%d,%d,%d,%d', known.turn, known.plain[1], known.plain[2], known.plain[3],
-      known.waiting[1], known.waiting[2], known.waiting[3])
+      known.waiting[1], known.waiting[2], known.waiting[3]) .. more
   end
 
   return true

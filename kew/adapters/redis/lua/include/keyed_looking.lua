@@ -5,32 +5,48 @@
 keyed.can_look = (function()
   local AT_ONCE = 100 -- keys
 
+  -- When the first task behind `after` is due that the process can run; when the key's rate lets it start; and whether there
+  -- may be more.
   local function first_runnable(priority, key, after)
     local found = redis.call('ZRANGEBYSCORE', keyed.line_name(priority, key), after, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
     for n = 1, #found, 2 do
       local raw = redis.call('HGET', TASKS, id_of(found[n]))
       local t = raw and parse(id_of(found[n]), raw)
-      if t and not parks(function_of(t)) then return tonumber(found[n + 1]) end
+      if t and not parks(function_of(t)) then
+        local at = tonumber(found[n + 1])
+        return at, math.max(at, keyed.opening(key, extra.cost_in(t.extras)))
+      end
     end
-    return #found == 2 * LOOK_AHEAD and tonumber(found[#found]) or nil
+    local last = #found == 2 * LOOK_AHEAD and tonumber(found[#found]) or nil
+    return last, last
   end
 
-  -- The earliest later due time of a key that isn't at its limit: that the process can run, and any.
+  -- When time alone lets the next task start that the process can run: one that is due, if a rate holds it, or that will be.
+  local function next_of(priority, key)
+    local at, opening
+    if keyed.is_paced() then at, opening = first_runnable(priority, key, '-inf') end
+    if not opening or opening <= now then at, opening = first_runnable(priority, key, '(' .. NOW) end
+    return opening
+  end
+
+  -- When time alone lets a task start of a key that isn't at its limit: one that the process can run, and any.
   function keyed.next_due(priority)
     keyed.begin()
     local runnable, any = NEVER, NEVER
-    local later = keyed.key_name('later' .. priority)
-    local found = redis.call('ZRANGEBYSCORE', later, '(' .. NOW, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
-    for n = 1, #found, 2 do
-      local at = tonumber(found[n + 1])
-      any = math.min(any, at)
-      if at >= runnable then break end
-      runnable = math.min(runnable, first_runnable(priority, found[n], '(' .. NOW) or NEVER)
+    local function look(part)
+      local found = redis.call('ZRANGEBYSCORE', keyed.key_name(part .. priority), '(' .. NOW, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK_AHEAD)
+      for n = 1, #found, 2 do
+        local at = tonumber(found[n + 1])
+        any = math.min(any, at)
+        if at >= runnable then return end
+        runnable = math.min(runnable, math.max(at, next_of(priority, found[n]) or NEVER))
+      end
+      if #found == 2 * LOOK_AHEAD then runnable = math.min(runnable, tonumber(found[#found])) end -- look again then
     end
-    if #found == 2 * LOOK_AHEAD then runnable = math.min(runnable, tonumber(found[#found])) end -- look again then
+    look('later')
+    if keyed.is_paced() then look('paced') end
     for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, LOOK_AHEAD - 1)) do
-      local at = first_runnable(priority, key, '(' .. NOW)
-      if at then runnable = math.min(runnable, at) end
+      runnable = math.min(runnable, next_of(priority, key) or NEVER)
     end
     return runnable, math.min(runnable, any)
   end
@@ -40,8 +56,8 @@ keyed.can_look = (function()
     keyed.begin()
     keyed.promote(priority)
     for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1)) do
-      local at = not keyed.is_full(key) and first_runnable(priority, key, '-inf')
-      if at and at <= now then return true end
+      local _, at = first_runnable(priority, key, '-inf')
+      if at and at <= now and not keyed.is_full(key) then return true end
     end
     return false
   end
@@ -51,7 +67,7 @@ keyed.can_look = (function()
     local key = keyed.of(t)
     if not key then return true end
     keyed.begin()
-    return not keyed.is_full(key)
+    return not keyed.is_full(key) and keyed.opening(key, extra.cost_in(t.extras)) <= now
   end
 
   -- How many tasks of keys may start, counted up to `limit`.
@@ -62,13 +78,16 @@ keyed.can_look = (function()
       for _, key in ipairs(keys) do
         if due >= limit then return end
         local tasks = redis.call('ZCOUNT', keyed.line_name(priority, key), '-inf', NOW)
-        due = due + math.min(tasks, most - keyed.held_of(key))
+        due = due + math.min(tasks, most - keyed.held_of(key), keyed.left_of(key))
       end
     end
+    local parts = keyed.is_paced() and {'later', 'paced'} or {'later'}
     for priority = 1, 3 do
       if due < limit and s.keyed.waiting[priority] > 0 then
         count_all(priority, redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1))
-        count_all(priority, redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE))
+        for _, part in ipairs(parts) do
+          count_all(priority, redis.call('ZRANGEBYSCORE', keyed.key_name(part .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE))
+        end
       end
     end
     return due
@@ -86,6 +105,7 @@ keyed.can_look = (function()
     end
     count_all(redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, AT_ONCE - 1))
     count_all(redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', horizon, 'LIMIT', 0, AT_ONCE))
+    count_all(redis.call('ZRANGE', keyed.key_name('paced' .. priority), 0, AT_ONCE - 1))
     count_all(redis.call('ZRANGE', keyed.key_name('held'), 0, AT_ONCE - 1)) -- those at their limit are in neither
     return due
   end
@@ -96,9 +116,12 @@ keyed.can_look = (function()
     local is_all = true
     for priority = 1, s.keyed.waiting[1] + s.keyed.waiting[2] + s.keyed.waiting[3] > 0 and 3 or 0 do
       local keys = redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, limit - 1)
-      local later = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', until_ms, 'LIMIT', 0, limit)
-      is_all = is_all and #keys < limit and #later < limit
-      for _, key in ipairs(later) do keys[#keys + 1] = key end
+      is_all = is_all and #keys < limit
+      for _, part in ipairs(keyed.is_paced() and {'later', 'paced'} or {'later'}) do
+        local later = redis.call('ZRANGEBYSCORE', keyed.key_name(part .. priority), '-inf', until_ms, 'LIMIT', 0, limit)
+        is_all = is_all and #later < limit
+        for _, key in ipairs(later) do keys[#keys + 1] = key end
+      end
       for _, key in ipairs(keys) do
         local first, second = unpack(redis.call('ZRANGE', keyed.line_name(priority, key), 0, 1))
         local raw = first and redis.call('HGET', TASKS, id_of(first))
@@ -110,18 +133,21 @@ keyed.can_look = (function()
     return is_all
   end
 
-  -- When the first key in `later` is due.
+  -- When the first key in `later` is due, and the rate of the first in `paced` lets it start.
   function keyed.wake_later()
     keyed.begin()
     for priority = 1, 3 do
-      local first = redis.call('ZRANGE', keyed.key_name('later' .. priority), 0, 0, 'WITHSCORES')[2]
-      if first then wake(tonumber(first)) end
+      for _, part in ipairs(keyed.is_paced() and {'later', 'paced'} or {'later'}) do
+        local first = redis.call('ZRANGE', keyed.key_name(part .. priority), 0, 0, 'WITHSCORES')[2]
+        if first then wake(tonumber(first)) end
+      end
     end
   end
 
-  -- The limit has changed: keys that were at it may start.
+  -- The limits have changed: keys that were at them may start.
   function keyed.reopen()
     keyed.begin()
+    keyed.repace()
     for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, -1)) do keyed.touch_all(key) end
     keyed.flush()
   end

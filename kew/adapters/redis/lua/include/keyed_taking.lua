@@ -12,12 +12,31 @@ keyed.can_take = (function()
     s.keyed.plain[priority] = s.keyed.turn
   end
 
-  -- Keys of which a task has become due since.
+  -- The rates are others, or the clock has stepped back: keys in `paced` are looked at as if they were due.
+  function keyed.repace()
+    for priority = 1, 3 do
+      local later, paced = keyed.key_name('later' .. priority), keyed.key_name('paced' .. priority)
+      if redis.call('EXISTS', paced) == 1 then
+        redis.call('ZUNIONSTORE', later, 2, later, paced, 'WEIGHTS', 1, 0, 'AGGREGATE', 'MIN')
+        redis.call('DEL', paced)
+        wake(now)
+      end
+    end
+  end
+
+  -- Keys of which a task has become due since, or whose rate lets one start.
   function keyed.promote(priority)
+    if s.keyed.is_behind then
+      s.keyed.is_behind, s.keyed.differs = nil, true
+      keyed.repace()
+    end
     local due = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE)
     for _, key in ipairs(due) do keyed.touch(priority, key) end
-    if #due > 0 then keyed.flush() end
-    return #due == AT_ONCE
+    local open = keyed.is_paced()
+      and redis.call('ZRANGEBYSCORE', keyed.key_name('paced' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE) or {}
+    for _, key in ipairs(open) do keyed.touch(priority, key) end
+    keyed.write_touched()
+    return #due == AT_ONCE or #open == AT_ONCE
   end
 
   -- A parked task that this process can run goes back to its line.
@@ -69,11 +88,11 @@ keyed.can_take = (function()
     note_parked(reason)
   end
 
-  local function start(priority, line, member, t)
+  local function start(priority, line, member, t, cost)
     unindex(keyed.line_name(priority, line.key), member)
     keyed.count_in_line(priority, -1)
     keyed.leave(priority, line.key, true)
-    keyed.hold(line.key, member)
+    keyed.hold(line.key, member, cost)
   end
 
   -- Take the next task of a key: true; nil: it has none now; false: what comes next isn't known. And how many it passed over.
@@ -88,8 +107,13 @@ keyed.can_take = (function()
       local is_sound = t and not t.newer_raw and is_in_a_set(t) and t.queue == queue and member_of(t) == member
       local reason = is_sound and parks(function_of(t))
       if is_sound and not reason then
+        local cost = extra.cost_in(t.extras)
+        if keyed.opening(line.key, cost) > now then
+          keyed.touch(priority, line.key)
+          return nil, passed
+        end
         if t.beside and not keyed.load(t, taken) then return false, passed end
-        start(priority, line, member, t)
+        start(priority, line, member, t, cost)
         keyed.took(t, taken)
         line.at = line.at + 2
         return true, passed

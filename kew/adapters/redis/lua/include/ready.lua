@@ -30,7 +30,7 @@ local function restore(priority, version)
     s.parked = s.parked - 1
     count(priority, -1)
     if t and t.status == 'p' then
-      lose(t)
+      dead.lose(t)
     elseif t and is_in_a_set(t) then
       enqueue(t, ready_at(t))
     end

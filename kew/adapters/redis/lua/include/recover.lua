@@ -1,6 +1,6 @@
 -- Recover tasks whose leases have ended, earliest first, at most `limit`: kew.domain.queue.recover.
 -- include: moves
-local function lose(t)
+function dead.lose(t)
   ended('probe', tonumber(t.epoch))
   if t.cancel == '1' then return finish(t, 'x') end
   dead.note(t, 'lost', 'lost', '', '')
@@ -43,7 +43,7 @@ local function recover(limit)
     if t and t.status == 'p' and member_of(t) == members[n] then
       local holder = string.match(t.lease, '^[^.]*')
       append(held, holder, t)
-      lose(t)
+      dead.lose(t)
     else
       local known = newer and newer[ids[n]]
       if known and known.status == 'p' then park_newer(known) end

@@ -74,10 +74,10 @@ end
 
 -- What is known of keys, if the queue has had any: kept behind the counts.
 local function read_keyed(rest)
-  local turn, high, medium, low, first, second, third = string.match(rest, ' keys=(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)')
+  local turn, high, medium, low, first, second, third, behind = string.match(rest, ' keys=(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),?(%d*)')
   if not turn then return false end
   return {turn = tonumber(turn), plain = {tonumber(high), tonumber(medium), tonumber(low)},
-    waiting = {tonumber(first), tonumber(second), tonumber(third)}}
+    waiting = {tonumber(first), tonumber(second), tonumber(third)}, is_behind = behind == '1'}
 end
 
 local function read_state()
@@ -108,6 +108,7 @@ local function begin_state()
     if s.clock - now < 1000 then
       now = s.clock
     else
+      if s.keyed then s.keyed.is_behind, s.keyed.differs = true, true end
       s.stepped_back, s.wake_at = true, math.min(s.wake_at, now) -- what was due lies ahead again
     end
   end

@@ -159,7 +159,7 @@ local function wakes(limit)
   if limit <= 0 or count_idle() == 0 then return 0 end
   local free = room(redis.call('ZCARD', LEASES))
   -- If all that waits is new and time alone brings room, a process has to set a timer.
-  if free == 0 and count_waiting() <= limit and latest_opening() > now then free = 1 end
+  if free == 0 and count_waiting() <= limit and GATES.latest_opening() > now then free = 1 end
   limit = math.min(limit, free)
   return limit > 0 and count_due(limit) or 0
 end

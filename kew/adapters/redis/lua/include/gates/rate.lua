@@ -5,9 +5,9 @@ local GRAINS, RATE_FIELD = 1000, 'gate:rate'
 local MOST_ENTRIES = 4 * GRAINS
 
 -- {count, per, burst} of each rate.
-local function rates_of(settings)
+local function rates_of(settings, name)
   local rates = {}
-  for count, per, burst in string.gmatch(string.match(settings, 'rates=(%S+)') or '', '(%d+):(%d+):(%d+)') do
+  for count, per, burst in string.gmatch(string.match(settings, name .. '=(%S+)') or '', '(%d+):(%d+):(%d+)') do
     rates[#rates + 1] = {count = tonumber(count), per = tonumber(per), burst = tonumber(burst)}
   end
   return rates
@@ -45,7 +45,7 @@ end
 local function rate_logs()
   if not s.rates or s.rates_of ~= s.settings then
     local text = s.unsaved and s.unsaved[RATE_FIELD] or redis.call('HGET', STATE, RATE_FIELD) or ''
-    s.rates_of, s.rates = s.settings, rates_of(s.settings)
+    s.rates_of, s.rates = s.settings, rates_of(s.settings, 'rates')
     s.rate_logs = read_logs(text, s.rates)
   end
   return s.rates, s.rate_logs
@@ -114,15 +114,23 @@ local function room_of(log, rate)
   return math.min(left, math.floor((rate.burst * per - debt(log, rate)) / per)), used
 end
 
-local function opening_of(log, rate)
+-- What a start takes of each of these rates: its cost, but no more than any of them can ever give at once.
+local function units_of(cost, rates)
+  for _, rate in ipairs(rates) do cost = math.min(cost, rate.burst > 0 and rate.burst or rate.count) end
+  return cost
+end
+
+-- When a task of so many units (1, if none are given) may start.
+local function opening_of(log, rate, units)
+  units = units or 1
   local _, used = room_of(log, rate)
   local at, starts, per = now, log.starts, rate.per
   for n = 1, #starts, 2 do
-    if used < rate.count then break end
+    if used + units <= rate.count then break end
     if shares_window(starts[n], per) then used, at = used - starts[n + 1], starts[n] + per end
   end
   if rate.burst > 0 then
-    at = math.max(at, now + math.ceil((debt(log, rate) - (rate.burst - 1) * per) / rate.count))
+    at = math.max(at, now + math.ceil((debt(log, rate) - (rate.burst - units) * per) / rate.count))
   end
   return at
 end
@@ -172,6 +180,10 @@ local function rate_granted(leases)
   for n, log in ipairs(logs) do grant_starts(log, rates[n], leases) end
   remember_logs()
 end
+
+-- For what has rates of its own: keyed_limits.lua.
+GATES.rate = {of = rates_of, read = read_logs, write = write_logs, units = units_of, left = room_of, opening = opening_of,
+  add = grant_starts}
 
 register({field = RATE_FIELD, is_used = rate_is_used, judge = rate_judge, room = rate_room, opens_at = rate_opens_at,
   granted = rate_granted})

@@ -1,0 +1,46 @@
+"""At most so many tasks of one key start in any window: a claim passes over a key until its rate lets it start one."""
+
+from __future__ import annotations
+
+from kew.domain import rate as rates
+from kew.domain.explaining import Code, Reason, Situation, Sure
+from kew.domain.gates.gate import Gate
+from kew.domain.key_rooms import opens_at, read_log
+from kew.domain.keys import key_of
+from kew.domain.view import QueueState
+from kew.domain.words import rate_text, until_text
+
+
+def key_opens_at(situation: Situation, now: int) -> int:
+    """When the rates of the task's key let it start, as they will be known at `now`: then, if they do."""
+    call, settings = situation.task.call, situation.state.settings.key_rate
+    if not key_of(call):
+        return now
+    return opens_at(read_log(situation.key_log, settings, now), call.cost, now)
+
+
+class KeyRate(Gate):
+    """It holds back single tasks, so it leaves the room of the queue as it is. Its memory is a log for each key."""
+
+    name = "key_rate"
+
+    def is_used(self, state: QueueState) -> bool:
+        return bool(state.settings.key_rate)
+
+    def explain(self, situation: Situation, left: int) -> Reason | None:
+        call, now = situation.task.call, situation.now
+        key, settings = key_of(call), situation.state.settings.key_rate
+        until_at = key_opens_at(situation, now)
+        if until_at <= now:
+            return None
+        units = rates.units_of(call.cost, settings)
+        opens = {
+            setting: rates.opens_at(log, setting, now, units)
+            for log, setting in read_log(situation.key_log, settings, now)
+        }
+        slowest = max(opens, key=lambda setting: opens[setting])
+        text = (
+            f"the rate of its key {key!r}, {rate_text(slowest)}, is used up for another "
+            f"{until_text(until_at, now)}"
+        )
+        return Reason(code=Code.KEY_RATE, text=text, sure=Sure.EXACT, until_at=until_at)

@@ -1,0 +1,114 @@
+"""What the limits of keys leave: whether a task of a key may start now, and when its key's rate lets it.
+
+Each key that has started a task under a rate has a log for each rate (`kew.domain.rate`), as integers. What is said of
+it depends on the log and the clock alone, so no key needs attention while time passes. After a step back of the clock,
+starts that lie ahead by less than a window count, since the clock will reach them again; the rest doesn't.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+
+from kew.domain import rate as rates
+from kew.domain.config import Settings
+from kew.domain.keys import KEYLESS, key_of
+from kew.domain.rate import Log, Setting
+from kew.domain.task import Task
+
+KeyLog = tuple[int, ...]  # as `rates.write_logs` writes them
+Paced = list[tuple[Log, Setting]]
+
+
+def read_log(numbers: KeyLog, settings: tuple[Setting, ...], now: int) -> Paced:
+    """The logs of a key at `now`, each with its rate."""
+    logs = rates.read_logs(numbers, settings)
+    return [(_at(log, each, now), each) for log, each in zip(logs, settings, strict=True)]
+
+
+def _at(log: Log, setting: Setting, now: int) -> Log:
+    count, per, burst = setting
+    if log.unit != count:  # the rate was changed
+        log = attrs.evolve(log, unit=count, tat=log.tat + bool(log.fraction), fraction=0)
+    if log.tat - now > burst * per // count + 1:  # the clock stepped back
+        return attrs.evolve(log, tat=0, fraction=0)
+    return log
+
+
+def opens_at(paced: Paced, cost: int, now: int) -> int:
+    """When all rates of a key let a task of this cost start: `now`, if they do."""
+    units = rates.units_of(cost, (setting for _, setting in paced))
+    return max((rates.opens_at(log, each, now, units) for log, each in paced), default=now)
+
+
+def started(paced: Paced, cost: int, now: int) -> Paced:
+    """The logs after a start."""
+    units = rates.units_of(cost, (setting for _, setting in paced))
+    return [(rates.granted(log, each, now, units), each) for log, each in paced]
+
+
+def forgotten_at(settings: Iterable[Setting], now: int) -> int:
+    """When a log that is written now says nothing any more."""
+    return now + 2 * max(per for _, per, _ in settings)
+
+
+@attrs.define(kw_only=True)
+class KeyRooms:
+    """The limits of all keys at one instant. What starts meanwhile counts, too: it is changed by `start`.
+
+    `held_of`: how many leases a key has. `logs`: what its rates remember.
+    """
+
+    settings: Settings
+    now: int
+    held_of: Callable[[str], int]
+    logs: Mapping[str, KeyLog]
+    _started: Counter[str] = attrs.field(factory=Counter, init=False)
+    _paced: dict[str, Paced] = attrs.field(factory=dict, init=False)
+
+    def has_started(self, key: str) -> bool:
+        """Whether a task of the key has started meanwhile."""
+        return key in self._started
+
+    def is_full(self, key: str) -> bool:
+        """Whether as many tasks of the key run as may."""
+        limit = self.settings.key_workers
+        return key != KEYLESS and 0 < limit <= self.held_of(key) + self._started[key]
+
+    def opens_at(self, key: str, cost: int) -> int:
+        """When the rates of the key let a task of this cost start: `now`, if they do."""
+        if not self.settings.key_rate or key == KEYLESS:
+            return self.now
+        return opens_at(self._paced_of(key), cost, self.now)
+
+    def allows(self, key: str, cost: int) -> bool:
+        """Whether a task of this cost may start now."""
+        return not self.is_full(key) and self.opens_at(key, cost) <= self.now
+
+    def start(self, key: str, cost: int) -> None:
+        """A task of this cost starts."""
+        self._started[key] += 1
+        if self.settings.key_rate and key != KEYLESS:
+            self._paced[key] = started(self._paced_of(key), cost, self.now)
+
+    def takes(self, task: Task) -> bool:
+        """Let a task start if its key's limits do."""
+        key, cost = key_of(task.call), task.call.cost
+        is_allowed = self.allows(key, cost)
+        if is_allowed:
+            self.start(key, cost)
+        return is_allowed
+
+    def written(self) -> list[tuple[str, KeyLog]]:
+        """The logs of the keys of which tasks have started."""
+        known = ((key, self._paced.get(key)) for key in self._started)
+        return [(key, rates.write_logs(log for log, _ in paced)) for key, paced in known if paced]
+
+    def _paced_of(self, key: str) -> Paced:
+        known = self._paced.get(key)
+        if known is None:
+            known = read_log(self.logs.get(key, ()), self.settings.key_rate, self.now)
+            self._paced[key] = known
+        return known

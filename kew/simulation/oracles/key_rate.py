@@ -1,0 +1,80 @@
+"""No window of the store's clock has more starts of a key than its rate allows. The oracle notes each start itself.
+
+After a step back of the clock, what lies ahead by a window or more counts no longer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from kew.compat import override
+from kew.domain.keys import key_of
+from kew.domain.rate import Setting, units_of
+from kew.domain.task import Task
+from kew.simulation.facts import Facts
+from kew.simulation.oracle import Oracle, Step
+
+SLACK_MS: Final = 1  # of the spacing: a millisecond may be rounded off
+Starts = list[tuple[int, int]]  # instants and units, in order
+
+
+class KeyRate(Oracle):
+    """Every start counts while its queue has rates of keys."""
+
+    name = "key_rate"
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._starts: dict[tuple[str, str], Starts] = defaultdict(list)
+        self._latest: dict[str, int] = {}
+
+    @override
+    def judge(self, step: Step) -> Iterator[str]:
+        rates = step.after.settings.key_rate if step.after else ()
+        if step.now < self._latest.get(step.queue, 0):
+            self._step_back(step, max((per for _, per, _ in rates), default=0))
+        self._latest[step.queue] = step.now
+        if not rates:
+            for place in [each for each in self._starts if each[0] == step.queue]:
+                del self._starts[place]
+            return
+        granted = [one.new for one in step.alterations if one.is_granted and one.new is not None]
+        for task in granted:
+            if key_of(task.call):
+                yield from self._started(step, task, rates)
+
+    @override
+    def forgot(self) -> None:
+        self._starts.clear()
+
+    def _step_back(self, step: Step, longest: int) -> None:
+        for (queue, _), starts in self._starts.items():
+            if queue == step.queue:
+                del starts[bisect_left(starts, (step.now + longest,)) :]
+
+    def _started(self, step: Step, task: Task, rates: tuple[Setting, ...]) -> Iterator[str]:
+        key = key_of(task.call)
+        starts = self._starts[step.queue, key]
+        starts.insert(
+            bisect_left(starts, (step.now + 1,)), (step.now, units_of(task.call.cost, rates))
+        )
+        for count, per, burst in rates:
+            for first, _ in starts[bisect_left(starts, (step.now - per + 1,)) :]:
+                inside = _units(starts, first, first + per)
+                if first <= step.now and inside > count:
+                    yield f"{inside} units of the key {key!r} started within {per} ms; its rate allows {count}"
+                    return
+            if burst and _units(starts, step.now, step.now + SLACK_MS) > burst:
+                yield f"more than {burst} units of the key {key!r} started at once"
+
+
+def _units(starts: Starts, begin: int, end: int) -> int:
+    return sum(
+        units for _, units in starts[bisect_left(starts, (begin,)) : bisect_left(starts, (end,))]
+    )
+
+
+ORACLE = KeyRate
