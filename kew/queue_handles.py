@@ -21,7 +21,8 @@ class QueueSteering(Protocol):
     async def pause_queue(self, queue_name: str, note: str = "") -> None: ...
     async def drain_queue(self, queue_name: str, note: str = "") -> None: ...
     async def resume_queue(self, queue_name: str) -> None: ...
-    async def purge_queue(self, queue_name: str) -> int: ...
+    @property
+    def purge_queue(self) -> Callable[..., Awaitable[int]]: ...
     async def reset_breaker(self, queue_name: str) -> None: ...
     async def open_breaker(self, queue_name: str) -> None: ...
     async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None: ...
@@ -75,9 +76,18 @@ class QueueHandle:
         """Undo `pause` and `drain`: `resume_queue`."""
         await self._manager.resume_queue(self._name)
 
-    async def purge(self) -> int:
-        """Cancel what waits; how many tasks that was: `purge_queue`."""
-        return await self._manager.purge_queue(self._name)
+    async def purge(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        key: object = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Cancel what waits, or what of it fits; how many tasks that was: `purge_queue`."""
+        return await self._manager.purge_queue(
+            self._name, state=state, function=function, key=key, dry_run=dry_run
+        )
 
     async def reset_breaker(self) -> None:
         """Close its circuit breaker."""

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Any, Unpack
 
 from kew.app.inspector import setting_dict
+from kew.app.listing import TaskFilter
+from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.process import Process
 from kew.domain.overrides import Overridable, Override
@@ -41,13 +43,28 @@ class Steering(ABC):
         """
         await self._here().inspector.control(queue_name, Command.RESUME)
 
-    async def purge_queue(self, queue_name: str) -> int:
+    async def purge_queue(
+        self,
+        queue_name: str,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        key: object = None,
+        dry_run: bool = False,
+    ) -> int:
         """Cancel the tasks that wait in the queue, deferred tasks and retries included; how many that was.
 
-        Running tasks go on, and so does what is submitted after the call. It works in small steps: if it raises or is
-        cancelled, a part is done, and another call does the rest. Raises `QueueNotFoundError`.
+        `state` ("ready", "deferred" or "stuck"), `function` (the name under which processes know it) and `key` (as for
+        a submit) choose among them, as in `get_tasks`. `dry_run`: only count them. Running tasks go on, and so does
+        what is submitted after the call. It works in small steps: if it raises or is cancelled, a part is done, and
+        another call does the rest. Raises `QueueNotFoundError` and `InvalidConfigError`.
         """
-        return await self._here().inspector.steering.empty(queue_name)
+        known_queue(queue_name)
+        wanted = TaskFilter.of(state=state, function=function, key=key)
+        steering = self._here().inspector.steering
+        if dry_run:
+            return await steering.count(queue_name, wanted.waiting)
+        return await steering.purge(queue_name, wanted.waiting)
 
     async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None:
         """Put values in force in place of what the code declares, for all processes, until they are removed.

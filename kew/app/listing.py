@@ -76,7 +76,12 @@ class TaskFilter:
 
     @property
     def waiting(self) -> WaitingFilter:
-        """Which waiting tasks are meant."""
+        """Which waiting tasks are meant. Raises `InvalidConfigError` if none can be."""
+        if self.state in (RUNNING, FAILED):
+            raise InvalidConfigError(
+                f"state is one of {', '.join((WAITING, *map(str, WaitingState)))}, or None, "
+                f"where only waiting tasks are meant, not {shown(self.state)}"
+            )
         is_one = self.state not in (None, WAITING)
         states = (WaitingState(str(self.state)),) if is_one else tuple(WaitingState)
         return WaitingFilter(states=states, function=self.function, key=self.key)

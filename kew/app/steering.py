@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from kew.app.lookups import known_queue
-from kew.app.ports import Empty, QueueStatus, SetOverrides, TaskStore
+from kew.app.ports import CancelAll, Empty, ListWaiting, QueueStatus, SetOverrides, TaskStore
 from kew.app.repeat import ask
 from kew.domain.config import SettingValue
 from kew.domain.draining import is_draining
 from kew.domain.errors import InvalidConfigError, TaskQueueError
+from kew.domain.listing import Place, WaitingFilter
 from kew.domain.overrides import (
     SETTING_OF,
     Override,
@@ -22,9 +23,12 @@ from kew.domain.overrides import (
     check_overridable,
     settings_of,
 )
-from kew.domain.requests import Word
+from kew.domain.requests import LifeRef, Word
+from kew.domain.task import Task
 
 AT_ONCE: Final = 200  # tasks that one step of emptying a queue looks at
+LISTED_AT_ONCE: Final = 100  # tasks that one step of a purge with filters cancels
+EVERY_WAITING: Final = WaitingFilter()
 
 
 class Steering:
@@ -81,6 +85,42 @@ class Steering:
                 skip = found = (
                     0  # those that were passed over may have hidden others: look at all of them again
                 )
+            await asyncio.sleep(0)  # others go on, even if the store never waits
+
+    async def count(self, queue: str, wanted: WaitingFilter) -> int:
+        """How many waiting tasks fit. Raises `QueueNotFoundError`."""
+        status = await self._status(queue)
+        if wanted == EVERY_WAITING:
+            return sum(status.waiting.values())
+        pages = self._waiting(queue, wanted, status.state.ticket)
+        return sum([len(tasks) async for tasks in pages])
+
+    async def purge(self, queue: str, wanted: WaitingFilter) -> int:
+        """Cancel the waiting tasks that fit; how many that was. Raises `QueueNotFoundError`."""
+        if wanted == EVERY_WAITING:
+            return await self.empty(queue)
+        cancelled, upto = 0, (await self._status(queue)).state.ticket
+        async for tasks in self._waiting(queue, wanted, upto):
+            refs = [LifeRef(task.id, task.life) for task in tasks]
+            words = await ask(self._store, CancelAll(queue, refs))
+            cancelled += list(words).count(Word.DONE)
+        return cancelled
+
+    async def _waiting(
+        self, queue: str, wanted: WaitingFilter, upto: int
+    ) -> AsyncIterator[list[Task]]:
+        """Those with tickets up to this one, page by page."""
+        after: Place | None = None
+        while True:
+            page = await ask(self._store, ListWaiting(queue, wanted, after, LISTED_AT_ONCE))
+            if page is None:
+                raise await self._missing(queue)
+            tasks = [task for task in page.tasks if task.ticket <= upto]
+            if tasks:
+                yield tasks
+            after = page.after
+            if after is None:
+                return
             await asyncio.sleep(0)  # others go on, even if the store never waits
 
     async def _change(

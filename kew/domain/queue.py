@@ -350,6 +350,14 @@ def cancel(view: View, task_id: str, life: Life | None, now: int) -> tuple[Chang
     return Change((after,), state), Word.CANCEL if effect is Effect.NOTIFY_HOLDER else Word.DONE
 
 
+def cancel_waiting(view: View, task_id: str, life: Life, now: int) -> tuple[Change, Word]:
+    """The same for a task that waits; ILLEGAL: it runs, and goes on."""
+    task = _named(view, task_id, life, now)
+    if task is not None and task.lease and not _is_past(life, task):
+        return NOTHING, Word.ILLEGAL
+    return cancel(view, task_id, life, now)
+
+
 def replay(
     view: View,
     task_id: str,

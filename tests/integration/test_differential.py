@@ -45,6 +45,7 @@ ANSWERS = {
     ],
     "extend": ["done", "cancel", "stale"],
     "cancel": ["done", "cancel", "same", "ended", "missing"],
+    "cancel_all": ["done", "same", "ended", "illegal", "missing"],
     "replay": ["done", "same", "illegal", "missing"],
     "control": ["done", "same", "no_queue"],
     "empty": ["cancelled"],

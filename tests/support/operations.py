@@ -25,6 +25,7 @@ from kew.app.ports import (
     OPERATIONS,
     Announce,
     Cancel,
+    CancelAll,
     Claim,
     Command,
     Control,
@@ -378,6 +379,12 @@ class Operations:
 
     def _cancel(self) -> Cancel:
         return Cancel(*self._named())
+
+    def _cancel_all(self) -> CancelAll:
+        queue, refs = self._refs()
+        waiting = [task for task in self._existing(queue) if task.is_waiting or task.lease]
+        self.random.shuffle(waiting)
+        return CancelAll(queue, (*(LifeRef(one.id, one.life) for one in waiting[:2]), *refs))
 
     def _replay(self) -> Replay:
         payload = self._pick(None, None, None, b"", b"other", LARGE[::-1])

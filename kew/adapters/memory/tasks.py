@@ -10,6 +10,7 @@ from kew.adapters.memory.listing import list_waiting
 from kew.app.notices import StopAsked
 from kew.app.ports import (
     Cancel,
+    CancelAll,
     DeadLetters,
     Discard,
     Explain,
@@ -73,6 +74,18 @@ async def cancel(store: Inside, operation: Cancel) -> Word:
         holder = holder_of(change.tasks[0].lease)
         store.namespace.hub.notify(holder, StopAsked(operation.queue, task_id))
     return word
+
+
+async def cancel_all(store: Inside, operation: CancelAll) -> Sequence[Word]:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return [Word.MISSING for _ in operation.refs]
+    now, words = store._now(), []
+    for ref in operation.refs:
+        change, word = rules.cancel_waiting(known.indexed, ref.task_id, ref.life, now)
+        store._apply(known, change, now)
+        words.append(word)
+    return words
 
 
 async def replay(store: Inside, operation: Replay) -> Word:
@@ -160,6 +173,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Find: find,
     Watch: watch,
     Cancel: cancel,
+    CancelAll: cancel_all,
     Replay: replay,
     Discard: discard,
     Explain: explain,

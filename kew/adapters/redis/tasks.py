@@ -16,6 +16,7 @@ from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_dead_letters, read_groups, read_tasks, word
 from kew.app.ports import (
     Cancel,
+    CancelAll,
     DeadLetters,
     Discard,
     Explain,
@@ -88,6 +89,10 @@ async def cancel(store: Inside, operation: Cancel) -> Word:
     return word(answer)
 
 
+async def cancel_all(store: Inside, operation: CancelAll) -> Sequence[Word]:
+    return await _of_each(store, "cancel_all", operation.queue, operation.refs)
+
+
 async def replay(store: Inside, operation: Replay) -> Word:
     named = _named(operation.task_id, operation.life)
     payload = operation.payload
@@ -126,10 +131,13 @@ async def _replay(
 
 
 async def forget(store: Inside, operation: Forget) -> Sequence[Word]:
+    return await _of_each(store, "forget", operation.queue, operation.refs)
+
+
+async def _of_each(store: Inside, name: str, queue: str, refs: Sequence[LifeRef]) -> Sequence[Word]:
     words: list[Word] = []
-    for n in range(0, len(operation.refs), REFS_AT_ONCE):
-        piece = _refs(operation.refs[n : n + REFS_AT_ONCE])
-        now, *more = await store.functions.ask("forget", operation.queue, {}, piece)
+    for n in range(0, len(refs), REFS_AT_ONCE):
+        now, *more = await store.functions.ask(name, queue, {}, _refs(refs[n : n + REFS_AT_ONCE]))
         store.saw(now)
         words += [word(each) for each in more]
     return words
@@ -215,6 +223,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Find: find,
     Watch: watch,
     Cancel: cancel,
+    CancelAll: cancel_all,
     Replay: replay,
     Discard: discard,
     Explain: explain,

@@ -67,8 +67,9 @@ async def submit_what_may_be_purged(user: User) -> None:
 
 
 async def purge(user: User) -> None:
-    """All that waits is cancelled; what is submitted meanwhile goes on."""
-    await user.manager.purge_queue(user.random.choice((MAIN, TIGHT)))
+    """All that waits is cancelled, or all that is deferred; what is submitted meanwhile goes on."""
+    state = user.random.choice((None, "deferred"))
+    await user.manager.purge_queue(user.random.choice((MAIN, TIGHT)), state=state)
 
 
 async def remove_all_overrides(user: User) -> None:

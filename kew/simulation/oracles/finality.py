@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kew.app.ports import Cancel, Empty, Replay, ReplayAll
+from kew.app.ports import Cancel, CancelAll, Empty, Replay, ReplayAll
 from kew.compat import override
 from kew.domain.errors import EXPIRED
 from kew.domain.requests import LifeRef, Word
@@ -38,7 +38,7 @@ class Finality(Oracle):
         if old.is_terminal and not is_replay and (old.result, old.error) != (new.result, new.error):
             yield f"{old.id} had ended, but its result or error changed"
         is_cancel = step.operation == Cancel(step.queue, old.id, old.life)
-        may_cancel = is_cancel or isinstance(step.operation, Empty) or new.error.startswith(EXPIRED)
+        may_cancel = is_cancel or _is_purge(step, old) or new.error.startswith(EXPIRED)
         if old.is_waiting and new.status is TaskStatus.CANCELLED and not may_cancel:
             yield f"{old.id} was cancelled by {step.operation.name}"
         if new.cancel_requested and not old.cancel_requested and not is_cancel:
@@ -49,6 +49,15 @@ class Finality(Oracle):
         task = changed.get(task_id)
         if step.reply is Word.DONE and (task is None or task.status is not TaskStatus.CANCELLED):
             yield f"{task_id} is not cancelled, but the answer says so"
+
+
+def _is_purge(step: Step, old: Task) -> bool:
+    """The operation cancels what waits, this life of the task among it."""
+    match step.operation:
+        case CancelAll(refs=refs):
+            return LifeRef(old.id, old.life) in refs
+        case _:
+            return isinstance(step.operation, Empty)
 
 
 def _is_replayed(step: Step, old: Task) -> bool:

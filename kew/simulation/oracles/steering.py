@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from kew.app.ports import Command, Control, Empty, Purge, SetOverrides
+from kew.app.ports import CancelAll, Command, Control, Empty, Purge, SetOverrides
 from kew.compat import override
 from kew.domain.requests import Word
 from kew.domain.task import TaskStatus
@@ -38,6 +38,7 @@ class Steering(Oracle):
         self._note(step)
         yield from self._in_force(step)
         yield from self._emptied(step)
+        yield from self._purged(step)
 
     def _learn(self, queue: str, state: QueueState) -> None:
         """It was declared again, or the store lost the last requests: its present state is right."""
@@ -84,6 +85,13 @@ class Steering(Oracle):
         more = step.after.declared.keys() - known.keys() - {"max_size"}
         if more:
             yield f"{sorted(more)} are overridden, which no operator asked for"
+
+    def _purged(self, step: Step) -> Iterator[str]:
+        if not isinstance(step.operation, CancelAll):
+            return
+        for one in step.alterations:
+            if one.old is None or not one.old.is_waiting or one.new is None or one.new.lease:
+                yield f"purging {step.queue} did something to {one.id}, which didn't wait"
 
     def _emptied(self, step: Step) -> Iterator[str]:
         if not isinstance(step.operation, Empty):

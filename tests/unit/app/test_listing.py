@@ -167,3 +167,36 @@ async def test_a_handle_explains_the_tasks_of_its_queue_alone(manager: TaskQueue
     assert (await manager.queue("q").explain("later")).reasons[0].code == "deferred"
     with pytest.raises(TaskNotFoundError):
         await manager.queue("other").explain("later")
+
+
+async def test_a_purge_takes_the_same_filters_and_counts_first(manager: TaskQueueManager):
+    queue = manager.queue("q")
+    assert await queue.purge(dry_run=True) == 5
+    assert await queue.purge(key="b", dry_run=True) == 1
+    assert await queue.purge(function="other") == 0
+    assert await queue.purge(state="deferred") == 1
+    assert (await manager.get_task_status("later")).status == "cancelled"
+    assert await queue.purge(key="a", function="sell") == 3
+    assert [task.task_id for task in await all_pages(manager, state="waiting")] == ["wait b"]
+    assert await queue.purge() == 1
+    assert await queue.purge(dry_run=True) == 0
+    assert len(await all_pages(manager, state="running")) == 2
+
+
+@pytest.mark.parametrize("state", ["running", "failed", "cancelled"])
+async def test_a_purge_is_of_waiting_tasks(manager: TaskQueueManager, state: str):
+    with pytest.raises(InvalidConfigError, match="state is one of"):
+        await manager.purge_queue("q", state=state)
+    with pytest.raises(QueueNotFoundError):
+        await manager.purge_queue("nowhere", key="a")
+
+
+async def test_a_purge_spares_what_is_submitted_after_it_began(
+    manager: TaskQueueManager, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kew.app.steering.LISTED_AT_ONCE", 1)
+    purging = asyncio.ensure_future(manager.purge_queue("q", function="sell"))
+    await asyncio.sleep(0)
+    await manager.submit_task("new", "q", "new", print, None)
+    assert await purging <= 5
+    assert (await manager.get_task_status("new")).status == "queued"

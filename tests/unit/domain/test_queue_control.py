@@ -45,6 +45,15 @@ def test_a_running_task_is_asked_to_stop_however_often() -> None:
     assert rules.cancel(before.after(change), "t", None, NOW) == (change, Word.CANCEL)
 
 
+def test_only_a_waiting_task_is_cancelled_among_many() -> None:
+    waits, runs = task(), running()
+    assert rules.cancel_waiting(queue(waits), "t", waits.life, NOW)[1] is Word.DONE
+    assert rules.cancel_waiting(queue(runs), "t", runs.life, NOW) == (NOTHING, Word.ILLEGAL)
+    past = Life(runs.ticket, runs.replays + 1)
+    assert rules.cancel_waiting(queue(runs), "t", past, NOW) == (NOTHING, Word.ENDED)
+    assert rules.cancel_waiting(queue(), "t", Life(1, 0), NOW) == (NOTHING, Word.MISSING)
+
+
 @pytest.mark.parametrize(
     ("status", "word"),
     [

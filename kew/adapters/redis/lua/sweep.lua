@@ -118,9 +118,9 @@ local operation = (function()
     if s.waiting[1] == 0 and s.waiting[2] == 0 and s.waiting[3] == 0 and s.parked == 0 then return end
     local names = redis.call('SMEMBERS', PARKED)
     if #names > MANY_SHELVES then return end
-    local shelved, all = sizes_of_shelves(names)
+    local on_shelves, all = sizes_of_shelves(names)
     for priority = 1, 3 do
-      local least = redis.call('ZCARD', WAITING[priority]) + shelved[priority]
+      local least = redis.call('ZCARD', WAITING[priority]) + on_shelves[priority]
       local most = least + redis.call('LLEN', LINE[priority])
       s.waiting[priority] = math.max(least, math.min(most, s.waiting[priority]))
     end

@@ -26,6 +26,7 @@ from kew.app.ports.operations.queues import (
 from kew.app.ports.operations.runs import Claim, Extend, Settle, Submit
 from kew.app.ports.operations.tasks import (
     Cancel,
+    CancelAll,
     Discard,
     Explain,
     Find,
@@ -45,6 +46,7 @@ __all__ = [
     "OPERATIONS",
     "Announce",
     "Cancel",
+    "CancelAll",
     "Claim",
     "Control",
     "Declare",
@@ -80,7 +82,7 @@ OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
     *(Declare, ReadSettings, Queues, Status, Control, SetOverrides, Empty, Purge),
     *(Announce, Depart, Peek, Processes, Sweep),
     *(Submit, Claim, Settle, Extend),
-    *(Find, Watch, Cancel, Replay, Discard),
+    *(Find, Watch, Cancel, CancelAll, Replay, Discard),
     *(Explain, Running, ListWaiting, ListUnreadable),
     *(ListFailed, ListGroups, ReadAttempts, ReplayAll, Forget),
 )

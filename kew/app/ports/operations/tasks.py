@@ -56,6 +56,21 @@ class Cancel(Operation[Word]):
 
 
 @attrs.frozen
+class CancelAll(Operation[Sequence[Word]]):
+    """Cancel tasks that wait, each in the life that is named: one answer for each, in order.
+
+    DONE, SAME (cancelled before), ENDED (also if it was replayed since), ILLEGAL (it runs, and goes on) or MISSING. At
+    most 100 in one atomic step; a store takes several steps for more.
+    """
+
+    name = "cancel_all"
+    is_awaited = True
+
+    queue: str
+    refs: Sequence[LifeRef]
+
+
+@attrs.frozen
 class Replay(Operation[Word]):
     """Replay a FAILED or CANCELLED task: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING.
 

@@ -7,12 +7,12 @@ local left_over -- by id: that an earlier task has something in CONTENTS; nil: n
 local stored, lines -- what is to be written: records, and entries by priority; nil, false: nothing
 local due_count
 local shelved -- by function: whether it has a shelf; nil: none was looked up
-local head_of_line, middle -- of the record of a task that is ready
+local head_of_line, between -- of the record of a task that is ready
 
 local function begin_storing()
   stored, lines, shelved, left_over, due_count = nil, {false, false, false}, nil, nil, 0
   dead.replaced = nil
-  head_of_line, middle = 'q ' .. queue .. ' ', ' ' .. NOW .. ' 0 - '
+  head_of_line, between = 'q ' .. queue .. ' ', ' ' .. NOW .. ' 0 - '
 end
 
 -- The end of a record without its payload, if that is large: it goes to CONTENTS. Extras follow a '-' in its line.
@@ -35,7 +35,7 @@ local function store_in_line(id, tail)
   if line then line[#line + 1] = member(ticket, id) else lines[priority] = {member(ticket, id)} end
   s.waiting[priority] = s.waiting[priority] + 1
   due_count = due_count + 1
-  put_record(id, head_of_line .. ticket .. middle .. tail)
+  put_record(id, head_of_line .. ticket .. between .. tail)
 end
 
 -- In no place yet: the claim that follows takes the task, or puts it at the end of its line.
@@ -60,7 +60,7 @@ local function store_on_shelf(t)
   count(priority, 1)
   wake(now)
   due_count = due_count + 1
-  put_record(t.id, 'w ' .. queue .. ' ' .. t.ticket .. middle .. t.tail)
+  put_record(t.id, 'w ' .. queue .. ' ' .. t.ticket .. between .. t.tail)
 end
 
 local function store_elsewhere(t, at)
