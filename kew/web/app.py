@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from kew import TaskQueueManager, __version__
 from kew.domain.errors import InvalidConfigError
 from kew.web.backend import Backend
+from kew.web.feed import Feed
 from kew.web.guard import Guard, Rules
 from kew.web.identities import COOKIE, HOW_TO_MAKE, Authentication, Authorize, checked_tokens
 from kew.web.problems import ApiError, FieldError, Problem, install
@@ -78,7 +79,7 @@ def admin(
     )
     app = _application(backend)
     app.state.backend, app.state.authentication = backend, authentication
-    app.state.allow_changes = allow_changes
+    app.state.allow_changes, app.state.feed = allow_changes, Feed(backend.overview)
     return Admin(app, rules, backend)
 
 

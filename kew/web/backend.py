@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kew import TaskQueueManager
 from kew.bootstrap import DEFAULT_NAMESPACE
 from kew.domain.errors import InvalidConfigError, shown
+from kew.web.overview import overview
 
 
 class Backend:
@@ -34,15 +37,9 @@ class Backend:
             await self._manager.initialize()
         return self._manager
 
-    @property
-    def store(self) -> str:
-        """Where the store is, without a password."""
-        return self._manager._parts.address
-
-    @property
-    def namespace(self) -> str | None:
-        """The namespace, if the store has one."""
-        return self._manager._parts.namespace
+    async def overview(self) -> dict[str, Any]:
+        """All queues, and what needs attention. Raises `TaskQueueError`."""
+        return await overview(await self.manager())
 
     async def close(self) -> None:
         """Close a manager that was opened here."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import dead_letters, info, processes, queues, tasks
+from kew.web.routes import dead_letters, events, info, processes, queues, tasks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info.router,
@@ -14,4 +14,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     dead_letters.router,
     tasks.router,
     processes.router,
+    events.router,
 )

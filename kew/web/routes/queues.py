@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from kew import QueueNotFoundError, TaskQueueManager
-from kew.app.attention import SEVERITIES
 from kew.domain.overrides import SETTING_OF
 from kew.web import models, requests
+from kew.web.overview import overview
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue
 
@@ -22,24 +21,7 @@ NAMES = {"enum": list(SETTING_OF)}
 @router.get("/api/queues", response_model=models.Queues, responses=documented())
 async def queues(here: Manager) -> Answer:
     """All queues, and what needs attention."""
-    rows = await overview(here)
-    found = [each for row in rows for each in row["attention"]]
-    found.sort(key=lambda each: SEVERITIES.index(each["severity"]))
-    return Answer({"queues": rows, "attention": found})
-
-
-async def overview(here: TaskQueueManager) -> list[dict[str, Any]]:
-    """The status of each queue, by name."""
-    names = await here.get_queue_names()
-    found = await asyncio.gather(*map(here.get_queue_status, names), return_exceptions=True)
-    rows: list[dict[str, Any]] = []
-    for row in found:
-        if isinstance(row, QueueNotFoundError):
-            continue  # it was deleted meanwhile
-        if isinstance(row, BaseException):
-            raise row
-        rows.append(row)
-    return rows
+    return Answer(await overview(here))
 
 
 @router.get("/api/queues/{queue}", response_model=models.QueueDetail, responses=documented(404))

@@ -106,6 +106,9 @@ def here(operation: Any) -> dict[str, str] | None:
     return {name: EXISTING[name] for name in names} or None
 
 
+del OPERATIONS["GET /api/events"]  # a stream without end: test_feed.py
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("name", OPERATIONS)

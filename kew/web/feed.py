@@ -1,0 +1,119 @@
+"""What browsers follow: one reader of the store, however many of them there are, and only while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from kew.app.json_values import json_value
+from kew.domain.errors import TaskQueueError
+from kew.log import logger
+
+EVERY: Final = 1.0  # seconds between two looks, and so between two events
+HEARTBEAT: Final = (
+    10.0  # seconds without an event, after which a comment says that the stream is alive
+)
+LONGEST: Final = 600.0  # seconds that a stream lasts; then the browser opens another, with its session checked again
+MOST_STREAMS: Final = 100
+Values = Mapping[str, Any]
+
+
+class Feed:
+    """Reads snapshots while streams are open, and sends each stream the latest, if it has changed.
+
+    `read` reads one. Its `now`, if it has one, is no change. A slow browser misses snapshots, and delays no other.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[Values]],
+        *,
+        every: float = EVERY,
+        heartbeat: float = HEARTBEAT,
+        longest: float = LONGEST,
+    ) -> None:
+        self._read = read
+        self._every = every
+        self._heartbeat = heartbeat
+        self._longest = longest
+        self._streams = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._latest = b""
+        self._seen: object = None
+        self._changed = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many streams are open as may be."""
+        return self._streams >= MOST_STREAMS
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The events of one browser: the latest snapshot, and each one that differs."""
+        end_at = asyncio.get_running_loop().time() + self._longest
+        self._begin()
+        sent = b""
+        try:
+            while asyncio.get_running_loop().time() < end_at:
+                changed = self._changed
+                if self._latest != sent:
+                    sent = self._latest
+                    yield sent
+                elif not await _happens(changed, self._heartbeat):
+                    yield b": alive\n\n"
+        finally:
+            await self._end()
+
+    def _begin(self) -> None:
+        self._streams += 1
+        if self._reader is None:
+            self._latest, self._seen = b"", None
+            self._reader = asyncio.create_task(self._follow(), name="kew-admin-feed")
+
+    async def _end(self) -> None:
+        self._streams -= 1
+        reader = self._reader
+        if self._streams == 0 and reader is not None:
+            self._reader = None
+            reader.cancel()
+            await asyncio.wait([reader])
+
+    async def _follow(self) -> None:
+        while True:
+            self._take(*await self._look())
+            await asyncio.sleep(self._every)
+
+    async def _look(self) -> tuple[str, Values]:
+        try:
+            return "queues", await self._read()
+        except TaskQueueError as error:
+            return "problem", {"detail": str(error)}
+        except Exception:
+            logger.exception("admin: reading the queues failed unexpectedly")
+            return "problem", {"detail": "an unexpected error occurred; the server's log has it"}
+
+    def _take(self, name: str, values: Values) -> None:
+        plain = json_value(values)
+        seen = (name, _timeless(plain))
+        if seen == self._seen:
+            return
+        text = json.dumps(plain, allow_nan=False, separators=(",", ":"))  # without line breaks
+        self._seen, self._latest = seen, f"event: {name}\ndata: {text}\n\n".encode()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _timeless(plain: Any) -> Any:
+    """A snapshot without the instants at which its parts were read."""
+    rows = plain.get("queues", ())
+    others = {name: value for name, value in plain.items() if name != "queues"}
+    return others, [{name: row[name] for name in row if name != "now"} for row in rows]
