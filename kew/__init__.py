@@ -14,6 +14,7 @@ from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
 from kew.domain.config import QueueConfig
 from kew.domain.explaining import Explanation, Holder, Reason
+from kew.domain.history import HistoryPoint, QueueHistory
 from kew.domain.keys import PerKey
 from kew.domain.overrides import Override
 from kew.domain.rate import Rate
@@ -37,6 +38,7 @@ __all__ = [
     "Explanation",
     "Exponential",
     "Fixed",
+    "HistoryPoint",
     "Holder",
     "Linear",
     "LongTask",
@@ -50,6 +52,7 @@ __all__ = [
     "ProcessQueue",
     "QueueConfig",
     "QueueHandle",
+    "QueueHistory",
     "QueuePriority",
     "Rate",
     "Reason",

@@ -13,6 +13,7 @@ from kew.app.ports import Command
 from kew.app.processes import ProcessInfo, present_processes
 from kew.dead_letters import DeadLetters
 from kew.domain.explaining import Explanation
+from kew.domain.history import QueueHistory
 from kew.handles import TaskId, id_of
 from kew.queue_handles import QueueHandle
 from kew.steering import Steering
@@ -54,6 +55,14 @@ class Queries(DeadLetters, Steering, ABC):
         """
         process = self._here()
         return status_dict(await process.inspector.status(queue_name), process.notifications.status)
+
+    async def queue_history(self, queue_name: str, span: float = 3600) -> QueueHistory:
+        """What happened in the queue in the last `span` seconds: by the minute up to a day, else by the hour.
+
+        The store keeps a day by the minute, and 30 days by the hour. Raises `InvalidConfigError` for another span, and
+        `QueueNotFoundError`.
+        """
+        return await self._here().inspector.histories.of(queue_name, span)
 
     def queue(self, queue_name: str) -> QueueHandle:
         """A handle on the queue of this name, which declares nothing: `await manager.queue("mails").pause()`.

@@ -9,6 +9,7 @@ from kew.app.dead_letters import DeadLetterPage
 from kew.app.info import TaskInfo
 from kew.app.listing import TaskPage
 from kew.domain.explaining import Explanation
+from kew.domain.history import QueueHistory
 from kew.domain.overrides import Overridable, Override
 from kew.handles import TaskId
 
@@ -18,6 +19,7 @@ class QueueSteering(Protocol):
 
     async def get_queue_status(self, queue_name: str) -> dict[str, Any]: ...
     async def queue_settings(self, queue_name: str) -> dict[str, dict[str, Any]]: ...
+    async def queue_history(self, queue_name: str, span: float = 3600) -> QueueHistory: ...
     async def pause_queue(self, queue_name: str, note: str = "") -> None: ...
     async def drain_queue(self, queue_name: str, note: str = "") -> None: ...
     async def resume_queue(self, queue_name: str) -> None: ...
@@ -63,6 +65,10 @@ class QueueHandle:
     async def settings(self) -> dict[str, dict[str, Any]]:
         """Its settings: those in force, and what the code declares: `queue_settings`."""
         return await self._manager.queue_settings(self._name)
+
+    async def history(self, span: float = 3600) -> QueueHistory:
+        """What happened in it in the last `span` seconds: `queue_history`."""
+        return await self._manager.queue_history(self._name, span)
 
     async def pause(self, note: str = "") -> None:
         """Let no process start its tasks: `pause_queue`."""

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from kew.app.attention import attention
+from kew.app.histories import Histories
 from kew.app.info import TaskInfo, info_of
 from kew.app.lookups import Lookups, known_queue
 from kew.app.observer import Kind, Observer, TaskEvent
@@ -89,6 +90,7 @@ class Inspector:
         self._observer = observer
         self._sequence = itertools.count(1)
         self._one_command = asyncio.Lock()
+        self.histories = Histories(store, self.missing)
         self.steering = Steering(store, incarnation, self.status, self.missing)
 
     async def find(self, task_id: str) -> Task:

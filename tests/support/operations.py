@@ -37,6 +37,7 @@ from kew.app.ports import (
     Extend,
     Find,
     Forget,
+    History,
     ListFailed,
     ListGroups,
     ListUnreadable,
@@ -528,6 +529,10 @@ class Operations:
     def _status(self) -> Status:
         return Status(self._queue())
 
+    def _history(self) -> History:
+        step_ms, steps = self._pick((60_000, 60), (60_000, 1_440), (60_000, 1), (HOUR_MS, 720))
+        return History(self._queue(), step_ms, steps)
+
     def _settings(self) -> ReadSettings:
         return ReadSettings(self._queue())
 
@@ -585,6 +590,7 @@ WEIGHT_OF = {
     "empty": 1.2,
     "watch": 2,
     "explain": 10,
+    "history": 6,
     "settings": 0.6,
     "queues": 0.6,
     "depart": 0.7,

@@ -63,6 +63,7 @@ TYPES = {
     "dead": "zset",
     "expiring": "zset",
     "groups": "zset",
+    "history": "hash",
     "attempts": "list",
 }
 TYPES_OF_KEYS = {

@@ -505,7 +505,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("replay_dead_letters", "purge_dead_letters"),
         *("record_failure", "reset_breaker", "open_breaker", "new_task_id"),
         *("unreadable_tasks", "remove_unreadable_task", "processes"),
-        *("namespace", "store_address"),
+        *("namespace", "store_address", "queue_history", "queue_settings"),
     }
 
 

@@ -16,8 +16,10 @@ from kew import (
     DeadLetterGroup,
     DeadLetterPage,
     Explanation,
+    HistoryPoint,
     Observer,
     QueueConfig,
+    QueueHistory,
     Reason,
     StoreCall,
     TaskContext,
@@ -128,6 +130,8 @@ def test_what_an_observer_sees_is_listed(kind):
         ("Dead letters", 2, DeadLetterGroup),
         ("Dead letters", 3, Attempt),
         ("In a task", 0, TaskContext),
+        ("The history of a queue", 0, QueueHistory),
+        ("The history of a queue", 1, HistoryPoint),
     ],
 )
 def test_the_members_of_a_class_are_listed(heading, place, kind):

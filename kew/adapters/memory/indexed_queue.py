@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from itertools import islice
 
 from kew.adapters.memory.dead import DeadIndex
+from kew.adapters.memory.history import MemoryHistory
 from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.keyed_view import KeyedView
 from kew.adapters.memory.lines import Entry, Line
 from kew.compat import override
 from kew.domain.gates import fold as gates
 from kew.domain.gates import functions
+from kew.domain.history import MINUTE_MS
 from kew.domain.keys import key_of
 from kew.domain.queue import Change
 from kew.domain.sharing import Starved
@@ -41,6 +43,7 @@ class IndexedQueue(KeyedView, View):
         self._starts_by: list[tuple[int, int, str]] = []  # when tasks expire that may
         self._expiries: list[tuple[int, int, str]] = []
         self.dead = DeadIndex()
+        self.history = MemoryHistory()
         self.lanes: dict[str, int] = {}
         self.functions: dict[str, set[str]] = {}
         self._starved: dict[str, Starved] = {}
@@ -251,6 +254,8 @@ class IndexedQueue(KeyedView, View):
 
     def apply(self, change: Change, now: int) -> None:
         """Write a change and keep every index true."""
+        if now // MINUTE_MS != self.history.minute:
+            self.history.roll(now // MINUTE_MS, self._state, self.waiting())
         if change.state is not None:
             if change.state.settings is not self._state.settings:
                 self._keyed.set_limits(change.state.settings)
@@ -270,6 +275,8 @@ class IndexedQueue(KeyedView, View):
             task_id = task.id
             old = self._records.get(task_id)
             self._records[task_id] = task
+            if old is not None and old.status is not task.status and old.ticket == task.ticket:
+                self.history.note(old, task, now)
             if self.dead.attempts or change.attempts:
                 self._note_attempts(old, task, change)
             if old is not None and old.status is task.status and _place(old) == _place(task):

@@ -14,6 +14,7 @@ from kew.app.ports import (
     Control,
     Declare,
     Empty,
+    History,
     Operation,
     Purge,
     Queues,
@@ -26,6 +27,7 @@ from kew.domain import commands, emptying, overrides
 from kew.domain.emptying import Emptied
 from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
+from kew.domain.history import Past
 from kew.domain.requests import Word
 from kew.domain.view import QueueState
 
@@ -84,6 +86,16 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
         workers=workers,
         stuck=known.stuck(now),
         counted=recent(state.breaker, state.settings, indexed.dead.counted),
+    )
+
+
+async def history(store: Inside, operation: History) -> Past | None:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return None
+    indexed = known.indexed
+    return indexed.history.past(
+        indexed.state, indexed.waiting(), store._now(), operation.step_ms, operation.steps
     )
 
 
@@ -147,6 +159,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ReadSettings: read_settings,
     Queues: queues,
     Status: status,
+    History: history,
     Control: control,
     SetOverrides: override,
     Empty: empty,

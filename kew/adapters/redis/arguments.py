@@ -114,7 +114,7 @@ def along_arguments(along: Along) -> dict[str, Argument]:
     named = (
         {**NO_CLAIM, "incarnation": along.submitter} if claim is None else claim_arguments(claim)
     )
-    named["settled"] = len(along.settlements)
+    named["settled_count"] = len(along.settlements)
     return named
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis.counts import read_counts
+from kew.adapters.redis.history import read_past
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.records import checked_incarnation
@@ -21,6 +22,7 @@ from kew.app.ports import (
     Control,
     Declare,
     Empty,
+    History,
     Operation,
     Purge,
     Queues,
@@ -31,6 +33,7 @@ from kew.app.ports import (
 )
 from kew.domain.config import Settings
 from kew.domain.emptying import Emptied
+from kew.domain.history import MINUTE_MS, Past
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
@@ -40,7 +43,7 @@ TOLD_AT_ONCE: Final = 1_000  # processes, of a change of the settings
 async def declare(store: Inside, operation: Declare) -> Declared:
     queue = operation.queue
     named: dict[str, Argument] = {
-        "settings": write_settings(operation.settings),
+        "declared_settings": write_settings(operation.settings),
         "edition": operation.edition,
         "replaces": int(operation.replaces),
     }
@@ -81,6 +84,16 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
     reply = await store.functions.ask("status", operation.queue, {})
     store.saw(reply[0])
     return read_status(operation.queue, reply)
+
+
+async def history(store: Inside, operation: History) -> Past | None:
+    named: dict[str, Argument] = {
+        "step_unit": "m" if operation.step_ms == MINUTE_MS else "h",
+        "step_count": operation.steps,
+    }
+    now, *answer = await store.functions.ask("history", operation.queue, named)
+    store.saw(now)
+    return read_past(now, operation, *answer) if answer else None
 
 
 async def control(store: Inside, operation: Control) -> Word:
@@ -134,6 +147,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ReadSettings: settings_in_force,
     Queues: queues,
     Status: status,
+    History: history,
     Control: control,
     SetOverrides: override,
     Empty: empty,

@@ -2,7 +2,7 @@
 -- Create a queue or make these its settings: the latest declaration wins, an equal one changes nothing. With `replaces` 0,
 -- only create it.
 -- KEYS: queues tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases idle parked functions
--- ARGV: channel queue settings edition replaces:int
+-- ARGV: channel queue declared_settings edition replaces:int
 -- Reply: {the edition in force, the settings replaced or '', those in force or '' (as declared)}; no edition: the queue is being
 --   purged
 -- include: waking
@@ -38,12 +38,13 @@ local function operation()
   if not s then
     if redis.call('HEXISTS', STATE, 'is_purged') == 1 then return {'', '', ''} end
     redis.call('SADD', QUEUES, queue)
-    redis.call('HSET', STATE, 'settings', without_absent(settings), 'breaker', 'closed 0 0 0 0',
+    redis.call('HSET', STATE, 'settings', without_absent(declared_settings), 'breaker', 'closed 0 0 0 0',
+      'history', history.NOTHING_YET,
       'counts', '1:' .. edition .. ' 0 0 0 0 0 0 0 - 0 0 ' .. string.format('%d', now))
     return {edition, '', ''}
   end
   local replaced = overrides.declared_by_code(s.settings)
-  local wanted = merged(settings, replaced)
+  local wanted = merged(declared_settings, replaced)
   if wanted == replaced or replaces == 0 then return {s.edition, '', overridden()} end
   wanted = overrides.in_force(wanted)
   s.settings, s.version, s.edition = wanted, s.version + 1, edition

@@ -10,18 +10,18 @@
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
+  local function key_of(part)
+    return string.sub(STATE, 1, -6) .. part
+  end
+
   local function forget_queue()
-    redis.call('DEL', STATE, IDLE, HUNGRY)
+    redis.call('DEL', STATE, IDLE, HUNGRY, key_of('history'))
     redis.call('HSET', STATE, 'is_purged', 1)
     for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
       redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
       redis.call('HDEL', PROCESSES, process) -- one that lives reports itself again
     end
     redis.call('DEL', WORKERS)
-  end
-
-  local function key_of(part)
-    return string.sub(STATE, 1, -6) .. part
   end
 
   -- The attempts of tasks, by their entries in an index.

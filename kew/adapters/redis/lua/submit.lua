@@ -2,7 +2,7 @@
 -- Apply settlements, store groups of tasks in order, each whole or not at all, later ones seeing earlier ones; then the
 -- ordinary claim. (It wants nothing: no claim. The reply then says that work waits for this process, if it would be notified.)
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable
--- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int settled:int groups*
+-- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int settled_count:int groups*
 -- ALONE KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases parked idle functions unreadable
 -- ALONE ARGV: channel queue groups*
 --   groups: first so many settlements as in settle.lua; then per group the number of its tasks, if it is to come after
@@ -162,13 +162,14 @@ local operation = (function()
     if want == 0 then s.submitter, incarnation = incarnation, nil end
     begin_storing()
     nonces, tails = nil, nil
-    local first_group = groups_from + 5 * (settled or 0)
+    local first_group = groups_from + 5 * (settled_count or 0)
     local wake_before, epoch = s.wake_at, first_group > groups_from and s.breaker.epoch
     local answers, freed = look_up(first_group)
     local outcomes = store_groups(first_group)
     -- Counts first, then entries, then records: if a write fails, too much is counted, an entry means nothing, and
     -- nothing is stored.
-    if not fresh then save_state() end -- else the claim begins with it
+    local is_saved = not incarnation and not answers and not s.keyed
+    if not fresh then save_state(is_saved) end -- else the claim begins with it
     for priority = 1, 3 do
       if lines[priority] then send('RPUSH', LINE[priority], lines[priority]) end
     end
@@ -195,7 +196,7 @@ local operation = (function()
       if count == 0 and is_earlier and taken == 0 and count_idle() > 0 then count = 1 end -- a process has to set a timer
       if count > 0 then offer(count, incarnation, stored_functions(first_group, outcomes)) end
     end
-    write_state(not incarnation and not answers and not s.keyed)
+    write_state(is_saved)
     stored, lines, nonces, tails = nil, nil, nil, nil -- they would be kept until the next call
     if s.has_work then return {now, outcomes, answer, answers or false, 1} end
     return {now, outcomes, answer, answers}

@@ -167,6 +167,7 @@ local operation = (function()
       offer_waiting(recovered, '')
     end
     write_state()
+    history.trim(now)
     local more = recovered == limit or removed_limit or is_adopting or surplus == limit or expired == limit or failed == limit or departed == limit
     return {recovered, removed + surplus, expired, failed, departed, lost or {}, more and 1 or 0, now}
   end

@@ -17,6 +17,7 @@ from kew.app.ports.operations.queues import (
     Control,
     Declare,
     Empty,
+    History,
     Purge,
     Queues,
     ReadSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "Extend",
     "Find",
     "Forget",
+    "History",
     "ListFailed",
     "ListGroups",
     "ListUnreadable",
@@ -79,7 +81,7 @@ __all__ = [
 ]
 
 OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
-    *(Declare, ReadSettings, Queues, Status, Control, SetOverrides, Empty, Purge),
+    *(Declare, ReadSettings, Queues, Status, History, Control, SetOverrides, Empty, Purge),
     *(Announce, Depart, Peek, Processes, Sweep),
     *(Submit, Claim, Settle, Extend),
     *(Find, Watch, Cancel, CancelAll, Replay, Discard),

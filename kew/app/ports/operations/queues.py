@@ -11,6 +11,7 @@ from kew.app.ports.answers import Command, QueueStatus
 from kew.app.ports.operation import Operation
 from kew.domain.config import Settings, SettingValue
 from kew.domain.emptying import Emptied
+from kew.domain.history import Past
 from kew.domain.requests import Word
 
 
@@ -58,6 +59,19 @@ class Status(Operation[QueueStatus | None]):
     is_awaited = True
 
     queue: str
+
+
+@attrs.frozen
+class History(Operation[Past | None]):
+    """What happened in the last `steps` steps of `step_ms`, a minute or an hour; None: there is no such queue."""
+
+    name = "history"
+    changes = False
+    is_awaited = True
+
+    queue: str
+    step_ms: int
+    steps: int
 
 
 @attrs.frozen

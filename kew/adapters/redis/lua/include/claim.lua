@@ -64,6 +64,7 @@ local function grant(taken)
   for n, t in ipairs(taken) do
     t.status, t.attempt, t.lease, t.started_at = 'p', t.attempt == '0' and '1' or int(t.attempt + 1), prefix .. n, NOW
     t.token, t.epoch = int(s.token + n), epoch
+    history.waited(s, t, now)
     local record = packed(t)
     fields[2 * n - 1], fields[2 * n] = t.id, record
     ends[2 * n - 1], ends[2 * n] = ends_at, member_of(t)

@@ -50,7 +50,7 @@ function extra.expire(limit)
     if at and at <= now then
       dequeue(t)
       set_outcome(t, expired_text(t))
-      finish(t, 'x')
+      finish(t, 'x', history.COUNTED.expired)
       ended = ended + 1
     end
   end

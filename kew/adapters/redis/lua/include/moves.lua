@@ -218,6 +218,7 @@ local function give_up_lease(t)
 end
 
 local function wait_again(t, status, at)
+  if status == 'r' then history.count(s, history.COUNTED.retried) end
   give_up_lease(t)
   t.status, t.offset = status, int(at - t.queued_at)
   enqueue(t, at)
@@ -246,7 +247,9 @@ local function notify_owner(t)
   if owner and not is_sender(owner) and not is_watching(owner, t) then notify(owner, 'e ' .. t.id) end
 end
 
-local function finish(t, status)
+-- A task ends. `as`: how that is counted, if its status doesn't say it.
+local function finish(t, status, as)
+  if status ~= 'c' then history.count(s, as or history.OF[status]) end
   if t.lease ~= '-' then give_up_lease(t) end
   t.status, t.ended_at = status, NOW
   t.expires_at = after(status == 'f' and 'dead_letter_ttl_ms' or 'task_ttl_ms')

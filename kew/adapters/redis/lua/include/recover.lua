@@ -1,6 +1,7 @@
 -- Recover tasks whose leases have ended, earliest first, at most `limit`: kew.domain.queue.recover.
 -- include: moves
 function dead.lose(t)
+  history.count(s, history.COUNTED.lost)
   ended('probe', tonumber(t.epoch))
   if t.cancel == '1' then return finish(t, 'x') end
   dead.note(t, 'lost', 'lost', '', '')

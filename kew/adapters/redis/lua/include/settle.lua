@@ -32,6 +32,7 @@ local function snooze(t, scope, delay, text)
   set_outcome(t, text)
   GATES.snoozed(t, scope, tonumber(delay))
   if t.cancel == '1' then return finish(t, 'x') end
+  history.count(s, history.COUNTED.snoozed)
   extra.count_snooze(t)
   wait_again(t, 'w', now + delay)
 end
@@ -83,6 +84,10 @@ local function settle(t, lease, word, number, text)
   end
   t.settled = settled
   sender = lease
+  if word ~= 'release' and word ~= 'not_started' then
+    history.ran(s, t.started_at, now)
+    if word ~= 'succeed' then history.count(s, history.COUNTED.others) end
+  end
   if word == 'succeed' then
     ended('success', tonumber(t.epoch))
     set_result(t, text)

@@ -4,10 +4,12 @@
 --   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
 --   first instant at which anything may need a worker; parked: how many tasks are parked; clock: when it was written;
 --   rest: what stands behind it: the queue's snooze, and what a newer version wrote, which stays; format: the version that a process must know to claim
---   keyed: what is known of keys, false if there never were any
+--   keyed: what is known of keys, false if there never were any; open: what happened in this minute, nil if it wasn't read;
+--   minute_ends: when another one begins; closed: what happened in one that is over, until it is written
 -- include: now
 -- include: turns
 -- include: overrides
+-- include: history
 local VERSION = 3 -- of records: what this library knows
 local FORMAT = 5 -- of settings: the same
 local NEVER = 1 / 0 -- a library sees no `math` while it is loaded
@@ -93,6 +95,7 @@ local function read_state()
     token = tonumber(token), waiting = {tonumber(high), tonumber(medium), tonumber(low)}, parked = tonumber(parked),
     wake_at = tonumber(wake_at) or NEVER, line_at = tonumber(line_at), longest = tonumber(longest), clock = tonumber(clock),
     rest = rest, format = format_of(stored[1]), texts = {}, known = {}, keyed = rest ~= '' and read_keyed(rest) or false,
+    minute_ends = history.end_of_minute(tonumber(clock)),
   }, LAZY)
   if string.find(stored[1], ' overrides=', 1, true) then restore_overrides(state) end
   return state
@@ -100,6 +103,11 @@ end
 
 local now, NOW -- the clock, and the same as text
 local s -- the state; nil if the queue doesn't exist
+
+local function count_waiting()
+  local waiting = s.waiting[1] + s.waiting[2] + s.waiting[3]
+  return s.keyed and waiting + keyed.waiting() or waiting
+end
 
 -- A step back of the clock under a second is clamped; a larger one is followed, and counted when the state is next written.
 local function begin_state()
@@ -112,6 +120,7 @@ local function begin_state()
       s.stepped_back, s.wake_at = true, math.min(s.wake_at, now) -- what was due lies ahead again
     end
   end
+  if s and (now >= s.minute_ends or now < s.minute_ends - history.MINUTE_MS) then history.roll(s, now, count_waiting()) end
   NOW = string.format('%d', now)
 end
 
@@ -138,30 +147,29 @@ local function next_ticket()
   return text
 end
 
-local function count_waiting()
-  local waiting = s.waiting[1] + s.waiting[2] + s.waiting[3]
-  return s.keyed and waiting + keyed.waiting() or waiting
-end
-
 -- What gates are to remember, by field.
 local function save_memories()
   for field, text in pairs(s.unsaved) do redis.call('HSET', STATE, field, text) end
   s.unsaved = nil
 end
 
--- Write what changed so far: whatever comes next, and may fail, what was stored until here is counted.
-local function save_state()
+-- Write what changed so far: whatever comes next, and may fail, what was stored until here is counted. `is_last`: nothing comes
+-- next, so what happened is written, too.
+local function save_state(is_last)
   local stored, counts = s.stored, counts_text(s)
   local breaker = rawget(s, 'breaker') and breaker_text(s.breaker) or stored[3]
   local is_breaker_same, is_settings_same = breaker == stored[3], s.settings == stored[1]
   if s.keyed and s.keyed.differs then s.rest, s.is_rest_new = string.gsub(s.rest, ' keys=%S*', '') .. keyed.text(), true end
-  if not (is_breaker_same and is_settings_same and not s.is_rest_new and counts == string.sub(stored[2], 1, #counts)) then
+  local past = is_last and history.text(s)
+  if past or not (is_breaker_same and is_settings_same and not s.is_rest_new and counts == string.sub(stored[2], 1, #counts)) then
     counts = counts .. NOW .. s.rest
     if is_breaker_same and is_settings_same then
-      redis.call('HSET', STATE, 'counts', counts)
+      if past then redis.call('HSET', STATE, 'counts', counts, 'history', past) else redis.call('HSET', STATE, 'counts', counts) end
     else
       redis.call('HSET', STATE, 'counts', counts, 'breaker', breaker, 'settings', s.settings)
+      if past then redis.call('HSET', STATE, 'history', past) end
     end
+    if is_last and s.closed then history.write(s) end
     if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
     stored[1], stored[2], stored[3], s.clock, s.is_rest_new = s.settings, counts, breaker, now, nil
   end
@@ -171,6 +179,6 @@ end
 
 -- The same at the end of a call, for the next one to find. `is_saved`: nothing has changed since `save_state`.
 local function write_state(is_saved)
-  if not is_saved then save_state() end
+  if not is_saved then save_state(true) end
   kept[STATE] = s
 end

@@ -1,0 +1,37 @@
+"""Reading a queue's history as `lua/include/history.lua` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kew.app.ports import History
+from kew.domain.history import COUNTED, NOTHING, Histogram, Past, Tally, plus
+
+
+def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) -> Past:
+    """What happened, from numbers of steps and texts; a step may have two parts."""
+    tallies: dict[int, Tally] = {}
+    for number, text in zip(found[::2], found[1::2], strict=True):
+        tallies[number] = plus(tallies.get(number, NOTHING), read_tally(text))
+    return Past(
+        now_ms=now,
+        step_ms=operation.step_ms,
+        steps=operation.steps,
+        waiting=waiting,
+        tallies=tallies,
+    )
+
+
+def read_tally(text: bytes) -> Tally:
+    """What is stored of one step."""
+    *numbers, waiting, wait, run = text.split()
+    counts = dict(zip(COUNTED, map(int, numbers), strict=True))
+    return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
+
+
+def _histogram(text: bytes) -> Histogram:
+    buckets = [int(number) for number in text.split(b",")]
+    while buckets and not buckets[-1]:
+        buckets.pop()
+    return tuple(buckets)
