@@ -9,10 +9,12 @@ from kew.cli.breakers import breaker
 from kew.cli.dead_letters import dead
 from kew.cli.demo import demo
 from kew.cli.group import Group
+from kew.cli.processes import process
 from kew.cli.queues import queue
 from kew.cli.simulate import simulate
 from kew.cli.status import status, why
 from kew.cli.tasks import task
+from kew.cli.top import top
 from kew.cli.web import web
 
 
@@ -33,6 +35,8 @@ kew.add_command(queue)
 kew.add_command(task)
 kew.add_command(dead)
 kew.add_command(breaker)
+kew.add_command(process)
+kew.add_command(top)
 kew.add_command(status)
 kew.add_command(why)
 kew.add_command(demo)

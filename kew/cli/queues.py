@@ -21,8 +21,9 @@ from kew.cli.session import (
     yes_option,
 )
 from kew.cli.settings import settings_of
-from kew.cli.words import both, counted, when
+from kew.cli.words import both, counted, relative, when
 from kew.domain.holding import LONGEST_NOTE
+from kew.domain.incarnations import place_of
 
 LIST = (
     Column("QUEUE", gives_way=True),
@@ -30,6 +31,12 @@ LIST = (
     Column("RUNNING", is_right=True),
     Column("WAITING", is_right=True),
     Column("PROCESSES", is_right=True),
+)
+LOOKED_AT = 100  # tasks that come first, for the oldest
+UNKNOWN_FUNCTIONS = (
+    Column("UNKNOWN FUNCTION", gives_way=True),
+    Column("TASKS", is_right=True),
+    Column("OLDEST", is_right=True),
 )
 STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 WORDS = {
@@ -99,8 +106,36 @@ async def show(session: Session, queue: str) -> None:
         session.out.json(status)
         return
     now = when(status["now"]) or session.now()
-    session.out.facts(facts(status, now))
+    session.out.facts({**facts(status, now), "oldest": await oldest(session, status, now)})
     print_attention(session, [status])
+    await print_unknown(session, status, now)
+
+
+async def oldest(session: Session, status: dict[str, Any], now: datetime) -> str | None:
+    """Since when the first of the tasks that wait has waited; None: none waits."""
+    page = await session.manager.queue(status["name"]).tasks(state="waiting", limit=LOOKED_AT)
+    first = min(page.tasks, key=lambda info: info.queued_time or now, default=None)
+    return f"{first.task_id}, submitted {relative(first.queued_time, now)}" if first else None
+
+
+async def print_unknown(session: Session, status: dict[str, Any], now: datetime) -> None:
+    """The functions that no process knows, since when tasks wait for them, and what the processes know."""
+    handle, rows = session.manager.queue(status["name"]), []
+    for function, tasks in status["stuck_functions"].items():
+        page = await handle.tasks(state="waiting", function=function, limit=LOOKED_AT)
+        times = [info.queued_time for info in page.tasks if info.queued_time]
+        rows.append([function, tasks, relative(min(times, default=None), now)])
+    if not rows:
+        return
+    session.out.line()
+    session.out.table(UNKNOWN_FUNCTIONS, rows)
+    processes = await session.manager.processes()
+    here = [one for one in processes if status["name"] in [each.queue for each in one.queues]]
+    session.out.line()
+    for one in here:
+        session.out.paragraph(f"process {one.name} knows {', '.join(one.functions) or 'none'}")
+    if not here:
+        session.out.line("No process works on this queue.")
 
 
 def facts(status: dict[str, Any], now: datetime) -> dict[str, str | Text | None]:
@@ -115,7 +150,7 @@ def facts(status: dict[str, Any], now: datetime) -> dict[str, str | Text | None]
         "running": f"{status['current_workers']} of at most {status['max_workers']}",
         "waiting": waiting + (f" ({', '.join(parts)})" if parts else ""),
         "breaker": breaker_text(status),
-        "processes": "\n".join(status["processes"]) or "none",
+        "processes": "\n".join(map(place_of, status["processes"])) or "none",
         "paused": held(status, "pause", now) if status["paused"] else None,
         "draining": held(status, "drain", now) if status["draining"] else None,
         "overrides": "\n".join(overrides(status)) or None,
@@ -133,8 +168,8 @@ def breaker_text(status: dict[str, Any]) -> str:
 
 def held(status: dict[str, Any], verb: str, now: datetime) -> str:
     """Since when, and with which note."""
-    note = status[f"{verb}_note"]
-    return f"since {both(status[f'{verb}_since'], now)}" + (f"\n{note}" if note else "")
+    since, by, note = (status[f"{verb}_{what}"] for what in ("since", "by", "note"))
+    return f"since {both(since, now)}" + (f" by {by}" if by else "") + (f"\n{note}" if note else "")
 
 
 def overrides(status: dict[str, Any]) -> list[str]:

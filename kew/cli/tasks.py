@@ -9,21 +9,92 @@ from datetime import datetime
 import click
 
 from kew import Attempt, TaskInfo, TaskQueueError
+from kew.app.dead_letters import MOST_IN_A_PAGE
+from kew.app.listing import STATES
 from kew.cli.exits import Exit
 from kew.cli.group import Group
-from kew.cli.output import Cell, compact, one_line
-from kew.cli.session import Session, json_option, on_store, yes_option
+from kew.cli.output import Cell, Column, compact, one_line
+from kew.cli.session import Session, complete_queue, json_option, on_store, yes_option
 from kew.cli.settings import duration_of
 from kew.cli.words import both, counted, relative, seconds
 from kew.domain.task import TERMINAL
 
 BETWEEN_LOOKS = 0.5  # seconds
+LIST = (
+    Column("TASK", gives_way=True),
+    Column("QUEUE", gives_way=True),
+    Column("TYPE", gives_way=True),
+    Column("STATUS"),
+    Column("SINCE OR DUE", is_right=True),
+    Column("PROCESS OR ERROR", gives_way=True),
+)
 PRIORITIES = {1: "high", 2: "medium", 3: "low"}
 
 
 @click.group(cls=Group, parts={"submit": "kew.cli.submitting:submit"})
 def task() -> None:
     """Look at tasks, submit, cancel and replay them."""
+
+
+@task.command("ls")
+@click.argument("queue", required=False, shell_complete=complete_queue)
+@click.option("--state", metavar="STATE", help=f"Only those in this state: {', '.join(STATES)}.")
+@click.option("--function", metavar="NAME", help="Only those of a function (module:name).")
+@click.option("--key", metavar="KEY", help="Only those of a key.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many.")
+@json_option
+@on_store
+async def ls(
+    session: Session,
+    queue: str | None,
+    state: str | None,
+    function: str | None,
+    key: str | None,
+    limit: int,
+) -> None:
+    """List a queue's tasks: those that wait, run, or failed for good. Without QUEUE: all that run."""
+    is_all = True
+    if queue is None:
+        if state or function or key:
+            raise click.UsageError("--state, --function and --key need a QUEUE")
+        tasks = await session.manager.get_ongoing_tasks()
+        tasks, is_all = tasks[:limit], len(tasks) <= limit
+    else:
+        handle, tasks, cursor = session.manager.queue(queue), [], None
+        while len(tasks) < limit:
+            size = min(MOST_IN_A_PAGE, limit - len(tasks))
+            page = await handle.tasks(
+                state=state, function=function, key=key, limit=size, cursor=cursor
+            )
+            tasks, cursor = [*tasks, *page.tasks], page.cursor
+            if cursor is None:
+                break
+        is_all = cursor is None
+    if session.out.as_json:
+        session.out.json_lines(dict(info) for info in tasks)
+        return
+    if not tasks:
+        session.out.line("There are no such tasks.")
+        return
+    session.out.table(LIST, [row(info, session.now()) for info in tasks])
+    if not is_all:
+        session.out.line(f"There are more: --limit {limit * 5}.")
+
+
+def row(info: TaskInfo, now: datetime) -> list[Cell]:
+    """A task's line in a list."""
+    is_running = info.status == "processing"
+    times = {"processing": info.started_time, "failed": info.completed_time}
+    at = times.get(info.status.value, info.due_time or info.queued_time)
+    where = (info.process or "") if is_running else (info.error or "")
+    return [
+        info.task_id,
+        info.queue_name,
+        info.task_type,
+        info.status.value,
+        relative(at, now),
+        where,
+    ]
 
 
 @task.command("show")
@@ -38,9 +109,8 @@ async def show(session: Session, task_id: str) -> None:
         return
     print_task(session, info)
     if info.status not in TERMINAL:
-        explanation = await session.manager.explain(task_id)
         session.out.line()
-        session.out.paragraph(str(explanation))
+        await explain(session, task_id)
 
 
 def print_task(session: Session, info: TaskInfo) -> None:
@@ -106,9 +176,20 @@ async def explain(session: Session, task_id: str) -> None:
         session.out.json(explanation.to_dict())
         return
     session.out.paragraph(str(explanation))
+    if explanation.status == "processing":
+        await print_place(session, task_id)
     for holder in [each for reason in explanation.reasons for each in reason.holders]:
         since = f", {relative(holder.started, session.now())}" if holder.started else ""
         session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{since}")
+
+
+async def print_place(session: Session, task_id: str) -> None:
+    """Where in the code a running task is, as its process has reported."""
+    for process in await session.manager.processes():
+        for long in process.long_tasks:
+            if long.task_id == task_id and long.where:
+                when = relative(process.heartbeat_time, session.now())
+                session.out.line(f"{when}, it was at {long.where}")
 
 
 @task.command("cancel")

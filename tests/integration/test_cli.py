@@ -1,11 +1,14 @@
 """The command line on a real Redis: what it prints, how it exits, and that it changes nothing by reading."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 import redis.asyncio
 
-from kew import QueueConfig, Rate, TaskFailedError, TaskQueueManager
+from kew import LongTask, ProcessInfo, QueueConfig, Rate, TaskFailedError, TaskQueueManager
+from kew.cli.top import frame
 from tests.support import jobs
 from tests.support.commands import kew
 from tests.support.raw_redis import read_namespace
@@ -333,3 +336,64 @@ async def test_a_wrong_call_is_refused(manager, clean_redis_url, words, said):
     printed = await kew("task", "submit", "mails", *words, url=clean_redis_url)
     assert printed.code == 2
     assert said in printed.words
+
+
+async def test_tasks_are_listed_by_state_and_all_that_run_without_a_queue(
+    manager, ledger, clean_redis_url, tmp_path
+):
+    end = tmp_path / "end"
+    await manager.create_queue(QueueConfig("jobs", max_workers=1), functions=[jobs.wait_for])
+    for number in range(2):
+        await manager.submit_task(f"j-{number}", "jobs", "t", jobs.wait_for, None, str(end))
+    async with asyncio.timeout(10):
+        while not await manager.get_ongoing_tasks():  # noqa: ASYNC110 - the store says it
+            await asyncio.sleep(0.01)
+    running = (await kew("task", "ls", "--json", url=clean_redis_url)).lines
+    assert [task["task_id"] for task in running] == ["j-0"]
+    waiting = await kew("task", "ls", "jobs", "--state", "waiting", url=clean_redis_url)
+    assert [line.split()[0] for line in waiting.out.splitlines()] == ["TASK", "j-1"]
+    both = await kew("task", "ls", "jobs", "--limit", "1", url=clean_redis_url)
+    assert "There are more" in both.out
+    misspelt = await kew("task", "ls", "jobs", "--state", "runing", url=clean_redis_url)
+    assert (misspelt.code, "did you mean 'running'?" in misspelt.err) == (2, True)
+    assert (await kew("task", "ls", "--state", "waiting", url=clean_redis_url)).code == 2
+    end.touch()
+    await manager.handle("j-1").result(timeout=10)
+
+
+async def test_processes_are_listed_and_shown(manager, clean_redis_url):
+    assert "No process works" in (await kew("process", "ls", url=clean_redis_url)).out
+    await manager.create_queue(QueueConfig("jobs"), functions=[jobs.echo])
+    [process] = await manager.processes()
+    listed = await kew("process", "ls", url=clean_redis_url)
+    assert listed.out.splitlines()[1].split()[0] == process.name
+    shown = await kew("process", "show", process.name, url=clean_redis_url)
+    assert "tests.support.jobs:echo" in shown.out
+    assert "jobs (0 running)" in shown.out
+    as_json = (await kew("process", "show", process.name, "--json", url=clean_redis_url)).json
+    assert as_json["functions"] == ["tests.support.jobs:echo"]
+    assert (await kew("process", "show", "nowhere:1", url=clean_redis_url)).code == 3
+
+
+async def test_top_without_a_terminal_says_what_to_use_instead(manager, clean_redis_url):
+    printed = await kew("top", url=clean_redis_url)
+    assert (printed.code, "kew status --json" in printed.err) == (2, True)
+
+
+async def test_the_screen_of_top_has_what_is_urgent_first_and_fits_a_narrow_terminal(manager):
+    await manager.create_queue(QueueConfig("a-quiet-one"), work=False)
+    await waits(manager)
+    statuses = [await manager.get_queue_status(name) for name in ("a-quiet-one", "mails")]
+    now = datetime.now(UTC)
+    long = LongTask(task_id="t" * 80, queue="q", function="f" * 80, seconds=7, where="/a.py:1 (f)")
+    [process] = [
+        ProcessInfo(
+            id="x", name="web:1", host="web", pid=1, version="1", heartbeat_time=now,
+            started_time=now, queues=(), long_tasks=(long,),
+        )
+    ]  # fmt: skip
+    lines = [line.plain for line in frame(statuses, [process], now=now, width=60)]
+    queues = [line.split()[0] for line in lines[3:5]]
+    assert queues == ["mails", "a-quiet-one"]
+    assert all(len(line) <= 60 for line in lines[1:])
+    assert any("/a.py:1 (f)" in line for line in lines)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -97,3 +98,16 @@ async def only_here() -> str:
     """A function that some processes don't know."""
     note("start")
     return "known after all"
+
+
+async def die() -> None:
+    """Kill this process."""
+    note("start")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def hang(path: str) -> None:
+    """Wait for an answer of a socket that never comes."""
+    note("start")
+    reader, _writer = await asyncio.open_unix_connection(path)
+    await reader.read(1)
