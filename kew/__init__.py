@@ -3,6 +3,7 @@
 from kew import exceptions
 from kew.adapters.codecs import MessagePackCodec, PickleCodec
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
+from kew.app.health import Health
 from kew.app.info import Attempt, TaskInfo
 from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
@@ -38,6 +39,7 @@ __all__ = [
     "Explanation",
     "Exponential",
     "Fixed",
+    "Health",
     "HistoryPoint",
     "Holder",
     "Linear",

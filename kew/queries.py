@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
+from kew.app.health import ANSWER_SECONDS, Health, health_of
 from kew.app.info import TaskInfo
 from kew.app.inspector import status_dict
 from kew.app.listing import TaskFilter, TaskPage
@@ -12,6 +13,7 @@ from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.processes import ProcessInfo, present_processes
 from kew.dead_letters import DeadLetters
+from kew.domain.errors import TaskQueueError
 from kew.domain.explaining import Explanation
 from kew.domain.history import QueueHistory
 from kew.handles import TaskId, id_of
@@ -127,6 +129,23 @@ class Queries(DeadLetters, Steering, ABC):
         One that died is listed until its presence ends, a minute after its last heartbeat.
         """
         return await present_processes(self._here().parts.store)
+
+    async def health(self, timeout: float = ANSWER_SECONDS) -> Health:
+        """Whether this process is live, and ready to claim. It asks the store one question, for `timeout` seconds.
+
+        It raises nothing: a manager that is not initialized is not ready.
+        """
+        try:
+            process = self._here()
+        except TaskQueueError as error:
+            return Health(live=True, ready=False, process=None, reasons=(str(error),))
+        return await health_of(
+            process.presence.name,
+            process.parts.store,
+            process.workers,
+            is_closing=process.is_closing,
+            seconds=timeout,
+        )
 
     async def get_queue_names(self) -> list[str]:
         """The names of all queues of the namespace, sorted."""

@@ -46,12 +46,18 @@ class Lanes:
     def __init__(self, incarnation: str, numbers: Iterator[int]) -> None:
         self.incarnation = incarnation
         self._numbers = numbers
+        self._asked_at: dict[int, float] = {}  # of claims on their way, by their lane's number
         self._free = [Lane(next(self._numbers)) for _ in range(LANES)]
 
     @property
     def are_all_free(self) -> bool:
         """No claim is on its way."""
         return len(self._free) == LANES
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """When the oldest claim on its way was first sent; None: there is none."""
+        return min(self._asked_at.values(), default=None)
 
     def claim(
         self,
@@ -69,6 +75,7 @@ class Lanes:
             return None
         lane = self._free.pop()
         lane.sequence += 1
+        self._asked_at[lane.number] = now
         request = ClaimRequest(
             incarnation=self.incarnation,
             lane=lane.number,
@@ -82,8 +89,10 @@ class Lanes:
 
     def answered(self, claim: Claim) -> None:
         """The claim's lane may be used again."""
+        self._asked_at.pop(claim.lane.number, None)
         self._free.append(claim.lane)
 
     def unknown(self, claim: Claim) -> None:
         """The store doesn't know the lane (it forgot, or it is another store): a new one takes its place."""
+        self._asked_at.pop(claim.lane.number, None)
         self._free.append(Lane(next(self._numbers)))

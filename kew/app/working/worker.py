@@ -117,6 +117,11 @@ class Worker:
         """Its own loops are cancelled: the event loop ends."""
         return any(each.cancelling() for each in self._loops)
 
+    @property
+    def has_ended(self) -> bool:
+        """It claims no more, although nothing closed it."""
+        return any(each.done() for each in self._loops)
+
     def close(self) -> None:
         """Claim no more; what runs goes on."""
         self.slots.is_closing = True
