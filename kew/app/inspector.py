@@ -91,7 +91,7 @@ class Inspector:
         self._sequence = itertools.count(1)
         self._one_command = asyncio.Lock()
         self.histories = Histories(store, self.missing)
-        self.steering = Steering(store, incarnation, self.status, self.missing)
+        self.steering = Steering(store, incarnation, self.status, self.missing, self.report)
 
     async def find(self, task_id: str) -> Task:
         """The record. Raises `TaskNotFoundError`."""

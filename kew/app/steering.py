@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from typing import Final
 
 from kew.app.lookups import known_queue
+from kew.app.observer import Kind
 from kew.app.ports import CancelAll, Empty, ListWaiting, QueueStatus, SetOverrides, TaskStore
 from kew.app.repeat import ask
 from kew.domain.config import SettingValue
@@ -24,7 +25,8 @@ from kew.domain.overrides import (
     settings_of,
 )
 from kew.domain.requests import LifeRef, Word
-from kew.domain.task import Task
+from kew.domain.task import Task, TaskStatus
+from kew.log import logger
 
 AT_ONCE: Final = 200  # tasks that one step of emptying a queue looks at
 LISTED_AT_ONCE: Final = 100  # tasks that one step of a purge with filters cancels
@@ -32,7 +34,7 @@ EVERY_WAITING: Final = WaitingFilter()
 
 
 class Steering:
-    """Carries their requests to the store. `status` and `missing` are the inspector's."""
+    """Carries their requests to the store. `status`, `missing` and `report` are the inspector's."""
 
     def __init__(
         self,
@@ -40,11 +42,13 @@ class Steering:
         incarnation: str,
         status: Callable[[str], Awaitable[QueueStatus]],
         missing: Callable[[str], Awaitable[TaskQueueError]],
+        report: Callable[[Kind, Task], None],
     ) -> None:
         self._store = store
         self._incarnation = incarnation
         self._status = status
         self._missing = missing
+        self._report = report
         self._numbers = itertools.count(1)
 
     async def overrides(self, queue: str) -> dict[str, Override]:
@@ -97,13 +101,22 @@ class Steering:
 
     async def purge(self, queue: str, wanted: WaitingFilter) -> int:
         """Cancel the waiting tasks that fit; how many that was. Raises `QueueNotFoundError`."""
-        if wanted == EVERY_WAITING:
-            return await self.empty(queue)
+        is_all = wanted == EVERY_WAITING
+        cancelled = await (self.empty(queue) if is_all else self._purge_some(queue, wanted))
+        if cancelled:
+            tasks = "1 waiting task" if cancelled == 1 else f"{cancelled} waiting tasks"
+            logger.info("queue %s: purged, %s cancelled", queue, tasks)
+        return cancelled
+
+    async def _purge_some(self, queue: str, wanted: WaitingFilter) -> int:
         cancelled, upto = 0, (await self._status(queue)).state.ticket
         async for tasks in self._waiting(queue, wanted, upto):
             refs = [LifeRef(task.id, task.life) for task in tasks]
             words = await ask(self._store, CancelAll(queue, refs))
-            cancelled += list(words).count(Word.DONE)
+            for task, word in zip(tasks, words, strict=True):
+                if word is Word.DONE:
+                    cancelled += 1
+                    self._report("cancelled", task.moved(status=TaskStatus.CANCELLED))
         return cancelled
 
     async def _waiting(

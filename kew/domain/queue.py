@@ -94,6 +94,8 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
         return NOTHING, GroupOutcome(word)
     if view.state.settings.key_size and (refused := _without_place(view, group)):
         return NOTHING, GroupOutcome(Word.KEY_FULL, refused)
+    if late := next((call.id for call in group.submissions if _is_late(call, now)), ""):
+        return NOTHING, GroupOutcome(Word.LATE, late)
     ticket = view.state.ticket
     tasks = [_stored(view, call, ticket + n, now) for n, call in enumerate(group.submissions, 1)]
     return Change(tasks, attrs.evolve(view.state, ticket=ticket + len(tasks))), GroupOutcome(
@@ -105,6 +107,11 @@ def _nonce_of(view: View, task_id: str, now: int) -> str | None:
     """The nonce under which the id is in use; None: it is not."""
     known = view.find(task_id)
     return None if known is None or is_absent(known, now) else known.call.nonce
+
+
+def _is_late(call: Submission, now: int) -> bool:
+    """It would expire before the instant at which a person wants it to be due."""
+    return bool(call.start_by_ms) and (call.due_at or 0) - now >= call.start_by_ms
 
 
 def _without_place(view: View, group: Group) -> str:

@@ -23,6 +23,7 @@ class Word(enum.StrEnum):
     DUPLICATE = "duplicate"  # the id is used
     FULL = "full"  # max_size
     KEY_FULL = "key_full"  # max_size of its key
+    LATE = "late"  # it would expire before it is due
     DRAINING = "draining"  # the queue accepts nothing
     EARLY = "early"  # what it was to come after is not in
     STALE = "stale"  # the lease named is not current: nothing changed
@@ -60,7 +61,8 @@ make_group = maker(Group)
 @attrs.frozen
 class GroupOutcome:
     """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL, DRAINING,
-    KEY_FULL with the id of the first task whose key has no place left, or NO_QUEUE.
+    KEY_FULL with the id of the first task whose key has no place left, LATE with that of the first that could never
+    start, or NO_QUEUE.
     """
 
     word: Word
@@ -137,7 +139,8 @@ class Grant:
     long until time alone may change that; None: only a notification can. `edition` identifies the queue's settings.
     `functions`: how many of the process's functions the store knows; None: it did not look, since no task waits for a
     process that knows its function. `lost`: the workers whose ended leases this claim took back before it granted
-    anything; a repeat doesn't name them again.
+    anything; a repeat doesn't name them again. `expired`: how many waiting tasks it ended, since none was started in
+    its time.
     """
 
     word: Word
@@ -146,6 +149,7 @@ class Grant:
     edition: str = ""
     functions: int | None = None
     lost: tuple[LostWorker, ...] = ()
+    expired: int = 0
 
 
 @attrs.frozen

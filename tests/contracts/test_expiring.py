@@ -4,7 +4,7 @@ from kew.app.notices import TaskEnded
 from kew.app.ports import Watch
 from kew.domain.requests import Word
 from kew.domain.task import TaskStatus
-from tests.support.scene import LOW, Scene
+from tests.support.scene import LOW, Scene, call, group
 
 TEXT = "it expired: no process started it within 5.000 s (expires_in)"
 
@@ -111,3 +111,29 @@ async def test_a_purged_queue_leaves_nothing_to_expire(scene: Scene):
     await scene.submit("a", nonce="other")
     await scene.advance(5_000)
     assert (await scene.sweep()).expired == 0
+
+
+async def test_a_task_that_would_expire_before_it_is_due_is_refused(scene: Scene):
+    await scene.declare()
+    at = scene.now + 5_000
+    never = call("never", due_at=at, start_by_ms=5_000, payload=b"p" * 3_000)
+    in_time = call("in time", due_at=at, start_by_ms=5_001)
+    refused, stored, past = await scene.try_submit(
+        group(call("before"), never), group(in_time), group(call("p", due_at=1, start_by_ms=1))
+    )
+    assert (refused.word, refused.task_id) == (Word.LATE, "never")
+    assert (stored.word, past.word) == (Word.DONE, Word.DONE)
+    assert await scene.find("before") is None
+    await scene.advance(5_000)
+    assert await (await scene.worker()).claim_ids() == ["in time"]
+
+
+async def test_a_claim_says_how_many_it_ended(scene: Scene):
+    await scene.declare()
+    worker = await scene.worker()
+    await scene.submit("a", "b", start_by_ms=5_000)
+    await scene.submit("c")
+    await scene.advance(5_000)
+    grant = await worker.ask(1)
+    assert (grant.expired, [task.id for task in grant.tasks]) == (2, ["c"])
+    assert (await worker.ask(1)).expired == 0

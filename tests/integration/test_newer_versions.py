@@ -271,6 +271,20 @@ async def test_a_task_with_an_unknown_extra_waits_for_a_newer_process(
     assert await mixed.old.store.do(ListUnreadable(QUEUE, 10)) == []
 
 
+async def test_a_newer_task_is_not_ended_when_its_time_is_over_and_hides_no_other(mixed: Mixed):
+    await mixed.old.submit("a", "b", start_by_ms=5_000)
+    raw = await mixed.client.hget(TASKS, "a")
+    await mixed.client.hset(TASKS, "a", raw.replace(b"start_by", b"colour=red,start_by"))
+    await mixed.old.submit("c")
+    await mixed.old.advance(5_000)
+    worker = await mixed.old.worker("w1")
+    assert await worker.claim_ids() == ["c"]
+    assert (await mixed.old.task("b")).status is TaskStatus.CANCELLED
+    await mixed.old.sweep()
+    assert await mixed.client.zcard(f"kew:{{{QUEUE}}}:expiring") == 1  # for a process that knows it
+    assert await mixed.newer() == 1
+
+
 async def test_this_version_takes_what_processes_before_it_left(mixed: Mixed):
     """They put a record of version 3 on the shelf of that version."""
     await mixed.old.submit("a", cost=2, delay_ms=50)

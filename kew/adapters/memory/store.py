@@ -118,9 +118,11 @@ class MemoryStore(TaskStore):
             return Grant(word=Word.NO_WORKER, edition=indexed.state.edition)
         lost = rules.recover(indexed, now)
         self._apply(known, lost, now)
-        self._apply(known, expire(indexed, now, EXPIRED_AT_ONCE), now)
+        ended = expire(indexed, now, EXPIRED_AT_ONCE)
+        self._apply(known, ended, now)
         change, grant = rules.claim(indexed, request, now)
-        grant = attrs.evolve(grant, lost=tuple(lost.lost)) if lost.lost else grant
+        if lost.lost or ended.tasks:
+            grant = attrs.evolve(grant, lost=tuple(lost.lost), expired=len(ended.tasks))
         self._apply(known, change, now)
         if change.next_in_turn and not self._notify_of_work(known, change.next_in_turn):
             indexed.forget_starved(change.next_in_turn)

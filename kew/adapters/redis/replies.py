@@ -186,6 +186,7 @@ def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
         edition=edition.decode(),
         functions=None if functions < 0 else functions,
         lost=read_lost(more[0]) if more else (),
+        expired=more[2] if len(more) > 2 else 0,
     )
 
 

@@ -27,6 +27,7 @@ from kew.app.submitting.remote_outboxes import RemoteOutboxes
 from kew.app.submitting.trips import NO_ANSWER, SHUT_DOWN, Answer, Unanswered, closed, unanswered
 from kew.compat import override
 from kew.domain.errors import (
+    InvalidTaskError,
     QueueDrainingError,
     QueueFullError,
     QueueNotFoundError,
@@ -40,9 +41,14 @@ from kew.domain.requests import Group, Word, make_group
 from kew.domain.task import QueuePriority, Submission
 
 T = TypeVar("T")
+TOO_LATE: Final = (
+    "it would expire before it is due: expires_in counts from the submit, and defer_until is later"
+)
 PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
 # Refusals that may be over when an earlier sending arrives.
-MAY_BE_LIFTED: Final = frozenset({Word.FULL, Word.KEY_FULL, Word.DRAINING, Word.NO_QUEUE})
+MAY_BE_LIFTED: Final = frozenset(
+    {Word.FULL, Word.KEY_FULL, Word.LATE, Word.DRAINING, Word.NO_QUEUE}
+)
 UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
 
@@ -395,6 +401,8 @@ class Submitter:
                 return QueueFullError(queue, full.max_size, accepted, retry_after=full.retry_after)
             case Word.KEY_FULL:
                 return key_full(queue, piece, answer.outcome.task_id, accepted)
+            case Word.LATE:
+                return InvalidTaskError(answer.outcome.task_id, TOO_LATE)
             case Word.DRAINING:
                 return QueueDrainingError(queue, accepted)
             case Word.NO_QUEUE:

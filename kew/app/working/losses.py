@@ -36,6 +36,16 @@ def report_orphans(queue: str, tasks: int) -> None:
         )
 
 
+def report_expired(queue: str, tasks: int) -> None:
+    """Log that a claim or a sweep cancelled tasks that no process had started in time."""
+    if tasks:
+        logger.info(
+            "queue %s: %s expired: no process started %s within expires_in",
+            queue,
+            *(("1 task", "it") if tasks == 1 else (f"{tasks} tasks", "them")),
+        )
+
+
 class Losses:
     """The lost workers of one queue, and the tasks that failed for good with them.
 

@@ -1,7 +1,7 @@
 """`expires_in`: of a submit, of a function and of a batch."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -83,3 +83,17 @@ async def test_a_function_whose_tasks_expire_before_they_are_due_is_refused_like
         with pytest.raises(InvalidTaskError, match=r"expires_in \(60 s\)"):
             await echo.options(defer_by=3600).submit(value=1)
         await echo.options(defer_by=59).submit(value=1)
+
+
+async def test_a_task_that_is_due_later_than_it_expires_is_refused():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        entries = [
+            {"task_id": "first", "task_type": "t", "task_func": jobs.echo, "args": [1]},
+            {"task_id": "never", "task_type": "t", "task_func": jobs.echo, "args": [2]},
+        ]
+        entries[1] |= {"_defer_until": later, "_expires_in": 60}
+        with pytest.raises(InvalidTaskError, match=r"never.*would expire before it is due"):
+            await manager.submit_tasks("q", entries)
+        assert (await manager.get_tasks("q")).tasks == ()

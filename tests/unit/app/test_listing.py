@@ -1,6 +1,7 @@
 """Pages of a queue's tasks, as users see them."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -200,3 +201,16 @@ async def test_a_purge_spares_what_is_submitted_after_it_began(
     await manager.submit_task("new", "q", "new", print, None)
     assert await purging <= 5
     assert (await manager.get_task_status("new")).status == "queued"
+
+
+async def test_a_purge_is_one_line_in_the_log(
+    manager: TaskQueueManager, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO, logger="kew"):
+        await manager.purge_queue("q", key="other")
+        await manager.purge_queue("q", key="b")
+        await manager.purge_queue("q")
+    assert [text for text in caplog.messages if "purged" in text] == [
+        "queue q: purged, 1 waiting task cancelled",
+        "queue q: purged, 4 waiting tasks cancelled",
+    ]

@@ -17,7 +17,7 @@ from kew.adapters.memory.store import MemoryStore
 from kew.app import repeat
 from kew.app.ports import Announce, Declare, Find, Operation, Refused
 from kew.app.working import losses
-from kew.app.working.losses import report_lost, report_orphans
+from kew.app.working.losses import report_expired, report_lost, report_orphans
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Grant, LostWorker, Word
@@ -172,3 +172,19 @@ async def test_a_store_that_does_not_answer_costs_the_hook_and_is_logged(
 
 def parts_on(namespace: Namespace, store: MemoryStore) -> Parts:
     return Parts(store=store, wakeup=other(namespace))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (0, []),
+        (1, ["queue q: 1 task expired: no process started it within expires_in"]),
+        (7, ["queue q: 7 tasks expired: no process started them within expires_in"]),
+    ],
+)
+def test_tasks_that_expired_are_one_line(
+    caplog: pytest.LogCaptureFixture, tasks: int, said: list[str]
+):
+    with caplog.at_level(logging.INFO, logger="kew"):
+        report_expired("q", tasks)
+    assert caplog.messages == said

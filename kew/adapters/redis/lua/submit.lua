@@ -85,6 +85,16 @@ local operation = (function()
     return nil
   end
 
+  -- The id of the first task that would expire before the instant at which it is due; nil: there is none.
+  local function late_one(at, size)
+    for n = at, at + 3 * size - 1, 3 do
+      local due = string.match(ARGV[n + 1], '^x(%d+)$')
+      local start_by = due and string.match(ARGV[n + 2], '^[^\n]*[ ,]start_by=(%d+)[^\n]*\n')
+      if start_by and due - now >= tonumber(start_by) then return ARGV[n] end
+    end
+    return nil
+  end
+
   -- The word for the group whose tasks begin at ARGV[at], and the id that was used before.
   local function judge_group(at, size, after, before)
     local seen, repeated, has_extras = size > 1 and {}, 0, false
@@ -101,6 +111,8 @@ local operation = (function()
     if count_waiting() + size > setting('max_size') then return setting('max_size') == 0 and 'draining' or 'full', '' end
     local refused = has_extras and without_place(at, size)
     if refused then return 'key_full', refused end
+    local late = has_extras and late_one(at, size)
+    if late then return 'late', late end
     return 'done', ''
   end
 

@@ -3,6 +3,7 @@
 -- such tasks reads no key.
 -- include: moves
 extra.EXPIRED_AT_ONCE = 100 -- that one claim ends before it grants
+extra.NEWER_AGAIN_MS = 60000
 
 local function first_instant()
   return s.rest ~= '' and tonumber(string.match(s.rest, ' starts_by=(%d+)')) or nil
@@ -45,7 +46,11 @@ function extra.expire(limit)
   local members, ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit), {}
   for n, entry in ipairs(members) do ids[n] = id_of(entry) end
   for n, t in ipairs(fetch(ids)) do
-    unindex(key, members[n])
+    if newer and newer[ids[n]] then
+      index(key, int(now + extra.NEWER_AGAIN_MS), members[n]) -- only a process that knows its version may end it
+    else
+      unindex(key, members[n])
+    end
     local at = t and t.queue == queue and member_of(t) == members[n] and unstarted_until(t)
     if at and at <= now then
       dequeue(t)
