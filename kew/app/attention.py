@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
@@ -94,7 +95,10 @@ def _functions(status: QueueStatus) -> Iterator[Attention]:
             yield Attention("warning", "function_unknown", status.name, text)
         else:
             text = f"{_wait(tasks)} for function {function}, which no live process has registered"
-            action = "start a worker that registers it"
+            action = (
+                "start a worker that registers it, "
+                f"or: kew queue purge {status.name} --function {shlex.quote(function)}"
+            )
             yield Attention("critical", "function_unknown", status.name, text, action)
 
 

@@ -12,6 +12,7 @@ from kew.cli.group import Group
 from kew.cli.processes import process
 from kew.cli.queues import queue
 from kew.cli.simulate import simulate
+from kew.cli.stats import stats
 from kew.cli.status import status, why
 from kew.cli.tasks import task
 from kew.cli.top import top
@@ -36,6 +37,7 @@ kew.add_command(task)
 kew.add_command(dead)
 kew.add_command(breaker)
 kew.add_command(process)
+kew.add_command(stats)
 kew.add_command(top)
 kew.add_command(status)
 kew.add_command(why)

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from kew.cli.group import Group
-from kew.cli.output import Column, compact
+from kew.cli.output import Column, compact, one_line
 from kew.cli.session import (
     Session,
     dry_run_option,
@@ -21,7 +21,7 @@ from kew.cli.session import (
     yes_option,
 )
 from kew.cli.settings import settings_of
-from kew.cli.words import both, counted, relative, when
+from kew.cli.words import both, counted, relative, seconds, when
 from kew.domain.holding import LONGEST_NOTE
 from kew.domain.incarnations import place_of
 
@@ -32,6 +32,8 @@ LIST = (
     Column("WAITING", is_right=True),
     Column("PROCESSES", is_right=True),
 )
+SAMPLE = 5
+PACE_SPAN = 300.0  # seconds
 LOOKED_AT = 100  # tasks that come first, for the oldest
 UNKNOWN_FUNCTIONS = (
     Column("UNKNOWN FUNCTION", gives_way=True),
@@ -106,7 +108,11 @@ async def show(session: Session, queue: str) -> None:
         session.out.json(status)
         return
     now = when(status["now"]) or session.now()
-    session.out.facts({**facts(status, now), "oldest": await oldest(session, status, now)})
+    more = {
+        "oldest": await oldest(session, status, now),
+        "pace": await pace(session, status),
+    }
+    session.out.facts({**facts(status, now), **more})
     print_attention(session, [status])
     await print_unknown(session, status, now)
 
@@ -116,6 +122,19 @@ async def oldest(session: Session, status: dict[str, Any], now: datetime) -> str
     page = await session.manager.queue(status["name"]).tasks(state="waiting", limit=LOOKED_AT)
     first = min(page.tasks, key=lambda info: info.queued_time or now, default=None)
     return f"{first.task_id}, submitted {relative(first.queued_time, now)}" if first else None
+
+
+async def pace(session: Session, status: dict[str, Any]) -> str | None:
+    """How many tasks left the line in the last minutes and, if it is full, when there is room."""
+    history = await session.manager.queue(status["name"]).history(PACE_SPAN)
+    ended = history.total.drained
+    text = f"{counted(ended, 'task')} left the line in the last {seconds(PACE_SPAN)}"
+    over = status["queued_tasks"] + 1 - status["max_size"]
+    if over <= 0:
+        return text
+    if not ended:
+        return f"{text}: there is no room until some do"
+    return f"{text}: there is room in about {seconds(over * PACE_SPAN / ended)}"
 
 
 async def print_unknown(session: Session, status: dict[str, Any], now: datetime) -> None:
@@ -244,19 +263,32 @@ async def drain(session: Session, queue: str, note: str) -> None:
 
 @queue.command("purge")
 @queue_argument
+@click.option("--state", metavar="STATE", help="Only those in this state: ready, deferred, stuck.")
+@click.option("--function", metavar="NAME", help="Only those of a function (module:name).")
+@click.option("--key", metavar="KEY", help="Only those of a key.")
 @dry_run_option
 @yes_option
 @on_store
-async def purge(session: Session, queue: str, dry_run: bool, yes: bool) -> None:
-    """Cancel what waits; running tasks go on."""
-    status = await session.manager.get_queue_status(queue)
-    text = counted(status["queued_tasks"], "task")
-    if dry_run:
-        session.out.line(f"{text} of {queue} would be cancelled.")
-        return
-    session.confirm(f"Cancel {text} that wait in {queue}?", yes=yes)
-    done = await session.manager.purge_queue(queue)
+async def purge(session: Session, /, queue: str, dry_run: bool, yes: bool, **wanted: Any) -> None:
+    """Cancel what waits, or what of it the options choose; running tasks go on."""
+    handle = session.manager.queue(queue)
+    if dry_run or not yes:
+        text = counted(await handle.purge(**wanted, dry_run=True), "task")
+        await print_sample(session, queue, wanted)
+        if dry_run:
+            session.out.line(f"{text} of {queue} would be cancelled.")
+            return
+        session.confirm(f"Cancel {text} of {queue}?", yes=yes)
+    done = await handle.purge(**wanted)
     session.out.line(f"{counted(done, 'task')} of {queue} cancelled.")
+
+
+async def print_sample(session: Session, queue: str, wanted: dict[str, Any]) -> None:
+    """Some of the tasks that wait."""
+    chosen = {**wanted, "state": wanted["state"] or "waiting"}
+    page = await session.manager.queue(queue).tasks(**chosen, limit=SAMPLE)
+    for info in page.tasks:
+        session.out.line(one_line(f"{info.task_id}  {info.task_type}"))
 
 
 @queue.command("set")

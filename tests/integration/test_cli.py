@@ -397,3 +397,32 @@ async def test_the_screen_of_top_has_what_is_urgent_first_and_fits_a_narrow_term
     assert queues == ["mails", "a-quiet-one"]
     assert all(len(line) <= 60 for line in lines[1:])
     assert any("/a.py:1 (f)" in line for line in lines)
+
+
+async def test_stats_have_a_line_for_each_queue_or_each_minute_of_one(manager, clean_redis_url):
+    await manager.create_queue(QueueConfig("jobs"), functions=[jobs.echo])
+    for number in range(3):
+        await manager.submit_task(f"j-{number}", "jobs", "t", jobs.echo, None)
+        await manager.handle(f"j-{number}").result(timeout=10)
+    title, done, mails = (await kew("stats", url=clean_redis_url)).out.splitlines()
+    assert title.split()[:4] == ["QUEUE", "SUBMITTED", "DONE", "FAILED"]
+    assert done.split()[:4] == ["jobs", "3", "3", "0"]
+    assert mails.split()[:4] == ["mails", "0", "0", "0"]
+    steps = await kew("stats", "jobs", "--span", "10min", url=clean_redis_url)
+    assert steps.out.splitlines()[-2].split()[:3] == ["all", "3", "3"]
+    as_json = (await kew("stats", "jobs", "--span", "2d", "--json", url=clean_redis_url)).json
+    assert as_json["step"] == 3600
+    assert (await kew("stats", "jobs", "--span", "90d", url=clean_redis_url)).code == 2
+
+
+async def test_a_purge_chooses_by_function_and_state(manager, clean_redis_url):
+    await waits(manager, "t-1")
+    await manager.submit_task("t-2", "mails", "echo", jobs.echo, None)
+    await manager.submit_task("t-3", "mails", "echo", jobs.echo, None, _defer_by=3600)
+    words = ["queue", "purge", "mails", "--function", "tests.support.jobs:echo"]
+    tried = await kew(*words, "--dry-run", url=clean_redis_url)
+    assert {line.split()[0] for line in tried.out.splitlines()} == {"t-2", "t-3", "2"}
+    done = await kew(*words, "--state", "deferred", "--yes", url=clean_redis_url)
+    assert done.out == "1 task of mails cancelled.\n"
+    assert (await manager.get_task_status("t-3")).status == "cancelled"
+    assert (await manager.get_task_status("t-2")).status == "queued"
