@@ -4,6 +4,8 @@
     uvicorn examples.fastapi_app:app
     curl -X POST 'localhost:8000/signup?email=ada@example.org'
 
+To see what happens while the mail server is down, start it with MAIL_OUTAGE=/tmp/outage, and create that file.
+
 The queue is in memory unless KEW_URL is the URL of a Redis. In Redis, mails survive this process, and any number of
 processes share the queue. kew installs no signal handlers: on Ctrl-C, uvicorn ends the lifespan below, which waits for
 running tasks and then releases the rest.
@@ -32,6 +34,8 @@ from kew import (
 
 KEW_URL = os.environ.get("KEW_URL", "memory://")
 MAIL_SECONDS = float(os.environ.get("MAIL_SECONDS", "1"))
+MAIL_OUTAGE = os.environ.get("MAIL_OUTAGE", "")
+RETRY_SECONDS = float(os.environ.get("RETRY_SECONDS", "5"))
 MAX_WAITING = int(os.environ.get("MAX_WAITING", "1000"))
 GRACE_SECONDS = float(os.environ.get("GRACE_SECONDS", "5"))
 
@@ -41,7 +45,7 @@ EMAILS = QueueConfig(
     max_workers=2,
     max_size=MAX_WAITING,
     max_retries=3,
-    retry_delay=5,
+    retry_delay=RETRY_SECONDS,
     max_circuit_breaker_failures=10,  # one bad address fails four times
     lease=5,
 )
@@ -51,6 +55,8 @@ EMAILS = QueueConfig(
 async def send_welcome_email(email: str) -> str:
     """A fake, slow mail server."""
     await asyncio.sleep(MAIL_SECONDS)
+    if MAIL_OUTAGE and os.path.exists(MAIL_OUTAGE):  # noqa: ASYNC240, PTH110 - a stand-in for a server
+        raise ConnectionError("the mail server refuses connections")
     print(f"mailed {email}", flush=True)
     return f"welcome, {email}"
 

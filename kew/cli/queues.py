@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -112,7 +113,7 @@ async def show(session: Session, queue: str) -> None:
         "oldest": await oldest(session, status, now),
         "pace": await pace(session, status),
     }
-    session.out.facts({**facts(status, now), **more})
+    session.out.facts(facts(status, now, more))
     print_attention(session, [status])
     await print_unknown(session, status, now)
 
@@ -157,8 +158,10 @@ async def print_unknown(session: Session, status: dict[str, Any], now: datetime)
         session.out.line("No process works on this queue.")
 
 
-def facts(status: dict[str, Any], now: datetime) -> dict[str, str | Text | None]:
-    """A queue's status in words."""
+def facts(
+    status: dict[str, Any], now: datetime, of_waiting: Mapping[str, str | None]
+) -> dict[str, str | Text | None]:
+    """A queue's status in words; `of_waiting` stands behind how many tasks wait."""
     by_priority = status["queued_by_priority"]
     names = {"1": "high", "2": "medium", "3": "low"}
     parts = [f"{names.get(str(at), at)} {count:,}" for at, count in by_priority.items() if count]
@@ -168,6 +171,7 @@ def facts(status: dict[str, Any], now: datetime) -> dict[str, str | Text | None]
         "state": state_of(status),
         "running": f"{status['current_workers']} of at most {status['max_workers']}",
         "waiting": waiting + (f" ({', '.join(parts)})" if parts else ""),
+        **of_waiting,
         "breaker": breaker_text(status),
         "processes": "\n".join(map(place_of, status["processes"])) or "none",
         "paused": held(status, "pause", now) if status["paused"] else None,

@@ -111,3 +111,8 @@ async def hang(path: str) -> None:
     note("start")
     reader, _writer = await asyncio.open_unix_connection(path)
     await reader.read(1)
+
+
+async def refuse(host: str) -> None:
+    """Fail as a call of a server that is down."""
+    raise ConnectionError(f"no route to {host}")
