@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -509,7 +510,8 @@ class Invented:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _answer(self, request: Request) -> Response:
-        parts = request.path_params["path"].split("/")
+        path = request.scope["raw_path"].decode().split("?")[0]  # ids may contain slashes
+        parts = [unquote(part) for part in path.removeprefix("/api/").split("/")]
         if request.method != "GET":
             body = await request.json() if await request.body() else {}
             self.posted.append(("/".join(parts), body))

@@ -1,5 +1,7 @@
 """Every page, at the width of a desk and of a phone, light and dark, with invented data."""
 
+from urllib.parse import quote
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
@@ -63,3 +65,34 @@ async def serious(page: Page) -> list[str]:
         for each in found.response["violations"]
         if each["impact"] in ("serious", "critical")
     ]
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+async def test_hostile_texts_run_nothing_and_break_no_layout(
+    browser_page: BrowserPage, width: int
+) -> None:
+    opened = await browser_page("#/", Invented(hostile=HOSTILE).app(), width=width)
+    page = opened.page
+    for path, heading in PAGES.values():
+        await opened.go(path.split("&group")[0])
+        await settled(page, heading)
+        assert await overflow(page) <= 0, path
+        assert await page.evaluate("window.hurt") is None, path
+        assert await page.locator("main img, main script").count() == 0, path
+    await opened.go(f"#/task/{quote(HOSTILE, safe='')}")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("</script><img src=x")
+    assert await overflow(page) <= 0
+    assert await page.evaluate("window.hurt") is None
+
+
+async def test_dialogs_fit_a_phone_even_with_hostile_texts(browser_page: BrowserPage) -> None:
+    opened = await browser_page("#/task/pay-1", Invented(hostile=HOSTILE).app(), width=PHONE)
+    page = opened.page
+    await page.get_by_role("button", name="Replay with…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_label("Positional arguments: a JSON list")).to_be_visible()
+    box = await dialog.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE
+    assert await page.evaluate("window.hurt") is None

@@ -1,0 +1,107 @@
+"""What a page shows when there is nothing, when the server fails or falls silent, and when it may only read."""
+
+import pytest
+from playwright.async_api import expect
+
+from kew import TaskQueueManager
+from kew.web import admin
+from tests.web.conftest import PHONE, WIDE, BrowserPage
+from tests.web.invented import Invented
+from tests.web.test_layout import overflow, serious
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+async def test_an_empty_namespace_says_what_to_do(browser_page: BrowserPage, width: int) -> None:
+    opened = await browser_page("#/", Invented(empty=True).app(), width=width)
+    page = opened.page
+    await expect(page.get_by_text("No queues yet")).to_be_visible()
+    await expect(page.get_by_text("create_queue")).to_be_visible()
+    for path, text in (
+        ("#/tasks", "No queues yet"),
+        ("#/dead", "No dead letters"),
+        ("#/processes", "No process works here"),
+    ):
+        await opened.go(path)
+        await expect(page.get_by_text(text).first).to_be_visible()
+        assert await overflow(page) <= 0
+        assert await serious(page) == []
+
+
+async def test_a_server_that_fails_is_quoted_and_can_be_tried_again(
+    browser_page: BrowserPage,
+) -> None:
+    invented = Invented(broken=True)
+    opened = await browser_page("#/", invented.app(), expected=("503",))
+    page = opened.page
+    await expect(page.get_by_role("alert")).to_contain_text("The store doesn't answer")
+    await expect(page.get_by_role("alert")).to_contain_text("refused the connection")
+    assert await serious(page) == []
+    invented.is_broken = False
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_role("link", name="payments", exact=True)).to_be_visible()
+
+
+async def test_what_was_shown_stays_when_a_later_request_fails(browser_page: BrowserPage) -> None:
+    invented = Invented()
+    opened = await browser_page("#/queue/crm-sync", invented.app(), expected=("503",))
+    page = opened.page
+    await expect(page.get_by_text("is the bottleneck")).to_be_visible()
+    invented.is_broken = True
+    await expect(page.get_by_role("alert")).to_contain_text("The store doesn't answer")
+    await expect(page.get_by_text("is the bottleneck")).to_be_visible()
+
+
+async def test_an_unknown_queue_task_and_page_are_said_to_be_unknown(
+    browser_page: BrowserPage,
+) -> None:
+    opened = await browser_page("#/queue/nowhere", Invented().app(), expected=("404",))
+    await expect(opened.page.get_by_role("alert")).to_contain_text("there is no nowhere")
+    await opened.go("#/nothing")
+    await expect(opened.page.get_by_role("alert")).to_contain_text("No such page")
+
+
+async def test_the_page_says_when_it_last_heard_from_a_server_that_has_gone_silent(
+    browser_page: BrowserPage,
+) -> None:
+    opened = await browser_page("#/", Invented().app(), expected=("ERR_",))
+    page = opened.page
+    await expect(page.locator(".live-line")).to_have_text("live")
+    await page.route("**/api/**", lambda route: route.abort())
+    await page.clock.install()
+    await page.evaluate("window.dispatchEvent(new Event('offline'))")
+    await page.clock.fast_forward(40_000)
+    await expect(page.locator(".live-line")).to_contain_text("last heard")
+    await expect(page.locator(".live-line")).to_contain_text("s ago")
+
+
+async def test_a_page_that_may_only_read_offers_no_changes(
+    browser_page: BrowserPage, manager: TaskQueueManager
+) -> None:
+    opened = await browser_page("#/queue/crm-sync", Invented(read_only=True).app())
+    page = opened.page
+    await expect(page.get_by_text("read-only", exact=True)).to_be_visible()
+    await expect(page.get_by_text("is the bottleneck")).to_be_visible()
+    for name in ("Pause…", "Drain…", "Purge…", "Override", "Replay", "Cancel…"):
+        await expect(page.get_by_role("button", name=name)).to_have_count(0)
+    await opened.go("#/dead?queue=payments")
+    await expect(page.get_by_role("button", name="Replay one")).to_have_count(0)
+
+
+async def test_a_token_is_asked_for_and_kept_from_scripts(
+    browser_page: BrowserPage, manager: TaskQueueManager
+) -> None:
+    app = admin(manager, token="a-long-enough-token-for-this-test-1234", allow_changes=True)
+    opened = await browser_page("#/", app, expected=("401",))
+    page = opened.page
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert await serious(page) == []
+    await page.get_by_label("Token").fill("wrong")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("alert")).to_have_text("This token isn't valid.")
+    await page.get_by_label("Token").fill("a-long-enough-token-for-this-test-1234")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    assert "a-long" not in await page.evaluate(stored)
