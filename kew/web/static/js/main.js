@@ -32,7 +32,7 @@ export const app = {
   processCount: null,
   setOptions,
   redraw: () => drawView(),
-  reload: () => load(),
+  reload: () => refresh(),
   get canChange() {
     return Boolean(this.info) && !this.info.read_only;
   },
@@ -147,6 +147,13 @@ function takeQueues(value) {
 
 async function refreshQueues() {
   takeQueues(await get(["queues"]));
+}
+
+/** After a change, and while no events arrive: everything anew. */
+async function refresh() {
+  await refreshQueues().catch(() => {});
+  drawHeader();
+  await load();
 }
 
 // --- drawing
@@ -276,7 +283,9 @@ setInterval(() => {
   if (!loggedOut) drawHeader();
 }, 1000);
 setInterval(() => {
-  if (!document.hidden && !loggedOut && app.info && view?.module?.every) load();
+  if (document.hidden || loggedOut || !app.info) return;
+  if (live.state !== "live") refresh();
+  else if (view?.module?.every) load();
 }, 5000);
 window.addEventListener("error", () => toast("Something on this page failed. Reload it.", { tone: "red" }));
 start();
