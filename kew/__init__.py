@@ -2,6 +2,7 @@
 
 from kew import exceptions
 from kew.adapters.codecs import MessagePackCodec, PickleCodec
+from kew.app.arguments import TaskArguments
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
 from kew.app.health import Health
 from kew.app.info import Attempt, TaskInfo
@@ -59,6 +60,7 @@ __all__ = [
     "Rate",
     "Reason",
     "StoreCall",
+    "TaskArguments",
     "TaskContext",
     "TaskEvent",
     "TaskFunction",

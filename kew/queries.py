@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
+from kew.app.arguments import TaskArguments, read_arguments
 from kew.app.health import ANSWER_SECONDS, Health, health_of
 from kew.app.info import TaskInfo
 from kew.app.inspector import status_dict
@@ -37,6 +38,10 @@ class Queries(DeadLetters, Steering, ABC):
     async def get_task_status(self, task_id: TaskId) -> TaskInfo:
         """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` if its result can't be read."""
         return await self._here().inspector.info(id_of(task_id))
+
+    async def get_task_arguments(self, task_id: TaskId) -> TaskArguments:
+        """What the task was called with, as plain data. Raises `TaskNotFoundError`."""
+        return await read_arguments(self._here(), id_of(task_id))
 
     async def explain(self, task_id: TaskId) -> Explanation:
         """Why the task isn't running, and when it can: all reasons at this moment. `str()` of it is a sentence.

@@ -201,6 +201,11 @@ def without_payload(task: Task) -> Task:
     return task.moved(call=attrs.evolve(task.call, payload=b""))
 
 
+def kept_payload(task: Task) -> bytes | None:
+    """Its payload, which a completed task no longer needs (None)."""
+    return None if task.status is TaskStatus.COMPLETED else task.call.payload
+
+
 def unstarted_until(task: Task) -> int | None:
     """When it is no longer worth starting (ms); None: always, or it was taken or replayed."""
     if not task.call.start_by_ms or task.attempt or task.replays or not task.is_waiting:

@@ -48,6 +48,7 @@ from kew.app.ports import (
     Purge,
     Queues,
     ReadAttempts,
+    ReadPayload,
     ReadSettings,
     Replay,
     ReplayAll,
@@ -499,6 +500,9 @@ class Operations:
 
     def _find(self) -> Find:
         return Find(self._ids())
+
+    def _payload(self) -> ReadPayload:
+        return ReadPayload((*self._ids(), *IDS)[0])
 
     def _running(self) -> Running:
         return Running(self._queue())

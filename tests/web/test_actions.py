@@ -229,7 +229,7 @@ async def test_a_failed_task_shows_why_and_is_replayed_with_other_arguments(
 
     await manager.create_queue(QueueConfig("mails", max_circuit_breaker_failures=None))
     handle = await send.submit("nobody")
-    await handle.wait(timeout=5)
+    await are_dead(manager, 1)
     page = (await browser_page(f"#/task/{handle.task_id}", admin_app)).page
     await expect(page.locator(".traceback")).to_contain_text('raise Down("no such mailbox")')
     await expect(page.locator(".timeline")).to_contain_text("no such mailbox")

@@ -95,6 +95,13 @@ class MessagePackCodec(Codec):
             return self._converted(payload, plan)
         return _read("arguments", plan.describer.read_call, payload)  # type: ignore[no-any-return]  # its type
 
+    def read_call(self, payload: bytes, binding: Binding = UNBOUND) -> Arguments:
+        """The arguments as plain data, without the function: for people. Raises `CodecError`."""
+        refusals.check_size("arguments", payload, self._max_payload)
+        args, kwargs = _read("arguments", read_call_plain, payload)
+        refusals.check_depth("arguments", [args, kwargs])
+        return args, kwargs
+
     @override
     def encode_result(
         self,

@@ -23,6 +23,7 @@ from kew.app.ports import (
     ListWaiting,
     Operation,
     ReadAttempts,
+    ReadPayload,
     Replay,
     ReplayAll,
     Running,
@@ -33,7 +34,7 @@ from kew.domain.attempts import FailedAttempt
 from kew.domain.explaining import Situation
 from kew.domain.queue import Change
 from kew.domain.requests import Word, holder_of
-from kew.domain.task import Found, Task, is_absent, watchers_with, without_payload
+from kew.domain.task import Found, Task, is_absent, kept_payload, watchers_with, without_payload
 
 
 async def find(store: Inside, operation: Find) -> Sequence[Found]:
@@ -138,6 +139,11 @@ async def read_attempts(
     return [dead.attempts_of(ref.life.ticket, ref.task_id) for ref in operation.refs]
 
 
+async def read_payload(store: Inside, operation: ReadPayload) -> bytes | None:
+    task = _present(store, operation.task_id, store._now())
+    return None if task is None else kept_payload(task)
+
+
 async def replay_all(store: Inside, operation: ReplayAll) -> Sequence[Word]:
     known = store.namespace.queues.get(operation.queue)
     if known is None:
@@ -181,6 +187,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ListFailed: list_failed,
     ListGroups: list_groups,
     ReadAttempts: read_attempts,
+    ReadPayload: read_payload,
     ReplayAll: replay_all,
     Forget: forget,
     ListUnreadable: list_unreadable,

@@ -26,7 +26,7 @@ NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
-    *("waiting", "cancel_all", "processes", "history"),
+    *("waiting", "cancel_all", "processes", "history", "payload"),
 )
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}

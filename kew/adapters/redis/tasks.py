@@ -29,15 +29,17 @@ from kew.app.ports import (
     ListWaiting,
     Operation,
     ReadAttempts,
+    ReadPayload,
     Replay,
     ReplayAll,
     Running,
     Watch,
 )
 from kew.domain.attempts import FailedAttempt
+from kew.domain.errors import TaskUnreadableError
 from kew.domain.explaining import Situation
 from kew.domain.requests import LifeRef, Word
-from kew.domain.task import Found, Life, Task, TaskStatus, is_absent
+from kew.domain.task import Found, Life, Task, TaskStatus, is_absent, kept_payload
 
 ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 REFS_AT_ONCE: Final = 100
@@ -208,6 +210,18 @@ async def read_attempts(
     return found
 
 
+async def read_payload(store: Inside, operation: ReadPayload) -> bytes | None:
+    now, raw = await store.functions.ask("payload", "", {"id": operation.task_id}, ())
+    store.saw(now)
+    if raw is None:
+        return None
+    try:
+        task = records.read_strictly(operation.task_id, raw, 0)
+    except TaskUnreadableError:
+        return None
+    return None if is_absent(task, now) else kept_payload(task)
+
+
 async def list_unreadable(store: Inside, operation: ListUnreadable) -> Sequence[str]:
     key = store.keys.key("unreadable", operation.queue)
     found = await store.functions.read(operation.queue, "ZRANGE", key, 0, operation.limit - 1)
@@ -231,6 +245,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     ListFailed: list_failed,
     ListGroups: list_groups,
     ReadAttempts: read_attempts,
+    ReadPayload: read_payload,
     ReplayAll: replay_all,
     Forget: forget,
     ListUnreadable: list_unreadable,

@@ -1,4 +1,7 @@
-"""What is done to single tasks, and asked about them. All tasks that are read here are without payloads."""
+"""What is done to single tasks, and asked about them. All tasks that are read here are without payloads.
+
+`ReadPayload` alone reads one.
+"""
 
 from __future__ import annotations
 
@@ -186,6 +189,17 @@ class ReadAttempts(Operation[Sequence[Sequence[FailedAttempt]]]):
 
     queue: str
     refs: Sequence[LifeRef]
+
+
+@attrs.frozen
+class ReadPayload(Operation[bytes | None]):
+    """The payload of a task; None if it is absent, can't be read or has completed (its payload isn't needed then)."""
+
+    name = "payload"
+    changes = False
+    is_awaited = True
+
+    task_id: str
 
 
 @attrs.frozen

@@ -1,0 +1,14 @@
+-- flags: no-writes
+-- The record of a task with the payload that stands beside it, if one does.
+-- KEYS: tasks contents
+-- ARGV: id
+-- Reply: {now, record or {record, content} or false}
+-- include: record
+
+local function operation()
+  local raw = redis.call('HGET', TASKS, id)
+  if not raw then return {clock_ms(), false} end
+  local is_beside = string.find(raw, '^2') or string.find(raw, '^3[^\n]* %d+ %S+\n')
+  if not is_beside then return {clock_ms(), raw} end
+  return {clock_ms(), {raw, redis.call('HGET', CONTENTS, id)}}
+end
