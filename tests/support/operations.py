@@ -587,6 +587,7 @@ WEIGHT_OF = {
     "groups": 4,
     "waiting": 4,
     "attempts": 3,
+    "cancel_all": 2,
     "repeat": 3,
     "control": 5,
     "declare": 2,
