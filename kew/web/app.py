@@ -51,6 +51,7 @@ def admin(
     authorize: Authorize | None = None,
     allow_changes: bool = False,
     loopback_only: bool = False,
+    show_payloads: bool = True,
 ) -> Admin:
     """The admin API and its page, as an ASGI application that can be mounted into another, or served by itself.
 
@@ -62,6 +63,7 @@ def admin(
     - `allow_changes`: without it, the API is read-only.
     - `loopback_only`: without a token and `authorize`, only this machine is answered. Otherwise one of these is
       needed.
+    - `show_payloads`: whether arguments and results of tasks are shown. Errors always are.
 
     Raises `InvalidConfigError`.
     """
@@ -80,6 +82,7 @@ def admin(
     app = _application(backend)
     app.state.backend, app.state.authentication = backend, authentication
     app.state.allow_changes, app.state.feed = allow_changes, Feed(backend.overview)
+    app.state.shows_payloads = show_payloads
     return Admin(app, rules, backend)
 
 

@@ -171,6 +171,14 @@ class TaskRow(BaseModel):
     attempts: list[AttemptRow]
 
 
+class ArgumentsShown(BaseModel):
+    """What a task was called with. `unreadable`: why it isn't shown; `args` and `kwargs` are null then."""
+
+    args: list[Any] | None
+    kwargs: dict[str, Any] | None
+    unreadable: str | None
+
+
 class HolderRow(BaseModel):
     """A running task that holds a slot."""
 

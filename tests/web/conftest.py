@@ -43,6 +43,7 @@ ADVICE = (
 WIDE, PHONE = 1440, 390
 HEIGHT = {WIDE: 1000, PHONE: 844}
 PATIENCE_MS = 8000
+HISTORY = "/history?"  # the page does without it if the API has none
 numbers = itertools.count()
 
 
@@ -70,8 +71,9 @@ class Opened:
         self.page.on("request", lambda request: self._on_request(request.url))
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(each in message.text for each in self.expected):
-            self.errors.append(message.text)
+        text = f"{message.text} {message.location['url']}"
+        if message.type == "error" and not any(each in text for each in (*self.expected, HISTORY)):
+            self.errors.append(text)
 
     def _on_request(self, url: str) -> None:
         if not url.startswith((self.base, "data:", "blob:")):

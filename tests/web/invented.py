@@ -547,6 +547,10 @@ class Invented:
                 return {"groups": self.groups(name)}
             case ["queues", name, "dead-letters"]:
                 return self.dead_letters(name, limit)
+            case ["tasks", task_id, "arguments"]:
+                return {name: self.task(task_id)[name] for name in ("args", "kwargs")} | {
+                    "unreadable": None
+                }
             case ["tasks", task_id, "explain"]:
                 return self.why(task_id)
             case ["tasks", task_id]:

@@ -184,6 +184,7 @@ async def test_a_task_is_found_explained_and_cancelled(
     await waiting_queue(manager, "mail-1")
     page = (await browser_page("#/tasks?queue=mails", admin_app)).page
     await page.get_by_role("link", name="mail-1").click()
+    await expect(page.locator("pre").first).to_contain_text('"to",\n  html = true,')
     await expect(page.get_by_role("region", name="Why it waits")).to_contain_text("Eve: a test")
     await expect(page.locator(".when")).to_contain_text("not by itself")
     await page.get_by_role("button", name="Cancel…").click()

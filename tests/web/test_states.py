@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from kew import TaskQueueManager
+from kew import QueueConfig, TaskQueueManager
 from kew.web import admin
 from tests.web.conftest import PHONE, WIDE, BrowserPage
 from tests.web.invented import Invented
@@ -87,6 +87,23 @@ async def test_a_page_that_may_only_read_offers_no_changes(
         await expect(page.get_by_role("button", name=name)).to_have_count(0)
     await opened.go("#/dead?queue=payments")
     await expect(page.get_by_role("button", name="Replay one")).to_have_count(0)
+
+
+async def test_arguments_and_results_can_be_kept_from_the_page(
+    browser_page: BrowserPage, manager: TaskQueueManager
+) -> None:
+    app = admin(manager, loopback_only=True, show_payloads=False)
+    await manager.create_queue(QueueConfig("mails"))
+    await manager.submit_task("mail-1", "mails", "send", str, None, "s3cret")
+    assert await manager.handle("mail-1").result(timeout=5) == "s3cret"
+    await manager.pause_queue("mails")
+    await manager.submit_task("mail-2", "mails", "send", str, None, "s3cret")
+    opened = await browser_page("#/task/mail-1", app)
+    page = opened.page
+    await expect(page.get_by_text("This admin page shows no results.")).to_be_visible()
+    await opened.go("#/task/mail-2")
+    await expect(page.get_by_text("shows neither arguments nor results")).to_be_visible()
+    assert "s3cret" not in await page.content()
 
 
 async def test_a_token_is_asked_for_and_kept_from_scripts(

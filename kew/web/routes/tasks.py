@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from kew import InvalidTaskError, UnknownFunctionError
+from kew import InvalidTaskError, TaskArguments, UnknownFunctionError
 from kew.app.inspector import NOT_CHANGED
 from kew.web import models, requests
 from kew.web.problems import ApiError, documented
@@ -13,12 +13,25 @@ from kew.web.routes.common import Answer, Manager, TaskId
 router = APIRouter(tags=["tasks"])
 READ = documented(404, 409)
 CHANGE = documented(400, 404, 409, 413)
+HIDDEN = "this admin API shows neither arguments nor results"
 
 
 @router.get("/api/tasks/{task_id}", response_model=models.TaskRow, responses=READ)
-async def task(here: Manager, task_id: TaskId) -> Answer:
-    """A task's status."""
-    return Answer(dict(await here.get_task_status(task_id)))
+async def task(request: Request, here: Manager, task_id: TaskId) -> Answer:
+    """A task's status. `redacted`: its result isn't shown."""
+    found = dict(await here.get_task_status(task_id))
+    if not request.app.state.shows_payloads:
+        found |= {"result": None, "redacted": True}
+    return Answer(found)
+
+
+@router.get("/api/tasks/{task_id}/arguments", response_model=models.ArgumentsShown, responses=READ)
+async def arguments(request: Request, here: Manager, task_id: TaskId) -> Answer:
+    """What a task was called with, as plain data, or why that isn't shown."""
+    found = await here.get_task_arguments(task_id)
+    if not request.app.state.shows_payloads:
+        found = TaskArguments(args=None, kwargs=None, unreadable=HIDDEN)
+    return Answer(found.to_dict())
 
 
 @router.get("/api/tasks/{task_id}/explain", response_model=models.Why, responses=READ)

@@ -140,7 +140,8 @@ export function taskOf(raw) {
     attempts: list(raw.attempts).map(attemptOf),
     args: raw.args,
     kwargs: raw.kwargs,
-    redacted: raw.redacted ?? raw.payload_redacted ?? null,
+    unreadable: raw.unreadable || "",
+    redacted: Boolean(raw.redacted),
   };
 }
 

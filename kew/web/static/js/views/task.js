@@ -11,14 +11,13 @@ export const every = true;
 export const title = ({ parts }) => parts[0] || "Task";
 
 export async function load({ parts: [id], signal }) {
-  const [raw, why] = await Promise.all([
-    get(["tasks", id], {}, signal),
-    get(["tasks", id, "explain"], {}, signal).catch((error) => {
+  const part = (name) =>
+    get(["tasks", id, name], {}, signal).catch((error) => {
       if (error.name === "AbortError" || error.status === 401) throw error;
       return null;
-    }),
-  ]);
-  return { task: taskOf(raw), why };
+    });
+  const [raw, why, called] = await Promise.all([get(["tasks", id], {}, signal), part("explain"), part("arguments")]);
+  return { task: taskOf({ ...raw, ...called }), why };
 }
 
 export const head = ({ parts }) => h("div", { class: "head narrow", key: "head" }, h("h1", { class: "mono" }, parts[0]));
@@ -184,11 +183,8 @@ function call(task) {
 
 function callText(task) {
   const name = task.function || task.type;
-  const hidden = task.args === undefined && task.kwargs === undefined;
-  const rows = hidden
-    ? []
-    : [...(task.args || []).map((value) => [value]), ...Object.entries(task.kwargs || {}).map(([key, value]) => [h("span", {}, `${key} = `), value])];
-  if (task.redacted || hidden) return h("pre", { class: "well", tabindex: "0", "aria-label": "Call" }, `${name}(…)`, "\n", h("span", { class: "soft" }, task.redacted ? "The arguments are redacted." : "The arguments aren't shown."));
+  if (!task.args || !task.kwargs) return h("pre", { class: "well", tabindex: "0", "aria-label": "Call" }, `${name}(…)`, "\n", h("span", { class: "soft" }, sentence(task.unreadable || "the arguments aren't shown")));
+  const rows = [...task.args.map((value) => [value]), ...Object.entries(task.kwargs).map(([key, value]) => [h("span", {}, `${key} = `), value])];
   return h(
     "pre", { class: "well", tabindex: "0", "aria-label": "Call" }, `${name}(`,
     rows.length ? [rows.map((parts) => ["\n  ", parts.length > 1 ? [parts[0], literal(parts[1])] : literal(parts[0]), ","]), "\n"] : null, ")",
@@ -203,6 +199,7 @@ function literal(value) {
 
 function result(task) {
   if (task.status !== "completed") return null;
+  if (task.redacted) return h("section", { class: "card", "aria-label": "Result", key: "result" }, h("h2", { class: "card-title" }, "Result"), h("p", { class: "soft" }, "This admin page shows no results."));
   const isNothing = task.result === null || task.result === undefined;
   return h("section", { class: "card", "aria-label": "Result", key: "result" }, h("h2", { class: "card-title" }, "Result"), isNothing ? h("p", { class: "soft" }, "None.") : h("pre", { class: "well", tabindex: "0", "aria-label": "Result" }, JSON.stringify(task.result, null, 2)));
 }
