@@ -129,7 +129,10 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def browser_page(browser: Browser) -> AsyncIterator[BrowserPage]:
+async def browser_page(
+    browser: Browser,
+    manager: TaskQueueManager,  # which is shut down only once the pages are closed
+) -> AsyncIterator[BrowserPage]:
     opened: list[Opened] = []
     addresses: dict[int, str] = {}
     async with contextlib.AsyncExitStack() as stack:
