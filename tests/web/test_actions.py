@@ -128,7 +128,7 @@ async def test_a_setting_is_overridden_and_the_override_removed(
     browser_page: BrowserPage, admin_app: Any, manager: TaskQueueManager
 ) -> None:
     await manager.create_queue(QueueConfig("mails", max_workers=3))
-    page = (await browser_page("#/queue/mails", admin_app)).page
+    page = (await browser_page("#/queue/mails", admin_app, expected=("/overrides",))).page
     await page.get_by_role("button", name="Override max_workers").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("max_workers").fill("none of them")
