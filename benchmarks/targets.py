@@ -162,6 +162,15 @@ ALL = (
         value("backlog", "share"),
     ),
     Target(
+        "limited",
+        "drain with a rate, as a share of the plain drain",
+        80,
+        "%",
+        value("limited", "rate_share"),
+    ),
+    Target("limited", "the same with 1,000 keys", 80, "%", value("limited", "keys_share")),
+    Target("limited", "the same with both", 60, "%", value("limited", "both_share")),
+    Target(
         "two_processes",
         "two processes against one (with 4 cores)",
         1.6,

@@ -8,10 +8,13 @@ import statistics
 import time
 from typing import Any
 
+import attrs
 import tasks
 from peer import main, rss_bytes
 from tasks import tally
 from with_kew import QUEUE, Kew
+
+from kew import PerKey, Rate
 
 WAVE = 1000
 MARKS = ("asks", "written", "read")
@@ -21,27 +24,33 @@ STAGES = ("until it is written", "being written", "away", "until its first line"
 class KewAlone(Kew):
     """More verbs."""
 
-    async def do_open_queue(self, url: str) -> dict[str, Any]:
-        """Connect, and nothing else."""
+    async def do_open_queue(
+        self, url: str, has_rate: bool = False, has_keys: bool = False
+    ) -> dict[str, Any]:
+        """Connect, and nothing else. The limits are in force, and hold back no task."""
+        if has_rate:
+            self.queue = attrs.evolve(self.queue, rate=Rate(1_000_000, per=1))
+        if has_keys:
+            self.queue = attrs.evolve(self.queue, per_key=PerKey(max_workers=40))
         await self.open(url)
         return {}
 
     async def do_fill_backlog(
-        self, count: int, deferred: int = 0, task: str = "echo"
+        self, count: int, deferred: int = 0, task: str = "echo", keys: int = 0
     ) -> dict[str, Any]:
-        """Let `count` tasks wait, of which `deferred` are due in an hour, spread over the whole."""
+        """Let `count` tasks wait, of which `deferred` are due in an hour, spread over the whole, of so many keys."""
         function = getattr(tasks, task)
         every = count // deferred if deferred else count + 1
         for at in range(0, count, 10_000):
             calls = [
-                self.call(n, function, deferred=n % every == every - 1)
+                self.call(n, function, deferred=n % every == every - 1, keys=keys)
                 for n in range(at, min(at + 10_000, count))
             ]
             await self.manager.submit_tasks(QUEUE.name, calls)
         gc.collect()
         return {}
 
-    def call(self, n: int, function: Any, *, deferred: bool) -> dict[str, Any]:
+    def call(self, n: int, function: Any, *, deferred: bool, keys: int) -> dict[str, Any]:
         """One call for `submit_tasks`."""
         call = {
             "task_id": f"task-{next(self.ids)}",
@@ -49,6 +58,8 @@ class KewAlone(Kew):
             "task_func": function,
             "args": (n,),
         }
+        if keys:
+            call["_key"] = f"key-{n % keys}"
         return {**call, "_defer_by": 3600} if deferred else call
 
     async def do_drain_piece(self, count: int) -> dict[str, Any]:

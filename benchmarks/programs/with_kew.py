@@ -24,18 +24,19 @@ class Kew(Peer):
 
     has_batches = True
     function = staticmethod(tasks.echo)
+    queue = QUEUE
 
     async def open(self, url: str) -> None:
         self.url = url
         self.manager = TaskQueueManager(url)
         self.ids = itertools.count()
         await self.manager.initialize()
-        await self.manager.create_queue(QUEUE, work=False)
+        await self.manager.create_queue(self.queue, work=False)
 
     async def work(self, **options: Any) -> None:
         self.manager = TaskQueueManager(self.url, **options)
         await self.manager.initialize()
-        await self.manager.create_queue(QUEUE, functions=[tasks.echo, tasks.spin])
+        await self.manager.create_queue(self.queue, functions=[tasks.echo, tasks.spin])
 
     def submit(self, n: object) -> Coroutine[Any, Any, TaskInfo]:
         return self.manager.submit_task(
