@@ -336,6 +336,8 @@ class Maintainer:
         peeked = await self._store.do(Peek(self._queue))
         if peeked.wait_ms is not None and peeked.wait_ms < self._tick * 1000:
             worker.claims.alarm.set(peeked.wait_ms / 1000)
+        else:
+            worker.claims.want_no_more()
         return peeked.has_waiting
 
     async def _sweep(self, worker: Worker) -> None:

@@ -198,11 +198,17 @@ class Claims:
         else:
             self.take(claim, grant)
 
+    def want_no_more(self) -> None:
+        """As far as is known, no task waits for a slot here: what was left for this queue is free for others."""
+        self.missing = 0
+        self._capacity.freed()
+
     def forsake(self, claim: Claim) -> None:
         """This claim's answer can't be read: its leases will expire, as if the process had been lost."""
         self._lanes.unknown(claim)
         self.alarm.set(AFTER_UNREADABLE)
         self._slots.release(claim.slots)
+        self.want_no_more()
 
     def take(self, claim: Claim, grant: Grant) -> None:
         """A claim was answered: free its lane and its reservation, and start what it brought."""
@@ -217,8 +223,10 @@ class Claims:
         try:
             if grant.word in (Word.DONE, Word.SAME):
                 self._granted(claim, grant)
-            elif not self._slots.is_closing:
-                self._slots.background.begin(self._return())
+            else:
+                self.want_no_more()
+                if not self._slots.is_closing:
+                    self._slots.background.begin(self._return())
             if grant.lost:
                 self._losses.report(grant.lost)
             if grant.expired:
@@ -239,8 +247,7 @@ class Claims:
         self._compare(grant)
         if len(grant.tasks) == claim.request.want:
             return
-        self.missing = 0
-        self._capacity.freed()
+        self.want_no_more()
         if grant.wait_ms == 0:
             self.wake()
         else:
