@@ -1,6 +1,7 @@
 """The public import path of the errors."""
 
 from kew.domain.errors import (
+    CostTooHighError,
     GiveUp,
     InvalidConfigError,
     InvalidTaskError,
@@ -28,6 +29,7 @@ from kew.domain.errors import (
 )
 
 __all__ = [
+    "CostTooHighError",
     "GiveUp",
     "InvalidConfigError",
     "InvalidTaskError",

@@ -74,6 +74,7 @@ class SubmitOptions:
     expires_in: float | timedelta | None = None
     token: str | None = None
     key: object = None
+    cost: int | None = None
 
 
 class Overrides(TypedDict, total=False):
@@ -87,6 +88,7 @@ class Overrides(TypedDict, total=False):
     expires_in: float | timedelta | None
     token: str | None
     key: object
+    cost: int | None
 
 
 OPTIONS = frozenset(
@@ -194,6 +196,7 @@ class TaskFunction(Decorated, Generic[P, R, C]):
             defer_until=options.defer_until,
             defer_by=options.defer_by,
             expires_in=options.expires_in,
+            cost=options.cost,
             token=options.token,
             key=options.key,
         )

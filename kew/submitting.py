@@ -61,6 +61,7 @@ class Submitting(Queries):
         _expires_in: float | timedelta | None = None,
         _token: str | None = None,
         _key: object = None,
+        _cost: int | None = None,
         **kwargs: Any,
     ) -> Awaited[TaskInfo]:
         """Store a call. Once this has returned, the task will end, whatever crashes.
@@ -68,8 +69,10 @@ class Submitting(Queries):
         `task_func` is a coroutine function, or a plain one (run in a thread). `priority` None: the function's, or else
         the queue's. `_defer_by` takes seconds or a timedelta, `_defer_until` a datetime (a naive one is local time).
         A task that no process has started `_expires_in` seconds after its submit ends as cancelled.
-        `_key` is whose task it is; None: as the function's decorator says.
+        `_key` is whose task it is; None: as the function's decorator says. `_cost` is how many units of each rate its
+        start takes; None: 1.
         Raises `TaskAlreadyExistsError`, `QueueFullError`, `KeyFullError`, `QueueNotFoundError`, `InvalidTaskError`,
+        `CostTooHighError`,
         `StoreUnavailableError` (not stored) or `SubmitUncertainError` (resume with `_token`). Cancelling the
         caller doesn't cancel the submit.
 
@@ -95,6 +98,7 @@ class Submitting(Queries):
                 expires_in=_expires_in,
                 token=_token,
                 key=_key,
+                cost=_cost,
                 decorated=decorated,
             ),
             unchanged,
@@ -107,7 +111,7 @@ class Submitting(Queries):
 
         A larger batch is split into such pieces. Two pieces are in flight at a time, and the stored part is always a
         beginning of the batch. Each task is a mapping with "task_id", "task_type", "task_func", and optionally
-        "priority", "args", "kwargs", "defer_until", "defer_by", "expires_in", "token", "key" (with or without
+        "priority", "args", "kwargs", "defer_until", "defer_by", "expires_in", "token", "key", "cost" (with or without
         an underscore before these). If "task_func" is decorated, its task type is the default, and an id is made for a
         task without one.
         Raises what `submit_task` raises; the error's `accepted` has the ids that were stored. After a

@@ -214,6 +214,25 @@ class KeyFullError(QueueFullError):
         self.accepted = tuple(accepted)
 
 
+class CostTooHighError(InvalidTaskError):
+    """A rate of the queue or of the task's key can never give what the task costs. No task of the piece was stored.
+
+    `queue`: the queue. `accepted`: the ids of the same call that were stored before the error.
+    """
+
+    def __init__(
+        self, task_id: str, queue: str, cost: int = 0, accepted: Sequence[str] = ()
+    ) -> None:
+        super().__init__(
+            task_id,
+            f"it costs {cost} units, more than a rate of queue {queue!r} ever lets start at once; lower its cost, or "
+            "raise the rate's count and burst",
+        )
+        self.queue = queue
+        self.cost = cost
+        self.accepted = tuple(accepted)
+
+
 class SubmitUncertainError(QueueProcessorError):
     """The store stopped answering: the task may or may not have been stored.
 

@@ -15,6 +15,7 @@ import attrs
 
 from kew.domain import breaker as breakers
 from kew.domain.attempts import FailedAttempt, attempt_of
+from kew.domain.config import Settings
 from kew.domain.draining import is_draining
 from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, Snoozed, Succeeded
 from kew.domain.failures import CountedFailure, slot_of
@@ -24,6 +25,7 @@ from kew.domain.key_rooms import KeyRooms
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect, step
 from kew.domain.outcomes import outcome_word, went_to
+from kew.domain.rate import units_of
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
@@ -89,6 +91,9 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
         return NOTHING, GroupOutcome(Word.SAME)
     if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
         return NOTHING, GroupOutcome(Word.EARLY)
+    settings = view.state.settings
+    if (settings.rates or settings.key_rate) and (refused := _too_costly(settings, group)):
+        return NOTHING, GroupOutcome(Word.COSTLY, refused)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:
         word = Word.DRAINING if is_draining(view.state.settings) else Word.FULL
         return NOTHING, GroupOutcome(word)
@@ -124,6 +129,15 @@ def _without_place(view: View, group: Group) -> str:
         if key and left[key] <= 0:
             return call.id
         left[key] = left.get(key, 0) - 1
+    return ""
+
+
+def _too_costly(settings: Settings, group: Group) -> str:
+    """The id of the first task that costs more than a rate can ever give; "": there is none."""
+    for call in group.submissions:
+        rates = (*settings.rates, *(settings.key_rate if key_of(call) else ()))
+        if call.cost > 1 and units_of(call.cost, rates) < call.cost:
+            return call.id
     return ""
 
 
@@ -180,12 +194,15 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     is_behind = bool(view.unstarted(now, 1))
     part = 0 if is_behind else min(request.want, room)
     found = view.ready(request.incarnation, now, part) if part else ()
+    count = gates.affordable(facts, found) if found else 0
+    next_cost = found[count].call.cost if count < len(found) else 1
+    found = found[:count]
     epoch, token = facts.state.breaker.epoch, facts.state.token
     tasks = [
         step(task, _lease(request, n, token + n, epoch), now, facts.state.settings)[0]
         for n, task in enumerate(found, 1)
     ]
-    after = _after_grant(facts, len(tasks), request.lease_ms)
+    after = attrs.evolve(_after_grant(facts, tasks, request.lease_ms), cost=next_cost)
     is_short = len(tasks) < request.want
     is_reached = is_short and len(tasks) == part and view.waiting() > part
     is_starved = is_reached and len(view.ready(request.incarnation, now, part + 1)) > part
@@ -222,9 +239,9 @@ def _key_logs(view: View, tasks: Sequence[Task], now: int) -> Sequence[tuple[str
     return rooms.written()
 
 
-def _after_grant(facts: Facts, leases: int, lease_ms: int) -> Facts:
-    """The facts for any process once this many leases were granted."""
-    state = gates.granted(facts.state, leases, facts.now)
+def _after_grant(facts: Facts, granted: Sequence[Task], lease_ms: int) -> Facts:
+    """The facts for any process once these tasks were granted."""
+    state, leases = gates.granted(facts.state, granted, facts.now), len(granted)
     longest = max(state.longest_lease_ms, lease_ms)
     ends = [] if facts.lease_end is None else [facts.lease_end]
     ends += [facts.now + lease_ms] if leases else []

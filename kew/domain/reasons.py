@@ -84,7 +84,8 @@ def _is_undisputed(situation: Situation) -> bool:
     And the gates and the key's rate are open then, too: a clock that was set back may reach starts that use them up.
     """
     has_room = any(each.has_room for each in situation.candidates)
-    is_open = gates.room_at(situation.state, situation.horizon, situation.held) > 0
+    state, cost = situation.state, situation.task.call.cost
+    is_open = gates.room_at(state, situation.horizon, situation.held, cost) > 0
     is_open = is_open and key_opens_at(situation, situation.horizon) <= situation.horizon
     is_paced = (
         key_opens_at(situation, situation.now) > situation.now

@@ -24,6 +24,7 @@ class Word(enum.StrEnum):
     FULL = "full"  # max_size
     KEY_FULL = "key_full"  # max_size of its key
     LATE = "late"  # it would expire before it is due
+    COSTLY = "costly"  # more than a rate can ever give
     DRAINING = "draining"  # the queue accepts nothing
     EARLY = "early"  # what it was to come after is not in
     STALE = "stale"  # the lease named is not current: nothing changed
@@ -62,7 +63,7 @@ make_group = maker(Group)
 class GroupOutcome:
     """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL, DRAINING,
     KEY_FULL with the id of the first task whose key has no place left, LATE with that of the first that could never
-    start, or NO_QUEUE.
+    start, COSTLY with that of the first whose cost no rate can give, or NO_QUEUE.
     """
 
     word: Word

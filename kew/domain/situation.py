@@ -29,7 +29,7 @@ FOREVER: Final = -1  # no lease ends before
 
 def horizon_of(state: QueueState, task: Task, held: int, now: int) -> int:
     """The earliest instant at which time alone lets a waiting task start; the state has been judged."""
-    facts = Facts(state=state, now=now, held=held)
+    facts = Facts(state=state, now=now, held=held, cost=task.call.cost)
     return max(now, task.ready_at, gates.latest_opening(facts))
 
 

@@ -680,7 +680,9 @@ async def test_an_idle_process_is_notified_when_the_rate_of_a_new_task_lets_it_s
     assert await worker.claim_ids() == ["a1"]
     await submit(scene, "a2")
     assert await listener.next() == Woken(QUEUE)
-    assert (await scene.store.do(Peek(QUEUE))).wait_ms == 1_000
+    wait_ms = (await scene.store.do(Peek(QUEUE))).wait_ms
+    assert wait_ms is not None
+    assert 500 < wait_ms <= 1_000  # the Redis store counts from its last answer
 
 
 async def test_the_rate_of_its_key_is_a_reason_with_an_exact_end(scene: Scene):

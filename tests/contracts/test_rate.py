@@ -4,9 +4,12 @@ from random import Random
 
 import pytest
 
+from kew.app.ports import Explain
 from kew.domain.config import Settings
+from kew.domain.explaining import Code, Sure
+from kew.domain.reasons import explained
 from kew.domain.requests import Word
-from tests.support.scene import START_MS, Scene, Worker
+from tests.support.scene import QUEUE, START_MS, Scene, Worker, call, group
 
 LONG = 50_000
 assert START_MS % (LONG // 1_000) == 0  # so that no instant below is rounded up
@@ -137,3 +140,69 @@ async def test_a_rate_is_used_up_and_never_exceeded(
         assert max(sum(at <= each < at + per for each in starts) for at in starts) == count
     slowest = max(per / count for count, per, _ in rates)
     assert len(starts) >= 0.95 * now / slowest
+
+
+# --- costs
+
+
+async def test_what_a_task_costs_counts_against_the_rate(scene: Scene):
+    await scene.declare_settings(Settings(rates=((5, 10_000, 0),), max_workers=100))
+    worker = await scene.worker()
+    for task_id, cost in (("a", 2), ("b", 2), ("c", 2), ("d", 1)):
+        await scene.submit(task_id, cost=cost)
+    grant = await worker.ask(want=9)
+    assert ([task.id for task in grant.tasks], grant.wait_ms) == (["a", "b"], 10_000)
+    await scene.advance(10_000)
+    assert await worker.claim_ids() == ["c", "d"]
+
+
+async def test_a_costly_task_is_overtaken_by_none_that_comes_after_it(scene: Scene):
+    await scene.declare_settings(Settings(rates=((4, 10_000, 0),), max_workers=100))
+    worker = await scene.worker()
+    await scene.submit("a")
+    await scene.submit("b", cost=4)
+    await scene.submit("c")
+    await scene.submit("d", cost=2)
+    assert await worker.claim_ids() == ["a"]
+    assert await worker.claim_ids() == []
+    await scene.advance(10_000)
+    assert await worker.claim_ids() == ["b"]
+    await scene.advance(10_000)
+    assert {"c", "d"} <= set(await worker.claim_ids())
+
+
+async def test_a_task_that_costs_more_than_a_rate_can_give_is_refused(scene: Scene):
+    await scene.declare_settings(Settings(rates=((5, 1_000, 2), (9, 60_000, 0))))
+    (refused,) = await scene.try_submit(group(call("a"), call("b", cost=3)))
+    assert (refused.word, refused.task_id) == (Word.COSTLY, "b")
+    assert await scene.find("a") is None
+    (stored,) = await scene.try_submit(group(call("b", cost=2)))
+    assert stored.word is Word.DONE
+
+
+async def test_a_task_that_a_lowered_rate_can_no_longer_give_takes_all_of_it(scene: Scene):
+    await scene.declare_settings(Settings(rates=((5, 10_000, 0),), max_workers=100))
+    worker = await scene.worker()
+    await scene.submit("a", cost=5)
+    await scene.submit("b")
+    await scene.declare_settings(Settings(rates=((2, 10_000, 0),), max_workers=100))
+    assert await worker.claim_ids() == ["a"]
+    await scene.advance(10_000)
+    assert await worker.claim_ids() == ["b"]
+
+
+async def test_a_costly_task_is_explained_by_the_instant_at_which_the_rate_gives_its_cost(
+    scene: Scene,
+):
+    await scene.declare_settings(Settings(rates=((5, 10_000, 0),), max_workers=100))
+    worker = await scene.worker()
+    await scene.submit("a", cost=4)
+    assert await worker.claim_ids() == ["a"]
+    await scene.submit("b", cost=2)
+    situation = await scene.store.do(Explain(QUEUE, "b"))
+    assert situation is not None
+    why = explained(situation)
+    assert [(one.code, one.until_at) for one in why.reasons] == [
+        (Code.RATE, situation.now + 10_000)
+    ]
+    assert why.sure is Sure.EXACT

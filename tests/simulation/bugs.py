@@ -756,6 +756,12 @@ def what_a_key_started_is_forgotten_too_early(original: Any) -> Any:
     return lambda rates, now: now + 100
 
 
+@bug(KeyRooms, "opens_at", "key_rate", choice=Choice(workload="keys"))
+def a_key_is_charged_one_whatever_a_task_costs(original: Any) -> Any:
+    """A task may start once a single unit is left."""
+    return lambda self, key, cost: original(self, key, 1)
+
+
 @bug(
     KeyedLines,
     "_pace",
@@ -830,7 +836,7 @@ def a_part_of_each_window_is_wasted(original: Any) -> Any:
 
 @bug(RateGate, "granted", "rate", "explaining", "order", choice=Choice(workload="rates"))
 def a_start_is_not_counted(original: Any) -> Any:
-    return lambda self, state, leases, now: original(self, state, leases - 1, now)
+    return lambda self, state, tasks, now: original(self, state, tasks[1:], now)
 
 
 @bug(RateGate, "opens_at", "order", "promptness", "liveness", choice=Choice(workload="rates"))

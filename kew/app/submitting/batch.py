@@ -63,6 +63,7 @@ def call_of(task: Mapping[str, Any], new_task_id: Callable[[str], str]) -> Call:
         defer_until=task.get("_defer_until"),
         defer_by=task.get("_defer_by"),
         expires_in=task.get("_expires_in"),
+        cost=task.get("_cost"),
         token=task.get("_token"),
         key=task.get("_key"),
         decorated=decorated,

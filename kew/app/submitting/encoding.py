@@ -22,6 +22,7 @@ from kew.app.submitting.keying import key_text
 from kew.domain.backoff import LONGEST_DELAY, is_within
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, UnknownFunctionError, shown
+from kew.domain.rate import MOST_STARTS
 from kew.domain.suggestions import did_you_mean
 from kew.domain.task import (
     PINNED,
@@ -37,7 +38,7 @@ MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
 FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
 DEFERS = ("_defer_by", "_defer_until")
-SUBMIT_OPTIONS = ("defer_by", "defer_until", "expires_in", "token", "key")
+SUBMIT_OPTIONS = ("defer_by", "defer_until", "expires_in", "token", "key", "cost")
 TOKEN_NEEDS_ID = "a token resumes the submit of one task id: give both, task_id=error.task_id and token=error.token"
 
 
@@ -60,6 +61,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: float | timedelta | None = None
     token: str | None = None
     key: object = None
+    cost: int | None = None
     decorated: Registration | None = None
 
 
@@ -107,7 +109,7 @@ class CallEncoder:
                 retry_delay_ms,
                 timeout_ms,
                 "" if call.key is None and options.key_of is None else self._key(call, options),
-                1,
+                1 if call.cost is None else _cost(call),
                 _start_by(call, options.start_by_ms, delay_ms) if may_expire else 0,
             )
             if options.name.startswith(PINNED):
@@ -239,6 +241,14 @@ def _token(call: Call) -> str:
     if not isinstance(call.token, str) or not TOKEN.fullmatch(call.token):
         raise InvalidTaskError(call.task_id, "token takes the token of a SubmitUncertainError")
     return call.token
+
+
+def _cost(call: Call) -> int:
+    value: object = call.cost
+    if isinstance(value, int) and is_within(value, 1, MOST_STARTS):
+        return int(value)
+    reason = f"cost takes a whole number of units from 1 to {MOST_STARTS}, not {shown(value)}"
+    raise InvalidTaskError(call.task_id, reason)
 
 
 def _due(call: Call) -> tuple[int | None, int]:

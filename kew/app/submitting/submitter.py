@@ -27,6 +27,7 @@ from kew.app.submitting.remote_outboxes import RemoteOutboxes
 from kew.app.submitting.trips import NO_ANSWER, SHUT_DOWN, Answer, Unanswered, closed, unanswered
 from kew.compat import override
 from kew.domain.errors import (
+    CostTooHighError,
     InvalidTaskError,
     QueueDrainingError,
     QueueFullError,
@@ -47,7 +48,7 @@ TOO_LATE: Final = (
 PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
 # Refusals that may be over when an earlier sending arrives.
 MAY_BE_LIFTED: Final = frozenset(
-    {Word.FULL, Word.KEY_FULL, Word.LATE, Word.DRAINING, Word.NO_QUEUE}
+    {Word.FULL, Word.KEY_FULL, Word.COSTLY, Word.LATE, Word.DRAINING, Word.NO_QUEUE}
 )
 UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
@@ -403,6 +404,9 @@ class Submitter:
                 return key_full(queue, piece, answer.outcome.task_id, accepted)
             case Word.LATE:
                 return InvalidTaskError(answer.outcome.task_id, TOO_LATE)
+            case Word.COSTLY:
+                costly = next(each for each in piece if each.id == answer.outcome.task_id)
+                return CostTooHighError(costly.id, queue, costly.cost, accepted)
             case Word.DRAINING:
                 return QueueDrainingError(queue, accepted)
             case Word.NO_QUEUE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import attrs
@@ -11,6 +12,7 @@ from kew.domain.breaker import BreakerState
 from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Facts, Gate
 from kew.domain.lifecycle import Effect
+from kew.domain.task import Task
 from kew.domain.view import QueueState
 from kew.domain.words import tasks_text, until_text
 
@@ -35,8 +37,8 @@ class CircuitBreaker(Gate):
             return None
         return breakers.reopens_at(facts.state.breaker, facts.state.settings)
 
-    def granted(self, state: QueueState, leases: int, now: int) -> QueueState:
-        return _with(state, breakers.granted(state.breaker, leases))
+    def granted(self, state: QueueState, tasks: Sequence[Task], now: int) -> QueueState:
+        return _with(state, breakers.granted(state.breaker, len(tasks)))
 
     def ended(self, state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
         after = before = breakers.judged(state.breaker, state.settings, now)

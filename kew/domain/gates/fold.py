@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from kew.domain.config import MOST_WORKERS
 from kew.domain.events import Snoozed
@@ -22,7 +22,9 @@ def _defining(question: str) -> tuple[Gate, ...]:
 
 
 # Found once: claims and settles ask these for each task.
-_JUDGED, _GRANTED, _ENDED, _PARKS = map(_defining, ("judged", "granted", "ended", "parks"))
+_JUDGED, _AFFORDS, _GRANTED, _ENDED, _PARKS = map(
+    _defining, ("judged", "affords", "granted", "ended", "parks")
+)
 
 
 def judged(state: QueueState, now: int) -> QueueState:
@@ -38,9 +40,19 @@ def room(facts: Facts) -> int:
     return room_and_next(facts)[0]
 
 
-def room_at(state: QueueState, now: int, held: int) -> int:
-    """How many more tasks will be able to start at `now`, if nothing happens until then."""
-    return room(Facts(state=judged(state, now), now=now, held=held))
+def room_at(state: QueueState, now: int, held: int, cost: int) -> int:
+    """How many more tasks will be able to start at `now`, the first of this cost, if nothing happens until then."""
+    return room(Facts(state=judged(state, now), now=now, held=held, cost=cost))
+
+
+def affordable(facts: Facts, tasks: Sequence[Task]) -> int:
+    """How many of the first of these tasks may start together, for what they cost."""
+    count = len(tasks)
+    for gate in _AFFORDS:
+        if gate.is_used(facts.state):
+            allowed = gate.affords(facts, tasks)
+            count = count if allowed is None else min(count, allowed)
+    return count
 
 
 def room_and_next(facts: Facts) -> tuple[int, str | None]:
@@ -98,11 +110,11 @@ def parks(state: QueueState, incarnation: str, known: Collection[str], function:
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def granted(state: QueueState, leases: int, now: int) -> QueueState:
-    """The state after `leases` were granted."""
-    for gate in _GRANTED if leases else ():
+def granted(state: QueueState, tasks: Sequence[Task], now: int) -> QueueState:
+    """The state after these tasks were granted leases."""
+    for gate in _GRANTED if tasks else ():
         if gate.is_used(state):
-            state = gate.granted(state, leases, now)
+            state = gate.granted(state, tasks, now)
     return state
 
 

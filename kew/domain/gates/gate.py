@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
@@ -21,7 +21,7 @@ class Facts:
     """One queue at one instant, as gates see it; its state has been judged.
 
     `held`: how many leases are current. `lease_end`: the earliest end of one (ms). `request`: the claim that asks;
-    None: the question is for any process.
+    None: the question is for any process. `cost`: what the next task costs that is to start.
     """
 
     state: QueueState
@@ -30,6 +30,7 @@ class Facts:
     lease_end: int | None = None
     starved: Mapping[str, Starved] = attrs.field(factory=dict)
     request: ClaimRequest | None = None
+    cost: int = 1
 
 
 def facts_of(view: View, state: QueueState, request: ClaimRequest | None, now: int) -> Facts:
@@ -76,8 +77,12 @@ class Gate:
         """The reason under which a task of this function is set aside, if it can't start in this process."""
         return None
 
-    def granted(self, state: QueueState, leases: int, now: int) -> QueueState:
-        """The state after `leases` (at least 1) were granted."""
+    def affords(self, facts: Facts, tasks: Sequence[Task]) -> int | None:
+        """How many of the first of these tasks may start together, for what they cost; None: no opinion."""
+        return None
+
+    def granted(self, state: QueueState, tasks: Sequence[Task], now: int) -> QueueState:
+        """The state after these tasks (at least 1) were granted leases."""
         return state
 
     def ended(self, state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:

@@ -11,6 +11,7 @@ from kew.domain import rate as rates
 from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Facts, Gate
 from kew.domain.rate import Log, Setting
+from kew.domain.task import Task
 from kew.domain.view import QueueState
 from kew.domain.words import rate_text, until_text
 
@@ -27,20 +28,33 @@ class RateGate(Gate):
         return self._with(state, [rates.judged(log, rate, now) for log, rate in _logs(state)])
 
     def room(self, facts: Facts, left: int) -> int | None:
-        return min(rates.room(log, rate, facts.now) for log, rate in _logs(facts.state))
+        units = min(rates.room(log, rate, facts.now) for log, rate in _logs(facts.state))
+        return units if units >= rates.units_of(facts.cost, facts.state.settings.rates) else 0
 
     def opens_at(self, facts: Facts) -> int | None:
-        at = max(rates.opens_at(log, rate, facts.now) for log, rate in _logs(facts.state))
+        units, logs = rates.units_of(facts.cost, facts.state.settings.rates), _logs(facts.state)
+        at = max(rates.opens_at(log, rate, facts.now, units) for log, rate in logs)
         return at if at > facts.now else None
 
-    def granted(self, state: QueueState, leases: int, now: int) -> QueueState:
-        logs = [rates.granted(log, rate, now, leases) for log, rate in _logs(state)]
+    def affords(self, facts: Facts, tasks: Sequence[Task]) -> int | None:
+        left = min(rates.room(log, rate, facts.now) for log, rate in _logs(facts.state))
+        for n, task in enumerate(tasks):
+            left -= rates.units_of(task.call.cost, facts.state.settings.rates)
+            if left < 0:
+                return n
+        return None
+
+    def granted(self, state: QueueState, tasks: Sequence[Task], now: int) -> QueueState:
+        units = sum(rates.units_of(task.call.cost, state.settings.rates) for task in tasks)
+        logs = [rates.granted(log, rate, now, units) for log, rate in _logs(state)]
         return self._with(state, logs)
 
     def explain(self, situation: Situation, left: int) -> Reason | None:
         now = situation.now
+        units = rates.units_of(situation.task.call.cost, situation.state.settings.rates)
         opens = {
-            setting: rates.opens_at(log, setting, now) for log, setting in _logs(situation.state)
+            setting: rates.opens_at(log, setting, now, units)
+            for log, setting in _logs(situation.state)
         }
         slowest = max(opens, key=lambda setting: opens[setting])
         until_at = opens[slowest]

@@ -13,8 +13,9 @@ from kew.simulation.feature import MAIN, TIGHT, Feature, User, Workload
 
 KEYS: Final = ("acme", "bolt", "core", "dyne", None)
 QUEUES: Final = (MAIN, TIGHT)
+COSTS: Final = {"core": 2}  # of all tasks of this key
 ONE_RATE: Final = (Rate(3, per=1.0),)
-TWO_RATES: Final = (Rate(2, per=0.5, burst=1), Rate(8, per=6.0))
+TWO_RATES: Final = (Rate(2, per=0.5, burst=2), Rate(8, per=6.0))
 
 
 async def burst(user: User) -> None:
@@ -29,6 +30,8 @@ async def single(user: User) -> None:
     delay = user.random.choice((None, None, user.random.random()))
     options: dict[str, Any] = {} if delay is None else {"_defer_by": delay}
     key = user.random.choice(KEYS)
+    if key in COSTS:
+        options["_cost"] = COSTS[key]
     await user.submit(user.expect(user.random.choice(QUEUES)), user.script(), _key=key, **options)
 
 

@@ -81,7 +81,8 @@ class LuaServer(Server):
     def peek_may_add_ms(self, queue: str) -> int:
         """How much longer than right the peek just carried out may tell to wait.
 
-        By as much as the store's clock has moved, either way, since its last answer, and longer with parked tasks.
+        By as much as the store's clock has moved, either way, since its last answer, and longer with parked or
+        costly tasks.
         """
         known = self.namespace.queues.get(queue)
         if known is None:
@@ -89,7 +90,11 @@ class LuaServer(Server):
         indexed = indexed_of(known)
         believed, now = self.namespace.last_ms, self.clock.now_ms()
         moved = max(indexed.clock - believed, abs(now - believed))
-        return moved + (PARKED_RETRY_MS if indexed.parked else 0)
+        is_costly = any(
+            task.call.cost > 1 and task.is_waiting and task.queue == queue
+            for task in self.namespace.records.values()
+        )
+        return moved + (PARKED_RETRY_MS if indexed.parked or is_costly else 0)
 
     # --- a restart
 

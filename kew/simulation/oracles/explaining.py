@@ -21,7 +21,7 @@ from kew.domain.explaining import Code, Explanation, Situation, Sure
 from kew.domain.keys import key_of
 from kew.domain.ordering import order_key
 from kew.domain.rate import judged as judged_log
-from kew.domain.rate import read_logs, room
+from kew.domain.rate import read_logs, room, units_of
 from kew.domain.requests import ClaimRequest, Grant, holder_of
 from kew.domain.sharing import Starved
 from kew.domain.situation import COUNTED_AT_MOST
@@ -238,7 +238,7 @@ def _held_by(step: Step, task: Task) -> Iterator[Code]:
         yield Code.QUEUE_SNOOZED
     if allowance(_breaker(step), settings) == 0:
         yield Code.BREAKER_OPEN
-    if _has_used_up_a_rate(step):
+    if _has_used_up_a_rate(step, task):
         yield Code.RATE
     if task.ready_at > step.now:
         yield _waits_until_due(task)
@@ -257,15 +257,16 @@ def _waits_until_due(task: Task) -> Code:
     return Code.SNOOZED if ":snooze_" in task.settled else Code.DEFERRED
 
 
-def _has_used_up_a_rate(step: Step) -> bool:
+def _has_used_up_a_rate(step: Step, task: Task) -> bool:
     """By the logs of starts, which the oracle `rate` compares with what really started."""
     assert step.after is not None
     state = step.after
     if not state.settings.rates:
         return False
     logs = read_logs(state.gates.get("rate", ()), state.settings.rates)
+    units = units_of(task.call.cost, state.settings.rates)
     return any(
-        room(judged_log(log, setting, step.now), setting, step.now) == 0
+        room(judged_log(log, setting, step.now), setting, step.now) < units
         for log, setting in zip(logs, state.settings.rates, strict=True)
     )
 

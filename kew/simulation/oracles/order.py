@@ -101,7 +101,9 @@ class Order(Oracle):
         The wait until the next claim must not be too long.
         """
         assert step.after is not None
-        free = gates.room(_facts(step))
+        costs = [task.call.cost for task in left if task.ready_at <= step.now]
+        facts = _facts(step, max(costs, default=1))
+        free = gates.room(facts)
         due = [task.id for task in left if task.ready_at <= step.now]
         if due and free and not _has_its_part(step, request, grant, free):
             yield (
@@ -109,7 +111,7 @@ class Order(Oracle):
                 f"and {free} places free"
             )
         later = [task.ready_at for task in left if task.ready_at > step.now] if free else []
-        opens_at = gates.opens_at(_facts(step))
+        opens_at = gates.opens_at(facts)
         instants = later if opens_at is None else [*later, opens_at]
         if instants:
             yield from _judge_wait(grant.wait_ms, max(0, min(instants) - step.now))
@@ -152,12 +154,16 @@ def _judge_wait(told: int | None, most: int) -> Iterator[str]:
         yield f"the answer says to wait {told} ms, but a task may need a worker in {most} ms"
 
 
-def _facts(step: Step) -> Facts:
+def _facts(step: Step, cost: int = 1) -> Facts:
     assert step.after is not None
     ends = (task.lease_until for task in step.leased.values())
     state = gates.judged(step.after, step.now)
     return Facts(
-        state=state, now=step.now, held=len(step.leased), lease_end=min(ends, default=None)
+        state=state,
+        now=step.now,
+        held=len(step.leased),
+        lease_end=min(ends, default=None),
+        cost=cost,
     )
 
 

@@ -15,7 +15,7 @@ from kew.domain.breaker import BreakerState, judged
 from kew.domain.key_rooms import KeyRooms
 from kew.domain.keys import key_of
 from kew.domain.rate import judged as judged_log
-from kew.domain.rate import read_logs, room
+from kew.domain.rate import read_logs, room, units_of
 from kew.domain.task import PINNED, Task, shelf_of
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle
@@ -57,9 +57,11 @@ class Promptness(Oracle):
             return []
         if state.gates.get("snoozed", (0, 0))[0] > now:
             return []
+        due = (task.call.cost for task in waiting.values() if task.ready_at <= now)
+        costliest = units_of(max(due, default=1), state.settings.rates)
         logs = read_logs(state.gates.get("rate", ()), state.settings.rates)
         for log, rate in zip(logs, state.settings.rates, strict=True):
-            if not room(judged_log(log, rate, now), rate, now):
+            if room(judged_log(log, rate, now), rate, now) < costliest:
                 return []
         rooms = KeyRooms(
             settings=state.settings,

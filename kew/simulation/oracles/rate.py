@@ -14,7 +14,7 @@ import attrs
 
 from kew.compat import override
 from kew.domain.ordering import order_key
-from kew.domain.rate import Setting
+from kew.domain.rate import Setting, units_of
 from kew.domain.requests import holder_of
 from kew.domain.task import Task, can_run
 from kew.simulation.facts import Facts
@@ -61,12 +61,12 @@ class Starts:
         count, per, burst = self.setting
         inside = self.since(self.onward - per)
         if inside > count:
-            yield f"{inside} tasks started within {per} ms; the rate allows {count}"
+            yield f"{inside} units started within {per} ms; the rate allows {count}"
         near = self.by_clock[bisect_left(self.by_clock, self.latest - per + 1) :]
         for n in range(bisect_left(near, self.latest + 1)):
             inside = bisect_left(near, near[n] + per) - n
             if inside > count:
-                yield f"{inside} tasks started within {per} ms of the store's clock; the rate allows {count}"
+                yield f"{inside} units started within {per} ms of the store's clock; the rate allows {count}"
                 return
         if burst:
             yield from self._unspaced()
@@ -110,7 +110,11 @@ class Rate(Oracle):
         known = self._starts.get(step.queue, [])
         if [starts.setting for starts in known] != list(rates):
             known = self._starts[step.queue] = [Starts(setting) for setting in rates]
-        granted = sum(one.is_granted for one in step.alterations)
+        granted = sum(
+            units_of(one.new.call.cost, rates)
+            for one in step.alterations
+            if one.is_granted and one.new is not None
+        )
         for starts in known:
             starts.advance(step.now)
             if granted:
@@ -137,6 +141,8 @@ def _waits_for_the_rate_alone(step: Step, leased: Iterable[Mapping[str, Task]]) 
     assert step.after is not None
     assert step.indexed is not None
     due = [task for task in step.waiting.values() if task.ready_at <= step.now]
+    if max((task.call.cost for task in due), default=1) > 1:
+        return False  # what a costly task waits for is left unused
     if not due or step.after.paused or len(step.leased) >= step.after.settings.max_workers:
         return False
     function = min(due, key=order_key).call.function

@@ -51,7 +51,8 @@ def test_what_a_gate_does_not_define_has_no_effect() -> None:
     assert gate.next_in_turn(asked, 3) is None
     assert gate.opens_at(asked) is None
     assert gate.parks("a", ("f",), "f") is None
-    assert gate.granted(known, 2, NOW) is known
+    assert gate.affords(asked, [task()]) is None
+    assert gate.granted(known, [task()], NOW) is known
     assert gate.ended(known, None, 0, NOW) is known
     snooze = Snoozed(error="S", after_ms=5, scope="queue")
     assert gate.snoozed(known, task(), snooze, NOW) is known
@@ -109,7 +110,7 @@ def test_an_open_breaker_has_no_room_until_its_reset() -> None:
 def test_a_half_open_breaker_counts_probes() -> None:
     known = state(breaker=HALF_OPEN, breaker_probes=3)
     assert CircuitBreaker().room(facts(known), 9) == 2
-    assert CircuitBreaker().granted(known, 2, NOW).breaker.probes == 3
+    assert CircuitBreaker().granted(known, [task()] * 2, NOW).breaker.probes == 3
     assert CircuitBreaker().ended(known, Effect.RETURN_PROBE, 2, NOW).breaker.probes == 0
     assert CircuitBreaker().ended(known, None, 2, NOW) is known
     closed = CircuitBreaker().ended(known, Effect.COUNT_SUCCESS, 2, NOW)
@@ -188,11 +189,11 @@ def test_the_first_reason_parks() -> None:
 
 def test_a_grant_and_an_end_pass_every_gate_that_is_used() -> None:
     known = state(breaker=HALF_OPEN, breaker_probes=3)
-    assert fold.granted(known, 0, NOW) is known
-    assert fold.granted(known, 1, NOW).breaker.probes == 2
+    assert fold.granted(known, [], NOW) is known
+    assert fold.granted(known, [task()], NOW).breaker.probes == 2
     assert fold.ended(known, Effect.RETURN_PROBE, 2, NOW).breaker.probes == 0
     off = state(breaker_failures=0)
-    assert fold.granted(off, 1, NOW) is off
+    assert fold.granted(off, [task()], NOW) is off
     assert fold.ended(off, Effect.COUNT_FAILURE, 0, NOW) is off
     assert fold.judged(off, NOW) is off
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+import attrs
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -16,9 +17,12 @@ from kew.domain.config import QueueConfig, Settings
 from kew.domain.errors import InvalidConfigError
 from kew.domain.gates.gate import Facts
 from kew.domain.gates.rate import RateGate
+from kew.domain.queue import submit
 from kew.domain.rate import MOST_ENTRIES, MOST_STARTS, Log, Rate, Setting, as_rates
+from kew.domain.requests import Word
+from kew.domain.task import Submission
 from kew.domain.view import QueueState
-from tests.support.tasks import NOW
+from tests.support.tasks import NOW, call, group, queue, task
 
 WINDOWS = st.sampled_from([1, 7, 100, 999, 1_000, 1_001, 60_000, 3_599_999])
 COUNTS = st.sampled_from([1, 2, 3, 7, 100])
@@ -244,11 +248,40 @@ def test_all_rates_must_allow_a_start() -> None:
     gate, known = RateGate(), state((5, 1_000, 0), (7, 60_000, 0))
     assert gate.room(facts(known), 99) == 5
     assert gate.opens_at(facts(known)) is None
-    known = gate.granted(known, 5, NOW)
+    known = gate.granted(known, [task()] * 5, NOW)
     assert gate.room(facts(known), 99) == 0
     assert gate.opens_at(facts(known)) == NOW + 1_000
-    known = gate.granted(known, 2, NOW + 1_000)
+    known = gate.granted(known, [task()] * 2, NOW + 1_000)
     assert gate.opens_at(facts(known, NOW + 1_000)) == NOW + 60_020  # NOW is rounded up to 60 ms
     assert gate.judged(known, NOW + 1_000) is known
     stepped = gate.judged(known, NOW - 5_000)
     assert stepped.gates != known.gates
+
+
+def test_a_start_uses_up_what_it_costs() -> None:
+    gate, known = RateGate(), state((5, 1_000, 0), (9, 60_000, 4))
+    tasks = [task(call=call(f"t{n}", cost=cost)) for n, cost in enumerate((2, 1, 2, 1))]
+    assert gate.affords(facts(known), tasks) == 2
+    assert gate.affords(facts(known), tasks[:2]) is None
+    known = gate.granted(known, tasks[:2], NOW)
+    assert gate.room(facts(known), 99) == 1
+    assert gate.room(attrs.evolve(facts(known), cost=2), 99) == 0
+    assert gate.opens_at(facts(known)) is None
+    assert gate.opens_at(attrs.evolve(facts(known), cost=2)) == NOW + 6_667
+    assert rates.units_of(7, known.settings.rates) == 4
+    assert rates.units_of(7, ()) == 7
+
+
+def test_a_group_with_a_task_that_a_rate_can_never_give_is_refused() -> None:
+    view = queue()
+    settings = attrs.evolve(view.state.settings, rates=((5, 1_000, 0),), key_rate=((9, 9, 3),))
+    view = attrs.evolve(view, state=attrs.evolve(view.state, settings=settings))
+
+    def word(*calls: Submission) -> tuple[Word, str]:
+        _, outcome = submit(view, group(*calls), 0)
+        return outcome.word, outcome.task_id
+
+    assert word(call("a"), call("b", cost=5)) == (Word.DONE, "")
+    assert word(call("a"), call("b", cost=6)) == (Word.COSTLY, "b")
+    assert word(call("a", key="k", cost=3)) == (Word.DONE, "")
+    assert word(call("a", key="k", cost=4)) == (Word.COSTLY, "a")

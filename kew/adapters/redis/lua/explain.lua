@@ -229,6 +229,7 @@ local operation = (function()
   end
 
   local function of_waiting(t, leased, ended, is_whole)
+    extra.next_cost = extra.cost_in(t.extras)
     local horizon = math.max(now, ready_at(t), GATES.latest_opening(), paced_until(t))
     local fn, able = function_of(t), able_to_run(function_of(t))
     local competes = competition_of(fn, able)

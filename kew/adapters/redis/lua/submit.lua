@@ -95,6 +95,16 @@ local operation = (function()
     return nil
   end
 
+  -- The id of the first task that costs more than a rate can ever give; nil: there is none.
+  local function too_costly(at, size)
+    for n = at, at + 3 * size - 1, 3 do
+      local tail = string.byte(ARGV[n + 1]) == 120 and ARGV[n + 2]
+      local cost = tail and extra.cost_in(string.match(tail, '^[^\n]* (%S+)\n')) or 1
+      if cost > 1 and (cost > GATES.rate.most() or keyed.of_new(tail) and cost > keyed.most_cost()) then return ARGV[n] end
+    end
+    return nil
+  end
+
   -- The word for the group whose tasks begin at ARGV[at], and the id that was used before.
   local function judge_group(at, size, after, before)
     local seen, repeated, has_extras = size > 1 and {}, 0, false
@@ -108,8 +118,10 @@ local operation = (function()
     end
     if repeated > 0 then return 'same', '' end
     if before and nonce_in_use(before) ~= after then return 'early', '' end
+    local refused = has_extras and too_costly(at, size)
+    if refused then return 'costly', refused end
     if count_waiting() + size > setting('max_size') then return setting('max_size') == 0 and 'draining' or 'full', '' end
-    local refused = has_extras and without_place(at, size)
+    refused = has_extras and without_place(at, size)
     if refused then return 'key_full', refused end
     local late = has_extras and late_one(at, size)
     if late then return 'late', late end

@@ -74,7 +74,7 @@ local function grant(taken)
   send('ZADD', LEASES, ends)
   s.token = s.token + #taken
   if #taken > 0 then wake(lease_until) end
-  granted(#taken)
+  granted(#taken, taken)
   return leases
 end
 
@@ -82,7 +82,7 @@ end
 local function wait_ms(held, reasons)
   local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
   local at = opens_at(first and tonumber(first) or nil)
-  s.wake_at = at
+  s.wake_at = extra.next_cost and math.min(at, now + PARKED_RETRY_MS) or at -- another process may have something cheaper
   if room(held) > 0 then
     local runnable, any = next_due(reasons)
     s.wake_at = math.min(at, any)
@@ -117,6 +117,7 @@ local function claim_anew(lanes)
   if short then
     local is_time = s.wake_at <= now
     if not cut then wait = wait_ms(held + #taken, reasons or open_reasons()) end
+    extra.next_cost = nil
     saved(redis.pcall('ZADD', IDLE, now, incarnation))
     if (is_time or newly_parked) and room(held + #taken) > 0 then offer_all_parked(is_time) end
   elseif has_room == 0 then

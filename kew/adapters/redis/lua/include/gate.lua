@@ -7,7 +7,7 @@
 --     for what it leaves on purpose; and what the gate knows of the claimer. One gate alone defines it
 --   opens_at(lease_end): when time alone may bring room (nil: it won't); the earliest end of a lease is given
 --   parks(fn): the reason under which a task of this function is set aside, if it can't start in this process
---   granted(leases): after so many, at least 1, were granted
+--   granted(leases, tasks): after so many, at least 1, were granted, for these tasks
 --   ended(effect, epoch): after a lease of this epoch of the breaker ended: 'success', 'failure' or 'probe'
 --   snoozed(t, scope, length): after a run of this task asked to come back later, in so many ms
 --   resumed(): after a person resumed the queue

@@ -58,10 +58,10 @@ local function parks(fn)
   return nil
 end
 
-local function granted(leases)
+local function granted(leases, tasks)
   if leases == 0 then return end
   local answers = answers_to('granted')
-  for n = 1, #answers do answers[n](leases) end
+  for n = 1, #answers do answers[n](leases, tasks) end
 end
 
 local function ended(effect, epoch)

@@ -51,6 +51,11 @@ keyed.has_limits = (function()
     return keyed.opening(key, raw and extra.cost_in(string.match(raw, '^3[^\n]* (%S+)\n')) or 1)
   end
 
+  -- The most that a start of a key may ever cost.
+  function keyed.most_cost()
+    return keyed.is_paced() and rate.units(NEVER, s.key_rate) or NEVER
+  end
+
   -- How many more tasks of a key its rates let start now.
   function keyed.left_of(key)
     local left = NEVER

@@ -112,6 +112,7 @@ keyed.can_take = (function()
           keyed.touch(priority, line.key)
           return nil, passed
         end
+        if extra.units and not extra.affords(t) then return false, passed end
         if t.beside and not keyed.load(t, taken) then return false, passed end
         start(priority, line, member, t, cost)
         keyed.took(t, taken)

@@ -38,6 +38,7 @@ local function begin_moves()
   contents, emptied, newer = nil, nil, nil
   dead.work = nil
   if keyed.is_used then keyed.reset() end
+  extra.units, extra.next_cost = nil, nil
   sender = ''
   if s then s.submitter, s.has_work = nil, nil end
 end

@@ -139,6 +139,7 @@ local function take_from(priority, reasons, room, limit, taken)
       break
     end
     local reason = not entry.is_parked and parks(function_of(t)) or nil
+    if not reason and extra.units and not extra.affords(t) then break end
     if not reason and t.beside and not load_content(t, taken) then break end
     if from_line then i = i + 1 else j = j + 1 end
     if not from_line then unindex(entry.key, entry.member) end
@@ -167,7 +168,7 @@ function keyed.took(t, taken)
 end
 
 function keyed.has_enough(taken, room)
-  return #taken >= room or bytes_taken >= MOST_BYTES
+  return #taken >= room or bytes_taken >= MOST_BYTES or extra.next_cost
 end
 
 -- A fresh task that was not taken waits in its line.
@@ -200,7 +201,7 @@ local function take_ready(room, others_limit)
     for each = 1, 3 do restore(each, version) end
     forget_if_empty(version)
   end
-  while priority <= 3 and #taken < room do
+  while priority <= 3 and #taken < room and not extra.next_cost do
     local others, before = 0, #taken
     if s.keyed and (s.keyed.waiting[priority] > 0 or #reasons > 0) then
       local has_more

@@ -1,6 +1,7 @@
 -- How many tasks may start in any window: kew.domain.rate, function by function, and kew.domain.gates.rate. A log is
 -- {per, unit, last, tat, fraction, starts}; starts are instants and counts, one after the other.
 -- include: gate
+-- include: extras
 local GRAINS, RATE_FIELD = 1000, 'gate:rate'
 local MOST_ENTRIES = 4 * GRAINS
 
@@ -161,29 +162,50 @@ local function rate_judge()
   if differs then remember_logs() end
 end
 
+-- Units; and what the tasks may cost together that this call starts.
 local function rate_room()
   local rates, logs = rate_logs()
   local left = NEVER
   for n, log in ipairs(logs) do left = math.min(left, (room_of(log, rates[n]))) end
-  return left
+  extra.units = left
+  return extra.next_cost and left < units_of(extra.next_cost, rates) and 0 or left
 end
 
 local function rate_opens_at()
   local rates, logs = rate_logs()
-  local at = now
-  for n, log in ipairs(logs) do at = math.max(at, opening_of(log, rates[n])) end
+  local at, units = now, extra.next_cost and units_of(extra.next_cost, rates)
+  for n, log in ipairs(logs) do at = math.max(at, opening_of(log, rates[n], units)) end
   return at > now and at or nil
 end
 
-local function rate_granted(leases)
+-- Whether this call may start this task as well, for what it costs; if not, it starts none after it.
+function extra.affords(t)
+  local cost = extra.cost_in(t.extras)
+  local units = cost > 1 and units_of(cost, s.rates) or 1
+  if units > extra.units then
+    extra.next_cost = cost
+    return false
+  end
+  extra.units = extra.units - units
+  return true
+end
+
+local function rate_granted(_, tasks)
   local rates, logs = rate_logs()
-  for n, log in ipairs(logs) do grant_starts(log, rates[n], leases) end
+  local units = 0
+  for _, t in ipairs(tasks) do units = units + (t.extras and units_of(extra.cost_in(t.extras), rates) or 1) end
+  for n, log in ipairs(logs) do grant_starts(log, rates[n], units) end
   remember_logs()
+end
+
+-- The most that a start of this queue may ever cost.
+local function most_units()
+  return units_of(NEVER, (rate_logs()))
 end
 
 -- For what has rates of its own: keyed_limits.lua.
 GATES.rate = {of = rates_of, read = read_logs, write = write_logs, units = units_of, left = room_of, opening = opening_of,
-  add = grant_starts}
+  add = grant_starts, most = most_units}
 
 register({field = RATE_FIELD, is_used = rate_is_used, judge = rate_judge, room = rate_room, opens_at = rate_opens_at,
   granted = rate_granted})
