@@ -298,6 +298,7 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         **_hold_dict("drain", state.holds.get(DRAINING)),
         "overrides": {name: _override_dict(each) for name, each in as_overrides(state).items()},
         "snoozed_until": None if until is None else until.isoformat(),
+        "rates": _rates_dict(status),
         "consecutive_failures": breaker.failures,
         "breaker": _breaker_dict(status),
         "processes": list(status.workers),
@@ -308,6 +309,15 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "notifications": notifications,
         "now": _iso(status.now_ms),
         "attention": [each.to_dict() for each in attention(status)],
+    }
+
+
+def _rates_dict(status: QueueStatus) -> dict[str, Any]:
+    at = status.oldest_at
+    per_minute = {f"{name}_per_minute": n for name, n in attrs.asdict(status.rates).items()}
+    return {
+        **per_minute,
+        "oldest_waiting": None if at is None else (status.now_ms - at) / 1000,
     }
 
 

@@ -264,22 +264,23 @@ def percentile(histogram: Histogram, share: float) -> float | None:
 
 @attrs.frozen(kw_only=True)
 class Rates:
-    """What happens in a queue per minute: `per_minute` by the names of `Tally`, and "drained"."""
+    """What happens in a queue per minute: `drained` are tasks that leave the line for good."""
 
-    per_minute: Mapping[str, float]
+    submitted: float = 0.0
+    started: float = 0.0
+    drained: float = 0.0
+    completed: float = 0.0
+    failed: float = 0.0
 
-    @property
-    def drained(self) -> float:
-        """How many tasks leave the line for good in a minute."""
-        return self.per_minute["drained"]
+
+NO_RATES: Final = Rates()
 
 
 def rates_of(past: Past) -> Rates:
     """From the minutes in which anything happened, to now: a queue that has just begun isn't slow."""
-    first = min(past.tallies, default=past.now_ms // past.step_ms)
-    elapsed = max(SHORTEST_MS, past.now_ms - first * past.step_ms)
+    if not past.tallies:
+        return NO_RATES
+    elapsed = max(SHORTEST_MS, past.now_ms - min(past.tallies) * past.step_ms)
     whole = sum_of(past.tallies[number] for number in sorted(past.tallies))
-    names = (*COUNTED, "drained")
-    return Rates(
-        per_minute={name: round(getattr(whole, name) * MINUTE_MS / elapsed, 3) for name in names}
-    )
+    names = [field.name for field in attrs.fields(Rates)]
+    return Rates(**{name: round(getattr(whole, name) * MINUTE_MS / elapsed, 3) for name in names})

@@ -2,8 +2,9 @@
 
 from kew.app.ports import Empty, History
 from kew.domain.events import Snoozed
-from kew.domain.history import HOUR_MS, MINUTE_MS, Past, Tally, bucket_of, history_of
+from kew.domain.history import HOUR_MS, MINUTE_MS, Past, Rates, Tally, bucket_of, history_of
 from kew.domain.requests import ClaimRequest, Settlement
+from kew.domain.task import pinned_name
 from tests.support.scene import LEASE_MS, QUEUE, START_MS, Scene, group, success
 
 MINUTE = START_MS // MINUTE_MS  # 40 s of it are over
@@ -218,3 +219,45 @@ async def test_a_point_for_each_step_says_how_many_waited(scene: Scene):
     assert [point.waiting for point in history.points] == [None, 2, 2, 3]
     assert [point.submitted for point in history.points] == [0, 2, 0, 1]
     assert (history.total.submitted, history.total.waiting) == (3, 3)
+
+
+async def test_the_status_says_what_happens_in_a_minute(scene: Scene):
+    await scene.declare()
+    worker = await scene.worker()
+    await scene.submit("a", "b", "c")
+    first, second = await worker.claim(2)
+    await worker.succeed(first)
+    await worker.fail(second, retry_after_ms=MINUTE_MS)
+    await scene.advance(20_000)  # 60 s after the minute began
+    rates = (await scene.status()).rates
+    assert rates == Rates(submitted=3, started=2, drained=1, completed=1)
+    await scene.advance(10 * MINUTE_MS)
+    assert (await scene.status()).rates == Rates()
+
+
+async def test_the_status_says_since_when_a_task_has_been_due(scene: Scene):
+    await scene.declare(key_workers=1)
+    assert (await scene.status()).oldest_at is None
+    await scene.submit("later", delay_ms=300)
+    assert (await scene.status()).oldest_at is None
+    await scene.advance(500)
+    await scene.submit("cancelled", "line")
+    await scene.cancel("cancelled")
+    assert (await scene.status()).oldest_at == START_MS + 300
+    await scene.cancel("later")
+    assert (await scene.status()).oldest_at == START_MS + 500
+    await scene.cancel("line")
+    await scene.submit("keyed", key="é 100%")
+    await scene.submit("parked", function=pinned_name("w9", "f"))
+    assert (await scene.status()).oldest_at == START_MS + 500
+    await scene.cancel("keyed")
+    await scene.cancel("parked")
+    assert (await scene.status()).oldest_at is None
+
+
+async def test_what_lies_ahead_after_a_step_back_of_the_clock_is_not_read(scene: Scene):
+    await scene.declare()
+    await scene.submit("a")
+    await scene.advance(-MINUTE_MS)
+    assert (await past(scene, steps=1)).tallies == {}
+    assert (await past(scene, HOUR_MS, 720)).tallies.keys() == {HOUR}

@@ -158,6 +158,11 @@ class IndexedQueue(KeyedView, View):
         for priority, _, reason, line in self._keyed.lines():
             yield priority, reason, line
 
+    def due_longest(self, now: int) -> int | None:
+        """Since when the task has been due that has been due for longest; None: none is."""
+        firsts = (next(line.due(now), None) for _, _, line in self._all_lines())
+        return min((entry[0] for entry in firsts if entry is not None), default=None)
+
     def due_for(self, incarnations: Iterable[str], now: int) -> int | None:
         """When the first task is due that one of these can run: `now` if one is; None if there is none."""
         knowing = [(who, self.functions.get(who, ())) for who in incarnations]

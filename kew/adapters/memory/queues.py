@@ -27,7 +27,7 @@ from kew.domain import commands, emptying, overrides
 from kew.domain.emptying import Emptied
 from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
-from kew.domain.history import Past
+from kew.domain.history import MINUTE_MS, RECENT, Past, rates_of
 from kew.domain.requests import Word
 from kew.domain.view import QueueState
 
@@ -85,6 +85,10 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
         held=indexed.held(),
         workers=workers,
         stuck=known.stuck(now),
+        oldest_at=indexed.due_longest(now),
+        rates=rates_of(
+            indexed.history.past(indexed.state, indexed.waiting(), now, MINUTE_MS, RECENT + 1)
+        ),
         counted=recent(state.breaker, state.settings, indexed.dead.counted),
     )
 

@@ -9,12 +9,14 @@ import attrs
 
 from kew.adapters.redis import attempts, records
 from kew.adapters.redis.counts import read_memories
+from kew.adapters.redis.history import read_past
 from kew.adapters.redis.settings import read_declared, read_holds, read_settings
 from kew.app.ports import (
     Bookmark,
     DeadLetters,
     FailureGroup,
     FailureGroups,
+    History,
     QueueStatus,
     Settled,
     Submitted,
@@ -24,6 +26,7 @@ from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.errors import TaskUnreadableError
 from kew.domain.failures import CountedFailure, recent
 from kew.domain.gates import fold as gates
+from kew.domain.history import MINUTE_MS, RECENT, rates_of
 from kew.domain.requests import (
     Along,
     ClaimRequest,
@@ -255,6 +258,8 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         newer,
         memories,
         counted,
+        due_longest,
+        happened,
     ) = reply
     counts = zip(stuck[::2], stuck[1::2], strict=True)
     state = gates.judged(
@@ -275,6 +280,10 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
             state.breaker,
             state.settings,
             {slot: read_counted(text) for slot, text in enumerate(counted) if text},
+        ),
+        oldest_at=due_longest,
+        rates=rates_of(
+            read_past(now, History(queue, MINUTE_MS, RECENT + 1), sum(waiting), happened)
         ),
     )
 

@@ -9,6 +9,7 @@ import attrs
 
 from kew.domain.attempts import FailedAttempt
 from kew.domain.failures import CountedFailure
+from kew.domain.history import NO_RATES, Rates
 from kew.domain.listing import Place
 from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
 from kew.domain.task import Task
@@ -76,7 +77,8 @@ class QueueStatus:
     tasks known to have met only workers that can't run them; `workers` are the incarnations whose presence lasts;
     `unreadable` counts the records found so far that can't be read; `newer` counts the waiting tasks found so far whose
     records have a version that this process doesn't know; `counted`: the failures that the breaker has counted, or that
-    opened it, oldest first.
+    opened it, oldest first; `rates`: what happens in it per minute; `oldest_at`: since when the task has been due that
+    has been due for longest (None: none is).
     """
 
     name: str
@@ -89,6 +91,8 @@ class QueueStatus:
     unreadable: int = 0
     newer: int = 0
     counted: tuple[CountedFailure, ...] = ()
+    rates: Rates = NO_RATES
+    oldest_at: int | None = None
 
 
 @attrs.frozen

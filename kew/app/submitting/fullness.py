@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from kew.app.ports import ReadSettings, TaskStore
+from kew.app.ports import History, ReadSettings, TaskStore
 from kew.app.repeat import ask
 from kew.domain.errors import KeyFullError, StoreUnavailableError, StoreUnsuitableError
+from kew.domain.history import MINUTE_MS, RECENT, rates_of
 from kew.domain.pace import Pace
 from kew.domain.task import Submission
 
@@ -26,7 +27,7 @@ UNKNOWN_FULL = Full()
 
 
 class Fullness:
-    """Looks at full queues, and measures their pace from one look to the next."""
+    """Looks at full queues, and measures their pace from one look to the next. Until then, their history says it."""
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store
@@ -43,8 +44,18 @@ class Fullness:
         at, left = asyncio.get_running_loop().time(), found.ticket - found.waiting
         pace = self._paces.get(queue, Pace(at, left)).seen(at, left)
         self._paces[queue] = pace
+        if pace.rate is None:
+            pace = Pace(at, left, await self._drained_per_second(queue))
         max_size = found.settings.max_size
         return Full(max_size, pace.retry_after(found.waiting + tasks - max_size))
+
+    async def _drained_per_second(self, queue: str) -> float | None:
+        """What the queue's history says; None: nothing."""
+        try:
+            past = await ask(self._store, History(queue, MINUTE_MS, RECENT + 1))
+        except (StoreUnavailableError, StoreUnsuitableError):
+            return None
+        return rates_of(past).drained / 60 or None if past else None
 
 
 def key_full(

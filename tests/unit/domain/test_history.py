@@ -14,8 +14,10 @@ from kew.domain.history import (
     BUCKETS,
     HOUR_MS,
     MINUTE_MS,
+    NO_RATES,
     NOTHING,
     Past,
+    Rates,
     Tally,
     bucket_of,
     check_span,
@@ -196,11 +198,10 @@ def test_the_total_has_all_points_together():
 
 
 def test_rates_are_per_minute_from_the_first_minute_in_which_anything_happened():
-    rates = rates_of(past(ago1=Tally(started=90, retried=10), ago0=Tally(started=10)))
+    rates = rates_of(past(ago1=Tally(started=90, retried=10), ago0=Tally(started=10, failed=5)))
     assert NOW - (MINUTE - 1) * MINUTE_MS == 100_000
-    assert rates.per_minute["started"] == 60
-    assert rates.drained == 54
+    assert rates == Rates(started=60, drained=54, failed=3)
 
 
 def test_a_queue_in_which_nothing_happened_has_no_rates():
-    assert set(rates_of(past()).per_minute.values()) == {0}
+    assert rates_of(past()) == NO_RATES

@@ -235,7 +235,7 @@ do
     end
     local function add(tally, minute)
       local number = tally and (unit == 'm' and minute or math.floor(minute / 60))
-      if number and number > last - steps then found[#found + 1], found[#found + 2] = number, packed(tally) end
+      if number and number > last - steps and number <= last then found[#found + 1], found[#found + 2] = number, packed(tally) end
     end
     add(state.closed, state.closed_minute)
     add(tally_of(state, waiting), math.floor(now / history.MINUTE_MS))
