@@ -11,7 +11,7 @@ from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.history import MemoryHistory
 from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.keyed_view import KeyedView
-from kew.adapters.memory.lines import Entry, Line
+from kew.adapters.memory.lines import Entry, Line, place_of
 from kew.compat import override
 from kew.domain.gates import fold as gates
 from kew.domain.gates import functions
@@ -151,17 +151,13 @@ class IndexedQueue(KeyedView, View):
             known.append(self._next_due_of_keys(incarnation, now, taken))
         return min((instant for instant in known if instant is not None), default=None)
 
+    @override
     def _all_lines(self) -> Iterator[tuple[int, str, Line]]:
         """Each line with its priority and the reason under which its tasks would be parked."""
         for (priority, reason), line in self._lines.items():
             yield priority, reason, line
         for priority, _, reason, line in self._keyed.lines():
             yield priority, reason, line
-
-    def due_longest(self, now: int) -> int | None:
-        """Since when the task has been due that has been due for longest; None: none is."""
-        firsts = (next(line.due(now), None) for _, _, line in self._all_lines())
-        return min((entry[0] for entry in firsts if entry is not None), default=None)
 
     def due_for(self, incarnations: Iterable[str], now: int) -> int | None:
         """When the first task is due that one of these can run: `now` if one is; None if there is none."""
@@ -277,14 +273,13 @@ class IndexedQueue(KeyedView, View):
         if change.key_logs:
             self._keyed.note_starts(change.key_logs, now)
         for task in change.tasks:
-            task_id = task.id
-            old = self._records.get(task_id)
-            self._records[task_id] = task
+            old = self._records.get(task.call.id)
+            self._records[task.call.id] = task
             if old is not None and old.status is not task.status and old.ticket == task.ticket:
                 self.history.note(old, task, now)
             if self.dead.attempts or change.attempts:
                 self._note_attempts(old, task, change)
-            if old is not None and old.status is task.status and _place(old) == _place(task):
+            if old is not None and old.status is task.status and place_of(old) == place_of(task):
                 self._stay(task)
             else:
                 self._unindex(old)
@@ -403,8 +398,3 @@ class IndexedQueue(KeyedView, View):
     def _is_lease_end(self, entry: tuple[int, int, str]) -> bool:
         task = self._leased.get(entry[2])
         return task is not None and task.lease_until == entry[0] and task.ticket == entry[1]
-
-
-def _place(task: Task) -> tuple[object, ...]:
-    """Where the indexes have a task: a change that leaves it there touches none of them."""
-    return (task.status, task.queue, task.ticket, task.ready_at, task.lease_until, task.expires_at)

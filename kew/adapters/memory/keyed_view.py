@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kew.adapters.memory.keyed import KeyedLines, Opens
 from kew.adapters.memory.lines import Line
@@ -26,6 +26,9 @@ class KeyedView(View):
 
     @abstractmethod
     def _runnable(self, incarnation: str) -> dict[int, list[Line]]: ...
+
+    @abstractmethod
+    def _all_lines(self) -> Iterator[tuple[int, str, Line]]: ...
 
     def _opener(self, incarnation: str) -> Opens:
         known = self.functions.get(incarnation, ())
@@ -77,3 +80,8 @@ class KeyedView(View):
         for task in taken:
             rooms.start(key_of(task.call), task.call.cost)
         return self._keyed.next_later(rooms, self._opener(incarnation), {task.id for task in taken})
+
+    def due_longest(self, now: int) -> int | None:
+        """Since when the task has been due that has been due for longest; None: none is."""
+        firsts = (next(line.due(now), None) for _, _, line in self._all_lines())
+        return min((entry[0] for entry in firsts if entry is not None), default=None)

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice, takewhile
 
+from kew.domain.task import Task
+
 Entry = tuple[int, int, str]
 
 
@@ -117,3 +119,8 @@ class Line:
         """Move entries that are due later, since the clock has stepped back."""
         while self._due and self._due[-1][0] > now:
             heapq.heappush(self._later, self._due.pop())
+
+
+def place_of(task: Task) -> tuple[object, ...]:
+    """Where the indexes have a task: a change that leaves it there touches none of them."""
+    return (task.status, task.queue, task.ticket, task.ready_at, task.lease_until, task.expires_at)

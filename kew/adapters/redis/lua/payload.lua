@@ -6,9 +6,9 @@
 -- include: record
 
 local function operation()
-  local raw = redis.call('HGET', TASKS, id)
-  if not raw then return {clock_ms(), false} end
+  local at, raw = clock_ms(), redis.call('HGET', TASKS, id)
+  if not raw then return {at, false} end
   local is_beside = string.find(raw, '^2') or string.find(raw, '^3[^\n]* %d+ %S+\n')
-  if not is_beside then return {clock_ms(), raw} end
-  return {clock_ms(), {raw, redis.call('HGET', CONTENTS, id)}}
+  if not is_beside then return {at, raw} end
+  return {at, {raw, redis.call('HGET', CONTENTS, id)}}
 end
