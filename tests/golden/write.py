@@ -184,6 +184,16 @@ async def write_starved(starved: Writer) -> None:
     await starved.claim(2, "w2")
 
 
+async def write_steered(steered: Writer) -> None:
+    values: dict[str, Any] = {"max_workers": 1, "max_retries": 0, "rates": ((30, 700, 4),)}
+    await steered.store.do(ports.SetOverrides(steered.queue, values, (), "by-hand"))
+    pause = ports.Control(steered.queue, ports.Command.PAUSE, "w1", 1, "Eve: näh =~;")
+    await steered.store.do(pause)
+    await steered.submit("steered", 1)
+    await steered.submit("short-lived", 2, start_by_ms=5_000)
+    await steered.store.do(attrs.evolve(pause, command=ports.Command.DRAIN, sequence=2))
+
+
 async def write_all(url: str) -> dict[str, Any]:
     """One of everything, in some queues, as the keys' types and values."""
     client = raw_client(url)
@@ -199,6 +209,7 @@ async def write_all(url: str) -> dict[str, Any]:
         "half-open": breaking,
         "starved": attrs.evolve(SETTINGS, max_workers=2),
         "paused": Settings(),
+        "steered": SETTINGS,
     }
     made = {}
     for name, settings in queues.items():
@@ -213,6 +224,7 @@ async def write_all(url: str) -> dict[str, Any]:
     await write_parked(made["parked"])
     await write_breakers(made["open"], made["half-open"])
     await write_starved(made["starved"])
+    await write_steered(made["steered"])
     await do(store, "control", "paused", ports.Command.PAUSE, "w1", 1)
     await made["paused"].submit("held", 1)
     dump = {"keys": dumped(url), "tasks": await read(client)}

@@ -103,6 +103,16 @@ class Program:
         """Cancel a task, wherever it runs."""
         return await self.manager.cancel_task(task_id)
 
+    async def do_in_force(self, queue: str) -> dict[str, Any]:
+        """The settings that this process applies to its next attempts."""
+        worker = self.manager._here().workers[queue]
+        settings = worker._executor.settings
+        return {
+            "max_workers": worker.slots.size,
+            "max_retries": settings.max_retries,
+            "task_timeout": settings.timeout_ms / 1000 or None,
+        }
+
     async def do_fork(self) -> Any:
         """Fork, and let the child use the manager."""
         reading, writing = os.pipe()

@@ -258,6 +258,26 @@ async def test_a_wrong_override_changes_nothing(admin: TaskQueueManager):
         await admin.set_overrides("other", max_workers=2)
 
 
+async def test_a_process_that_starts_later_obeys_what_was_overridden_before(
+    admin: TaskQueueManager,
+):
+    """Its retries, its slots and its timeout, though its own declaration changes nothing that it could hear of."""
+    async with worker() as first:
+        await first.create_queue(QueueConfig("q", max_retries=3), work=False)
+        await admin.set_overrides("q", max_retries=0)
+        async with worker() as manager:
+
+            @manager.task(queue="q")
+            async def fail() -> None:
+                raise ValueError("boom")
+
+            await manager.create_queue(QueueConfig("q", max_retries=3))
+            failing = await fail.submit()
+            with pytest.raises(TaskFailedError):
+                await failing.result(timeout=SOON)
+            assert (await failing.status()).attempt == 1
+
+
 async def test_a_handle_on_a_queue_steers_it_without_declaring_it(admin: TaskQueueManager):
     handle = admin.queue("q")
     assert (handle.name, repr(handle)) == ("q", "<QueueHandle 'q'>")
