@@ -1,20 +1,13 @@
 """An operator's path by the command line alone: a downstream breaks under the example application, and is repaired."""
 
 import asyncio
-import os
-import re
-import sys
-from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.commands import Printed
 from tests.support.commands import kew as command
+from tests.support.example_app import SECONDS, example_application, sign_up
 
-ROOT = Path(__file__).parents[2]
-READY = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
-SECONDS = 40.0
 PEOPLE = ("ada@example.org", "bob@example.org", "eve@example.org")
 
 
@@ -22,26 +15,8 @@ PEOPLE = ("ada@example.org", "bob@example.org", "eve@example.org")
 async def application(clean_redis_url, tmp_path):
     """The example application on a Redis; its address, and the file that breaks its mail server."""
     outage = tmp_path / "outage"
-    environment = {"KEW_URL": clean_redis_url, "MAIL_OUTAGE": str(outage), "PYTHONUNBUFFERED": "1"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0"),
-        cwd=ROOT,
-        env={**os.environ, **environment, "MAIL_SECONDS": "0.01", "RETRY_SECONDS": "0.05"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    found = None
-    async with asyncio.timeout(SECONDS):
-        while not found:
-            line = await process.stdout.readline()
-            assert line, "the application has ended"
-            found = READY.search(line.decode())
-    draining = asyncio.create_task(process.stdout.read())
-    yield found[1], outage
-    process.terminate()
-    await process.wait()
-    await draining
+    async with example_application(clean_redis_url, outage) as url:
+        yield url, outage
 
 
 async def test_an_operator_finds_repairs_and_replays_what_a_downstream_broke(
@@ -59,19 +34,14 @@ async def test_an_operator_finds_repairs_and_replays_what_a_downstream_broke(
                 if shows in printed.words:
                     return printed
 
-    async def sign_up(email: str) -> str:
-        async with httpx.AsyncClient() as client:
-            answer = await client.post(f"{url}/signup", params={"email": email})
-        return str(answer.raise_for_status().json()["task_id"])
-
     # All is well.
-    first = await sign_up("zoe@example.org")
+    first = await sign_up(url, "zoe@example.org")
     assert (await kew("task", "watch", first)).code == 0
     assert "All is well" in (await kew("status")).words
 
     # The mail server breaks. Ten failures in a row open the breaker, and one task has failed for good.
     outage.touch()
-    tasks = [await sign_up(email) for email in PEOPLE]
+    tasks = [await sign_up(url, email) for email in PEOPLE]
     seen = await until("status", shows="circuit breaker has been open since")
     assert "ConnectionError: the mail server refuses connections" in seen.words
     assert "mend it: kew breaker close emails" in seen.words

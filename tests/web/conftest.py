@@ -21,7 +21,7 @@ import attrs
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from kew import TaskQueueManager
 from kew.web import admin
@@ -42,7 +42,8 @@ ADVICE = (
 )
 WIDE, PHONE = 1440, 390
 HEIGHT = {WIDE: 1000, PHONE: 844}
-PATIENCE_MS = 8000
+PATIENCE_MS = 20_000  # on a busy machine; a page that works needs a fraction of it
+expect.set_options(timeout=PATIENCE_MS)
 HISTORY = "/history?"  # the page does without it if the API has none
 numbers = itertools.count()
 

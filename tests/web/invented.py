@@ -91,12 +91,11 @@ class Invented:
                 5000,
                 circuit_breaker_status="open",
                 consecutive_failures=5,
-                breaker_probe_at=self.ahead(41),
-                dead_letters=31,
+                breaker=self.breaker(),
             ),
             self.row("reports", 4, 4, 500, 500),
-            self.row("emails", 8, 7, 96, 10_000, dead_letters=2),
-            self.row("thumbnails", 12, 11, 41, 10_000, dead_letters=4),
+            self.row("emails", 8, 7, 96, 10_000),
+            self.row("thumbnails", 12, 11, 41, 10_000),
             self.row("crm-sync", 4, 2, 1204, 5000),
             self.row(
                 "search-index",
@@ -142,6 +141,23 @@ class Invented:
             ],
         }
 
+    def breaker(self) -> Values:
+        error = self.user("ConnectTimeout: timed out after 5.0 s")
+        return {
+            "state": "open",
+            "opens_after": 5,
+            "opened_at": self.ago(seconds=19),
+            "probe_at": self.ahead(41),
+            "failures": [
+                {
+                    "at": self.ago(seconds=30 - place),
+                    "task_id": self.user(f"pay-{88117 + place}"),
+                    "error": error,
+                }
+                for place in range(5)
+            ],
+        }
+
     def row(self, name: str, limit: int, used: int, waiting: int, most: int, **more: Any) -> Values:
         return {
             "name": name,
@@ -166,7 +182,6 @@ class Invented:
             "newer_tasks": 0,
             "settings_version": 3,
             "notifications": "ok",
-            "dead_letters": 0,
             **more,
         }
 

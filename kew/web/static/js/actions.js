@@ -120,7 +120,7 @@ function previewOf(total, sample, one, text, { more = false } = {}) {
 // --- settings
 
 const KINDS = {
-  max_workers: "whole", max_retries: "whole", max_circuit_breaker_failures: "whole or off", circuit_breaker_probes: "whole",
+  max_workers: "whole", max_size: "whole", max_retries: "whole", max_circuit_breaker_failures: "whole or off", circuit_breaker_probes: "whole",
   retry_delay: "seconds", task_timeout: "seconds", circuit_breaker_reset_timeout: "seconds", rate: "rate",
 };
 const HINTS = {

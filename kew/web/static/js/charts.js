@@ -65,7 +65,7 @@ class Chart extends HTMLElement {
     return {
       width: Math.max(this.clientWidth, 50),
       height: HEIGHT,
-      padding: [8, 6, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.12 : 1] } },

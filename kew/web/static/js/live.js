@@ -49,6 +49,7 @@ export class Live {
 
   async connect() {
     const abort = (this.abort = new AbortController());
+    let ended = false; // the server ends each stream after a while
     if (this.state === "paused") this.become("connecting");
     try {
       const response = await fetch("api/events", {
@@ -60,12 +61,18 @@ export class Live {
       if (response.status === 401) return this.refused(abort);
       if (!response.ok || !response.body) throw new Error(`events: ${response.status}`);
       this.attempt = 0;
+      this.openedAt = Date.now();
       this.heard();
       await this.read(response.body.getReader());
+      ended = true;
     } catch {
       // the stream ended: connect again below
     }
     if (this.abort !== abort) return; // paused meanwhile
+    if (ended && Date.now() - this.openedAt > 5000) {
+      this.abort = null;
+      return this.follow();
+    }
     this.become("lost");
     this.attempt += 1;
     this.timer = setTimeout(() => {

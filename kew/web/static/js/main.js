@@ -3,7 +3,7 @@
 import { Problem, get, logOut } from "./api.js";
 import "./charts.js";
 import { announce, h, s, show, toast } from "./dom.js";
-import { relative, tick } from "./format.js";
+import { instant, learnClock, relative, tick } from "./format.js";
 import { onKey } from "./keys.js";
 import { Live } from "./live.js";
 import { attentionOf, codeWords, queueOf } from "./model.js";
@@ -18,7 +18,7 @@ import * as task from "./views/task.js";
 import * as tasks from "./views/tasks.js";
 
 const VIEWS = { "": overview, queue, tasks, task, dead, processes };
-const STALE_MS = 12_000;
+const STALE_MS = 14_000; // the server says something at least every ten seconds
 
 const main = document.getElementById("main");
 const top = document.getElementById("top");
@@ -30,6 +30,7 @@ export const app = {
   queues: null,
   attention: [],
   processCount: null,
+  deadCounts: new Map(), // by queue, as far as they were read
   setOptions,
   redraw: () => drawView(),
   reload: () => refresh(),
@@ -37,8 +38,8 @@ export const app = {
     return Boolean(this.info) && !this.info.read_only;
   },
   get deadLetters() {
-    const counts = (this.queues || []).map((each) => each.deadLetters).filter((each) => each !== null);
-    return counts.length ? counts.reduce((total, each) => total + each, 0) : null;
+    const names = (this.queues || []).map(({ name }) => name);
+    return names.reduce((total, name) => total + (this.deadCounts.get(name) || 0), 0);
   },
 };
 
@@ -136,6 +137,8 @@ function onEvent(name, value) {
 }
 
 function takeQueues(value) {
+  const sentAt = instant(value.now ?? value.queues?.[0]?.now);
+  if (sentAt) learnClock(sentAt);
   app.queues = (value.queues || []).map(queueOf);
   const before = new Set(app.attention.map((each) => `${each.queue} ${each.code}`));
   const isFirst = !takeQueues.wasCalled;

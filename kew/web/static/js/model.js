@@ -5,6 +5,12 @@ import { countdown, duration, instant, now, num, sum } from "./format.js";
 const list = (value) => (Array.isArray(value) ? value : []);
 const number = (value, fallback = null) => (typeof value === "number" && Number.isFinite(value) ? value : fallback);
 
+/** Who and why, as far as it was said; a note often names its author itself. */
+function noted(by, note) {
+  if (!by || (note || "").startsWith(by)) return note || "";
+  return note ? `${by}: ${note}` : by;
+}
+
 /** A queue as a row of the overview, or as the head of its page. */
 export function queueOf(raw) {
   const status = raw.status && typeof raw.status === "object" ? { ...raw, ...raw.status } : raw;
@@ -17,24 +23,24 @@ export function queueOf(raw) {
     maxSize: number(status.max_size),
     priorities: status.queued_by_priority || {},
     paused: Boolean(status.paused),
-    pauseNote: status.pause_note || "",
+    pauseNote: noted(status.pause_by, status.pause_note),
     pausedSince: instant(status.pause_since),
     draining: Boolean(status.draining),
-    drainNote: status.drain_note || "",
+    drainNote: noted(status.drain_by, status.drain_note),
     drainingSince: instant(status.drain_since),
     snoozedUntil: instant(status.snoozed_until),
     breaker,
     failures: number(status.consecutive_failures, 0),
-    probeAt: instant(status.breaker_probe_at ?? status.probe_at),
+    probeAt: instant(status.breaker?.probe_at),
+    openedAt: instant(status.breaker?.opened_at),
+    opensAfter: number(status.breaker?.opens_after),
+    lastFailures: list(status.breaker?.failures),
     processes: list(status.processes),
     stuck: status.stuck_functions || {},
     unreadable: number(status.unreadable_tasks, 0),
-    deadLetters: number(status.dead_letters ?? status.failed_tasks),
-    oldest: number(status.oldest_waiting ?? status.oldest_waiting_seconds),
     overrides: status.overrides || {},
     notifications: status.notifications,
     history: status.history ? historyOf(status.history) : null,
-    keysFull: number(status.keys_at_limit),
   };
 }
 
@@ -256,7 +262,7 @@ export function admission(queue, { rates = [], keys = [], perKey = null, history
     note: queue.breaker === "open" && queue.probeAt ? `probe in ${countdown(queue.probeAt)}` : breakerLimit ? `${num(queue.failures)} of ${num(breakerLimit)} failures` : breakerLimit === null ? "" : "off",
     tone: queue.breaker === "open" ? "red" : "amber",
     wants: queue.breaker !== "closed",
-    share: breakerLimit ? Math.min(1, queue.failures / breakerLimit) : null,
+    share: queue.breaker === "open" ? 1 : breakerLimit ? Math.min(1, queue.failures / breakerLimit) : null,
   });
   const rate = rates[0];
   if (rate) {
@@ -306,7 +312,7 @@ export function verdict(queue, { holder, arrivals, drain }) {
   const held = {
     paused: ["The ", "pause", ` holds everything back: ${waiting}. Nothing starts until you resume the queue.`],
     snoozed: ["The ", "queue's snooze", ` holds everything back: ${waiting}, until it resumes by itself.`],
-    breaker: ["The ", "breaker", queue.breaker === "half_open" ? ` lets one probe through; ${waiting} meanwhile.` : ` holds everything back: ${waiting} after ${num(queue.failures)} failures in a row.`],
+    breaker: ["The ", "breaker", queue.breaker === "half_open" ? ` lets one probe through; ${waiting} meanwhile.` : ` holds everything back: ${waiting}${queue.opensAfter ? ` after ${num(queue.opensAfter)} failures in a row` : ""}.`],
     rate: ["The ", "rate", " is the bottleneck"],
     keys: ["The ", "keys' limits", " are the bottleneck: slots are free, but nearly all that waits has a key that is at its limit"],
     slots: queue.processes.length ? ["The ", "slots", " are the bottleneck: all of them are taken"] : ["", "No process", ` works on this queue: ${waiting}. Start one that calls create_queue().`],

@@ -4,9 +4,9 @@ import * as actions from "../actions.js";
 import { get } from "../api.js";
 import { chart } from "../charts.js";
 import { h } from "../dom.js";
-import { ago, count, duration, num, sum, until } from "../format.js";
+import { ago, clock, count, duration, num, sum, until } from "../format.js";
 import { admission, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict } from "../model.js";
-import { button, chip, empty, linkButton, meter, state } from "../parts.js";
+import { button, chip, empty, href, linkButton, meter, state } from "../parts.js";
 import { list, readPage } from "./tasks.js";
 
 export const every = true;
@@ -172,6 +172,7 @@ function deadLetters({ groups, queue }) {
 
 function breaker(app, { queue, settings }) {
   const limit = setting(settings, "max_circuit_breaker_failures");
+  const failures = [...queue.lastFailures].reverse();
   const reset = setting(settings, "circuit_breaker_reset_timeout");
   const isOff = limit === null || limit === 0;
   const said = isOff ? { tone: "grey", text: "off" } : { closed: { tone: "green", text: "closed" }, open: { tone: "red", text: "open" }, half_open: { tone: "amber", text: "half open" } }[queue.breaker] || { tone: "grey", text: queue.breaker };
@@ -182,15 +183,24 @@ function breaker(app, { queue, settings }) {
       ? h("p", { class: "soft" }, "It never opens (max_circuit_breaker_failures is None).")
       : h(
           "p", { class: "soft" },
-          `${count(queue.failures, "failure")} in a row`, limit ? ` of ${num(limit)} that open it` : "", reset ? `; once open, it lets a probe through after ${duration(reset)}` : "", ".",
+          queue.breaker === "open" ? `Opened by ${count(limit, "failure")} in a row` : [count(queue.failures, "failure"), " in a row", limit ? ` of ${num(limit)} that open it` : ""], reset ? `; once open, it lets a probe through after ${duration(reset)}` : "", ".",
+          queue.breaker === "open" && queue.openedAt ? [" Open since ", clock(queue.openedAt, { fraction: false }), "."] : null,
           queue.breaker === "open" && queue.probeAt ? [" Next probe in ", until(queue.probeAt, { class: "num" }), "."] : null,
         ),
+    failures.length
+      ? h("ul", { class: "lines", "aria-label": "Failures that it counted last" }, failures.slice(0, 6).map((each, place) => h(
+          "li", { key: `${each.task_id} ${place}` },
+          h("span", { class: "clip-line small", title: each.error }, each.error),
+          each.task_id ? h("a", { class: "mono small clip", href: href("task", each.task_id), title: each.task_id }, each.task_id) : null,
+          h("span", { class: "soft small" }, ago(each.at)),
+        )))
+      : null,
   );
 }
 
 // --- settings
 
-const FIRST = ["max_workers", "rate", "per_key.max_workers", "per_key.max_size", "max_size", "max_retries", "retry_delay", "task_timeout"];
+const FIRST = ["max_workers", "rate", "per_key.max_workers", "per_key.max_size", "key_rate", "max_size", "max_retries", "retry_delay", "task_timeout"];
 
 function settings(app, { queue, settings: rows }) {
   const rank = ({ name }) => (FIRST.indexOf(name) + 1 || FIRST.length + 1);
