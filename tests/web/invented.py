@@ -104,7 +104,8 @@ class Invented:
                 5310,
                 50_000,
                 paused=True,
-                pause_note=self.user("Ada: reindex tonight"),
+                pause_note=self.user("reindex tonight"),
+                pause_by=self.user("ada"),
                 pause_since=self.ago(hours=2),
             ),
             self.row("webhooks", 16, 3, 12, 10_000),
@@ -129,7 +130,7 @@ class Invented:
                 "warning",
                 "paused",
                 "search-index",
-                "paused since 17:40:12 UTC: " + self.user("Ada: reindex tonight"),
+                "paused since 17:40:12 UTC: " + self.user("ada, reindex tonight"),
                 "kew queue resume search-index",
             ),
         ]

@@ -5,12 +5,6 @@ import { countdown, duration, instant, now, num, sum } from "./format.js";
 const list = (value) => (Array.isArray(value) ? value : []);
 const number = (value, fallback = null) => (typeof value === "number" && Number.isFinite(value) ? value : fallback);
 
-/** Who and why, as far as it was said; a note often names its author itself. */
-function noted(by, note) {
-  if (!by || (note || "").startsWith(by)) return note || "";
-  return note ? `${by}: ${note}` : by;
-}
-
 /** A queue as a row of the overview, or as the head of its page. */
 export function queueOf(raw) {
   const status = raw.status && typeof raw.status === "object" ? { ...raw, ...raw.status } : raw;
@@ -23,10 +17,12 @@ export function queueOf(raw) {
     maxSize: number(status.max_size),
     priorities: status.queued_by_priority || {},
     paused: Boolean(status.paused),
-    pauseNote: noted(status.pause_by, status.pause_note),
+    pauseNote: status.pause_note || "",
+    pausedBy: status.pause_by || "",
     pausedSince: instant(status.pause_since),
     draining: Boolean(status.draining),
-    drainNote: noted(status.drain_by, status.drain_note),
+    drainNote: status.drain_note || "",
+    drainedBy: status.drain_by || "",
     drainingSince: instant(status.drain_since),
     snoozedUntil: instant(status.snoozed_until),
     breaker,
@@ -77,7 +73,11 @@ export function latest(history, name, steps = 5) {
 }
 
 const stuckCount = (queue) => sum(Object.values(queue.stuck)) || 0;
-const noteText = (note) => (note ? `, “${note}”` : "");
+/** By whom and why. A note often names its author itself. */
+function noteText(by, note) {
+  const whom = by && !note.startsWith(by) ? ` by ${by}` : "";
+  return `${whom}${note ? `, “${note}”` : ""}`;
+}
 
 /** The queue's state: a tone, and words that say it without the colour. */
 export function stateOf(queue) {
@@ -87,8 +87,8 @@ export function stateOf(queue) {
     return { code: "breaker_open", tone: "red", text: `breaker open${when}` };
   }
   if (queue.breaker === "half_open") return { code: "breaker_half_open", tone: "amber", text: "breaker half open · probing" };
-  if (queue.paused) return { code: "paused", tone: "grey", text: `paused${noteText(queue.pauseNote)}` };
-  if (queue.draining) return { code: "draining", tone: "blue", text: `draining${noteText(queue.drainNote)}` };
+  if (queue.paused) return { code: "paused", tone: "grey", text: `paused${noteText(queue.pausedBy, queue.pauseNote)}` };
+  if (queue.draining) return { code: "draining", tone: "blue", text: `draining${noteText(queue.drainedBy, queue.drainNote)}` };
   if (queue.maxSize && queue.waiting >= queue.maxSize) return { code: "full", tone: "amber", text: "full" };
   if (queue.snoozedUntil && queue.snoozedUntil > now())
     return { code: "queue_snoozed", tone: "blue", text: `snoozed · resumes in ${countdown(queue.snoozedUntil)}` };
@@ -253,7 +253,7 @@ export function admission(queue, { rates = [], keys = [], perKey = null, history
   const stages = [{ id: "arrivals", name: "Arrivals", value: arrivals === null ? "–" : `${perMinuteText(arrivals)}/min`, note: "last 5 minutes" }];
   const add = (id, stage) => stages.push({ id, ...stage });
 
-  add("paused", queue.paused ? { name: "Paused", value: "yes", note: queue.pauseNote || "no note", tone: "grey", wants: true } : { name: "Paused", value: "no", note: "" });
+  add("paused", queue.paused ? { name: "Paused", value: "yes", note: queue.pauseNote || (queue.pausedBy ? `by ${queue.pausedBy}` : "no note"), tone: "grey", wants: true } : { name: "Paused", value: "no", note: "" });
   if (queue.snoozedUntil && queue.snoozedUntil > now())
     add("snoozed", { name: "Snoozed", value: countdown(queue.snoozedUntil), until: queue.snoozedUntil, note: "until it resumes", tone: "blue", wants: true });
   add("breaker", {
