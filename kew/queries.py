@@ -71,6 +71,12 @@ class Queries(DeadLetters, Steering, ABC):
         """
         return await self._here().inspector.histories.of(queue_name, span)
 
+    async def get_queue_statuses(self) -> list[dict[str, Any]]:
+        """The status of each queue of the namespace, by name, as `get_queue_status` gives it, in a few requests."""
+        process = self._here()
+        found = await process.inspector.statuses()
+        return [status_dict(status, process.notifications.status) for status in found]
+
     def queue(self, queue_name: str) -> QueueHandle:
         """A handle on the queue of this name, which declares nothing: `await manager.queue("mails").pause()`.
 

@@ -20,6 +20,7 @@ from kew.domain.words import clock_text, in_line, lasting, listed, since_text, t
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final = ("critical", "warning", "info")
+LONG_WAIT_MS: Final = 5 * 60_000
 
 
 @attrs.frozen
@@ -42,7 +43,7 @@ class Attention:
 
 def attention(status: QueueStatus) -> list[Attention]:
     """All that needs attention, the most severe first."""
-    looks = (_breaker, _processes, _full, _functions, _held, _records)
+    looks = (_breaker, _processes, _full, _functions, _held, _waits, _dead_letters, _records)
     found = [each for look in looks for each in look(status)]
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
@@ -114,6 +115,28 @@ def _held(status: QueueStatus) -> Iterator[Attention]:
     if until is not None and until > status.now_ms:
         text = f"snoozed by a task for another {lasting(until - status.now_ms)}"
         yield Attention("info", "snoozed", status.name, text, resume)
+
+
+def _waits(status: QueueStatus) -> Iterator[Attention]:
+    """For long, though nothing else that is reported holds tasks back."""
+    state, oldest, name = status.state, status.oldest_at, status.name
+    waited = 0 if oldest is None else status.now_ms - oldest
+    if waited < LONG_WAIT_MS or state.paused or not status.workers or status.stuck:
+        return
+    if state.breaker.state is not BreakerState.CLOSED or snoozed_until(state) is not None:
+        return
+    most, used = state.settings.max_workers, status.held
+    text = f"the oldest task has waited for {lasting(waited)}, with {used} of {most} slots in use"
+    action = (
+        f"kew queue set {name} max_workers={2 * most}" if used >= most else f"kew queue show {name}"
+    )
+    yield Attention("warning", "waits_long", name, text, action)
+
+
+def _dead_letters(status: QueueStatus) -> Iterator[Attention]:
+    if status.dead:
+        text = f"{tasks_text(status.dead)} failed for good, and can be replayed"
+        yield Attention("info", "dead_letters", status.name, text, f"kew dead groups {status.name}")
 
 
 def _records(status: QueueStatus) -> Iterator[Attention]:

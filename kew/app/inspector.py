@@ -31,6 +31,7 @@ from kew.app.ports import (
     Replay,
     Running,
     Status,
+    Statuses,
     StoreError,
     TaskStore,
 )
@@ -190,6 +191,11 @@ class Inspector:
             raise await self.missing(queue)
         return status
 
+    async def statuses(self) -> list[QueueStatus]:
+        """All queues now, by name."""
+        found = await ask(self._store, Statuses(tuple(await self.queues())))
+        return [status for status in found if status is not None]
+
     async def unreadable(self, queue: str) -> list[str]:
         """The ids of the tasks that can't be read, at most 10,000. Raises `QueueNotFoundError`."""
         await self.status(queue)
@@ -305,6 +311,7 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "stuck_functions": dict(status.stuck),
         "unreadable_tasks": status.unreadable,
         "newer_tasks": status.newer,
+        "dead_letters": status.dead,
         "settings_version": state.version,
         "notifications": notifications,
         "now": _iso(status.now_ms),

@@ -74,8 +74,7 @@ async def ls(session: Session) -> None:
 
 async def statuses_of(session: Session) -> list[dict[str, Any]]:
     """The status of each queue, in the order of their names."""
-    names = await session.manager.get_queue_names()
-    return [await session.manager.get_queue_status(name) for name in names]
+    return await session.manager.get_queue_statuses()
 
 
 def row(status: dict[str, Any]) -> list[str | int | Text]:

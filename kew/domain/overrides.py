@@ -38,6 +38,7 @@ CALLED: Final = {
     "dead_letter_ttl_ms": "dead_letter_ttl",
     "key_workers": "per_key.max_workers",
     "key_size": "per_key.max_size",
+    "key_rate": "per_key.rate",
 }
 """What `QueueConfig` calls settings that have another name there."""
 NONE_IF_UNUSED: Final = frozenset(

@@ -17,13 +17,15 @@ HEARTBEAT: Final = (
 )
 LONGEST: Final = 600.0  # seconds that a stream lasts; then the browser opens another, with its session checked again
 MOST_STREAMS: Final = 100
+PASSING: Final = ("now", "rates")  # what changes as time passes
 Values = Mapping[str, Any]
 
 
 class Feed:
     """Reads snapshots while streams are open, and sends each stream the latest, if it has changed.
 
-    `read` reads one. Its `now`, if it has one, is no change. A slow browser misses snapshots, and delays no other.
+    `read` reads one. Values that change as time passes are sent with those that change otherwise, and every `heartbeat`
+    seconds. A slow browser misses snapshots, and delays no other.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Feed:
         self._reader: asyncio.Task[None] | None = None
         self._latest = b""
         self._seen: object = None
+        self._drifting: object = None
+        self._drifts_at = 0.0
         self._changed = asyncio.Event()
 
     @property
@@ -95,9 +99,12 @@ class Feed:
 
     def _take(self, name: str, values: Values) -> None:
         plain = json_value(values)
-        seen = (name, _timeless(plain))
-        if seen == self._seen:
+        seen, drifting = (name, _without(plain, PASSING)), (name, _without(plain, ("now",)))
+        is_late = asyncio.get_running_loop().time() >= self._drifts_at
+        if seen == self._seen and not (is_late and drifting != self._drifting):
             return
+        self._drifting = drifting
+        self._drifts_at = asyncio.get_running_loop().time() + self._heartbeat
         text = json.dumps(plain, allow_nan=False, separators=(",", ":"))  # without line breaks
         self._seen, self._latest = seen, f"event: {name}\ndata: {text}\n\n".encode()
         changed, self._changed = self._changed, asyncio.Event()
@@ -112,8 +119,8 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
         return False
 
 
-def _timeless(plain: Any) -> Any:
-    """A snapshot without the instants at which its parts were read."""
+def _without(plain: Any, names: tuple[str, ...]) -> Any:
+    """A snapshot without these values of its rows."""
     rows = plain.get("queues", ())
     others = {name: value for name, value in plain.items() if name != "queues"}
-    return others, [{name: row[name] for name in row if name != "now"} for row in rows]
+    return others, [{name: row[name] for name in row if name not in names} for row in rows]

@@ -42,6 +42,17 @@ class OverrideRow(BaseModel):
     declared: Any
 
 
+class RatesRow(BaseModel):
+    """What happens in a queue per minute, recently; and for how many seconds a task has been due, at most."""
+
+    submitted_per_minute: float
+    started_per_minute: float
+    drained_per_minute: float
+    completed_per_minute: float
+    failed_per_minute: float
+    oldest_waiting: float | None
+
+
 class QueueRow(BaseModel):
     """A queue's status. Times are ISO 8601 texts."""
 
@@ -67,6 +78,8 @@ class QueueRow(BaseModel):
     stuck_functions: dict[str, int]
     unreadable_tasks: int
     newer_tasks: int
+    dead_letters: int
+    rates: RatesRow
     settings_version: int
     notifications: str
     now: datetime
@@ -285,3 +298,30 @@ class Processes(BaseModel):
     """All processes that work on queues, by name."""
 
     processes: list[ProcessRow]
+
+
+class HistoryPointRow(BaseModel):
+    """What happened in one step. Percentiles are seconds; null: there was none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: datetime
+    waiting: int | None
+    submitted: int
+    started: int
+    completed: int
+    failed: int
+    retried: int
+    lost: int
+    wait_p50: float | None
+    wait_p95: float | None
+    run_p50: float | None
+    run_p95: float | None
+
+
+class History(BaseModel):
+    """A queue's history: a point for every `step` seconds, oldest first. The last step goes on."""
+
+    queue: str
+    step: int
+    points: list[HistoryPointRow]

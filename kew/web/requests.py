@@ -10,11 +10,13 @@ from kew import Rate
 from kew.app.listing import STATES
 from kew.domain.backoff import LONGEST_DELAY
 from kew.domain.config import MOST_TASKS, MOST_WORKERS
+from kew.domain.history import HOUR_MS, HOURS_KEPT
 from kew.domain.overrides import check_overridable
 from kew.domain.rate import LONGEST_WINDOW, MOST_RATES, MOST_STARTS
 
 LONGEST_TEXT: Final = 1000
 MOST_IN_A_PAGE: Final = 500
+LONGEST_SPAN: Final = HOURS_KEPT * HOUR_MS // 1000
 
 
 class Body(BaseModel):
@@ -145,4 +147,14 @@ class TaskQuery(BaseModel):
     limit: int = Field(default=100, ge=1, le=MOST_IN_A_PAGE)
     cursor: str | None = Field(
         default=None, max_length=LONGEST_TEXT, description="That of the page before"
+    )
+
+
+class HistoryQuery(BaseModel):
+    """How far a history goes back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    span: int = Field(
+        default=3600, ge=1, le=LONGEST_SPAN, description="Seconds; a day by the minute"
     )

@@ -56,6 +56,7 @@ from kew.app.ports import (
     SetOverrides,
     Settle,
     Status,
+    Statuses,
     Submit,
     Sweep,
     Watch,
@@ -537,6 +538,10 @@ class Operations:
         step_ms, steps = self._pick((60_000, 60), (60_000, 1_440), (60_000, 1), (HOUR_MS, 720))
         return History(self._queue(), step_ms, steps)
 
+    def _statuses(self) -> Statuses:
+        names = {self._queue() for _ in range(self._pick(1, 2, 3))}
+        return Statuses(tuple(sorted(names)))
+
     def _settings(self) -> ReadSettings:
         return ReadSettings(self._queue())
 
@@ -598,6 +603,7 @@ WEIGHT_OF = {
     "history": 6,
     "settings": 0.6,
     "queues": 0.6,
+    "statuses": 0.6,
     "depart": 0.7,
     "purge": 0.6,
     "unreadable": 0.6,

@@ -42,6 +42,7 @@ from kew.app.ports import (
     Running,
     Settled,
     Status,
+    Statuses,
     Submitted,
     Swept,
     TaskStore,
@@ -186,6 +187,9 @@ class Twins:
                 return self._grants(operation, ours, theirs)
             case QueueStatus(), QueueStatus():
                 return _unequal_status(_seen(ours), _seen(theirs))
+            case _ if isinstance(operation, Statuses):
+                pairs = zip(ours, theirs, strict=True)
+                return [fault for pair in pairs for fault in self._differences(Status(""), *pair)]
             case _ if isinstance(operation, Running):
                 return _unequal("tasks", _by_id(ours), _by_id(theirs))
             case _:

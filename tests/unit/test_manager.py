@@ -506,6 +506,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("record_failure", "reset_breaker", "open_breaker", "new_task_id"),
         *("unreadable_tasks", "remove_unreadable_task", "processes", "health"),
         *("namespace", "store_address", "queue_history", "queue_settings"),
+        "get_queue_statuses",
     }
 
 

@@ -79,6 +79,10 @@ class DeadIndex:
         names = sorted(self._by_group, key=str.encode)
         return names[bisect_right(names, after.encode(), key=str.encode) :][:limit]
 
+    def count(self, now: int) -> int:
+        """How many there are whose records are not absent."""
+        return len(self._all) - bisect_left(self._all, (now + 1, 0, ""))
+
     def present(self, group: str, now: int) -> list[Entry]:
         """The entries of a group whose records are not absent."""
         entries = self._by_group[group]

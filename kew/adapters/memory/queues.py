@@ -22,6 +22,7 @@ from kew.app.ports import (
     ReadSettings,
     SetOverrides,
     Status,
+    Statuses,
 )
 from kew.domain import commands, emptying, overrides
 from kew.domain.emptying import Emptied
@@ -90,6 +91,7 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
             indexed.history.past(indexed.state, indexed.waiting(), now, MINUTE_MS, RECENT + 1)
         ),
         counted=recent(state.breaker, state.settings, indexed.dead.counted),
+        dead=indexed.dead.count(now),
     )
 
 
@@ -101,6 +103,10 @@ async def history(store: Inside, operation: History) -> Past | None:
     return indexed.history.past(
         indexed.state, indexed.waiting(), store._now(), operation.step_ms, operation.steps
     )
+
+
+async def statuses(store: Inside, operation: Statuses) -> Sequence[QueueStatus | None]:
+    return [await status(store, Status(name)) for name in operation.queues]
 
 
 async def control(store: Inside, operation: Control) -> Word:
@@ -164,6 +170,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Queues: queues,
     Status: status,
     History: history,
+    Statuses: statuses,
     Control: control,
     SetOverrides: override,
     Empty: empty,

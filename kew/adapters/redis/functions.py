@@ -56,6 +56,10 @@ class Functions:
         """The reply to a question, or to a request that no task's run waits for."""
         return await self._reply(self.make(name, queue, named, rest), queue, self.questions)
 
+    async def ask_of_each(self, name: str, queues: Sequence[str]) -> Any:
+        """The reply to a question about several queues at once."""
+        return await self._reply(self._calls.make_for_each(name, queues), "", self.questions)
+
     async def work_on(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument] = ()
     ) -> Any:

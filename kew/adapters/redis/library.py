@@ -3,6 +3,7 @@
 An operation's head comment is its contract and its binding at once: `-- KEYS:` names the keys (Lua sees them in
 capitals), `-- ARGV:` the arguments (`name`, `name:int`, and last `name*`, whose first index Lua sees as `name_from`),
 `-- flags:` what Redis is to allow it. What Python passes is checked against these names before it reaches Redis.
+A `*` at the end of the keys says that they repeat, once for each queue; Lua sees all of them in `ALL_KEYS`, too.
 `ALONE` names fewer of them for the same operation without a claim (`submit_alone`); what an operation isn't given is
 nil while it runs.
 
@@ -26,8 +27,9 @@ NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
-    *("waiting", "cancel_all", "processes", "history", "payload"),
+    *("waiting", "cancel_all", "processes", "history", "payload", "statuses"),
 )
+ALL_KEYS: Final = "ALL_KEYS"
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}
 local function register(one) registered[one.function_name] = one.callback end
@@ -51,6 +53,7 @@ class Operation:
     arguments: tuple[str, ...]
     numbers: frozenset[str]
     rest: str
+    repeats: bool
 
     def bind(self, rest: Sequence[Argument], named: Mapping[str, Argument]) -> list[Argument]:
         """The arguments in the function's order; `TypeError` for any that is missing, unknown or no number."""
@@ -75,7 +78,8 @@ class Operation:
     def seen(self) -> tuple[set[str], set[str]]:
         """What Lua calls its keys, and its arguments."""
         rest = {f"{self.rest}_from"} if self.rest else set()
-        return {key.upper() for key in self.keys}, {*self.arguments, *rest}
+        every = {ALL_KEYS} if self.repeats else set()
+        return {key.upper() for key in self.keys} | every, {*self.arguments, *rest}
 
 
 class Library:
@@ -125,10 +129,11 @@ def _operation(name: str, source: str, which: str) -> Operation:
     return Operation(
         name=name,
         function=f"{UNNAMED}_{name}",
-        keys=tuple(_declared(source, f"{which}KEYS")),
+        keys=tuple(key for key in _declared(source, f"{which}KEYS") if key != "*"),
         arguments=tuple(each.partition(":")[0] for each in plain),
         numbers=frozenset(each.partition(":")[0] for each in plain if each.endswith(":int")),
         rest="".join(each[:-1] for each in arguments if each.endswith("*")),
+        repeats="*" in _declared(source, f"{which}KEYS"),
     )
 
 
@@ -169,6 +174,8 @@ def _entry(one: Operation, flags: Sequence[str], visible: Iterable[str]) -> str:
     values = [f"keys[{n}]" for n in range(1, len(one.keys) + 1)]
     for n, argument in enumerate(one.arguments, 1):
         values.append(f"tonumber(args[{n}])" if argument in one.numbers else f"args[{n}]")
+    if one.repeats:
+        names, values = [*names, ALL_KEYS], [*values, "keys"]
     if one.rest:
         names, values = [*names, f"{one.rest}_from"], [*values, str(len(one.arguments) + 1)]
     given = [f"  {name} = {value}" for name, value in zip(names, values, strict=True)]

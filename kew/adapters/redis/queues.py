@@ -30,6 +30,7 @@ from kew.app.ports import (
     ReadSettings,
     SetOverrides,
     Status,
+    Statuses,
 )
 from kew.domain.config import Settings
 from kew.domain.emptying import Emptied
@@ -37,6 +38,7 @@ from kew.domain.history import MINUTE_MS, Past
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
+STATUSES_AT_ONCE: Final = 25  # queues: Redis does nothing else meanwhile
 TOLD_AT_ONCE: Final = 1_000  # processes, of a change of the settings
 
 
@@ -96,6 +98,16 @@ async def history(store: Inside, operation: History) -> Past | None:
     return read_past(now, operation, *answer) if answer else None
 
 
+async def statuses(store: Inside, operation: Statuses) -> Sequence[QueueStatus | None]:
+    names, found = operation.queues, list[QueueStatus | None]()
+    for first in range(0, len(names), STATUSES_AT_ONCE):
+        piece = names[first : first + STATUSES_AT_ONCE]
+        replies = await store.functions.ask_of_each("statuses", piece)
+        store.saw(replies[-1][0])
+        found += [read_status(name, reply) for name, reply in zip(piece, replies, strict=True)]
+    return found
+
+
 async def control(store: Inside, operation: Control) -> Word:
     named: dict[str, Argument] = {
         "incarnation": checked_incarnation(operation.incarnation),
@@ -148,6 +160,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Queues: queues,
     Status: status,
     History: history,
+    Statuses: statuses,
     Control: control,
     SetOverrides: override,
     Empty: empty,

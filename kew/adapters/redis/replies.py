@@ -260,6 +260,7 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         counted,
         due_longest,
         happened,
+        dead,
     ) = reply
     counts = zip(stuck[::2], stuck[1::2], strict=True)
     state = gates.judged(
@@ -285,6 +286,7 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         rates=rates_of(
             read_past(now, History(queue, MINUTE_MS, RECENT + 1), sum(waiting), happened)
         ),
+        dead=dead,
     )
 
 

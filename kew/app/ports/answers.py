@@ -78,7 +78,7 @@ class QueueStatus:
     `unreadable` counts the records found so far that can't be read; `newer` counts the waiting tasks found so far whose
     records have a version that this process doesn't know; `counted`: the failures that the breaker has counted, or that
     opened it, oldest first; `rates`: what happens in it per minute; `oldest_at`: since when the task has been due that
-    has been due for longest (None: none is).
+    has been due for longest (None: none is); `dead` counts dead letters.
     """
 
     name: str
@@ -93,6 +93,7 @@ class QueueStatus:
     counted: tuple[CountedFailure, ...] = ()
     rates: Rates = NO_RATES
     oldest_at: int | None = None
+    dead: int = 0
 
 
 @attrs.frozen

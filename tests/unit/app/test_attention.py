@@ -108,3 +108,37 @@ def test_the_most_severe_comes_first_and_it_has_plain_values():
         "text",
         "action",
     }
+
+
+LONG = attrs.evolve(WAITING, oldest_at=NOW - 12 * 60_000)
+
+
+def test_tasks_that_wait_for_long_are_a_warning_that_says_whether_slots_are_free():
+    item = only(attrs.evolve(LONG, held=10))
+    assert (item.severity, item.code) == ("warning", "waits_long")
+    assert item.text == "the oldest task has waited for 12 min, with 10 of 10 slots in use"
+    assert item.action == "kew queue set mails max_workers=20"
+    assert only(LONG).action == "kew queue show mails"
+    assert attention(attrs.evolve(LONG, oldest_at=NOW - 4 * 60_000)) == []
+
+
+def test_tasks_that_wait_for_long_are_not_reported_beside_what_holds_them_back():
+    for held_back in (
+        attrs.evolve(LONG, state=attrs.evolve(LONG.state, paused=True)),
+        attrs.evolve(LONG, workers=[]),
+        attrs.evolve(LONG, stuck={"worker:f": 1}),
+        attrs.evolve(
+            LONG, state=attrs.evolve(LONG.state, breaker=Breaker(state=BreakerState.OPEN))
+        ),
+    ):
+        assert "waits_long" not in [item.code for item in attention(held_back)]
+
+
+def test_dead_letters_are_counted():
+    item = only(attrs.evolve(CALM, dead=31))
+    assert (item.severity, item.code, item.action) == (
+        "info",
+        "dead_letters",
+        "kew dead groups mails",
+    )
+    assert "31 tasks" in item.text

@@ -321,7 +321,7 @@ async def test_a_bug_becomes_a_problem_that_says_nothing_of_it(
     async def broken():
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(manager, "get_queue_names", broken)
+    monkeypatch.setattr(manager, "get_queue_statuses", broken)
     response = await client.get("/api/queues")
     assert (response.status_code, code_of(response)) == (500, "unexpected")
     assert "secret" not in response.text

@@ -23,6 +23,7 @@ from kew.app.ports.operations.queues import (
     ReadSettings,
     SetOverrides,
     Status,
+    Statuses,
 )
 from kew.app.ports.operations.runs import Claim, Extend, Settle, Submit
 from kew.app.ports.operations.tasks import (
@@ -77,13 +78,25 @@ __all__ = [
     "SetOverrides",
     "Settle",
     "Status",
+    "Statuses",
     "Submit",
     "Sweep",
     "Watch",
 ]
 
 OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
-    *(Declare, ReadSettings, Queues, Status, History, Control, SetOverrides, Empty, Purge),
+    *(
+        Declare,
+        ReadSettings,
+        Queues,
+        Status,
+        Statuses,
+        History,
+        Control,
+        SetOverrides,
+        Empty,
+        Purge,
+    ),
     *(Announce, Depart, Peek, Processes, Sweep),
     *(Submit, Claim, Settle, Extend),
     *(Find, ReadPayload, Watch, Cancel, CancelAll, Replay, Discard),

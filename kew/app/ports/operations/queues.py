@@ -75,6 +75,17 @@ class History(Operation[Past | None]):
 
 
 @attrs.frozen
+class Statuses(Operation[Sequence[QueueStatus | None]]):
+    """These queues, each at one moment; None in place of one that there is not."""
+
+    name = "statuses"
+    changes = False
+    is_awaited = True
+
+    queues: tuple[str, ...]
+
+
+@attrs.frozen
 class Control(Operation[Word]):
     """Carry a command out once per (incarnation, increasing sequence): DONE, SAME or NO_QUEUE.
 
