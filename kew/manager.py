@@ -46,6 +46,7 @@ from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
 from kew.starting import begin
 from kew.submitting import Submitting
 from kew.version import VERSION
+from kew.working import KnownQueues, Working
 
 ALSO_CALLED = {
     **dict.fromkeys(("url", "host", "port", "db", "password"), "redis_url"),
@@ -67,7 +68,7 @@ CREATED = (
 
 # Long: the public API: a third of it is docstrings.
 @suggests("argument", ALSO_CALLED)
-class TaskQueueManager(Submitting):
+class TaskQueueManager(Submitting, Working):
     """Background task queues inside this asyncio process, kept in a store that other processes may share.
 
     Use it as `async with TaskQueueManager(...) as manager:`, or call `initialize()` and `shutdown()`.
@@ -86,6 +87,7 @@ class TaskQueueManager(Submitting):
     - `tick`: seconds between two polls of an idle queue, in case a notification was lost. Presence and maintenance have
       the same rhythm.
     - `process_name`: what operators call this process; by default "host:pid". Redis lists its connections by it.
+    - `queues`: their configurations, for `create_queues()` and `kew worker`.
     - `observer`: sees what happens to this process's tasks, and each operation of the store.
     """
 
@@ -108,6 +110,7 @@ class TaskQueueManager(Submitting):
         tick: float | timedelta = TICK,
         observer: Observer | None = None,
         process_name: str | None = None,
+        queues: Sequence[QueueConfig] = (),
     ) -> None:
         self._config = ManagerConfig(
             max_concurrency=max_concurrency,
@@ -121,6 +124,7 @@ class TaskQueueManager(Submitting):
             redis_url, namespace, codec, parts, self._observer, process_name or ""
         )
         self._cleanup_on_start = cleanup_on_start
+        self._known = KnownQueues(queues)
         self._hooks = Hooks(
             on_task_start=on_task_start,
             on_task_complete=on_task_complete,
@@ -385,6 +389,7 @@ class TaskQueueManager(Submitting):
             check_decorated(function)
             registered = self._registry.register(function, name, **options)
             self._notice_misspelt(self._registry.resolve(registered), self._served)
+            self._known.add(options.get("queue"))
             label = str(task_type or getattr(function, "__name__", "task"))
             return TaskFunction(
                 self, function, queue=queue, task_type=label, registration=registration

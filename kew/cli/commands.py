@@ -9,6 +9,7 @@ from kew.cli.breakers import breaker
 from kew.cli.dead_letters import dead
 from kew.cli.demo import demo
 from kew.cli.group import Group
+from kew.cli.health import health
 from kew.cli.processes import process
 from kew.cli.queues import queue
 from kew.cli.simulate import simulate
@@ -17,6 +18,7 @@ from kew.cli.status import status, why
 from kew.cli.tasks import task
 from kew.cli.top import top
 from kew.cli.web import web
+from kew.cli.worker import worker
 
 
 @click.group(
@@ -27,8 +29,8 @@ from kew.cli.web import web
 def kew() -> None:
     """A background task queue that runs inside your asyncio process.
 
-    The commands see the store of --url or KEW_URL. They create no queue and run no task, so they are safe to use beside
-    a running system.
+    The commands see the store of --url or KEW_URL. Except for `kew worker`, they create no queue and run no task, so
+    they are safe to use beside a running system.
     """
 
 
@@ -44,3 +46,5 @@ kew.add_command(why)
 kew.add_command(demo)
 kew.add_command(simulate)
 kew.add_command(web)
+kew.add_command(worker)
+kew.add_command(health)

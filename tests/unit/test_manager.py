@@ -496,7 +496,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
     offered = {name for name in dir(TaskQueueManager("memory://")) if not name.startswith("_")}
     assert offered == {
         *("get_task_arguments", "initialize", "shutdown", "cleanup", "queues", "loop_lag"),
-        *("create_queue", "delete_queue", "pause_queue", "resume_queue"),
+        *("create_queue", "create_queues", "delete_queue", "pause_queue", "resume_queue"),
         *("queue", "drain_queue", "purge_queue", "set_overrides", "overrides", "remove_overrides"),
         *("explain", "get_queue_names", "get_queue_status", "register", "task"),
         *("submit_task", "submit_tasks", "submit_sync", "handle", "get_task_status"),
