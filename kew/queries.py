@@ -35,9 +35,12 @@ class Queries(DeadLetters, Steering, ABC):
         """The namespace of its queues; None: the store was given as `parts`, which don't say."""
         return self._here().parts.namespace
 
-    async def get_task_status(self, task_id: TaskId) -> TaskInfo:
-        """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` if its result can't be read."""
-        return await self._here().inspector.info(id_of(task_id))
+    async def get_task_status(self, task_id: TaskId, *, result: bool = True) -> TaskInfo:
+        """The task's status. Without `result`, its result is None, and need not be readable.
+
+        Raises `TaskNotFoundError`, and `ResultUnreadableError` if its result can't be read.
+        """
+        return await self._here().inspector.info(id_of(task_id), result=result)
 
     async def get_task_arguments(self, task_id: TaskId) -> TaskArguments:
         """What the task was called with, as plain data. Raises `TaskNotFoundError`."""

@@ -132,12 +132,13 @@ class Inspector:
         except (StoreError, TimeoutError):
             return None
 
-    async def info(self, task_id: str) -> TaskInfo:
-        """The task's status. Raises `TaskNotFoundError`."""
+    async def info(self, task_id: str, *, result: bool = True) -> TaskInfo:
+        """The task's status. Raises `TaskNotFoundError`, and `ResultUnreadableError` if its `result` is wanted."""
         task = await self.find(task_id)
         # Let tasks run between the polls of a loop, even if the store never waits.
         await asyncio.sleep(0)
-        return info_of(task, self._codec, await self._attempts_of(task))
+        seen = task if result else attrs.evolve(task, result=b"")
+        return info_of(seen, self._codec, await self._attempts_of(task))
 
     async def _attempts_of(self, task: Task) -> Sequence[FailedAttempt]:
         """A task that never failed costs no request."""

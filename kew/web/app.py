@@ -20,6 +20,7 @@ from kew.web.feed import Feed
 from kew.web.guard import Guard, Rules
 from kew.web.identities import COOKIE, HOW_TO_MAKE, Authentication, Authorize, checked_tokens
 from kew.web.problems import ApiError, FieldError, Problem, install
+from kew.web.redaction import Redact, Redaction
 from kew.web.routes import ROUTERS
 from kew.web.routes.common import exact_query
 
@@ -52,6 +53,7 @@ def admin(
     allow_changes: bool = False,
     loopback_only: bool = False,
     show_payloads: bool = True,
+    redact: Redact | None = None,
 ) -> Admin:
     """The admin API and its page, as an ASGI application that can be mounted into another, or served by itself.
 
@@ -64,6 +66,8 @@ def admin(
     - `loopback_only`: without a token and `authorize`, only this machine is answered. Otherwise one of these is
       needed.
     - `show_payloads`: whether arguments and results of tasks are shown. Errors always are.
+    - `redact`: a function that takes a `TaskInfo` and a dict with `args` and `kwargs`, or with `result`, and returns
+      what is shown of it, or None to hide it.
 
     Raises `InvalidConfigError`.
     """
@@ -82,7 +86,7 @@ def admin(
     app = _application(backend)
     app.state.backend, app.state.authentication = backend, authentication
     app.state.allow_changes, app.state.feed = allow_changes, Feed(backend.overview)
-    app.state.shows_payloads = show_payloads
+    app.state.redaction = Redaction(shows_any=show_payloads, redact=redact)
     return Admin(app, rules, backend)
 
 

@@ -119,6 +119,12 @@ class Purged(BaseModel):
     cancelled: int
 
 
+class Counted(BaseModel):
+    """How many waiting tasks would be cancelled."""
+
+    count: int
+
+
 class Cancelled(BaseModel):
     """Whether the task was cancelled, or its run was asked to stop."""
 
@@ -129,6 +135,24 @@ class Replayed(BaseModel):
     """Whether the task waits again."""
 
     replayed: bool
+
+
+class PurgedOne(BaseModel):
+    """Whether the dead letter was removed."""
+
+    removed: bool
+
+
+class Live(BaseModel):
+    """Whether the process lives."""
+
+    live: bool
+
+
+class Ready(Live):
+    """Whether the process can also claim, or answer if it works on no queue."""
+
+    ready: bool
 
 
 class ReplayedMany(BaseModel):
@@ -175,6 +199,10 @@ class TaskRow(BaseModel):
     started_time: datetime | None
     completed_time: datetime | None
     result: Any
+    result_unreadable: str | None = Field(
+        default=None, description="Why this process can't read the result"
+    )
+    redacted: bool = Field(default=False, description="Whether the result is hidden")
     error: str | None
     retry_count: int
     attempt: int

@@ -105,6 +105,15 @@ class Arguments(Body):
     kwargs: dict[str, Any] | None = None
 
 
+class PurgeWaiting(Body):
+    """Which waiting tasks are cancelled; without filters, all."""
+
+    state: Literal["ready", "deferred", "stuck"] | None = None
+    function: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    key: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    dry_run: bool = Field(default=False, description="Only count them")
+
+
 class Many(Body):
     """Which dead letters are meant."""
 

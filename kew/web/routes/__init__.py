@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import dead_letters, events, info, processes, queues, tasks
+from kew.web.routes import dead_letters, events, health, info, processes, queues, tasks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info.router,
@@ -15,4 +15,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     tasks.router,
     processes.router,
     events.router,
+    health.router,
 )

@@ -36,6 +36,12 @@ async def detail(named: Queue) -> Answer:
     return Answer({**status, "settings": settings})
 
 
+@router.get("/api/queues/{queue}/history", response_model=models.History, responses=documented(404))
+async def history(named: Queue, wanted: Annotated[requests.HistoryQuery, Query()]) -> Answer:
+    """What happened in it, by the minute up to a day, else by the hour."""
+    return Answer((await named.history(wanted.span)).to_dict())
+
+
 @router.get("/api/queues/{queue}/tasks", response_model=models.TaskPage, responses=documented(404))
 async def tasks(named: Queue, wanted: Annotated[requests.TaskQuery, Query()]) -> Answer:
     """A page of its tasks that wait, run or failed for good, with filters."""
@@ -88,10 +94,26 @@ async def reset_breaker(named: Queue) -> Answer:
     return await detail(named)
 
 
-@router.post("/api/queues/{queue}/purge", response_model=models.Purged, responses=CHANGE)
-async def purge(named: Queue) -> Answer:
-    """Cancel the tasks that wait; running tasks go on."""
-    return Answer({"cancelled": await named.purge()})
+@router.post(
+    "/api/queues/{queue}/open-breaker", response_model=models.QueueDetail, responses=CHANGE
+)
+async def open_breaker(named: Queue) -> Answer:
+    """Open the circuit breaker, as its failures would."""
+    await named.open_breaker()
+    return await detail(named)
+
+
+@router.post(
+    "/api/queues/{queue}/purge", response_model=models.Purged | models.Counted, responses=CHANGE
+)
+async def purge(
+    request: Request, named: Queue, body: requests.PurgeWaiting | None = None
+) -> Answer:
+    """Cancel the tasks that wait, or count them (`dry_run`); running tasks go on."""
+    wanted = body or requests.PurgeWaiting()
+    request.state.details = wanted.model_dump(exclude_none=True)
+    count = await named.purge(**wanted.model_dump())
+    return Answer({"count": count} if wanted.dry_run else {"cancelled": count})
 
 
 # --- overrides of its settings

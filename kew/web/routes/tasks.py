@@ -4,34 +4,56 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from kew import InvalidTaskError, TaskArguments, UnknownFunctionError
+from kew import (
+    InvalidTaskError,
+    ResultUnreadableError,
+    TaskArguments,
+    TaskInfo,
+    TaskQueueManager,
+    UnknownFunctionError,
+)
 from kew.app.inspector import NOT_CHANGED
 from kew.web import models, requests
 from kew.web.problems import ApiError, documented
+from kew.web.redaction import Redaction
 from kew.web.routes.common import Answer, Manager, TaskId
 
 router = APIRouter(tags=["tasks"])
 READ = documented(404, 409)
 CHANGE = documented(400, 404, 409, 413)
-HIDDEN = "this admin API shows neither arguments nor results"
+HIDDEN = "this admin API doesn't show them"
 
 
 @router.get("/api/tasks/{task_id}", response_model=models.TaskRow, responses=READ)
 async def task(request: Request, here: Manager, task_id: TaskId) -> Answer:
-    """A task's status. `redacted`: its result isn't shown."""
-    found = dict(await here.get_task_status(task_id))
-    if not request.app.state.shows_payloads:
-        found |= {"result": None, "redacted": True}
-    return Answer(found)
+    """A task's status. `redacted`: its result isn't shown; `result_unreadable`: why this process can't read it."""
+    redaction: Redaction = request.app.state.redaction
+    info, unreadable = await _status(here, task_id, result=redaction.shows_any)
+    shown = redaction.of(info, {"result": info.result})
+    values = {"redacted": True, "result": None} if shown is None else shown
+    return Answer({**dict(info), "result_unreadable": unreadable, **values})
+
+
+async def _status(
+    here: TaskQueueManager, task_id: str, *, result: bool
+) -> tuple[TaskInfo, str | None]:
+    """A task's status, and why its result can't be read."""
+    try:
+        return await here.get_task_status(task_id, result=result), None
+    except ResultUnreadableError as error:
+        return await here.get_task_status(task_id, result=False), error.reason
 
 
 @router.get("/api/tasks/{task_id}/arguments", response_model=models.ArgumentsShown, responses=READ)
 async def arguments(request: Request, here: Manager, task_id: TaskId) -> Answer:
     """What a task was called with, as plain data, or why that isn't shown."""
+    redaction: Redaction = request.app.state.redaction
     found = await here.get_task_arguments(task_id)
-    if not request.app.state.shows_payloads:
+    info = await here.get_task_status(task_id, result=False)
+    shown = redaction.of(info, {"args": found.args, "kwargs": found.kwargs})
+    if shown is None:
         found = TaskArguments(args=None, kwargs=None, unreadable=HIDDEN)
-    return Answer(found.to_dict())
+    return Answer({**found.to_dict(), **(shown or {})})
 
 
 @router.get("/api/tasks/{task_id}/explain", response_model=models.Why, responses=READ)
@@ -44,6 +66,12 @@ async def explain(here: Manager, task_id: TaskId) -> Answer:
 async def cancel(here: Manager, task_id: TaskId) -> Answer:
     """Cancel a task that waits, or ask its run to stop. `cancelled` is false if it had ended otherwise."""
     return Answer({"cancelled": await here.cancel_task(task_id)})
+
+
+@router.post("/api/tasks/{task_id}/purge", response_model=models.PurgedOne, responses=CHANGE)
+async def purge(here: Manager, task_id: TaskId) -> Answer:
+    """Remove a task that failed for good. `removed` is false if it has not failed."""
+    return Answer({"removed": await here.purge_dead_letter(task_id)})
 
 
 @router.post("/api/tasks/{task_id}/replay", response_model=models.Replayed, responses=CHANGE)

@@ -62,7 +62,8 @@ async def test_a_task_is_its_info_and_its_explanation(client, manager):
     for task_id in ("a/b", "ä b", "a%2Fb", "x?y#z", "a/explain"):
         handle = await function.options(task_id=task_id).submit(1)
         path = f"/api/tasks/{quote(task_id, safe='')}"
-        assert (await client.get(path)).json() == dict(await handle.status())
+        expected = {**dict(await handle.status()), "result_unreadable": None}
+        assert (await client.get(path)).json() == expected
         answer = (await client.get(f"{path}/explain")).json()
         assert answer["task_id"] == task_id
         assert {**answer, "now": None} == {**(await manager.explain(handle)).to_dict(), "now": None}
@@ -108,3 +109,14 @@ async def test_processes_are_listed_with_their_queues(client, manager):
     [found] = (await client.get("/api/processes")).json()["processes"]
     assert [each["queue"] for each in found["queues"]] == ["crm"]
     assert set(found) == set(models.ProcessRow.model_fields)
+
+
+async def test_the_history_of_a_queue_has_a_point_for_each_minute(client, manager):
+    await manager.task(queue="mails")(job).submit()
+    answer = (await client.get("/api/queues/mails/history", params={"span": 600})).json()
+    assert (answer["queue"], answer["step"], len(answer["points"])) == ("mails", 60, 10)
+    assert sum(point["submitted"] for point in answer["points"]) == 1
+    assert set(models.HistoryPointRow.model_fields) <= set(answer["points"][-1])
+    for span in (0, 10**9, "x"):
+        response = await client.get("/api/queues/mails/history", params={"span": span})
+        assert response.status_code == 422

@@ -111,6 +111,20 @@ async def test_what_waits_is_purged(client, manager):
     assert (await manager.get_queue_status("mails"))["queued_tasks"] == 0
 
 
+async def test_what_waits_is_counted_first_and_purged_by_function(client, manager):
+    await manager.task(queue="mails")(job).submit()
+    wanted = {"function": f"{__name__}:job", "dry_run": True}
+    assert (await client.post(f"{QUEUE}/purge", json=wanted)).json() == {"count": 1}
+    other = {"function": "other:job"}
+    assert (await client.post(f"{QUEUE}/purge", json=other)).json() == {"cancelled": 0}
+    assert (await manager.get_queue_status("mails"))["queued_tasks"] == 1
+
+
+async def test_a_breaker_is_opened(client):
+    answer = (await client.post(f"{QUEUE}/open-breaker")).json()
+    assert answer["circuit_breaker_status"] == "open"
+
+
 async def test_a_breaker_is_closed(client, manager):
     for _ in range(3):
         await manager.record_failure("mails")
