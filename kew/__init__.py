@@ -4,6 +4,7 @@ from kew import exceptions
 from kew.adapters.codecs import MessagePackCodec, PickleCodec
 from kew.app.arguments import TaskArguments
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
+from kew.app.diagnosis import Diagnosis, Finding
 from kew.app.health import Health
 from kew.app.info import Attempt, TaskInfo
 from kew.app.listing import TaskPage
@@ -37,8 +38,10 @@ __all__ = [
     "Custom",
     "DeadLetterGroup",
     "DeadLetterPage",
+    "Diagnosis",
     "Explanation",
     "Exponential",
+    "Finding",
     "Fixed",
     "Health",
     "HistoryPoint",

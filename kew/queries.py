@@ -6,6 +6,7 @@ from abc import ABC
 from typing import Any
 
 from kew.app.arguments import TaskArguments, read_arguments
+from kew.app.diagnosis import Diagnosis, diagnosed
 from kew.app.health import ANSWER_SECONDS, Health, health_of
 from kew.app.info import TaskInfo
 from kew.app.inspector import status_dict
@@ -160,6 +161,15 @@ class Queries(DeadLetters, Steering, ABC):
             is_closing=process.is_closing,
             seconds=timeout,
         )
+
+    async def diagnose(self, *, repair: bool = False) -> Diagnosis:
+        """Whether the store is fit for kew, and whether each queue's indexes agree with the records of its tasks.
+
+        It reads the indexes of what waits, runs or failed, in bounded requests, and no completed task. `repair`: let
+        maintenance clear up each queue that is not sound, now instead of within minutes.
+        """
+        process = self._here()
+        return await diagnosed(process.parts.store, process.caretaker.sweep if repair else None)
 
     async def get_queue_names(self) -> list[str]:
         """The names of all queues of the namespace, sorted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kew.app.observer import Observer, Outcome, StoreCall, TaskEvent, WorkerLoss
@@ -89,6 +89,11 @@ class ObservedStore(TaskStore):
     @override
     async def close(self) -> None:
         await self._store.close()
+
+    @override
+    async def facts(self) -> Mapping[str, str]:
+        facts: Mapping[str, str] = await self._store.facts()
+        return facts
 
     @override
     async def do(self, operation: Operation[A]) -> A:

@@ -88,5 +88,9 @@ class Caretaker:
         others = [queue for queue in await self._store.do(Queues()) if queue not in served]
         if others:
             self._last = next((queue for queue in others if queue > self._last), others[0])
-            losses = Losses(self._last, self._store, self._reporter, self._background)
-            await sweep(self._store, self._last, losses, self._steady)
+            await self.sweep(self._last)
+
+    async def sweep(self, queue: str) -> None:
+        """Clear up a queue now. Raises `StoreError`."""
+        losses = Losses(queue, self._store, self._reporter, self._background)
+        await sweep(self._store, queue, losses, self._steady)

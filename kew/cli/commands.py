@@ -8,6 +8,7 @@ from kew import __version__
 from kew.cli.breakers import breaker
 from kew.cli.dead_letters import dead
 from kew.cli.demo import demo
+from kew.cli.doctor import doctor
 from kew.cli.group import Group
 from kew.cli.health import health
 from kew.cli.processes import process
@@ -41,6 +42,7 @@ kew.add_command(breaker)
 kew.add_command(process)
 kew.add_command(stats)
 kew.add_command(top)
+kew.add_command(doctor)
 kew.add_command(status)
 kew.add_command(why)
 kew.add_command(demo)

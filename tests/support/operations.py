@@ -22,6 +22,7 @@ import attrs
 
 from kew.adapters.memory.namespace import Namespace
 from kew.app.ports import (
+    EXAMINED_PARTS,
     OPERATIONS,
     Announce,
     Cancel,
@@ -33,6 +34,7 @@ from kew.app.ports import (
     Depart,
     Discard,
     Empty,
+    Examine,
     Explain,
     Extend,
     Find,
@@ -534,6 +536,9 @@ class Operations:
     def _status(self) -> Status:
         return Status(self._queue())
 
+    def _examine(self) -> Examine:
+        return Examine(self._queue(), self._pick(*EXAMINED_PARTS), 0, 1_000)
+
     def _history(self) -> History:
         step_ms, steps = self._pick((60_000, 60), (60_000, 1_440), (60_000, 1), (HOUR_MS, 720))
         return History(self._queue(), step_ms, steps)
@@ -601,6 +606,7 @@ WEIGHT_OF = {
     "watch": 2,
     "explain": 10,
     "history": 6,
+    "examine": 2,
     "settings": 0.6,
     "queues": 0.6,
     "statuses": 0.6,

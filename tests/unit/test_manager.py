@@ -504,7 +504,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("dead_letters", "dead_letter_groups", "purge_dead_letter"),
         *("replay_dead_letters", "purge_dead_letters"),
         *("record_failure", "reset_breaker", "open_breaker", "new_task_id"),
-        *("unreadable_tasks", "remove_unreadable_task", "processes", "health"),
+        *("unreadable_tasks", "remove_unreadable_task", "diagnose", "processes", "health"),
         *("namespace", "store_address", "queue_history", "queue_settings"),
         "get_queue_statuses",
     }

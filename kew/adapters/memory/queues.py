@@ -14,6 +14,8 @@ from kew.app.ports import (
     Control,
     Declare,
     Empty,
+    Examine,
+    Examined,
     History,
     Operation,
     Purge,
@@ -109,6 +111,12 @@ async def statuses(store: Inside, operation: Statuses) -> Sequence[QueueStatus |
     return [await status(store, Status(name)) for name in operation.queues]
 
 
+async def examine(store: Inside, operation: Examine) -> Examined | None:
+    """The indexes are made by the functions that change the tasks, and no other program can reach them."""
+    known = operation.queue in store.namespace.queues
+    return Examined(()) if known else None
+
+
 async def control(store: Inside, operation: Control) -> Word:
     known = store.namespace.queues.get(operation.queue)
     if known is None:
@@ -171,6 +179,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Status: status,
     History: history,
     Statuses: statuses,
+    Examine: examine,
     Control: control,
     SetOverrides: override,
     Empty: empty,

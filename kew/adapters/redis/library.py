@@ -27,7 +27,7 @@ NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
-    *("waiting", "cancel_all", "processes", "history", "payload", "statuses"),
+    *("waiting", "cancel_all", "processes", "history", "payload", "statuses", "examine"),
 )
 ALL_KEYS: Final = "ALL_KEYS"
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name

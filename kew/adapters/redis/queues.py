@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +23,10 @@ from kew.app.ports import (
     Control,
     Declare,
     Empty,
+    Examine,
+    Examined,
     History,
+    IndexFault,
     Operation,
     Purge,
     Queues,
@@ -108,6 +112,21 @@ async def statuses(store: Inside, operation: Statuses) -> Sequence[QueueStatus |
     return found
 
 
+async def examine(store: Inside, operation: Examine) -> Examined | None:
+    named: dict[str, Argument] = {
+        "part": operation.part,
+        "first": operation.first,
+        "limit": operation.limit,
+    }
+    now, *answer = await store.functions.ask("examine", operation.queue, named)
+    store.saw(now)
+    if not answer:
+        return None
+    flat = [text.decode(errors="replace") for text in answer[0]]
+    faults = itertools.starmap(IndexFault, zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None)
+
+
 async def control(store: Inside, operation: Control) -> Word:
     named: dict[str, Argument] = {
         "incarnation": checked_incarnation(operation.incarnation),
@@ -161,6 +180,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Status: status,
     History: history,
     Statuses: statuses,
+    Examine: examine,
     Control: control,
     SetOverrides: override,
     Empty: empty,

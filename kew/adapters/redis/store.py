@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from kew.adapters.redis import processes, queues, runs, tasks
-from kew.adapters.redis.address import Address
+from kew.adapters.redis.address import Address, facts_of
 from kew.adapters.redis.arguments import (
     FunctionCall,
     along_arguments,
@@ -73,6 +73,10 @@ class RedisStore(TaskStore):
     async def close(self) -> None:
         await self.aside.close()
         await self.functions.close()
+
+    @override
+    async def facts(self) -> Mapping[str, str]:
+        return facts_of(await self.functions.read("", "INFO"))
 
     @override
     async def do(self, operation: Operation[A]) -> A:

@@ -5,11 +5,14 @@ what records tell. All times are integer milliseconds.
 """
 
 from kew.app.ports.answers import (
+    EXAMINED_PARTS,
     Bookmark,
     Command,
     DeadLetters,
+    Examined,
     FailureGroup,
     FailureGroups,
+    IndexFault,
     PresentProcess,
     QueueStatus,
     Settled,
@@ -50,6 +53,7 @@ from kew.app.ports.operations import (
     Depart,
     Discard,
     Empty,
+    Examine,
     Explain,
     Extend,
     Find,
@@ -80,6 +84,7 @@ from kew.app.ports.operations import (
 from kew.app.ports.store import OnAnswer, TaskStore, by_method
 
 __all__ = [
+    "EXAMINED_PARTS",
     "OPERATIONS",
     "UNBOUND",
     "Ambiguous",
@@ -102,6 +107,8 @@ __all__ = [
     "Discard",
     "Empty",
     "Entropy",
+    "Examine",
+    "Examined",
     "Explain",
     "Extend",
     "FailureGroup",
@@ -110,6 +117,7 @@ __all__ = [
     "Forget",
     "Function",
     "History",
+    "IndexFault",
     "ListFailed",
     "ListGroups",
     "ListUnreadable",

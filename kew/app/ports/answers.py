@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
 
@@ -94,6 +95,31 @@ class QueueStatus:
     rates: Rates = NO_RATES
     oldest_at: int | None = None
     dead: int = 0
+
+
+EXAMINED_PARTS: Final = ("counts", "leases", "waiting1", "waiting2", "waiting3", "parked", "dead")
+"""The parts of a queue that are compared with the records of its tasks."""
+
+
+@attrs.frozen
+class IndexFault:
+    """An index says something else than the records.
+
+    `kind`: "lease", "waiting" or "dead" (an entry of the task `what`, of which there is `found`), or "count" (of the
+    priority `what`; `found` is how many are counted, and how many there are).
+    """
+
+    kind: str
+    what: str
+    found: str
+
+
+@attrs.frozen
+class Examined:
+    """What is wrong in a piece of a queue, and where the next piece begins; None: this was the last."""
+
+    faults: tuple[IndexFault, ...]
+    next: int | None = None
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar, assert_never
 
 from kew.app.ports.answers import Settled, Submitted
@@ -28,6 +28,10 @@ class TaskStore(Protocol):
 
     async def close(self) -> None:
         """Close all connections. The store keeps its data."""
+
+    async def facts(self) -> Mapping[str, str]:
+        """What the server says of itself, for people: names and values; nothing if there is no server."""
+        return {}
 
     async def do(self, operation: Operation[A]) -> A:
         """The answer to an operation, which says on its class what it does. Raises `StoreError`."""

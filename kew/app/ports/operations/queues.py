@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from kew.app.declaring import Declared, InForce
-from kew.app.ports.answers import Command, QueueStatus
+from kew.app.ports.answers import Command, Examined, QueueStatus
 from kew.app.ports.operation import Operation
 from kew.domain.config import Settings, SettingValue
 from kew.domain.emptying import Emptied
@@ -83,6 +83,23 @@ class Statuses(Operation[Sequence[QueueStatus | None]]):
     is_awaited = True
 
     queues: tuple[str, ...]
+
+
+@attrs.frozen
+class Examine(Operation[Examined | None]):
+    """Compare a piece of an index with the records, from entry `first` on, `limit` at most; None: there is no queue.
+
+    `part`: one of `EXAMINED_PARTS`.
+    """
+
+    name = "examine"
+    changes = False
+    is_awaited = True
+
+    queue: str
+    part: str
+    first: int
+    limit: int
 
 
 @attrs.frozen
