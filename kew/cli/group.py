@@ -48,10 +48,7 @@ class Group(click.Group):
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self._parts:
-            module, _, attribute = self._parts[cmd_name].partition(":")
-            found = getattr(importlib.import_module(module), attribute)
-            assert isinstance(found, click.Command)
-            return found
+            return _loaded(cmd_name, self._parts[cmd_name])
         return super().get_command(ctx, cmd_name)
 
     @override
@@ -65,3 +62,34 @@ class Group(click.Group):
             meant = did_you_mean(name, known, also)
             ctx.fail(f"there is no command {name!r}{meant or '; there are ' + ', '.join(known)}")
         return super().resolve_command(ctx, args)
+
+
+def _loaded(name: str, place: str) -> click.Command:
+    """The command at "module:attribute" or, if a module of an extra is missing, one that says which."""
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).partition(".")[0] == "kew":
+            raise
+        return _refusing(name, str(missing.name))
+    assert isinstance(found, click.Command)
+    return found
+
+
+def _refusing(name: str, module: str) -> click.Command:
+    reason = (
+        f"`kew {name}` needs the module {module!r}, which is not installed: pip install 'kew[all]'"
+    )
+
+    @click.command(
+        name,
+        short_help=f"(needs the module {module})",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("_", nargs=-1, type=click.UNPROCESSED)
+    def refuse(_: tuple[str, ...]) -> None:
+        raise click.UsageError(reason)
+
+    return refuse

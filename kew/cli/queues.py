@@ -47,6 +47,7 @@ WORDS = {
     "breaker_half_open": "breaker half open",
     "no_process": "no process",
     "function_unknown": "function unknown",
+    "dead_letters": "dead letters",
     "unreadable": "unreadable records",
     "newer": "newer records",
 }
