@@ -43,7 +43,7 @@ class Attention:
 
 def attention(status: QueueStatus) -> list[Attention]:
     """All that needs attention, the most severe first."""
-    looks = (_breaker, _processes, _full, _functions, _held, _waits, _dead_letters, _records)
+    looks = (_breaker, _processes, _full, _functions, _held, _waits, _dead_letters, _lost, _records)
     found = [each for look in looks for each in look(status)]
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
@@ -134,9 +134,21 @@ def _waits(status: QueueStatus) -> Iterator[Attention]:
 
 
 def _dead_letters(status: QueueStatus) -> Iterator[Attention]:
-    if status.dead:
-        text = f"{tasks_text(status.dead)} failed for good, and can be replayed"
-        yield Attention("info", "dead_letters", status.name, text, f"kew dead groups {status.name}")
+    if not status.dead:
+        return
+    name, failed = status.name, status.rates.failed
+    text = f"{tasks_text(status.dead)} failed for good, and can be replayed"
+    if failed:
+        text = f"{tasks_text(status.dead)} failed for good, lately {failed:g} more in a minute"
+    yield Attention(
+        "warning" if failed else "info", "dead_letters", name, text, f"kew dead groups {name}"
+    )
+
+
+def _lost(status: QueueStatus) -> Iterator[Attention]:
+    if status.rates.lost:
+        text = f"lately {status.rates.lost:g} tasks in a minute lost their worker; they run again"
+        yield Attention("warning", "lost", status.name, text, "kew process ls")
 
 
 def _records(status: QueueStatus) -> Iterator[Attention]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
+from typing import NoReturn
 
 import click
 
@@ -32,7 +35,8 @@ def web(
     \b
     Exit codes:
       0    stopped by Ctrl-C or SIGTERM
-      2    invalid option, or the address is in use
+      1    the address is in use
+      2    invalid option
     """
     try:
         import uvicorn
@@ -63,4 +67,10 @@ def web(
         ws="none",
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    uvicorn.Server(config).run()
+    signal.signal(signal.SIGTERM, _stopped)  # uvicorn raises the signal again once it has stopped
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
+
+
+def _stopped(*_: object) -> NoReturn:
+    raise SystemExit(Exit.OK)

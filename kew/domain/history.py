@@ -264,13 +264,14 @@ def percentile(histogram: Histogram, share: float) -> float | None:
 
 @attrs.frozen(kw_only=True)
 class Rates:
-    """What happens in a queue per minute: `drained` are tasks that leave the line for good."""
+    """What happens in a queue per minute: `drained` are tasks that leave the line for good, `lost` lose a worker."""
 
     submitted: float = 0.0
     started: float = 0.0
     drained: float = 0.0
     completed: float = 0.0
     failed: float = 0.0
+    lost: float = 0.0
 
 
 NO_RATES: Final = Rates()

@@ -50,6 +50,7 @@ class RatesRow(BaseModel):
     drained_per_minute: float
     completed_per_minute: float
     failed_per_minute: float
+    lost_per_minute: float
     oldest_waiting: float | None
 
 
