@@ -23,6 +23,7 @@ from kew.queue_handles import QueueHandle
 from kew.steering import Steering
 
 
+# Wide: one method for each question and command.
 class Queries(DeadLetters, Steering, ABC):
     """Queries and commands about tasks and queues, over all processes."""
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "kew.cli.demo:demo",
     "doctor": "kew.cli.doctor:doctor",
     "health": "kew.cli.health:health",
+    "metrics": "kew.cli.metrics:metrics",
     "process": "kew.cli.processes:process",
     "queue": "kew.cli.queues:queue",
     "simulate": "kew.cli.simulate:simulate",

@@ -35,6 +35,7 @@ INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
 EXTRAS = {
     "adapters/codecs": {"cloudpickle"},
     "cli": {"click", "rich"},
+    "metrics": {"prometheus_client"},
     "simulation/lua": {"fakeredis"},
     "testing/plugin.py": {"pytest"},
     "web": {"fastapi", "pydantic", "starlette"},
