@@ -18,6 +18,7 @@ from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
 from kew.domain.config import QueueConfig
 from kew.domain.explaining import Explanation, Holder, Reason
 from kew.domain.history import HistoryPoint, QueueHistory
+from kew.domain.key_limits import KeyLimit
 from kew.domain.keys import PerKey
 from kew.domain.overrides import Override
 from kew.domain.rate import Rate
@@ -46,6 +47,7 @@ __all__ = [
     "Health",
     "HistoryPoint",
     "Holder",
+    "KeyLimit",
     "Linear",
     "LongTask",
     "MessagePackCodec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Protocol, Unpack
 
 from kew.app.dead_letters import DeadLetterPage
@@ -10,7 +11,9 @@ from kew.app.info import TaskInfo
 from kew.app.listing import TaskPage
 from kew.domain.explaining import Explanation
 from kew.domain.history import QueueHistory
+from kew.domain.key_limits import KeyLimit
 from kew.domain.overrides import Overridable, Override
+from kew.domain.rate import Rate
 from kew.handles import TaskId
 
 
@@ -30,6 +33,10 @@ class QueueSteering(Protocol):
     async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None: ...
     async def overrides(self, queue_name: str) -> dict[str, Override]: ...
     async def remove_overrides(self, queue_name: str, *names: str) -> None: ...
+    @property
+    def set_key_limit(self) -> Callable[..., Awaitable[None]]: ...
+    async def key_limits(self, queue_name: str) -> list[KeyLimit]: ...
+    async def remove_key_limit(self, queue_name: str, key: object) -> None: ...
     @property
     def get_tasks(self) -> Callable[..., Awaitable[TaskPage]]: ...
     async def _explain(self, queue_name: str, task_id: TaskId) -> Explanation: ...
@@ -114,6 +121,33 @@ class QueueHandle:
     async def remove_overrides(self, *names: str) -> None:
         """Let what the code declares be in force again: for these names, or for all."""
         await self._manager.remove_overrides(self._name, *names)
+
+    async def set_key_limit(
+        self,
+        key: object,
+        *,
+        max_workers: int | None = None,
+        rate: Rate | tuple[Rate, ...] | None = None,
+        max_size: int | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> None:
+        """Give a key limits of its own: `set_key_limit`."""
+        await self._manager.set_key_limit(
+            self._name,
+            key,
+            max_workers=max_workers,
+            rate=rate,
+            max_size=max_size,
+            expires_in=expires_in,
+        )
+
+    async def key_limits(self) -> list[KeyLimit]:
+        """The limits that its keys have of their own, by key."""
+        return await self._manager.key_limits(self._name)
+
+    async def remove_key_limit(self, key: object) -> None:
+        """Let a key have the limits of `per_key` again."""
+        await self._manager.remove_key_limit(self._name, key)
 
     async def tasks(
         self,

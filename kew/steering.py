@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import timedelta
 from typing import Any, Unpack
 
 from kew.app.inspector import setting_dict
@@ -10,7 +11,9 @@ from kew.app.listing import TaskFilter
 from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.process import Process
+from kew.domain.key_limits import KeyLimit, as_own_limits, lasts_ms
 from kew.domain.overrides import Overridable, Override
+from kew.domain.rate import Rate
 
 
 class Steering(ABC):
@@ -94,3 +97,33 @@ class Steering(ABC):
         Raises `InvalidConfigError` for a name that can't be overridden, and `QueueNotFoundError`.
         """
         await self._here().inspector.steering.remove_overrides(queue_name, names)
+
+    async def set_key_limit(
+        self,
+        queue_name: str,
+        key: object,
+        *,
+        max_workers: int | None = None,
+        rate: Rate | tuple[Rate, ...] | None = None,
+        max_size: int | None = None,
+        expires_in: float | timedelta | None = None,
+    ) -> None:
+        """Give a key of a queue limits of its own, for all processes, also while its tasks run.
+
+        They take the values of `PerKey` and replace the limits that the key had of its own. What is None stays as
+        `per_key` declares; `rate=()` means no rate. `key` is given as for a submit. They last until they are removed,
+        or for `expires_in` (seconds or a timedelta). Raises `InvalidConfigError` and `QueueNotFoundError`.
+        """
+        own, ms = as_own_limits(max_workers, rate, max_size), lasts_ms(expires_in)
+        await self._here().inspector.steering.limit_key(queue_name, key, own, ms)
+
+    async def key_limits(self, queue_name: str) -> list[KeyLimit]:
+        """The limits that keys of a queue have of their own, by key. Raises `QueueNotFoundError`."""
+        return await self._here().inspector.steering.key_limits(queue_name)
+
+    async def remove_key_limit(self, queue_name: str, key: object) -> None:
+        """Let a key have the limits of `per_key` again. Nothing happens if it has none of its own.
+
+        Raises `InvalidConfigError` and `QueueNotFoundError`.
+        """
+        await self._here().inspector.steering.limit_key(queue_name, key, None, 0)

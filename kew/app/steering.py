@@ -9,11 +9,22 @@ from typing import Final
 
 from kew.app.lookups import known_queue
 from kew.app.observer import Kind
-from kew.app.ports import CancelAll, Empty, ListWaiting, QueueStatus, SetOverrides, TaskStore
+from kew.app.ports import (
+    CancelAll,
+    Empty,
+    LimitKey,
+    ListKeyLimits,
+    ListWaiting,
+    QueueStatus,
+    SetOverrides,
+    TaskStore,
+)
 from kew.app.repeat import ask
+from kew.app.submitting.keying import key_text
 from kew.domain.config import SettingValue
 from kew.domain.draining import is_draining
-from kew.domain.errors import InvalidConfigError, TaskQueueError
+from kew.domain.errors import InvalidConfigError, InvalidTaskError, TaskQueueError
+from kew.domain.key_limits import KeyLimit, OwnLimits, as_key_limit
 from kew.domain.listing import Place, WaitingFilter
 from kew.domain.overrides import (
     SETTING_OF,
@@ -144,3 +155,35 @@ class Steering:
         word = await ask(self._store, SetOverrides(queue, values, removed, edition))
         if word is Word.NO_QUEUE:
             raise await self._missing(queue)
+
+    # --- limits of keys
+
+    async def limit_key(
+        self, queue: str, key: object, own: OwnLimits | None, lasts_ms: int
+    ) -> None:
+        """Give a key limits of its own; None: none any more. Raises `InvalidConfigError`, `QueueNotFoundError`."""
+        known_queue(queue)
+        word = await ask(self._store, LimitKey(queue, key_named(key), own, lasts_ms))
+        if word is Word.NO_QUEUE:
+            raise await self._missing(queue)
+
+    async def key_limits(self, queue: str) -> list[KeyLimit]:
+        """Those that keys have of their own, by key. Raises `QueueNotFoundError`."""
+        known_queue(queue)
+        found = await ask(self._store, ListKeyLimits(queue))
+        if found is None:
+            raise await self._missing(queue)
+        return [as_key_limit(key, found[key]) for key in sorted(found)]
+
+
+def key_named(key: object) -> str:
+    """A key, given as for a submit. Raises `InvalidConfigError`."""
+    try:
+        text = key_text("", key)
+    except InvalidTaskError as error:
+        raise InvalidConfigError(error.reason) from None
+    if not text:
+        raise InvalidConfigError(
+            "key takes a key as a submit does; tasks without a key have no limits"
+        )
+    return text

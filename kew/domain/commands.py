@@ -11,6 +11,7 @@ from kew.domain import draining, overrides
 from kew.domain.config import Settings, SettingValue
 from kew.domain.gates import fold as gates
 from kew.domain.holding import Hold
+from kew.domain.key_limits import OwnLimits
 from kew.domain.lifecycle import Effect
 from kew.domain.queue import NOTHING, Change, counted_by
 from kew.domain.view import View
@@ -71,3 +72,10 @@ def open_breaker(view: View, now: int) -> Change:
 def reset_breaker(view: View) -> Change:
     """Close the breaker."""
     return Change((), attrs.evolve(view.state, breaker=breakers.reset(view.state.breaker)))
+
+
+def limit_key(view: View, key: str, own: OwnLimits | None) -> Change:
+    """Give a key limits of its own, in place of those that it had; None: none any more."""
+    if own is None and key not in view.key_limits:
+        return NOTHING
+    return Change(key_limits=[(key, own)])

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from kew.domain.key_limits import DECLARED, OwnLimits
 from kew.domain.sharing import Starved
 from kew.domain.task import Task, TaskStatus
 from kew.domain.view import QueueState
@@ -195,7 +196,7 @@ class Situation:
     there may be more. `due` counts the other tasks that will be due by `horizon`,
     the earliest instant at which time alone lets it start.
     `key_held` counts the live leases of the task's key, and `key_holders` are some of them; `key_log` is what its rates
-    remember. `takes_turns`: tasks with
+    remember, and `key_limits` are limits of its own. `takes_turns`: tasks with
     keys wait, so what comes first depends on turns and not on `ahead`.
     `processes`: how many serve the queue; `able`: how many of these can run the task; `candidates` are some of them.
     """
@@ -216,4 +217,5 @@ class Situation:
     key_held: int = 0
     key_holders: tuple[Holder, ...] = ()
     key_log: tuple[int, ...] = ()
+    key_limits: OwnLimits = DECLARED
     takes_turns: bool = False

@@ -14,6 +14,7 @@ import attrs
 
 from kew.domain import rate as rates
 from kew.domain.config import Settings
+from kew.domain.key_limits import KeyLimits, limits_of, rates_of, workers_of
 from kew.domain.keys import KEYLESS, key_of
 from kew.domain.rate import Log, Setting
 from kew.domain.task import Task
@@ -58,15 +59,26 @@ def forgotten_at(settings: Iterable[Setting], now: int) -> int:
 class KeyRooms:
     """The limits of all keys at one instant. What starts meanwhile counts, too: it is changed by `start`.
 
-    `held_of`: how many leases a key has. `logs`: what its rates remember.
+    `held_of`: how many leases a key has. `logs`: what its rates remember. `limits`: the limits that keys have of their
+    own.
     """
 
     settings: Settings
     now: int
     held_of: Callable[[str], int]
     logs: Mapping[str, KeyLog]
+    limits: KeyLimits
     _started: Counter[str] = attrs.field(factory=Counter, init=False)
     _paced: dict[str, Paced] = attrs.field(factory=dict, init=False)
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether any key may have a rate."""
+        return bool(self.settings.key_rate or self.limits)
+
+    def rates_of(self, key: str) -> tuple[Setting, ...]:
+        """The rates of a key."""
+        return rates_of(self.settings, limits_of(self.limits, key, self.now))
 
     def has_started(self, key: str) -> bool:
         """Whether a task of the key has started meanwhile."""
@@ -74,12 +86,12 @@ class KeyRooms:
 
     def is_full(self, key: str) -> bool:
         """Whether as many tasks of the key run as may."""
-        limit = self.settings.key_workers
+        limit = workers_of(self.settings, limits_of(self.limits, key, self.now))
         return key != KEYLESS and 0 < limit <= self.held_of(key) + self._started[key]
 
     def opens_at(self, key: str, cost: int) -> int:
         """When the rates of the key let a task of this cost start: `now`, if they do."""
-        if not self.settings.key_rate or key == KEYLESS:
+        if not self.has_rates or key == KEYLESS:
             return self.now
         return opens_at(self._paced_of(key), cost, self.now)
 
@@ -90,7 +102,7 @@ class KeyRooms:
     def start(self, key: str, cost: int) -> None:
         """A task of this cost starts."""
         self._started[key] += 1
-        if self.settings.key_rate and key != KEYLESS:
+        if self.has_rates and key != KEYLESS:
             self._paced[key] = started(self._paced_of(key), cost, self.now)
 
     def takes(self, task: Task) -> bool:
@@ -109,6 +121,6 @@ class KeyRooms:
     def _paced_of(self, key: str) -> Paced:
         known = self._paced.get(key)
         if known is None:
-            known = read_log(self.logs.get(key, ()), self.settings.key_rate, self.now)
+            known = read_log(self.logs.get(key, ()), self.rates_of(key), self.now)
             self._paced[key] = known
         return known

@@ -15,12 +15,12 @@ import attrs
 
 from kew.domain import breaker as breakers
 from kew.domain.attempts import FailedAttempt, attempt_of
-from kew.domain.config import Settings
 from kew.domain.draining import is_draining
 from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, Snoozed, Succeeded
 from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
+from kew.domain.key_limits import OwnLimits, limits_of, rates_of, size_of
 from kew.domain.key_rooms import KeyRooms
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect, step
@@ -58,6 +58,7 @@ class Change:
     sequence. `starved`: the processes that are starved from now on, or no longer (None). `notified`: the one to notify
     that a part of the limit is left for it. `lost`: the workers whose ended leases this recovers. `counted`: a failure
     that the breaker counts, by its slot. `key_logs`: what the rates of keys remember from now on.
+    `key_limits`: the limits that keys have of their own from now on (None: none any more).
     """
 
     tasks: Sequence[Task] = ()
@@ -69,6 +70,7 @@ class Change:
     attempts: Sequence[tuple[str, FailedAttempt]] = ()
     counted: Mapping[int, CountedFailure] = NONE_COUNTED
     key_logs: Sequence[tuple[str, tuple[int, ...]]] = ()
+    key_limits: Sequence[tuple[str, OwnLimits | None]] = ()
 
 
 NOTHING = Change()
@@ -92,12 +94,13 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
         return NOTHING, GroupOutcome(Word.EARLY)
     settings = view.state.settings
-    if (settings.rates or settings.key_rate) and (refused := _too_costly(settings, group)):
+    has_rates = settings.rates or settings.key_rate or view.key_limits
+    if has_rates and (refused := _too_costly(view, group, now)):
         return NOTHING, GroupOutcome(Word.COSTLY, refused)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:
         word = Word.DRAINING if is_draining(view.state.settings) else Word.FULL
         return NOTHING, GroupOutcome(word)
-    if view.state.settings.key_size and (refused := _without_place(view, group)):
+    if (settings.key_size or view.key_limits) and (refused := _without_place(view, group, now)):
         return NOTHING, GroupOutcome(Word.KEY_FULL, refused)
     if late := next((call.id for call in group.submissions if _is_late(call, now)), ""):
         return NOTHING, GroupOutcome(Word.LATE, late)
@@ -119,24 +122,30 @@ def _is_late(call: Submission, now: int) -> bool:
     return bool(call.start_by_ms) and (call.due_at or 0) - now >= call.start_by_ms
 
 
-def _without_place(view: View, group: Group) -> str:
+def _without_place(view: View, group: Group, now: int) -> str:
     """The id of the first task whose key has no place left; "": all have one."""
     left: dict[str, int] = {}
     for call in group.submissions:
         key = key_of(call)
-        if key and key not in left:
-            left[key] = view.state.settings.key_size - view.waiting_of(key)
-        if key and left[key] <= 0:
+        size = size_of(view.state.settings, limits_of(view.key_limits, key, now)) if key else 0
+        if not size:
+            continue
+        if key not in left:
+            left[key] = size - view.waiting_of(key)
+        if left[key] <= 0:
             return call.id
-        left[key] = left.get(key, 0) - 1
+        left[key] -= 1
     return ""
 
 
-def _too_costly(settings: Settings, group: Group) -> str:
+def _too_costly(view: View, group: Group, now: int) -> str:
     """The id of the first task that costs more than a rate can ever give; "": there is none."""
-    for call in group.submissions:
-        rates = (*settings.rates, *(settings.key_rate if key_of(call) else ()))
-        if call.cost > 1 and units_of(call.cost, rates) < call.cost:
+    settings = view.state.settings
+    for call in group.submissions if any(one.cost > 1 for one in group.submissions) else ():
+        key, rates = key_of(call), settings.rates
+        if key:
+            rates = (*rates, *rates_of(settings, limits_of(view.key_limits, key, now)))
+        if units_of(call.cost, rates) < call.cost:
             return call.id
     return ""
 
@@ -218,7 +227,9 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
         (request.lane_key, request.sequence),
         _starved_after(view, request, part, next_in_turn, now, is_starved=is_starved),
         next_in_turn=next_in_turn,
-        key_logs=_key_logs(view, tasks, now) if facts.state.settings.key_rate else (),
+        key_logs=_key_logs(view, tasks, now)
+        if facts.state.settings.key_rate or view.key_limits
+        else (),
     )
     return change, Grant(
         word=Word.DONE,
@@ -232,7 +243,11 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
 def _key_logs(view: View, tasks: Sequence[Task], now: int) -> Sequence[tuple[str, tuple[int, ...]]]:
     """What the rates of keys remember once these tasks have started."""
     rooms = KeyRooms(
-        settings=view.state.settings, now=now, held_of=view.held_of, logs=view.key_logs
+        settings=view.state.settings,
+        now=now,
+        held_of=view.held_of,
+        logs=view.key_logs,
+        limits=view.key_limits,
     )
     for task in tasks:
         rooms.start(key_of(task.call), task.call.cost)

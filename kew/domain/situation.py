@@ -11,6 +11,7 @@ from kew.domain.explaining import Candidate, Holder, Situation, SlotLimit
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts
 from kew.domain.incarnations import place_of
+from kew.domain.key_limits import limits_of, rates_of
 from kew.domain.key_rooms import opens_at, read_log
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect
@@ -80,10 +81,11 @@ def situation_of(
 
 def _paced_until(view: View, task: Task, now: int) -> int:
     """When the rates of its key let a task start."""
-    key, settings = key_of(task.call), view.state.settings.key_rate
-    if not key or not settings:
+    key = key_of(task.call)
+    rates = rates_of(view.state.settings, limits_of(view.key_limits, key, now))
+    if not key or not rates:
         return now
-    return opens_at(read_log(view.key_logs.get(key, ()), settings, now), task.call.cost, now)
+    return opens_at(read_log(view.key_logs.get(key, ()), rates, now), task.call.cost, now)
 
 
 def _of_key(
@@ -100,6 +102,7 @@ def _of_key(
         "key_held": view.held_of(key) - lost,
         "key_holders": _holders(mine, now),
         "key_log": view.key_logs.get(key, ()),
+        "key_limits": limits_of(view.key_limits, key, now),
     }
 
 

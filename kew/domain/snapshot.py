@@ -13,6 +13,7 @@ import attrs
 
 from kew.domain.gates import fold as gates
 from kew.domain.gates.functions import reason_of
+from kew.domain.key_limits import OwnLimits, next_end
 from kew.domain.key_rooms import KeyRooms
 from kew.domain.keys import Turns, in_turn, key_of, move
 from kew.domain.ordering import is_due, order_key
@@ -35,6 +36,7 @@ class Snapshot(View):
     starved: Mapping[str, Starved] = attrs.field(factory=dict)
     turns: Turns = attrs.field(factory=dict)
     key_logs: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    key_limits: Mapping[str, OwnLimits] = attrs.field(factory=dict)
 
     def after(self, change: Change) -> Snapshot:
         """The queue with a change applied."""
@@ -46,7 +48,12 @@ class Snapshot(View):
             starved=starved_after(self.starved, change),
             turns=self._turns_after(change.tasks),
             key_logs={**self.key_logs, **dict(change.key_logs)},
+            key_limits=self._limits_after(change),
         )
+
+    def _limits_after(self, change: Change) -> Mapping[str, OwnLimits]:
+        limits = {**self.key_limits, **dict(change.key_limits)}
+        return {key: own for key, own in limits.items() if own is not None}
 
     def _turns_after(self, changed: Sequence[Task]) -> Turns:
         if not self.turns and not any(key_of(task.call) for task in changed):
@@ -81,8 +88,13 @@ class Snapshot(View):
     def _rooms(self, now: int) -> KeyRooms:
         """What the limits of keys leave."""
         held = Counter(key_of(task.call) for task in self._leased())
-        settings = self.state.settings
-        return KeyRooms(settings=settings, now=now, held_of=held.__getitem__, logs=self.key_logs)
+        return KeyRooms(
+            settings=self.state.settings,
+            now=now,
+            held_of=held.__getitem__,
+            logs=self.key_logs,
+            limits=self.key_limits,
+        )
 
     def waiting(self) -> int:
         """How many tasks are QUEUED or RETRY."""
@@ -140,7 +152,8 @@ class Snapshot(View):
             rooms.start(key_of(task.call), task.call.cost)
         runnable = (one for one in self._runnable(incarnation) if one.id not in starting)
         lines = groupby(sorted(runnable, key=_place_key), lambda task: _place_key(task)[:2])
-        instants = (_next_of(key, list(tasks), rooms) for (_, key), tasks in lines)
+        instants = [_next_of(key, list(tasks), rooms) for (_, key), tasks in lines]
+        instants.append(next_end(self.key_limits, now))
         return min((at for at in instants if at is not None), default=None)
 
     def next_lease_end(self) -> int | None:

@@ -10,6 +10,7 @@ import attrs
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings, SettingValue
 from kew.domain.holding import Hold
+from kew.domain.key_limits import OwnLimits
 from kew.domain.sharing import Starved
 from kew.domain.task import Task
 
@@ -72,6 +73,11 @@ class View(Protocol):
         """What the rates of keys remember, by key."""
         ...
 
+    @property
+    def key_limits(self) -> Mapping[str, OwnLimits]:
+        """The limits that keys have of their own, ended ones perhaps included."""
+        ...
+
     def waiting(self) -> int:
         """How many tasks are QUEUED or RETRY, due or not."""
         ...
@@ -112,7 +118,7 @@ class View(Protocol):
         """The earliest due time after `now` of a waiting task that this incarnation can run (ms), once `taken` start.
 
         A task whose key waits for its rate counts from when the rate lets it start. Tasks of a key at its limit are
-        left out: time alone doesn't let them start.
+        left out: time alone doesn't let them start. The end of a key's own limits counts, too.
         """
         ...
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from kew.app.notices import Woken
-from kew.app.ports import Command, Empty, Explain, Peek
+from kew.app.ports import Command, Empty, Explain, LimitKey, ListKeyLimits, Peek
 from kew.domain.explaining import Code
+from kew.domain.key_limits import OwnLimits
 from kew.domain.reasons import explained
 from kew.domain.requests import Word
 from kew.domain.task import TaskStatus
@@ -713,3 +714,116 @@ async def test_many_keys_that_wait_for_their_rates_all_start_in_time(scene: Scen
     await scene.advance(1_000)
     second = [task for _ in range(3) for task in await worker.claim(100)]
     assert len(second) == 250
+
+
+# --- a key's own limits
+
+
+async def limit(scene: Scene, key: str, lasts_ms: int = 0, **limits: Any) -> Word:
+    own = OwnLimits(**limits) if limits else None
+    return await scene.store.do(LimitKey(QUEUE, key, own, lasts_ms))
+
+
+async def limits(scene: Scene) -> Any:
+    return await scene.store.do(ListKeyLimits(QUEUE))
+
+
+async def test_a_key_has_the_limits_that_are_set_for_it_until_they_are_removed(scene: Scene):
+    await scene.declare(**ONE)
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3", "a4", "b1", "b2")
+    assert await limit(scene, "a", workers=3) is Word.DONE
+    assert await worker.claim_ids() == ["a1", "b1", "a2", "a3"]
+    assert await limits(scene) == {"a": OwnLimits(workers=3)}
+    assert await limit(scene, "a") is Word.DONE
+    assert await limit(scene, "a") is Word.SAME
+    assert await limits(scene) == {}
+    assert await worker.claim_ids() == []
+
+
+async def test_limits_of_a_key_are_in_force_at_once_while_its_tasks_run(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3", "a4")
+    first, second = await worker.claim(2)
+    await limit(scene, "a", workers=1)
+    assert await worker.claim_ids() == []
+    await worker.succeed(first)
+    assert await worker.claim_ids() == []
+    await worker.succeed(second)
+    assert await worker.claim_ids() == ["a3"]
+    await limit(scene, "a", workers=2)
+    assert await worker.claim_ids() == ["a4"]
+
+
+async def test_a_raised_limit_wakes_an_idle_process(scene: Scene):
+    await scene.declare(**ONE)
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2")
+    assert await worker.claim_ids() == ["a1"]
+    listener = await scene.listen(worker.incarnation)
+    await limit(scene, "a", workers=2)
+    assert await listener.next() == Woken(QUEUE)
+    assert await worker.claim_ids() == ["a2"]
+
+
+async def test_limits_of_a_key_end_by_themselves_and_a_claim_says_when(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3")
+    await limit(scene, "a", lasts_ms=5_000, workers=1)
+    grant = await worker.ask(want=5)
+    assert ([task.id for task in grant.tasks], grant.wait_ms) == (["a1"], 5_000)
+    assert set(await limits(scene)) == {"a"}
+    await scene.advance(5_000)
+    assert await limits(scene) == {}
+    assert await worker.claim_ids() == ["a2", "a3"]
+
+
+async def test_a_rate_of_one_key_replaces_that_of_all(scene: Scene):
+    await scene.declare(**paced((1, 5_000, 0)))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "a3", "b1", "b2", "c1", "c2")
+    await limit(scene, "a", rates=((2, 5_000, 0),))
+    await limit(scene, "b", rates=())
+    assert await worker.claim_ids() == ["a1", "b1", "c1", "a2", "b2"]
+    await limit(scene, "a")
+    await scene.advance(4_999)
+    assert await worker.claim_ids() == []
+    await scene.advance(5)
+    assert await worker.claim_ids() == ["c2", "a3"]
+
+
+async def test_a_key_has_a_size_of_its_own(scene: Scene):
+    await scene.declare(max_workers=20)
+    await limit(scene, "a", size=1)
+    assert (await scene.try_submit(group(call("a1", key="a"))))[0].word is Word.DONE
+    (refused,) = await scene.try_submit(group(call("a2", key="a")))
+    assert (refused.word, refused.task_id) == (Word.KEY_FULL, "a2")
+    (refused,) = await scene.try_submit(group(call("b1", key="b"), call("b2", key="b")))
+    assert refused.word is Word.DONE
+
+
+async def test_a_keys_own_limit_is_named_as_the_reason(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2")
+    await limit(scene, "a", workers=1, rates=((1, 10_000, 0),))
+    assert await worker.claim_ids() == ["a1"]
+    situation = await scene.store.do(Explain(QUEUE, "a2"))
+    assert situation is not None
+    reasons = {one.code: one for one in explained(situation).reasons}
+    assert "as many as its own limit allows" in reasons[Code.KEY_FULL].text
+    assert reasons[Code.KEY_RATE].until_at == situation.now + 10_000
+
+
+async def test_limits_of_keys_survive_a_redeclaration_and_end_with_their_queue(scene: Scene):
+    await scene.declare(max_workers=20)
+    await limit(scene, "a", workers=1)
+    await scene.declare(max_workers=21)
+    assert set(await limits(scene)) == {"a"}
+    await scene.purge()
+    assert await limits(scene) is None
+    assert await limit(scene, "a", workers=1) is Word.NO_QUEUE
+    await scene.declare(max_workers=20)
+    assert await limits(scene) == {}

@@ -764,6 +764,28 @@ def a_key_is_charged_one_whatever_a_task_costs(original: Any) -> Any:
 
 @bug(
     KeyedLines,
+    "end_limits",
+    *("order", "promptness", "liveness", "explaining"),
+    choice=Choice(workload="keys"),
+)
+def the_end_of_a_keys_own_limits_goes_unnoticed(original: Any) -> Any:
+    """The key waits on for what has ended."""
+    return lambda self, now: None
+
+
+@bug(KeyedLines, "limit_key", "keys", "key_rate", "explaining", choice=Choice(workload="keys"))
+def a_limit_of_a_key_is_in_force_later(original: Any) -> Any:
+    """Only the key's first limits are kept."""
+
+    def limit_key(self, key, own):
+        if own is None or key not in self.limits or own.workers == self.limits[key].workers:
+            original(self, key, own)
+
+    return limit_key
+
+
+@bug(
+    KeyedLines,
     "_pace",
     *("order", "promptness", "liveness", "sharing", "explaining"),
     choice=Choice(workload="keys"),

@@ -40,8 +40,10 @@ from kew.app.ports import (
     Find,
     Forget,
     History,
+    LimitKey,
     ListFailed,
     ListGroups,
+    ListKeyLimits,
     ListUnreadable,
     ListWaiting,
     Operation,
@@ -67,6 +69,7 @@ from kew.domain.config import Settings
 from kew.domain.errors import SCOPES
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.explaining import SlotLimit
+from kew.domain.key_limits import OwnLimits
 from kew.domain.listing import WaitingFilter, WaitingState
 from kew.domain.reports import Report
 from kew.domain.requests import (
@@ -464,6 +467,19 @@ class Operations:
         self.editions += 1
         return SetOverrides(self._queue(), chosen, removed, f"edition{self.editions}")
 
+    def _limit_key(self) -> LimitKey:
+        own = OwnLimits(
+            workers=self._pick(None, 1, 3),
+            rates=self._pick(None, None, (), *KEY_RATES),
+            size=self._pick(None, None, 2),
+        )
+        key = self._pick("acme", "acme", "b", "nobody's")
+        lasts_ms = self._pick(0, 0, 500, 2_000, 20_000)
+        return LimitKey(self._queue(), key, self._pick(own, own, None), lasts_ms)
+
+    def _key_limits(self) -> ListKeyLimits:
+        return ListKeyLimits(self._queue())
+
     def _declare(self) -> Declare:
         settings = Settings(
             max_workers=self._pick(1, 3, 6, 20),
@@ -602,6 +618,8 @@ WEIGHT_OF = {
     "control": 5,
     "declare": 2,
     "override": 2,
+    "limit_key": 3,
+    "key_limits": 1,
     "empty": 1.2,
     "watch": 2,
     "explain": 10,

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from kew.domain.config import Settings
+from kew.domain.key_limits import OwnLimits, rates_of, workers_of
 from kew.domain.task import PINNED, Task
 
 
@@ -52,6 +53,11 @@ class RawKeys:
         found = self.parts.get("logs", {}).items()
         return {unescaped(key.decode()): tuple(map(int, text.split())) for key, text in found}
 
+    def limits(self) -> dict[str, OwnLimits]:
+        """The limits that keys have of their own."""
+        found = self.parts.get("limits", {}).items()
+        return {unescaped(key.decode()): read_own(text.decode()) for key, text in found}
+
     def faults(self, tasks: Sequence[Task], settings: Settings, clock: int) -> Iterator[str]:
         """`clock`: when the queue was written last; a key may have become due since."""
         if (
@@ -83,10 +89,19 @@ class RawKeys:
         logged = by_key(self.parts.get("logged", []))
         if logged.keys() != self.logs().keys():
             yield f"logs of {self.logs().keys()}, to be forgotten: {logged}"
-        yield from self._ring_faults(held, settings)
+        limits = self.limits()
+        ends = {key: own.ends_at for key, own in limits.items() if own.ends_at}
+        noted = by_key(self.parts.get("ends", []))
+        more = self.known[7:] or (0, 0, 0)
+        is_counted = more[1:] == [len(limits), min(ends.values(), default=0)]
+        if (limits or noted) and not (ends == noted and is_counted):
+            yield f"limits of keys {limits}, ends {noted}, counted {more}"
+        yield from self._ring_faults(held, settings, clock)
 
-    def _ring_faults(self, held: Mapping[str, int], settings: Settings) -> Iterator[str]:
-        turns, limit = self.turns(), settings.key_workers
+    def _ring_faults(
+        self, held: Mapping[str, int], settings: Settings, clock: int
+    ) -> Iterator[str]:
+        turns, limits = self.turns(), self.limits()
         for priority in (1, 2, 3):
             heads = {
                 unescaped(name.partition(":")[2]): min(score for _, score in value)
@@ -97,13 +112,17 @@ class RawKeys:
             later = by_key(self.parts.get(f"later{priority}", []))
             paced = by_key(self.parts.get(f"paced{priority}", []))
             for key, head in heads.items():
+                own = limits.get(key, OwnLimits())
+                if 0 < own.ends_at <= clock:
+                    continue  # the next claim looks at the key
+                limit = workers_of(settings, own)
                 is_full = 0 < limit <= held.get(key, 0)
                 places = sum(key in each for each in (ring, later, paced))
                 if is_full and places:
                     yield f"{key!r} is at its limit, and may start"
                 if not is_full and places != 1:
                     yield f"{key!r} is in {places} of ring, later and paced"
-                if key in paced and not settings.key_rate:
+                if key in paced and not rates_of(settings, own):
                     yield f"{key!r} waits for a rate that there isn't"
                 if key in ring and ring[key] != turns[priority, key]:
                     yield f"{key!r} is in the ring at {ring[key]}, its turn is {turns[priority, key]}"
@@ -112,6 +131,17 @@ class RawKeys:
             placed = ring.keys() | later.keys() | paced.keys()
             if not placed <= heads.keys():
                 yield f"keys without a line: {placed - heads.keys()}"
+
+
+def read_own(text: str) -> OwnLimits:
+    workers, rates, size, ends_at = text.split()
+    each = [] if rates in "-0" else [tuple(map(int, one.split(":"))) for one in rates.split(",")]
+    return OwnLimits(
+        workers=None if workers == "-" else int(workers),
+        rates=None if rates == "-" else tuple((a, b, c) for a, b, c in each),
+        size=None if size == "-" else int(size),
+        ends_at=int(ends_at),
+    )
 
 
 def by_key(entries: Sequence[tuple[bytes, float]]) -> dict[str, int]:

@@ -75,6 +75,8 @@ TYPES_OF_KEYS = {
     "paced": "zset",
     "logs": "hash",
     "logged": "zset",
+    "limits": "hash",
+    "ends": "zset",
     "line": "zset",
 }
 READ = {
@@ -324,6 +326,7 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
         },
         turns=keys.turns(),
         key_logs=keys.logs(),
+        key_limits=keys.limits(),
     )
     return RawQueue(
         snapshot=snapshot,

@@ -316,6 +316,15 @@ class Twins:
             faults += _unequal(f"{name}: starved", dict(indexed.starved), dict(theirs.starved))
             faults += _unequal(f"{name}: turns", dict(indexed.turns), dict(theirs.turns))
             faults += _unequal(f"{name}: key logs", indexed.key_logs, theirs.key_logs)
+            limits = [
+                {
+                    key: own
+                    for key, own in each.key_limits.items()
+                    if not 0 < own.ends_at <= self.clock.now
+                }
+                for each in (indexed, theirs)
+            ]
+            faults += _unequal(f"{name}: key limits", *limits)
             faults += _unequal(f"{name}: presence", ours.presence, raw.queues[name].presence)
             for task_id in sorted(indexed.tasks.keys() | theirs.tasks.keys()):
                 pair = _seen(indexed.tasks.get(task_id)), _seen(theirs.tasks.get(task_id))

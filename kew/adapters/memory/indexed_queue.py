@@ -149,6 +149,8 @@ class IndexedQueue(KeyedView, View):
         known = [line.next_later(now) for line in lines]
         if self._keyed.turns:
             known.append(self._next_due_of_keys(incarnation, now, taken))
+        if self._keyed.limits:
+            known.append(self._keyed.limits_end(now))
         return min((instant for instant in known if instant is not None), default=None)
 
     @override
@@ -249,6 +251,7 @@ class IndexedQueue(KeyedView, View):
             starved=dict(self._starved),
             turns=dict(self._keyed.turns),
             key_logs=dict(self._keyed.logs.by_key),
+            key_limits=dict(self._keyed.limits),
         )
 
     # --- changing
@@ -270,6 +273,8 @@ class IndexedQueue(KeyedView, View):
                 self.forget_starved(who)
             else:
                 self._starved[who] = starved
+        for key, own in change.key_limits:
+            self._keyed.limit_key(key, own)
         if change.key_logs:
             self._keyed.note_starts(change.key_logs, now)
         for task in change.tasks:

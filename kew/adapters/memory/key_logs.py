@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kew.domain.key_rooms import KeyLog, forgotten_at
 from kew.domain.rate import Setting
@@ -19,11 +19,16 @@ class KeyLogs:
         self._ends: dict[str, int] = {}
         self._in_order: list[tuple[int, str]] = []
 
-    def note(self, logs: Iterable[tuple[str, KeyLog]], rates: Iterable[Setting], now: int) -> None:
+    def note(
+        self,
+        logs: Iterable[tuple[str, KeyLog]],
+        rates_of: Callable[[str], Iterable[Setting]],
+        now: int,
+    ) -> None:
         """Tasks of these keys have started."""
-        end = forgotten_at(rates, now)
         noted = list(logs)
         for key, log in noted:
+            end = forgotten_at(rates_of(key), now)
             self.by_key[key], self._ends[key] = log, end
             heapq.heappush(self._in_order, (end, key))
         self.forget(now, FORGOTTEN_AT_ONCE * len(noted))

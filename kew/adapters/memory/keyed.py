@@ -8,6 +8,7 @@ that of a key at its limit: the change that frees the key adds another.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect, insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -15,6 +16,7 @@ from kew.adapters.memory.key_logs import KeyLogs
 from kew.adapters.memory.lines import Entry, Line
 from kew.domain.config import Settings
 from kew.domain.gates import functions
+from kew.domain.key_limits import OwnLimits, limits_of, workers_of
 from kew.domain.key_rooms import KeyLog, KeyRooms
 from kew.domain.keys import KEYLESS, key_of, move
 from kew.domain.task import Task
@@ -47,6 +49,8 @@ class KeyedLines:
         self.turns: dict[tuple[int, str], int] = {}
         self.held: Counter[str] = Counter()
         self.logs = KeyLogs()
+        self.limits: dict[str, OwnLimits] = {}
+        self._limit_ends: list[tuple[int, str]] = []
 
     @property
     def is_empty(self) -> bool:
@@ -57,14 +61,21 @@ class KeyedLines:
         """How many tasks of a key wait."""
         return sum(self._waiting[priority, key] for priority in (1, 2, 3))
 
-    def is_full(self, key: str) -> bool:
+    def is_full(self, key: str, now: int) -> bool:
         """Whether as many tasks of the key run as may."""
-        return bool(key) and 0 < self.settings.key_workers <= self.held[key]
+        limit = self.settings.key_workers
+        if self.limits and key in self.limits:
+            limit = workers_of(self.settings, limits_of(self.limits, key, now))
+        return bool(key) and 0 < limit <= self.held[key]
 
     def rooms(self, now: int) -> KeyRooms:
         """What the limits of keys leave."""
         return KeyRooms(
-            settings=self.settings, now=now, held_of=self.held.__getitem__, logs=self.logs.by_key
+            settings=self.settings,
+            now=now,
+            held_of=self.held.__getitem__,
+            logs=self.logs.by_key,
+            limits=self.limits,
         )
 
     def lines(self) -> Iterator[tuple[int, str, str, Line]]:
@@ -86,7 +97,28 @@ class KeyedLines:
 
     def note_starts(self, logs: Iterable[tuple[str, KeyLog]], now: int) -> None:
         """Tasks of keys that have a rate have started."""
-        self.logs.note(logs, self.settings.key_rate, now)
+        self.logs.note(logs, self.rooms(now).rates_of, now)
+
+    def limit_key(self, key: str, own: OwnLimits | None) -> None:
+        """The key has these limits of its own from now on; None: none any more."""
+        before = self.limits.pop(key, None)
+        if before is not None and before.ends_at:
+            self._limit_ends.remove((before.ends_at, key))
+        if own is not None:
+            self.limits[key] = own
+            if own.ends_at:
+                insort(self._limit_ends, (own.ends_at, key))
+        self._reopen(key)
+
+    def end_limits(self, now: int) -> None:
+        """Forget the limits of keys that have ended."""
+        while self._limit_ends and self._limit_ends[0][0] <= now:
+            self.limit_key(self._limit_ends[0][1], None)
+
+    def limits_end(self, now: int) -> int | None:
+        """When the first key's own limits end, after now."""
+        place = bisect(self._limit_ends, now, key=lambda each: each[0])
+        return self._limit_ends[place][0] if place < len(self._limit_ends) else None
 
     def count_lease(self, task: Task, change: int) -> None:
         """A lease of this task begins (1) or ends (-1)."""
@@ -180,7 +212,11 @@ class KeyedLines:
                 break
             if key == KEYLESS:
                 serve(key, plain)
-            elif key not in kept and not self.is_full(key) and self._is_due((priority, key), now):
+            elif (
+                key not in kept
+                and not self.is_full(key, now)
+                and self._is_due((priority, key), now)
+            ):
                 kept[key] = turn
                 serve(key, self._due((priority, key), now, opens))
         while again and len(found) < limit:
@@ -225,6 +261,10 @@ class KeyedLines:
         if now < self._latest:  # the clock has stepped back
             self._reopen_paced()
         self._latest = now
+        for end, key in self._limit_ends:
+            if end > now:
+                break
+            self._reopen(key)
         for waiting in (self._later[priority], self._paced[priority]):
             while waiting and waiting[0][0] <= now:
                 _, key = heapq.heappop(waiting)
@@ -243,7 +283,8 @@ class KeyedLines:
         self, priority: int, rooms: KeyRooms, opens: Opens, taken: Collection[str]
     ) -> Iterator[int]:
         """Of each key that has something due, and the earliest of the others."""
-        for key in self._startable(priority, self.rooms(rooms.now)):
+        now = rooms.now
+        for key in self._startable(priority, self.rooms(now)):
             at = self._next_of((priority, key), rooms, opens, taken)
             if at is not None:
                 yield at
@@ -255,7 +296,7 @@ class KeyedLines:
                     waiting
                 )  # its instant may be that of a task which has left
                 place = (priority, key)
-                if place not in self._waiting or self.is_full(key) or key in kept:
+                if place not in self._waiting or self.is_full(key, now) or key in kept:
                     continue
                 first = None if is_due else self._first_later(place, rooms.now, lambda _: True)
                 if is_due or first is not None:
@@ -275,7 +316,7 @@ class KeyedLines:
         key, now = place[1], rooms.now
         if rooms.is_full(key):
             return None
-        if self.settings.key_rate:
+        if rooms.has_rates:
             due = (each for each in self._due(place, now, opens) if each[2] not in taken)
             first = next(due, None)
             if first is not None and (at := rooms.opens_at(key, self._cost_of(first))) > now:
@@ -296,9 +337,9 @@ class KeyedLines:
         while ring and (limit is None or len(found) < limit):
             turn, key = heapq.heappop(ring)
             is_current = self.turns.get((priority, key)) == turn
-            if not is_current or self.is_full(key) or not self._is_due((priority, key), now):
+            if not is_current or self.is_full(key, now) or not self._is_due((priority, key), now):
                 continue
-            if self.settings.key_rate:
+            if rooms.has_rates:
                 first = next(self._due((priority, key), now, lambda _: True))
                 at = rooms.opens_at(key, self._cost_of(first))
                 if at > now:

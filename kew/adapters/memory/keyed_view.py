@@ -10,6 +10,7 @@ from kew.adapters.memory.keyed import KeyedLines, Opens
 from kew.adapters.memory.lines import Line
 from kew.compat import override
 from kew.domain.gates import functions
+from kew.domain.key_limits import OwnLimits
 from kew.domain.keys import key_of
 from kew.domain.listing import Part
 from kew.domain.task import QueuePriority, Task
@@ -74,6 +75,15 @@ class KeyedView(View):
     @override
     def key_logs(self) -> Mapping[str, tuple[int, ...]]:
         return self._keyed.logs.by_key
+
+    @property
+    @override
+    def key_limits(self) -> Mapping[str, OwnLimits]:
+        return self._keyed.limits
+
+    def end_limits(self, now: int) -> None:
+        """Forget the limits of keys that have ended."""
+        self._keyed.end_limits(now)
 
     def _next_due_of_keys(self, incarnation: str, now: int, taken: Sequence[Task]) -> int | None:
         rooms = self._keyed.rooms(now)

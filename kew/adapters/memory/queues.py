@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
+
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.inside import Inside
 from kew.adapters.memory.namespace import MemoryQueue
@@ -17,6 +19,8 @@ from kew.app.ports import (
     Examine,
     Examined,
     History,
+    LimitKey,
+    ListKeyLimits,
     Operation,
     Purge,
     Queues,
@@ -31,6 +35,7 @@ from kew.domain.emptying import Emptied
 from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
 from kew.domain.history import MINUTE_MS, RECENT, Past, rates_of
+from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 from kew.domain.view import QueueState
 
@@ -148,6 +153,31 @@ async def override(store: Inside, operation: SetOverrides) -> Word:
     return Word.DONE
 
 
+async def limit_key(store: Inside, operation: LimitKey) -> Word:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return Word.NO_QUEUE
+    now, own = store._now(), operation.own
+    known.indexed.end_limits(now)
+    if own is not None and operation.lasts_ms:
+        own = attrs.evolve(own, ends_at=now + operation.lasts_ms)
+    change = commands.limit_key(known.indexed, operation.key, own)
+    if not change.key_limits:
+        return Word.SAME
+    store._apply(known, change, now)
+    store._offer_all(known)
+    return Word.DONE
+
+
+async def key_limits(store: Inside, operation: ListKeyLimits) -> Mapping[str, OwnLimits] | None:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return None
+    now = store._now()
+    limits = known.indexed.key_limits
+    return {key: own for key, own in limits.items() if not 0 < own.ends_at <= now}
+
+
 async def empty(store: Inside, operation: Empty) -> Emptied | None:
     known = store.namespace.queues.get(operation.queue)
     if known is None:
@@ -182,6 +212,8 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Examine: examine,
     Control: control,
     SetOverrides: override,
+    LimitKey: limit_key,
+    ListKeyLimits: key_limits,
     Empty: empty,
     Purge: purge,
 }

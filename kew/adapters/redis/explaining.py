@@ -9,8 +9,10 @@ from typing import Any, Final
 from kew.adapters.redis import records
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.replies import read_state
+from kew.adapters.redis.settings import read_own_limits
 from kew.domain.explaining import Candidate, Holder, Situation, SlotLimit
 from kew.domain.incarnations import place_of
+from kew.domain.key_limits import DECLARED
 from kew.domain.queue import RECOVER_AT_ONCE
 from kew.domain.sharing import NOTIFIED_AT_MOST, Starved
 from kew.domain.situation import (
@@ -37,7 +39,7 @@ def read_situation(task_id: str, reply: Sequence[Any]) -> Situation | None:
     if len(reply) == 1:
         return None
     now, record, lease_until, state, numbers, holders, candidates, starved, of_key = reply
-    key_held, takes_turns, key_holders, key_log = of_key
+    key_held, takes_turns, key_holders, key_log, own = of_key
     held, horizon, ahead, is_counted, due, processes, able = numbers
     triples = zip(candidates[::3], candidates[1::3], candidates[2::3], strict=True)
     return Situation(
@@ -67,6 +69,7 @@ def read_situation(task_id: str, reply: Sequence[Any]) -> Situation | None:
         key_held=key_held,
         key_holders=_read_holders(key_holders),
         key_log=tuple(map(int, key_log.split())),
+        key_limits=read_own_limits(own) if own else DECLARED,
         takes_turns=bool(takes_turns),
     )
 

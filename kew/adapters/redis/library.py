@@ -26,6 +26,7 @@ Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
+    *("limit_key", "key_limits"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
     *("waiting", "cancel_all", "processes", "history", "payload", "statuses", "examine"),
 )

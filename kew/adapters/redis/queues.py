@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis.counts import read_counts
+from kew.adapters.redis.extras import from_value, to_value
 from kew.adapters.redis.history import read_past
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
@@ -14,8 +15,10 @@ from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.replies import read_status, word
 from kew.adapters.redis.settings import (
     read_declared,
+    read_own_limits,
     read_settings,
     write_overrides,
+    write_own_limits,
     write_settings,
 )
 from kew.app.declaring import Declared, InForce
@@ -27,6 +30,8 @@ from kew.app.ports import (
     Examined,
     History,
     IndexFault,
+    LimitKey,
+    ListKeyLimits,
     Operation,
     Purge,
     Queues,
@@ -39,6 +44,7 @@ from kew.app.ports import (
 from kew.domain.config import Settings
 from kew.domain.emptying import Emptied
 from kew.domain.history import MINUTE_MS, Past
+from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
@@ -150,6 +156,29 @@ async def override(store: Inside, operation: SetOverrides) -> Word:
     return word(answer)
 
 
+async def limit_key(store: Inside, operation: LimitKey) -> Word:
+    named: dict[str, Argument] = {
+        "key": to_value(operation.key),
+        "own": write_own_limits(operation.own, operation.lasts_ms),
+    }
+    answer, now = await store.functions.ask("limit_key", operation.queue, named)
+    store.saw(now)
+    return word(answer)
+
+
+async def key_limits(store: Inside, operation: ListKeyLimits) -> Mapping[str, OwnLimits] | None:
+    now, *found = await store.functions.ask("key_limits", operation.queue, {})
+    store.saw(now)
+    if not found:
+        return None
+    (flat,) = found
+    limits = {
+        from_value(key.decode()): read_own_limits(text)
+        for key, text in zip(flat[::2], flat[1::2], strict=True)
+    }
+    return {key: own for key, own in limits.items() if not 0 < own.ends_at <= now}
+
+
 async def empty(store: Inside, operation: Empty) -> Emptied | None:
     named: dict[str, Argument] = {
         "upto": operation.upto,
@@ -183,6 +212,8 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Examine: examine,
     Control: control,
     SetOverrides: override,
+    LimitKey: limit_key,
+    ListKeyLimits: key_limits,
     Empty: empty,
     Purge: purge,
 }

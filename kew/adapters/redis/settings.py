@@ -12,6 +12,7 @@ import attrs
 
 from kew.domain.config import MAX_SNOOZES, Settings, SettingValue
 from kew.domain.holding import Hold
+from kew.domain.key_limits import OwnLimits
 
 FORMAT: Final = 5  # of settings: what this code knows
 FORMAT_OF_RATES, FORMAT_OF_KEYS = 3, 5  # the first that know them
@@ -96,6 +97,29 @@ def _overrides(text: str) -> Iterator[tuple[str, str, str]]:
         name, value, declared = entry.split("~")
         now = found.get(name, "-")
         yield name, value, declared if now == value else now
+
+
+def write_own_limits(own: OwnLimits | None, lasts_ms: int) -> str:
+    """A key's limits as `lua/limit_key.lua` takes them, and for how long they last; `-` for none.
+
+    No rates at all is `0`, and what is as declared `-`.
+    """
+    if own is None:
+        return "-"
+    rates = "-" if own.rates is None else _setting_text(own.rates).replace("-", "0")
+    workers, size = ("-" if value is None else str(value) for value in (own.workers, own.size))
+    return f"{workers} {rates} {size} {lasts_ms}"
+
+
+def read_own_limits(text: bytes) -> OwnLimits:
+    """The limits that a key has of its own."""
+    workers, rates, size, ends_at = text.decode().split()
+    return OwnLimits(
+        workers=None if workers == "-" else int(workers),
+        rates=None if rates == "-" else () if rates == "0" else _setting(rates),
+        size=None if size == "-" else int(size),
+        ends_at=int(ends_at),
+    )
 
 
 def read_holds(flat: Sequence[bytes]) -> dict[str, Hold]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 from kew.domain import rate as rates
 from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Gate
+from kew.domain.key_limits import rates_of
 from kew.domain.key_rooms import opens_at, read_log
 from kew.domain.keys import key_of
+from kew.domain.rate import Setting
 from kew.domain.view import QueueState
 from kew.domain.words import rate_text, until_text
 
 
 def key_opens_at(situation: Situation, now: int) -> int:
     """When the rates of the task's key let it start, as they will be known at `now`: then, if they do."""
-    call, settings = situation.task.call, situation.state.settings.key_rate
+    call, settings = situation.task.call, _rates(situation)
     if not key_of(call):
         return now
     return opens_at(read_log(situation.key_log, settings, now), call.cost, now)
+
+
+def _rates(situation: Situation) -> tuple[Setting, ...]:
+    return rates_of(situation.state.settings, situation.key_limits)
 
 
 class KeyRate(Gate):
@@ -25,11 +31,11 @@ class KeyRate(Gate):
     name = "key_rate"
 
     def is_used(self, state: QueueState) -> bool:
-        return bool(state.settings.key_rate)
+        return True  # whether a key has limits of its own is no part of the state
 
     def explain(self, situation: Situation, left: int) -> Reason | None:
         call, now = situation.task.call, situation.now
-        key, settings = key_of(call), situation.state.settings.key_rate
+        key, settings = key_of(call), _rates(situation)
         until_at = key_opens_at(situation, now)
         if until_at <= now:
             return None

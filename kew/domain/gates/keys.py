@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kew.domain.explaining import Code, Reason, Situation
 from kew.domain.gates.gate import Gate
+from kew.domain.key_limits import workers_of
 from kew.domain.keys import key_of
 from kew.domain.view import QueueState
 from kew.domain.words import listed, tasks_text
@@ -15,14 +16,16 @@ class Keys(Gate):
     name = "keys"
 
     def is_used(self, state: QueueState) -> bool:
-        return state.settings.key_workers > 0
+        return True  # whether a key has limits of its own is no part of the state
 
     def explain(self, situation: Situation, left: int) -> Reason | None:
-        limit, key = situation.state.settings.key_workers, key_of(situation.task.call)
-        if not key or situation.key_held < limit:
+        own, key = situation.key_limits, key_of(situation.task.call)
+        limit = workers_of(situation.state.settings, own)
+        if not key or not 0 < limit <= situation.key_held:
             return None
         named = [f"{each.task_id} in {each.process}" for each in situation.key_holders]
-        running = f"{tasks_text(situation.key_held)} already, as many as per_key allows"
+        allowing = "per_key" if own.workers is None else "its own limit"
+        running = f"{tasks_text(situation.key_held)} already, as many as {allowing} allows"
         text = f"its key {key!r} runs {running}"
         if named:
             text += f": {listed(named, situation.key_held)}"

@@ -15,6 +15,7 @@ KEYS: Final = ("acme", "bolt", "core", "dyne", None)
 QUEUES: Final = (MAIN, TIGHT)
 COSTS: Final = {"core": 2}  # of all tasks of this key
 ONE_RATE: Final = (Rate(3, per=1.0),)
+OWN_RATES: Final = (Rate(2, per=1.0), Rate(6, per=2.0, burst=3))
 TWO_RATES: Final = (Rate(2, per=0.5, burst=2), Rate(8, per=6.0))
 
 
@@ -35,6 +36,24 @@ async def single(user: User) -> None:
     await user.submit(user.expect(user.random.choice(QUEUES)), user.script(), _key=key, **options)
 
 
+async def limit(user: User) -> None:
+    """Limits of one key alone, for a while or until they are removed."""
+    queue, key = user.random.choice(QUEUES), user.random.choice(KEYS[:3])
+    if user.random.random() < 0.3:
+        await user.manager.remove_key_limit(queue, key)
+        return
+    await user.manager.set_key_limit(
+        queue,
+        key,
+        max_workers=user.random.choice((1, 2, 3)),
+        rate=user.random.choice((None, (), *OWN_RATES)),
+        expires_in=user.random.choice((None, 5.0, 20.0)),
+    )
+    found = {one.key for one in await user.manager.key_limits(queue)}
+    if not found <= {*KEYS}:
+        user.fail(f"the keys {found} of {queue} have limits")
+
+
 def keyed_queues(random: Random) -> Sequence[QueueConfig]:
     """A queue whose keys are limited, and one in which they only take turns."""
     return [
@@ -51,6 +70,9 @@ def keyed_queues(random: Random) -> Sequence[QueueConfig]:
     ]
 
 
-WORKLOADS = (
-    Workload("keys", (Feature("bursts of a key", burst), Feature("keys", single)), keyed_queues),
+FEATURES = (
+    Feature("bursts of a key", burst),
+    Feature("keys", single),
+    Feature("limits of a key", limit, 0.3),
 )
+WORKLOADS = (Workload("keys", FEATURES, keyed_queues),)

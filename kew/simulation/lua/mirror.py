@@ -16,14 +16,17 @@ from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.adapters.redis import records
 from kew.adapters.redis.counts import Counts, read_counts, read_memories
+from kew.adapters.redis.extras import from_value
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.settings import (
     read_declared,
     read_holds,
+    read_own_limits,
     read_settings,
 )
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.key_limits import OwnLimits
 from kew.domain.sharing import Starved
 from kew.domain.task import Task
 from kew.domain.view import QueueState
@@ -67,6 +70,10 @@ class MirrorBook(IndexedQueue):
     def pace(self, logs: Mapping[str, tuple[int, ...]]) -> None:
         """Set what the rates of keys remember now."""
         self._keyed.logs.by_key = dict(logs)
+
+    def limit_keys(self, limits: Mapping[str, OwnLimits]) -> None:
+        """Set the limits that keys have of their own now."""
+        self._keyed.limits = dict(limits)
 
 
 class Mirror:
@@ -125,10 +132,13 @@ class Mirror:
                 base = self._keys.key("state", indexed.name).removesuffix("state")
                 logs = _pairs(self._redis.command("HGETALL", f"{base}keyed:logs"))
                 indexed.pace(
-                    {
-                        records.from_field(key.decode()): tuple(map(int, text.split()))
-                        for key, text in logs
-                    }
+                    {from_value(key.decode()): tuple(map(int, text.split())) for key, text in logs}
+                )
+            case "keyed" if who == "limits":
+                base = self._keys.key("state", indexed.name).removesuffix("state")
+                limits = _pairs(self._redis.command("HGETALL", f"{base}keyed:limits"))
+                indexed.limit_keys(
+                    {from_value(key.decode()): read_own_limits(text) for key, text in limits}
                 )
             case "workers":
                 presence = self._scores("workers", indexed.name)

@@ -28,7 +28,7 @@ from kew.domain.situation import COUNTED_AT_MOST
 from kew.domain.task import Task, TaskStatus, can_run, unstarted_until
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
-from kew.simulation.oracles.keys import is_paced
+from kew.simulation.oracles.keys import is_paced, limit_of
 
 KEPT: Final = 5  # explanations per queue
 CHECKED: Final = (
@@ -245,7 +245,7 @@ def _held_by(step: Step, task: Task) -> Iterator[Code]:
     if len(_live(step)) >= settings.max_workers:
         yield Code.SLOTS_FULL
     key = key_of(task.call)
-    if key and 0 < settings.key_workers <= sum(key_of(one.call) == key for one in _live(step)):
+    if key and 0 < limit_of(step, key) <= sum(key_of(one.call) == key for one in _live(step)):
         yield Code.KEY_FULL
     if is_paced(step, task):
         yield Code.KEY_RATE

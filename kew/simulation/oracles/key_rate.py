@@ -16,6 +16,7 @@ from kew.domain.rate import Setting, units_of
 from kew.domain.task import Task
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
+from kew.simulation.oracles.keys import rates_in
 
 SLACK_MS: Final = 1  # of the spacing: a millisecond may be rounded off
 Starts = list[tuple[int, int]]  # instants and units, in order
@@ -29,30 +30,38 @@ class KeyRate(Oracle):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._starts: dict[tuple[str, str], Starts] = defaultdict(list)
+        self._rates: dict[tuple[str, str], tuple[Setting, ...]] = {}
         self._latest: dict[str, int] = {}
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
-        rates = step.after.settings.key_rate if step.after else ()
-        if step.now < self._latest.get(step.queue, 0):
-            self._step_back(step, max((per for _, per, _ in rates), default=0))
-        self._latest[step.queue] = step.now
-        if not rates:
-            for place in [each for each in self._starts if each[0] == step.queue]:
-                del self._starts[place]
+        if step.after is None or step.indexed is None:
             return
+        if step.now < self._latest.get(step.queue, 0):
+            self._step_back(step)
+        self._latest[step.queue] = step.now
+        for place in [each for each in self._rates if each[0] == step.queue]:
+            if (
+                rates_in(step, place[1]) != self._rates[place]
+            ):  # what started before, the store may have forgotten
+                self._starts.pop(place, None)
+                del self._rates[place]
         granted = [one.new for one in step.alterations if one.is_granted and one.new is not None]
         for task in granted:
-            if key_of(task.call):
+            key = key_of(task.call)
+            if key and (rates := rates_in(step, key)):
+                self._rates[step.queue, key] = rates
                 yield from self._started(step, task, rates)
 
     @override
     def forgot(self) -> None:
         self._starts.clear()
+        self._rates.clear()
 
-    def _step_back(self, step: Step, longest: int) -> None:
-        for (queue, _), starts in self._starts.items():
-            if queue == step.queue:
+    def _step_back(self, step: Step) -> None:
+        for place, starts in self._starts.items():
+            if place[0] == step.queue:
+                longest = max(per for _, per, _ in self._rates[place])
                 del starts[bisect_left(starts, (step.now + longest,)) :]
 
     def _started(self, step: Step, task: Task, rates: tuple[Setting, ...]) -> Iterator[str]:

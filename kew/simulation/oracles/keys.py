@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from kew.compat import override
+from kew.domain.key_limits import limits_of, rates_of, workers_of
 from kew.domain.key_rooms import opens_at, read_log
 from kew.domain.keys import key_of
+from kew.domain.rate import Setting
 from kew.domain.task import Task, can_run
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
@@ -53,9 +55,9 @@ class Keys(Oracle):
 
     def _too_many(self, step: Step, granted: list[Task]) -> Iterator[str]:
         assert step.after is not None
-        limit = step.after.settings.key_workers
         held = Counter(key_of(task.call) for task in step.leased.values())
         for key in {key_of(task.call) for task in granted} - {""}:
+            limit = limit_of(step, key)
             if 0 < limit < held[key]:
                 yield f"{held[key]} tasks of the key {key!r} run at once; the limit is {limit}"
 
@@ -72,10 +74,25 @@ class Keys(Oracle):
                     yield f"the key {mine[2]!r} started {starts[mine[2]]} tasks while {place[2]!r} waited"
 
 
+def limit_of(step: Step, key: str) -> int:
+    """How many tasks of a key may run at once; 0: any number."""
+    assert step.after is not None
+    assert step.indexed is not None
+    return workers_of(step.after.settings, limits_of(step.indexed.key_limits, key, step.now))
+
+
+def rates_in(step: Step, key: str) -> tuple[Setting, ...]:
+    """The rates of a key."""
+    assert step.after is not None
+    assert step.indexed is not None
+    return rates_of(step.after.settings, limits_of(step.indexed.key_limits, key, step.now))
+
+
 def is_kept_back(step: Step, task: Task) -> bool:
     """Its key is at the limit, or waits for its rate."""
     assert step.after is not None
-    limit, key = step.after.settings.key_workers, key_of(task.call)
+    key = key_of(task.call)
+    limit = limit_of(step, key)
     held = sum(key_of(other.call) == key for other in step.leased.values())
     return bool(key) and (0 < limit <= held or is_paced(step, task))
 
@@ -84,7 +101,8 @@ def is_paced(step: Step, task: Task) -> bool:
     """By the starts that the store noted, which the oracle `key_rate` compares with what really started."""
     assert step.after is not None
     assert step.indexed is not None
-    key, rates = key_of(task.call), step.after.settings.key_rate
+    key = key_of(task.call)
+    rates = rates_in(step, key)
     if not key or not rates:
         return False
     paced = read_log(step.indexed.key_logs.get(key, ()), rates, step.now)

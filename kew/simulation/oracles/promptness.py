@@ -68,6 +68,7 @@ class Promptness(Oracle):
             now=now,
             held_of=queue.indexed.held_of,
             logs=queue.indexed.key_logs,
+            limits=queue.indexed.key_limits,
         )
         present = queue.present(now)
         known = set[str]().union(*(queue.indexed.functions.get(who, ()) for who in present))

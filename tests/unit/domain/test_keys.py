@@ -1,7 +1,9 @@
 """Keys: turns, limits, and what `PerKey` accepts."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -10,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kew import InvalidConfigError, QueueConfig, Rate
+from kew.domain.commands import limit_key
 from kew.domain.explaining import Code, Situation
 from kew.domain.gates.key_rate import KeyRate
 from kew.domain.gates.keys import Keys
+from kew.domain.key_limits import OwnLimits, as_key_limit, as_own_limits, lasts_ms, limits_of
 from kew.domain.key_rooms import KeyRooms, read_log
 from kew.domain.keys import LAST, PerKey, in_turn, key_of, move
-from kew.domain.queue import claim, submit
+from kew.domain.queue import NOTHING, claim, submit
 from kew.domain.requests import ClaimRequest, Word
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Submission, Task, TaskStatus
@@ -191,7 +195,7 @@ def test_a_full_key_is_named_even_if_none_of_its_holders_is():
 
 def rooms_at(now: int, *rates: tuple[int, int, int], **logs: tuple[int, ...]) -> KeyRooms:
     settings = attrs.evolve(queue().state.settings, key_rate=rates)
-    return KeyRooms(settings=settings, now=now, held_of=lambda _: 0, logs=logs)
+    return KeyRooms(settings=settings, now=now, held_of=lambda _: 0, logs=logs, limits={})
 
 
 def test_a_key_starts_no_more_than_its_rates_allow():
@@ -268,3 +272,87 @@ def test_the_rate_of_a_key_is_explained_with_its_end():
     )
     assert KeyRate().explain(attrs.evolve(situation, key_log=()), 1) is None
     assert KeyRate().explain(attrs.evolve(situation, task=task("1")), 1) is None
+
+
+# --- limits of one key
+
+
+def with_limits(view: Snapshot, **limits: OwnLimits | None) -> Snapshot:
+    for key, own in limits.items():
+        view = view.after(limit_key(view, key, own))
+    return view
+
+
+def test_a_snapshot_obeys_the_limits_of_one_key():
+    view = with_limits(keyed_queue(key_workers=1), a=OwnLimits(workers=2), b=OwnLimits(size=1))
+    after, ids = claimed(view, 9)
+    assert ids == ["1", "a1", "b1", "a2"]
+    after = with_limits(after, a=OwnLimits(workers=3, rates=((1, 500, 0),)))
+    again, ids = claimed(after, 9, sequence=2)
+    assert ids == ["a3"]
+    assert set(again.key_logs) == {"a"}
+    assert limit_key(view, "c", None) is NOTHING
+    assert with_limits(view, a=None, b=None).key_limits == {}
+
+
+def test_limits_of_a_key_end():
+    own = OwnLimits(workers=1, ends_at=700)
+    view = with_limits(keyed_queue(), a=own)
+    after, ids = claimed(view, 9)
+    assert ids == ["1", "a1", "b1"]
+    assert after.next_due("a", 0) == 700
+    assert after.next_due("a", 700) is None
+    assert limits_of({"a": own}, "a", 699) is own
+    assert limits_of({"a": own}, "a", 700) == limits_of({}, "a", 0) == OwnLimits()
+
+
+def test_a_cost_is_judged_by_the_rates_of_its_key():
+    view = with_limits(keyed_queue(), a=OwnLimits(rates=((3, 500, 0),)))
+    outcomes = [submit(view, group(call("x", key=key, cost=4)), 0)[1] for key in ("a", "b", "")]
+    assert [each.word for each in outcomes] == [Word.COSTLY, Word.DONE, Word.DONE]
+
+
+def test_a_keys_own_limits_are_named_in_explanations():
+    view = with_limits(keyed_queue(), a=OwnLimits(workers=1))
+    situation = Situation(
+        now=0,
+        horizon=0,
+        task=view.tasks["a2"],
+        state=view.state,
+        held=1,
+        key_held=1,
+        key_limits=OwnLimits(workers=1),
+    )
+    reason = Keys().explain(situation, 1)
+    assert reason is not None
+    assert reason.text.endswith("as many as its own limit allows")
+
+
+def test_limits_of_a_key_are_given_as_for_per_key():
+    own = as_own_limits(3, (Rate(5, per=2, burst=1),), 7)
+    assert own == OwnLimits(workers=3, rates=((5, 2_000, 1),), size=7)
+    assert as_own_limits(None, (), None) == OwnLimits(rates=())
+    assert as_own_limits(None, Rate(1), None) == OwnLimits(rates=((1, 1_000, 0),))
+    for wrong in ({"max_workers": 0}, {"rate": 3}, {"max_size": -1}, {}):
+        values: Any = {"max_workers": None, "rate": None, "max_size": None, **wrong}
+        with pytest.raises(InvalidConfigError):
+            as_own_limits(**values)
+    assert [lasts_ms(value) for value in (None, 1.5, timedelta(minutes=1))] == [0, 1_500, 60_000]
+    for wrong_time in (0, -1, math.inf, "soon"):
+        with pytest.raises(InvalidConfigError, match="expires_in"):
+            lasts_ms(wrong_time)  # type: ignore[arg-type]
+
+
+def test_limits_of_a_key_are_read_as_they_were_given():
+    found = as_key_limit("a", OwnLimits(workers=3, rates=((5, 2_000, 1),), ends_at=1_000))
+    assert (found.key, found.max_workers, found.max_size) == ("a", 3, None)
+    assert found.rate == (Rate(5, per=2, burst=1),)
+    assert found.to_dict() == {
+        "key": "a",
+        "max_workers": 3,
+        "rate": [{"count": 5, "per": 2.0, "burst": 1}],
+        "max_size": None,
+        "expires": "1970-01-01T00:00:01+00:00",
+    }
+    plain = as_key_limit("a", OwnLimits(size=2)).to_dict()
+    assert plain == {"key": "a", "max_workers": None, "rate": None, "max_size": 2, "expires": None}

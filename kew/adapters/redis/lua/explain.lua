@@ -8,7 +8,7 @@
 --   what it remembers, ...}}, {held, horizon, ahead, 1 if all of these were counted, due, processes, able}, {id, incarnation,
 --   started_at, ...} of some running tasks, {incarnation, its leases (-1: too many to count), its slots or false, ...} of
 --   processes that can run it, {incarnation, 'held since notified', ...} of the starved ones, {live leases of its key, 1 if
---   tasks with keys wait, {id, incarnation, started_at, ...} of some running tasks of its key, what its rates remember}}
+--   tasks with keys wait, {id, incarnation, started_at, ...} of some running tasks of its key, what its rates remember, limits of its own}}
 -- include: moves
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
@@ -198,7 +198,7 @@ local operation = (function()
   local function of_key(t, leased, ended)
     local takes_turns = s.keyed and keyed.takes_turns() and 1 or 0
     local key = keyed.of(t)
-    if not key or not s.keyed then return {0, takes_turns, {}, ''} end
+    if not key or not s.keyed then return {0, takes_turns, {}, '', ''} end
     local held, mine = keyed.held_of(key), {}
     for _, lost in ipairs(ended) do
       if keyed.of(lost) == key then held = held - 1 end
@@ -206,7 +206,7 @@ local operation = (function()
     for _, each in ipairs(leased) do
       if keyed.of(each.t) == key then mine[#mine + 1] = each end
     end
-    return {held, takes_turns, holders_of(mine), redis.call('HGET', keyed.key_name('logs'), key) or ''}
+    return {held, takes_turns, holders_of(mine), redis.call('HGET', keyed.key_name('logs'), key) or '', (keyed.own(key) or {text = ''}).text}
   end
 
   local function queue_now()
@@ -259,7 +259,7 @@ local operation = (function()
     for _, lost in ipairs(over) do ended('probe', tonumber(lost.epoch)) end
     local lease_until = t.status == 'p' and redis.call('ZSCORE', LEASES, member_of(t)) or 0
     if t.status == 'p' or has_ended(t) then
-      return {now, light(t), lease_until, queue_now(), {redis.call('ZCARD', LEASES), now, 0, 1, 0, 0, 0}, {}, {}, {}, {0, 0, {}, ''}}
+      return {now, light(t), lease_until, queue_now(), {redis.call('ZCARD', LEASES), now, 0, 1, 0, 0, 0}, {}, {}, {}, {0, 0, {}, '', ''}}
     end
     local numbers, holders, candidates, starved = of_waiting(t, leased, over, is_whole)
     local mine = of_key(t, leased, over)

@@ -24,7 +24,7 @@ local function operation()
   elseif s.breaker.epoch ~= epoch then
     freed = setting('max_workers')
   end
-  offer_freed(freed - taken, short, is_earlier)
+  waking.offer_freed(freed - taken, short, is_earlier)
   write_state()
   return {now, outcomes, answer}
 end

@@ -74,11 +74,15 @@ local operation = (function()
 
   -- The id of the first task whose key has no place left; nil: all have one.
   local function without_place(at, size)
-    local most, left = setting('key_size'), {}
-    for n = at, most and at + 3 * size - 1 or 0, 3 do
+    local is_limited, left = setting('key_size') or s.keyed and s.keyed.limits > 0, {}
+    for n = at, is_limited and at + 3 * size - 1 or 0, 3 do
       local key = string.byte(ARGV[n + 1]) == 120 and keyed.of_new(ARGV[n + 2])
       if key then
-        left[key] = (left[key] or most - keyed.count_of(key)) - 1
+        if not left[key] then
+          local count = keyed.count_of(key)
+          left[key] = keyed.size_of(key) - count
+        end
+        left[key] = left[key] - 1
         if left[key] < 0 then return ARGV[n] end
       end
     end
@@ -100,7 +104,10 @@ local operation = (function()
     for n = at, at + 3 * size - 1, 3 do
       local tail = string.byte(ARGV[n + 1]) == 120 and ARGV[n + 2]
       local cost = tail and extra.cost_in(string.match(tail, '^[^\n]* (%S+)\n')) or 1
-      if cost > 1 and (cost > GATES.rate.most() or keyed.of_new(tail) and cost > keyed.most_cost()) then return ARGV[n] end
+      if cost > 1 then
+        local key = keyed.of_new(tail)
+        if cost > GATES.rate.most() or key and cost > keyed.most_cost(key) then return ARGV[n] end
+      end
     end
     return nil
   end
@@ -214,9 +221,9 @@ local operation = (function()
       elseif s.breaker.epoch ~= epoch then
         freed = setting('max_workers')
       end
-      offer_freed(math.max(freed, due_count) - taken, short, is_earlier)
+      waking.offer_freed(math.max(freed, due_count) - taken, short, is_earlier)
     elseif not short then
-      local count = due_count > taken and wakes(due_count - taken) or 0
+      local count = due_count > taken and waking.wakes(due_count - taken) or 0
       if count == 0 and is_earlier and taken == 0 and count_idle() > 0 then count = 1 end -- a process has to set a timer
       if count > 0 then offer(count, incarnation, stored_functions(first_group, outcomes)) end
     end

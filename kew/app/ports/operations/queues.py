@@ -12,6 +12,7 @@ from kew.app.ports.operation import Operation
 from kew.domain.config import Settings, SettingValue
 from kew.domain.emptying import Emptied
 from kew.domain.history import Past
+from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 
 
@@ -133,6 +134,32 @@ class SetOverrides(Operation[Word]):
     values: Mapping[str, SettingValue]
     removed: tuple[str, ...]
     edition: str
+
+
+@attrs.frozen
+class LimitKey(Operation[Word]):
+    """Give a key limits of its own, in place of those that it had; None: none any more. DONE, SAME or NO_QUEUE.
+
+    They last for `lasts_ms`; 0: until they are removed.
+    """
+
+    name = "limit_key"
+    is_awaited = True
+
+    queue: str
+    key: str
+    own: OwnLimits | None
+    lasts_ms: int = 0
+
+
+@attrs.frozen
+class ListKeyLimits(Operation[Mapping[str, OwnLimits] | None]):
+    """The limits that keys have of their own, by key; None: there is no such queue."""
+
+    name = "key_limits"
+    changes = False
+
+    queue: str
 
 
 @attrs.frozen

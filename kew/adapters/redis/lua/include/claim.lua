@@ -119,7 +119,7 @@ local function claim_anew(lanes)
     if not cut then wait = wait_ms(held + #taken, reasons or open_reasons()) end
     extra.next_cost = nil
     saved(redis.pcall('ZADD', IDLE, now, incarnation))
-    if (is_time or newly_parked) and room(held + #taken) > 0 then offer_all_parked(is_time) end
+    if (is_time or newly_parked) and room(held + #taken) > 0 then waking.offer_all_parked(is_time) end
   elseif has_room == 0 then
     -- Notified, it could take nothing, and an idle process would be passed over.
     saved(redis.pcall('ZREM', IDLE, incarnation))
@@ -128,13 +128,13 @@ local function claim_anew(lanes)
   if short and #taken == part and count_waiting() > 0 then
     starve(part, mine)
     if next_one then
-      is_left = not wake_starved(next_one)
+      is_left = not waking.wake_starved(next_one)
       wait = wait < 0 and COME_MS or math.min(wait, COME_MS)
     end
   elseif mine then
     redis.call('HDEL', HUNGRY, incarnation) -- it is left no part of the limit any more
   end
-  if #taken == free and count_waiting() > 0 then invite() end
+  if #taken == free and count_waiting() > 0 then waking.invite() end
   -- If tasks wait for a process that knows their function, this one may know it, and the queue may have lost that.
   local functions = s.parked > 0 and count_functions(incarnation) or -1
   return {'done', wait, s.edition, leases, functions}, #taken, short and not is_left
@@ -167,6 +167,7 @@ local function claim(is_saved)
   if is_present then
     recovered, lost = recover(recover_limit)
     expired = extra.expire(extra.EXPIRED_AT_ONCE)
+    if s.keyed and s.keyed.ends > 0 then keyed.expire_own() end
   end
   local answer, taken, short = claim_next(is_present, recovered)
   answer[6] = lost

@@ -7,8 +7,9 @@
 --   <q>:keyed:ring<p>, later<p>, paced<p>  sorted sets  keys
 --   <q>:keyed:turns  hash  '<p> <key>': turn, and how many tasks of it wait, parked ones included
 --   <q>:keyed:held  sorted set  keys, by how many leases they have;  <q>:keyed:holders  hash  the key of each lease's task
--- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines; and
--- a 1 if the clock has stepped back since a claim looked at the keys in `paced`.
+-- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines; and,
+-- if one of them isn't 0, whether the clock has stepped back since a claim looked at the keys in `paced`, how many keys have
+-- limits of their own, and when the first of these ends.
 -- Needs PARKED, queue.
 -- include: ready
 -- include: keyed_limits
@@ -44,7 +45,7 @@ keyed.is_loaded = (function()
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
     places, leases, held_changed, touched, holders_added, freed = {}, {}, {}, {}, nil, {}
     keyed.begin_limits()
-    if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}} end
+    if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}, limits = 0, ends = 0} end
   end
 
   function keyed.reset()
@@ -88,12 +89,8 @@ keyed.is_loaded = (function()
     return leases[key]
   end
 
-  local function limit_of()
-    return setting('key_workers') or NEVER
-  end
-
   function keyed.is_full(key)
-    local limit = limit_of()
+    local limit = keyed.limit_of(key)
     return limit < NEVER and keyed.held_of(key) >= limit
   end
 
@@ -263,7 +260,10 @@ keyed.is_loaded = (function()
   function keyed.text()
     local known = s.keyed
     known.differs = nil
-    local more = known.is_behind and ',1' or ''
+    local more = ''
+    if known.is_behind or known.limits > 0 then
+      more = string.format(',%d,%d,%d', known.is_behind and 1 or 0, known.limits, known.ends)
+    end
     return string.format(' keys=%d,%d,%d,%d,%d,%d,%d', known.turn, known.plain[1], known.plain[2], known.plain[3],
       known.waiting[1], known.waiting[2], known.waiting[3]) .. more
   end

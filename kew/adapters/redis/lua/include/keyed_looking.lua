@@ -73,12 +73,12 @@ keyed.can_look = (function()
   -- How many tasks of keys may start, counted up to `limit`.
   function keyed.count_startable(limit)
     keyed.begin()
-    local most, due = setting('key_workers') or NEVER, 0
+    local due = 0
     local function count_all(priority, keys)
       for _, key in ipairs(keys) do
         if due >= limit then return end
         local tasks = redis.call('ZCOUNT', keyed.line_name(priority, key), '-inf', NOW)
-        due = due + math.min(tasks, most - keyed.held_of(key), keyed.left_of(key))
+        due = due + math.min(tasks, math.max(0, keyed.limit_of(key) - keyed.held_of(key)), keyed.left_of(key))
       end
     end
     local parts = keyed.is_paced() and {'later', 'paced'} or {'later'}
@@ -136,6 +136,7 @@ keyed.can_look = (function()
   -- When the first key in `later` is due, and the rate of the first in `paced` lets it start.
   function keyed.wake_later()
     keyed.begin()
+    if s.keyed.ends > 0 then wake(s.keyed.ends) end
     for priority = 1, 3 do
       for _, part in ipairs(keyed.is_paced() and {'later', 'paced'} or {'later'}) do
         local first = redis.call('ZRANGE', keyed.key_name(part .. priority), 0, 0, 'WITHSCORES')[2]

@@ -7,7 +7,7 @@ keyed.can_take = (function()
 
   -- So many tasks without a key have started.
   function keyed.served_plain(priority, count)
-    if count == 0 then return end
+    if count == 0 or s.keyed.turn == 0 then return end -- no task has had a key yet
     s.keyed.turn, s.keyed.differs = s.keyed.turn + count, true
     s.keyed.plain[priority] = s.keyed.turn
   end

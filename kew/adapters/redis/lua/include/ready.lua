@@ -250,6 +250,7 @@ local function next_due(reasons)
       runnable, any = math.min(runnable, mine), math.min(any, first)
     end
   end
+  if s.keyed and s.keyed.ends > now then runnable = math.min(runnable, s.keyed.ends) end
   return runnable, math.min(runnable, any)
 end
 

@@ -76,10 +76,11 @@ end
 
 -- What is known of keys, if the queue has had any: kept behind the counts.
 local function read_keyed(rest)
-  local turn, high, medium, low, first, second, third, behind = string.match(rest, ' keys=(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),?(%d*)')
+  local turn, high, medium, low, first, second, third, behind, limits, ends = string.match(rest, ' keys=(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),(%d+),?(%d*),?(%d*),?(%d*)')
   if not turn then return false end
   return {turn = tonumber(turn), plain = {tonumber(high), tonumber(medium), tonumber(low)},
-    waiting = {tonumber(first), tonumber(second), tonumber(third)}, is_behind = behind == '1'}
+    waiting = {tonumber(first), tonumber(second), tonumber(third)}, is_behind = behind == '1',
+    limits = tonumber(limits) or 0, ends = tonumber(ends) or 0}
 end
 
 local function read_state()

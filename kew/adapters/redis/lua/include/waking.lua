@@ -3,6 +3,7 @@
 -- Needs queue, incarnation, IDLE, FUNCTIONS, WORKERS, HUNGRY, has_room.
 -- include: notify
 -- include: ready
+local waking = {} -- its functions for other files, since Lua has few variables
 local FIRST_PAGE, PAGE = 10, 100
 local LOOKED_AT_MOST = 1000 -- idle processes, in one call
 local INVITED_AT_ONCE, FIRST_FEW = 9, 3
@@ -155,7 +156,7 @@ local function offer_what_waits(count, claimer)
 end
 
 -- How many idle processes to wake for what waits: at most `limit`, and no more than may be granted a lease.
-local function wakes(limit)
+function waking.wakes(limit)
   if limit <= 0 or count_idle() == 0 then return 0 end
   local free = room(redis.call('ZCARD', LEASES))
   -- If all that waits is new and time alone brings room, a process has to set a timer.
@@ -165,7 +166,7 @@ local function wakes(limit)
 end
 
 local function offer_waiting(limit, claimer)
-  offer_what_waits(wakes(limit), claimer)
+  offer_what_waits(waking.wakes(limit), claimer)
 end
 
 -- While no lease could be granted, no worker set a timer for what is due later; now there may be room.
@@ -194,7 +195,7 @@ end
 
 -- The call made it possible to run `left` tasks more than its claim took: wake idle processes for what is due, or one that
 -- sets a timer. The claimer looked itself, unless it got all it wanted and has room for more.
-local function offer_freed(left, short, is_earlier)
+function waking.offer_freed(left, short, is_earlier)
   local claimer = (short or has_room == 0) and incarnation or ''
   local due = left > 0 and not short and count_due(left) or 0
   if due > 0 then
@@ -223,7 +224,7 @@ local function offer_parked(reason)
 end
 
 -- Other processes may be able to run what this one can't: notify them when it is parked, and again now and then.
-local function offer_all_parked(is_time)
+function waking.offer_all_parked(is_time)
   local parked = newly_parked or {}
   for reason in pairs(parked) do offer_parked(reason) end
   if is_time and s.parked > 0 then
@@ -235,7 +236,7 @@ end
 
 -- The limit is reached and tasks wait: notify an idle process that could run one of the first and has not met the limit yet,
 -- so that it becomes known as starved.
-local function invite()
+function waking.invite()
   if count_idle() == 0 then return end
   local functions = waiting_functions(FIRST_FEW, now)
   for _, process in ipairs(#functions > 0 and redis.call('ZRANGE', IDLE, 0, INVITED_AT_ONCE) or {}) do
@@ -249,7 +250,7 @@ end
 
 -- A part of the limit is left for a starved process. Whether it received that. One that didn't, or was notified too often, is
 -- left no more: kew.domain.sharing.notified_again.
-local function wake_starved(process)
+function waking.wake_starved(process)
   wake(now)
   local is_notified = notify_of_work(process.who)
   if is_notified and process.notified + 1 < NOTIFIED_AT_MOST then
