@@ -94,13 +94,14 @@ def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
         return NOTHING, GroupOutcome(Word.EARLY)
     settings = view.state.settings
-    has_rates = settings.rates or settings.key_rate or view.key_limits
+    limits = view.key_limits
+    has_rates = settings.rates or settings.key_rate or limits
     if has_rates and (refused := _too_costly(view, group, now)):
         return NOTHING, GroupOutcome(Word.COSTLY, refused)
     if view.waiting() + len(group.submissions) > view.state.settings.max_size:
         word = Word.DRAINING if is_draining(view.state.settings) else Word.FULL
         return NOTHING, GroupOutcome(word)
-    if (settings.key_size or view.key_limits) and (refused := _without_place(view, group, now)):
+    if (settings.key_size or limits) and (refused := _without_place(view, group, now)):
         return NOTHING, GroupOutcome(Word.KEY_FULL, refused)
     if late := next((call.id for call in group.submissions if _is_late(call, now)), ""):
         return NOTHING, GroupOutcome(Word.LATE, late)
@@ -203,15 +204,17 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     is_behind = bool(view.unstarted(now, 1))
     part = 0 if is_behind else min(request.want, room)
     found = view.ready(request.incarnation, now, part) if part else ()
-    count = gates.affordable(facts, found) if found else 0
-    next_cost = found[count].call.cost if count < len(found) else 1
-    found = found[:count]
+    next_cost = 1
+    if found and facts.state.settings.rates:  # nothing else counts costs
+        count = gates.affordable(facts, found)
+        next_cost = found[count].call.cost if count < len(found) else 1
+        found = found[:count]
     epoch, token = facts.state.breaker.epoch, facts.state.token
     tasks = [
         step(task, _lease(request, n, token + n, epoch), now, facts.state.settings)[0]
         for n, task in enumerate(found, 1)
     ]
-    after = attrs.evolve(_after_grant(facts, tasks, request.lease_ms), cost=next_cost)
+    after = _after_grant(facts, tasks, request.lease_ms, next_cost)
     is_short = len(tasks) < request.want
     is_reached = is_short and len(tasks) == part and view.waiting() > part
     is_starved = is_reached and len(view.ready(request.incarnation, now, part + 1)) > part
@@ -254,8 +257,8 @@ def _key_logs(view: View, tasks: Sequence[Task], now: int) -> Sequence[tuple[str
     return rooms.written()
 
 
-def _after_grant(facts: Facts, granted: Sequence[Task], lease_ms: int) -> Facts:
-    """The facts for any process once these tasks were granted."""
+def _after_grant(facts: Facts, granted: Sequence[Task], lease_ms: int, next_cost: int) -> Facts:
+    """The facts for any process once these tasks were granted, and the next one costs so much."""
     state, leases = gates.granted(facts.state, granted, facts.now), len(granted)
     longest = max(state.longest_lease_ms, lease_ms)
     ends = [] if facts.lease_end is None else [facts.lease_end]
@@ -266,6 +269,7 @@ def _after_grant(facts: Facts, granted: Sequence[Task], lease_ms: int) -> Facts:
         held=facts.held + leases,
         lease_end=min(ends, default=None),
         request=None,
+        cost=next_cost,
     )
 
 

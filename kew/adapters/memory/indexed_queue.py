@@ -38,6 +38,7 @@ class IndexedQueue(KeyedView, View):
         self._lines: dict[tuple[int, str], Line] = {}
         self._waiting: dict[int, int] = defaultdict(int)
         self._keyed = KeyedLines(self._is_waiting, self._cost_of, state.settings)
+        self.own_limits = self._keyed.limits
         self._leased: dict[str, Task] = {}
         self._lease_ends: list[tuple[int, int, str]] = []
         self._starts_by: list[tuple[int, int, str]] = []  # when tasks expire that may

@@ -120,7 +120,8 @@ class MemoryStore(TaskStore):
         self._apply(known, lost, now)
         ended = expire(indexed, now, EXPIRED_AT_ONCE)
         self._apply(known, ended, now)
-        indexed.end_limits(now)
+        if indexed.own_limits:
+            indexed.end_limits(now)
         change, grant = rules.claim(indexed, request, now)
         if lost.lost or ended.tasks:
             grant = attrs.evolve(grant, lost=tuple(lost.lost), expired=len(ended.tasks))

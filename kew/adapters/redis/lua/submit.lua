@@ -223,8 +223,8 @@ local operation = (function()
       end
       waking.offer_freed(math.max(freed, due_count) - taken, short, is_earlier)
     elseif not short then
-      local count = due_count > taken and waking.wakes(due_count - taken) or 0
-      if count == 0 and is_earlier and taken == 0 and count_idle() > 0 then count = 1 end -- a process has to set a timer
+      local count = due_count > taken and waking.wakes(due_count - taken, is_earlier) or 0
+      if due_count <= taken and is_earlier and taken == 0 and count_idle() > 0 then count = 1 end -- a process has to set a timer
       if count > 0 then offer(count, incarnation, stored_functions(first_group, outcomes)) end
     end
     write_state(is_saved)

@@ -156,13 +156,14 @@ local function offer_what_waits(count, claimer)
 end
 
 -- How many idle processes to wake for what waits: at most `limit`, and no more than may be granted a lease.
-function waking.wakes(limit)
+function waking.wakes(limit, is_earlier)
   if limit <= 0 or count_idle() == 0 then return 0 end
   local free = room(redis.call('ZCARD', LEASES))
   -- If all that waits is new and time alone brings room, a process has to set a timer.
   if free == 0 and count_waiting() <= limit and GATES.latest_opening() > now then free = 1 end
   limit = math.min(limit, free)
-  return limit > 0 and count_due(limit) or 0
+  local due = limit > 0 and count_due(limit) or 0
+  return limit > 0 and due == 0 and is_earlier and 1 or due -- a rate of a key holds all of it: a process has to set a timer
 end
 
 local function offer_waiting(limit, claimer)
