@@ -36,6 +36,14 @@ TRACEBACK = """Traceback (most recent call last):
 httpx.HTTPStatusError: Server error '502 Bad Gateway' for url 'https://api.crm.example/v2/accounts/acme'
 """
 
+TIMEOUT = """Traceback (most recent call last):
+  File "/app/shop/payments/charge.py", line 88, in charge
+    answer = await client.post("/v1/charges", json=charge)
+  File "/app/.venv/lib/python3.12/site-packages/httpx/_client.py", line 1859, in post
+    return await self.request("POST", url, json=json)
+httpx.ConnectTimeout: timed out after 5.0 s while connecting to pay.example:443
+"""
+
 
 class Invented:
     """The data. `hostile`: a text that stands in every field that comes from users."""
@@ -270,11 +278,10 @@ class Invented:
             done = 0 if stops else max(0, round(level * wave * step / 60))
             if name == "crm-sync":
                 done = min(done + 12, 100)
-            failed = (
-                round(done * 0.03 * chance.random())
-                if share < 0.5
-                else round(done * 0.12 * chance.random())
+            failed = round(
+                done * (0.06 if name == "payments" and share > 0.6 else 0.004) * chance.random()
             )
+            retried = round(done * (0.03 + 0.1 * share * share) * chance.random())
             wait = (0.2 + level / 900) * (1 + wave) * (60 if name in ("reports", "crm-sync") else 1)
             points.append(
                 {
@@ -284,8 +291,8 @@ class Invented:
                     else round(level * wave),
                     "started": done,
                     "completed": done,
-                    "failed": failed if name != "nightly" else 0,
-                    "retried": failed * 2,
+                    "failed": failed,
+                    "retried": retried,
                     "lost": 0,
                     "wait_p50": None
                     if stops or not done
@@ -447,6 +454,17 @@ class Invented:
         ]
 
     def dead_letters(self, queue: str, limit: int) -> Values:
+        attempt = {
+            "number": 4,
+            "failed_time": self.ago(minutes=2),
+            "seconds": 5.0,
+            "process": "worker-1:881",
+            "how": "failed",
+            "group": "",
+            "error_type": "httpx.ConnectTimeout",
+            "message": self.user("timed out after 5.0 s"),
+            "traceback": (self.hostile + "\n" if self.hostile else "") + TIMEOUT,
+        }
         found = [
             {
                 **self.task(
@@ -457,6 +475,8 @@ class Invented:
                 "error": self.user(
                     "ConnectTimeout: timed out after 5.0 s while connecting to pay.example:443"
                 ),
+                "completed_time": self.ago(minutes=2 + 3 * place),
+                "attempts": [attempt],
             }
             for place in range(min(limit, 6))
         ]

@@ -7,10 +7,10 @@ const tenth = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 
 let skewMs = 0; // the server's clock minus this browser's
 
-/** Learn the server's clock, from an instant that it has just sent. */
-export function learnClock(ms) {
+/** Learn the server's clock, from an instant that it has just sent, which is right within `within` ms. */
+export function learnClock(ms, within = 1500) {
   const skew = ms - Date.now();
-  skewMs = Math.abs(skew) > 1500 ? skew : 0;
+  if (Math.abs(skew - skewMs) > within) skewMs = Math.abs(skew) > within ? skew : 0;
 }
 
 /** The server's time, in ms. */

@@ -109,6 +109,7 @@ async function load() {
     if (view !== mine) return;
     mine.data = data;
     mine.problem = null;
+    drawHeader();
   } catch (error) {
     if (view !== mine || error.name === "AbortError") return;
     mine.problem = error;

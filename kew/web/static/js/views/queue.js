@@ -40,24 +40,33 @@ export const head = ({ parts }) => h("div", { class: "head", key: "head" }, h("h
 export function draw(view) {
   const { app, data, options } = view;
   const { queue } = data;
+  const way = wayOf(data);
   return h(
     "div", { class: "stack queue", key: `queue ${queue.name}` },
-    top(app, data),
-    strip(data),
+    top(app, data, way),
+    strip(data, way),
     charts(app, data, options),
     h("div", { class: "two", key: "two" }, h("div", { class: "stack" }, keys(data), deadLetters(data), breaker(app, data)), settings(app, data)),
     list({ ...view, data }, queue.name),
   );
 }
 
-function top(app, { queue }) {
+const HELD = { rate: "its rate", keys: "its keys' limits" };
+
+/** The state in words; what the row of the overview can't know is added. */
+function stateWith(queue, { holder }) {
+  const said = stateOf(queue);
+  return HELD[holder] && said.tone === "green" ? { tone: "blue", text: `working · held back by ${HELD[holder]}` } : said;
+}
+
+function top(app, { queue }, way) {
   const name = queue.name;
   const isHeld = queue.paused || queue.draining || (queue.snoozedUntil && queue.snoozedUntil > Date.now());
   const since = queue.paused ? queue.pausedSince : queue.draining ? queue.drainingSince : null;
   return h(
     "div", { class: "head", key: "head" },
     h("h1", {}, name),
-    state(stateOf(queue)),
+    state(stateWith(queue, way)),
     since ? h("span", { class: "soft small" }, "since ", ago(since)) : null,
     app.canChange
       ? h(
@@ -77,11 +86,14 @@ function top(app, { queue }) {
 
 const setting = (settings, name) => settings.find((each) => each.name === name)?.inForce;
 
-function strip({ queue, settings, keys: keyRows, recent }) {
+function wayOf({ queue, settings, keys: keyRows, recent }) {
   const rate = setting(settings, "rate");
   const rates = Array.isArray(rate) ? rate : rate ? [rate] : [];
   const breakerLimit = setting(settings, "max_circuit_breaker_failures");
-  const way = admission(queue, { rates, keys: keyRows, perKey: setting(settings, "per_key.max_workers") || setting(settings, "per_key"), history: recent, breakerLimit: breakerLimit === undefined ? null : breakerLimit ?? 0 });
+  return admission(queue, { rates, keys: keyRows, perKey: setting(settings, "per_key.max_workers") || setting(settings, "per_key"), history: recent, breakerLimit: breakerLimit === undefined ? null : breakerLimit ?? 0 });
+}
+
+function strip({ queue }, way) {
   return h(
     "section", { "aria-label": "What holds it back", key: "strip" },
     h("ol", { class: "strip card" }, way.stages.map((stage) => stageOf(stage))),
