@@ -191,6 +191,7 @@ class Invented:
             "newer_tasks": 0,
             "settings_version": 3,
             "notifications": "ok",
+            "dead_letters": sum(each["count"] for each in self.groups(name)),
             **more,
         }
 

@@ -30,7 +30,6 @@ export const app = {
   queues: null,
   attention: [],
   processCount: null,
-  deadCounts: new Map(), // by queue, as far as they were read
   setOptions,
   redraw: () => drawView(),
   reload: () => refresh(),
@@ -38,8 +37,7 @@ export const app = {
     return Boolean(this.info) && !this.info.read_only;
   },
   get deadLetters() {
-    const names = (this.queues || []).map(({ name }) => name);
-    return names.reduce((total, name) => total + (this.deadCounts.get(name) || 0), 0);
+    return (this.queues || []).reduce((total, { deadLetters }) => total + (deadLetters || 0), 0);
   },
 };
 

@@ -34,6 +34,7 @@ export function queueOf(raw) {
     processes: list(status.processes),
     stuck: status.stuck_functions || {},
     unreadable: number(status.unreadable_tasks, 0),
+    deadLetters: number(status.dead_letters),
     overrides: status.overrides || {},
     notifications: status.notifications,
     history: status.history ? historyOf(status.history) : null,

@@ -13,14 +13,13 @@ export const every = true;
 const canaries = new Map(); // "queue group" -> task
 
 export async function load({ app, options, signal }) {
-  const names = options.queue ? [options.queue] : (app.queues || []).map(({ name }) => name);
+  const names = options.queue ? [options.queue] : (app.queues || []).filter(({ deadLetters }) => deadLetters !== 0).map(({ name }) => name);
   const groups = [];
   const left = [...names];
   const one = async () => {
     for (let queue = left.shift(); queue; queue = left.shift()) {
       const found = await get(["queues", queue, "dead-letter-groups"], {}, signal);
       for (const each of found.groups) groups.push(groupOf(each, queue));
-      app.deadCounts.set(queue, sum(found.groups.map((each) => each.count)) ?? 0);
     }
   };
   await Promise.all([one(), one(), one(), one()]);

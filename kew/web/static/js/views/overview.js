@@ -26,7 +26,6 @@ export async function load({ app, signal }) {
         return null;
       });
       if (found) histories.set(queue.name, { at: Date.now(), history: historyOf(found) });
-      if (app.queues.length <= MOST_COUNTED) await countDead(app, queue.name, signal);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, one));
@@ -34,13 +33,6 @@ export async function load({ app, signal }) {
 }
 
 export const every = true;
-
-const MOST_COUNTED = 30; // queues whose dead letters the header counts
-
-async function countDead(app, name, signal) {
-  const found = await get(["queues", name, "dead-letter-groups"], {}, signal).catch(() => null);
-  if (found) app.deadCounts.set(name, sum(found.groups.map((each) => each.count)) ?? 0);
-}
 
 const lastHour = (queue) => queue.history || histories.get(queue.name)?.history || null;
 
