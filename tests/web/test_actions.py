@@ -166,7 +166,7 @@ async def test_a_queue_is_deleted_only_with_its_name(
 ) -> None:
     async with TaskQueueManager(manager.store_address) as other:
         await other.create_queue(QueueConfig("old"))
-    page = (await browser_page("#/queue/old", admin_app)).page
+    page = (await browser_page("#/queue/old", admin_app, expected=("/queues/old",))).page
     await page.get_by_role("button", name="Delete…").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Type the queue's name to confirm").fill("odl")
