@@ -22,6 +22,7 @@ from typing import Any
 
 import attrs
 
+from kew.adapters.memory import history as histories
 from kew.adapters.memory import indexed_queue as indexed_queues
 from kew.adapters.memory import key_logs, keyed
 from kew.adapters.memory import namespace as namespaces
@@ -935,6 +936,19 @@ def a_task_expires_when_it_is_due(original: Any) -> Any:
         return until and min(until, task.ready_at + 100)
 
     return unstarted_until
+
+
+# --- history
+
+
+@bug(histories, "plus", "history")
+def an_hour_keeps_its_last_minute_alone(original: Any) -> Any:
+    return lambda one, later: later
+
+
+@bug(histories, "counted", "history")
+def a_task_that_fails_for_good_is_not_counted(original: Any) -> Any:
+    return lambda before, after: [name for name in original(before, after) if name != "failed"]
 
 
 # --- snoozes

@@ -17,6 +17,7 @@ from kew.domain.history import (
     histogram_of,
     plus,
     ran_ms,
+    sum_of,
 )
 from kew.domain.task import Task, TaskStatus
 from kew.domain.view import QueueState
@@ -29,8 +30,8 @@ class MemoryHistory:
         self.minute = -1
         self._begin(0, 0)
         self._minutes: dict[int, Tally] = {}
-        self._hours: dict[int, Tally] = {}
-        self._trimmed = -1
+        self.hours: dict[int, Tally] = {}
+        self.trimmed = -1  # the hour in which what is too old was removed last
 
     def _begin(self, ticket: int, token: int) -> None:
         self._ticket, self._token = ticket, token
@@ -60,27 +61,31 @@ class MemoryHistory:
             **{**self._counts, **drawn},
         )
 
+    def total(self, state: QueueState) -> Tally:
+        """All that is kept."""
+        return plus(sum_of(self.hours.values()), self.open_tally(state, 0))
+
     def roll(self, minute: int, state: QueueState, waiting: int) -> None:
         """Another minute begins; what happened in the last one is closed, if anything did."""
         tally = self.open_tally(state, waiting)
         if not tally.is_empty:
             hour = self.minute * MINUTE_MS // HOUR_MS
             self._minutes[self.minute] = plus(self._minutes.get(self.minute, NOTHING), tally)
-            self._hours[hour] = plus(self._hours.get(hour, NOTHING), tally)
+            self.hours[hour] = plus(self.hours.get(hour, NOTHING), tally)
             self._begin(state.ticket, state.token)
         self.minute = minute
 
     def trim(self, now: int) -> None:
         """Remove what is older than it is kept, or lies ahead: once an hour."""
-        if self._trimmed == now // HOUR_MS or not self._minutes:
+        if self.trimmed == now // HOUR_MS or not self._minutes:
             return
-        self._trimmed = now // HOUR_MS
+        self.trimmed = now // HOUR_MS
         self._minutes = _within(self._minutes, now // MINUTE_MS, MINUTES_KEPT)
-        self._hours = _within(self._hours, now // HOUR_MS, HOURS_KEPT)
+        self.hours = _within(self.hours, now // HOUR_MS, HOURS_KEPT)
 
     def past(self, state: QueueState, waiting: int, now: int, step_ms: int, steps: int) -> Past:
         """The last steps, the present one included."""
-        known = self._minutes if step_ms == MINUTE_MS else self._hours
+        known = self._minutes if step_ms == MINUTE_MS else self.hours
         found = _within(known, now // step_ms, steps)
         tally = self.open_tally(state, waiting)
         number = self.minute * MINUTE_MS // step_ms

@@ -30,6 +30,20 @@ def read_tally(text: bytes) -> Tally:
     return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
 
 
+def read_open(text: bytes, ticket: int, token: int) -> Tally:
+    """The minute that goes on, as it stands in the queue's state, whose last ticket and token these are."""
+    first_ticket, first_token, others, *counts, wait, run = text.split()
+    runs = _histogram(run)
+    return Tally(
+        submitted=ticket - int(first_ticket),
+        started=token - int(first_token),
+        completed=sum(runs) - int(others),
+        wait=_histogram(wait),
+        run=runs,
+        **dict(zip(COUNTED[3:], map(int, counts), strict=True)),
+    )
+
+
 def _histogram(text: bytes) -> Histogram:
     buckets = [int(number) for number in text.split(b",")]
     while buckets and not buckets[-1]:

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import attrs
 
+from kew.adapters.memory.history import MemoryHistory
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.adapters.redis import records
 from kew.adapters.redis.counts import Counts, read_counts, read_memories
 from kew.adapters.redis.extras import from_value
+from kew.adapters.redis.history import read_open, read_tally
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.settings import (
     read_declared,
@@ -26,6 +28,7 @@ from kew.adapters.redis.settings import (
 )
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.history import NOTHING, Tally
 from kew.domain.key_limits import OwnLimits
 from kew.domain.sharing import Starved
 from kew.domain.task import Task
@@ -33,6 +36,21 @@ from kew.domain.view import QueueState
 from kew.simulation.lua.redis import RedisInProcess
 
 PART: Final = re.compile(r"[^:]+:\{(?P<queue>[^}]+)\}:(?P<part>\w+)(?::(?P<who>.*))?$", re.DOTALL)
+
+
+class MirrorHistory(MemoryHistory):
+    """What happened in a queue, as its keys say it."""
+
+    open_text = b""
+
+    @override
+    def open_tally(self, state: QueueState, waiting: int) -> Tally:
+        return read_open(self.open_text, state.ticket, state.token) if self.open_text else NOTHING
+
+    def take(self, fields: Mapping[bytes, bytes]) -> None:
+        """These are the minutes and hours that are closed."""
+        self.trimmed = int(fields.get(b"trimmed", b"-1"))
+        self.hours = {int(n[1:]): read_tally(text) for n, text in fields.items() if n[:1] == b"h"}
 
 
 class MirrorBook(IndexedQueue):
@@ -46,6 +64,7 @@ class MirrorBook(IndexedQueue):
         self.counted_waiting = 0
         self.parked = 0
         self.clock = 0  # when it was last written
+        self.past = self.history = MirrorHistory()
 
     @override
     def waiting(self) -> int:
@@ -115,7 +134,7 @@ class Mirror:
         for name in sorted(declared - queues.keys()):
             state, *_ = self._state(name)
             queues[name] = MemoryQueue(MirrorBook(name, state, self._namespace.records))
-            for part in ("state", "leases", "workers"):
+            for part in ("state", "leases", "workers", "history"):
                 self._refresh_part(queues[name], part, "")
 
     def _refresh_part(self, queue: MemoryQueue, part: str, who: str) -> None:
@@ -126,6 +145,11 @@ class Mirror:
                     indexed.name
                 )
                 indexed.take(state)
+                base = self._keys.key("state", indexed.name)
+                indexed.past.open_text = self._redis.command("HGET", base, "history") or b""
+            case "history":
+                base = self._keys.key("state", indexed.name).removesuffix("state")
+                indexed.past.take(dict(_pairs(self._redis.command("HGETALL", f"{base}history"))))
             case "leases":
                 indexed.ends = dict(self._scores("leases", indexed.name))
             case "keyed" if who == "logs":

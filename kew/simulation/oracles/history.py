@@ -1,0 +1,90 @@
+"""A queue's history says what happened in it: its totals are those of what the witness saw.
+
+A store that lost its last writes, and a sweep that removed what is too old, begin the comparison anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from kew.adapters.memory.namespace import MemoryQueue
+from kew.app.ports import Swept
+from kew.compat import override
+from kew.domain.requests import LostWorker
+from kew.domain.task import Task, TaskStatus
+from kew.simulation.facts import Facts
+from kew.simulation.oracle import Alteration, Oracle, Step
+
+COMPARED: Final = ("submitted", "started", "completed", "failed", "ended", "lost")
+ENDS: Final = {
+    TaskStatus.COMPLETED: "completed",
+    TaskStatus.FAILED: "failed",
+    TaskStatus.CANCELLED: "ended",
+}
+
+
+class History(Oracle):
+    """It counts by itself, from records and answers."""
+
+    name = "history"
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._seen: dict[str, Counter[str]] = {}
+        self._before: dict[
+            str, tuple[int, Counter[str]]
+        ] = {}  # when compared last: trimmed; less what was seen
+
+    @override
+    def judge(self, step: Step) -> Iterator[str]:
+        if step.after is None:
+            self._seen.pop(step.queue, None)
+            self._before.pop(step.queue, None)
+            return
+        for one in step.alterations:
+            if one.new is not None:
+                self._of(one.new.queue).update(_happened(one, one.new))
+        lost: Sequence[LostWorker] = step.grant.lost if step.grant else ()
+        if isinstance(step.reply, Swept):
+            lost = step.reply.lost
+        self._of(step.queue)["lost"] += sum(each.tasks for each in lost)
+        yield from ()
+
+    @override
+    def look(
+        self, queue: MemoryQueue, waiting: Mapping[str, Task], now: int, *, is_busy: bool
+    ) -> Iterator[str]:
+        indexed = queue.indexed
+        total, trimmed = indexed.history.total(indexed.state), indexed.history.trimmed
+        counted = Counter({name: getattr(total, name) for name in COMPARED if name != "ended"})
+        counted["ended"] = total.cancelled + total.expired
+        seen = self._of(indexed.name)
+        apart = Counter({name: counted[name] - seen[name] for name in COMPARED})
+        known = self._before.get(indexed.name, (trimmed, Counter[str]()))
+        self._before[indexed.name] = trimmed, apart
+        if known[0] == trimmed:
+            for name in COMPARED:
+                if apart[name] != known[1][name]:
+                    yield f"its history says {counted[name]} {name}, and {apart[name] - known[1][name]:+} is wrong"
+
+    @override
+    def forgot(self) -> None:
+        self._before = {name: (-2, Counter()) for name in self._seen}
+
+    def _of(self, queue: str) -> Counter[str]:
+        return self._seen.setdefault(queue, Counter())
+
+
+def _happened(one: Alteration, new: Task) -> Iterator[str]:
+    if one.is_created:
+        yield "submitted"
+    before = None if one.is_created else one.old
+    for _ in range(new.attempt - (before.attempt if before else 0)):
+        yield "started"
+    if new.is_terminal and not (before and before.is_terminal):
+        yield ENDS[new.status]
+
+
+ORACLE = History
