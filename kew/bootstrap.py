@@ -212,6 +212,7 @@ def _worker(
         store=process.parts.store,
         executor=executor,
         reporter=process.reporter,
+        tracer=process.tracer,
         capacity=process.capacity,
         admission=process.admission,
         uptime=process.parts.uptime,

@@ -23,6 +23,7 @@ from kew.app.registry import RegisteredFunction, Registry
 from kew.app.repeat import answered
 from kew.app.spawning import CARRIED
 from kew.app.submitting.futures import check_loop
+from kew.app.tracing import Tracer
 from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
 from kew.app.working.context import is_inside
@@ -125,6 +126,7 @@ class TaskQueueManager(Submitting, Working):
         )
         self._cleanup_on_start = cleanup_on_start
         self._known = KnownQueues(queues)
+        self._tracer: Tracer | None = None  # `kew.tracing.instrument` sets it
         self._hooks = Hooks(
             on_task_start=on_task_start,
             on_task_complete=on_task_complete,
@@ -192,14 +194,10 @@ class TaskQueueManager(Submitting, Working):
             handle_of=self._handle_of,
             tick=self._config.tick,
             observer=self._observer,
+            tracer=self._tracer,
         )
         with logging_as(process.presence.name):
-            await begin(
-                process,
-                self._parts,
-                clean=self._cleanup_on_start,
-                is_polite=self._config.max_loop_lag is not None,
-            )
+            await begin(process, self._parts, self._config, clean=self._cleanup_on_start)
         self._entered = 0
         self._process, self._loop = process, asyncio.get_running_loop()
 

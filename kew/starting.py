@@ -7,6 +7,7 @@ from typing import Final
 from kew.app.inspector import purge_all
 from kew.app.process import Process
 from kew.bootstrap import Parts
+from kew.domain.config import ManagerConfig
 from kew.log import logger
 from kew.version import VERSION
 
@@ -16,7 +17,7 @@ BLOCKED_AFTER_IF_POLITE: Final = 0.25
 """The same if the manager has a `max_loop_lag`."""
 
 
-async def begin(process: Process, parts: Parts, *, clean: bool, is_polite: bool) -> None:
+async def begin(process: Process, parts: Parts, config: ManagerConfig, *, clean: bool) -> None:
     """Let the process begin; if it can't, nothing is left open. `clean`: remove all queues and tasks first."""
     try:
         await parts.store.open()
@@ -28,6 +29,7 @@ async def begin(process: Process, parts: Parts, *, clean: bool, is_polite: bool)
         await parts.store.close()
         raise
     process.caretaker.start()
+    is_polite = config.max_loop_lag is not None
     parts.watchdog.start(BLOCKED_AFTER_IF_POLITE if is_polite else BLOCKED_AFTER)
     logger.info(
         "%s: ready as process %s, namespace %s, kew %s",

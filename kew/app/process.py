@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from kew.app.dead_letters import DeadLetterOffice
@@ -36,7 +37,9 @@ from kew.app.results import Results
 from kew.app.spawning import clean_context, spawn
 from kew.app.submitting.encoding import CallEncoder
 from kew.app.submitting.submitter import Served, Submitter
+from kew.app.submitting.traced import TracingEncoder, TracingSubmitter
 from kew.app.sweeping import Caretaker
+from kew.app.tracing import Tracer
 from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
 from kew.app.working.deadlocks import Deadlocks
@@ -116,6 +119,7 @@ class Process:
         handle_of: Callable[[str], object],
         tick: float = TICK,
         observer: Observer | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.parts = parts
         self.incarnation = parts.entropy.incarnation()
@@ -124,14 +128,17 @@ class Process:
         self.registry = registry
         self.registry.begin(self.incarnation)
         self._served = served
-        self.encoder = CallEncoder(self.registry, parts.codec, identity, served)
+        encoder = CallEncoder if tracer is None else TracingEncoder
+        self.encoder = encoder(self.registry, parts.codec, identity, served)
         self.inspector = Inspector(parts.store, parts.codec, self.incarnation, observer)
         self.dead_letters = DeadLetterOffice(parts.store, parts.codec, self.inspector)
         self.lists = TaskLists(parts.store, parts.codec, self.inspector, self.dead_letters)
-        self.submitter = Submitter(self.encoder, parts.store, served, patience, handle_of)
+        submitting = Submitter if tracer is None else partial(TracingSubmitter, tracer)
+        self.submitter = submitting(self.encoder, parts.store, served, patience, handle_of)
         self.results = Results(parts.store, self.incarnation, on_inner_wait=self._expect_deadlock)
         self.notifications = Notifications(self.look)
         self.reporter = Reporter(hooks, parts.codec, self.results, self.incarnation, observer)
+        self.tracer = tracer
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}

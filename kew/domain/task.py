@@ -89,6 +89,7 @@ class Submission:
     `delay_ms` from the moment of storing; neither: ready at once. The options of retries and time are None where the
     queue's own settings hold. `key`: whose task it is ("": no key's). `cost`: how many units of each rate its start
     uses. `start_by_ms`: how long after the moment of storing it is still worth starting (0: for ever).
+    `trace`: the submitter's trace context (W3C: traceparent, and tracestate after a blank), if it traces.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Submission:
     key: str = ""
     cost: int = 1
     start_by_ms: int = 0
+    trace: str = ""
 
     @property
     def size(self) -> int:

@@ -10,7 +10,12 @@ from tests.support.scene import QUEUE, Scene
 
 LARGE = b"p" * 3_000
 KEY = "a,b=c 100%\n\x00é" + "x" * 200
-EXTRAS: dict[str, Any] = {"key": KEY, "cost": 7, "start_by_ms": 600_000_000}
+EXTRAS: dict[str, Any] = {
+    "key": KEY,
+    "cost": 7,
+    "start_by_ms": 600_000_000,
+    "trace": "00-ab-cd-01 k=v,w=%",
+}
 
 
 async def found(scene: Scene) -> Task:
@@ -22,7 +27,7 @@ async def found(scene: Scene) -> Task:
 
 def assert_kept(task: Task) -> None:
     call = task.call
-    assert {"key": call.key, "cost": call.cost, "start_by_ms": call.start_by_ms} == EXTRAS
+    assert {name: getattr(call, name) for name in EXTRAS} == EXTRAS
 
 
 @pytest.mark.parametrize("payload", [b"", LARGE])

@@ -279,6 +279,9 @@ class Operations:
             "key": key,
             "cost": COSTS.get(key, 5),
             "start_by_ms": self._pick(0, 0, 300, 2_000, 30_000),
+            "trace": self._pick(
+                "", "", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 a=1,b=2"
+            ),
         }
 
     def _claim(self) -> Claim:

@@ -244,7 +244,7 @@ def _label(label: bytes) -> dict[str, Any]:
 def _with_extras(call: Submission, text: str) -> tuple[Submission, int]:
     values = dict(pair.split("=") for pair in text.split(",")) if text else {}
     names = list(values)
-    assert names == sorted(names, key=["key", "cost", "start_by", "snoozes"].index), text
+    assert names == sorted(names, key=["key", "cost", "start_by", "trace", "snoozes"].index), text
     assert not {"key": "", "cost": "1", "start_by": "0", "snoozes": "0"}.items() & values.items()
     snoozes = int(values.pop("snoozes", "0"))
     call = attrs.evolve(
@@ -252,6 +252,7 @@ def _with_extras(call: Submission, text: str) -> tuple[Submission, int]:
         key=_unescaped(values.pop("key", "")),
         cost=int(values.pop("cost", "1")),
         start_by_ms=int(values.pop("start_by", "0")),
+        trace=_unescaped(values.pop("trace", "")),
     )
     return call, snoozes
 

@@ -38,6 +38,7 @@ EXTRAS = {
     "metrics": {"prometheus_client"},
     "simulation/lua": {"fakeredis"},
     "testing/plugin.py": {"pytest"},
+    "tracing": {"opentelemetry"},
     "web": {"fastapi", "pydantic", "starlette"},
     "cli/web.py": {"uvicorn"},
 }

@@ -1,6 +1,6 @@
 """The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas.
 
-    key=acme,cost=3,start_by=60000,snoozes=2
+    key=acme,cost=3,start_by=60000,trace=00-...,snoozes=2
 
 A value that is the default isn't written, and a task without extras has none of this in its record. The names stand in
 this order. `lua/include/extras.lua` is the same in Lua.
@@ -17,16 +17,16 @@ from kew.domain.task import Submission, Task
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
 ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
-TEXTS: Final = frozenset({"key"})
+TEXTS: Final = frozenset({"key", "trace"})
 NUMBERS: Final = {"cost": 1, "start_by": 0, "snoozes": 0}  # with their defaults
-NAMES: Final = ("key", *NUMBERS)
+NAMES: Final = (*TEXTS, *NUMBERS)
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
-PLAIN: Final = ("", 1, 0)
+PLAIN: Final = ("", 1, 0, "")
 
 
 def write(call: Submission) -> str:
     """The extras of a new task; "" if it has none."""
-    if (call.key, call.cost, call.start_by_ms) == PLAIN:
+    if (call.key, call.cost, call.start_by_ms, call.trace) == PLAIN:
         return ""
     pairs = []
     if call.key:
@@ -35,6 +35,8 @@ def write(call: Submission) -> str:
         pairs.append(f"cost={call.cost}")
     if call.start_by_ms:
         pairs.append(f"start_by={call.start_by_ms}")
+    if call.trace:
+        pairs.append(f"trace={to_value(call.trace)}")
     return ",".join(pairs)
 
 
@@ -59,6 +61,7 @@ def with_extras(task: Task, text: str) -> Task:
         key=from_value(values.get("key", "")),
         cost=numbers["cost"],
         start_by_ms=numbers["start_by"],
+        trace=from_value(values.get("trace", "")),
     )
     return task.moved(call=call, snoozes=numbers["snoozes"])
 

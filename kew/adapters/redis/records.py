@@ -95,8 +95,8 @@ def due_of(call: Submission) -> str:
 
     With an `x` before it if the record has extras.
     """
-    # As `extras.PLAIN` says; a tuple of the three would cost each task.
-    has_extras = "x" if call.key or call.start_by_ms or call.cost != 1 else ""
+    # As `extras.PLAIN` says; a tuple of these would cost each task.
+    has_extras = "x" if call.key or call.start_by_ms or call.cost != 1 or call.trace else ""
     if call.due_at is not None:
         return f"{has_extras}{call.due_at}"
     is_plain = call.delay_ms <= 0 and not call.function.startswith(PINNED)
@@ -109,7 +109,7 @@ def end_of(call: Submission) -> bytes:
     payload = call.payload
     once = "a" if call.at_most_once else ""
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
-    has_extras = call.key or call.start_by_ms or call.cost != 1
+    has_extras = call.key or call.start_by_ms or call.cost != 1 or call.trace
     more = f" - {extras.write(call)}" if has_extras else ""
     head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}{more}\n"
     return head.encode() + label + payload
@@ -200,6 +200,7 @@ def read(task_id: str, raw: Raw, lease_until: int) -> Task:
                 "",
                 1,
                 0,
+                "",
             ),
             queue,
             STATUS[status],

@@ -111,6 +111,7 @@ class CallEncoder:
                 "" if call.key is None and options.key_of is None else self._key(call, options),
                 1 if call.cost is None else _cost(call),
                 _start_by(call, options.start_by_ms, delay_ms) if may_expire else 0,
+                "",
             )
             if options.name.startswith(PINNED):
                 self._pin(submission, queue, works=works)

@@ -14,6 +14,7 @@ from kew.app.failures import describe
 from kew.app.labels import label, log, warn
 from kew.app.repeat import until_answered
 from kew.app.spawning import clean_context, retrieve_later, spawn
+from kew.app.tracing import Tracer
 from kew.app.working import context
 from kew.app.working.admission import Admission
 from kew.app.working.calling import NoThreadError
@@ -45,6 +46,7 @@ class Runner:
         keeper: Keeper,
         settler: Settler,
         is_cancelled: Callable[[], bool],
+        tracer: Tracer | None = None,
     ) -> None:
         """`is_cancelled`: the event loop ends, with all that this process does."""
         self._queue = config.name
@@ -57,6 +59,7 @@ class Runner:
         self._keeper = keeper
         self._settler = settler
         self._is_cancelled = is_cancelled
+        self._tracer = tracer
         self._context = clean_context()
         self._is_debugging = logger.is_debugging  # asked once, since each task would ask it
 
@@ -151,6 +154,8 @@ class Runner:
         if run.is_stopped():
             return None
         context.enter(run.task, run.timeout_at, self._reporter.process)
+        if self._tracer is not None:
+            run.span = self._tracer.attempt(run.task, self._reporter.process)
         if self._reporter.tells_starts:
             try:
                 await self._reporter.started(run.task)
@@ -189,6 +194,8 @@ class Runner:
 
     def _cut_short(self, run: Run, error: BaseException) -> None:
         """No outcome. What has not begun is released; the lease of what has expires, as if the process was killed."""
+        if run.span is not None:
+            run.span.end(None, error)
         if not run.started and not isinstance(error, asyncio.CancelledError):
             run.is_attended, run.handle = False, None
             self._could_not_start([run], error)
@@ -220,6 +227,8 @@ class Runner:
             return
         try:
             event = self._executor.event_of(run, outcome)
+            if run.span is not None:
+                run.span.end(event, self._executor.error_of(run, outcome))
             if event is not None:
                 self._settler.add(run, event, self._executor.error_of(run, outcome))
                 return

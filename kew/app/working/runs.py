@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 from contextvars import Context
-from typing import Final
+from typing import Final, Protocol
 
 from kew.app.ports import Uptime
 from kew.app.spawning import running_loop
+from kew.domain.events import SettleEvent
 from kew.domain.requests import LeaseRef
 from kew.domain.task import Task
 
@@ -21,6 +22,12 @@ class Stop(enum.Enum):
     SHUTDOWN = "the manager was shut down"
     FENCED = "its lease could not be extended in time"
     LOST = "its lease is no longer current"
+
+
+class Spanning(Protocol):
+    """The span of an attempt, if it is traced; `kew.app.tracing` says more."""
+
+    def end(self, event: SettleEvent | None, error: BaseException | None) -> None: ...
 
 
 NO_CONTEXT: Final = Context()  # never entered itself, only copies of it
@@ -41,6 +48,7 @@ class Run:
         "is_settling",
         "is_thread",
         "ref",
+        "span",
         "started",
         "stop",
         "task",
@@ -57,6 +65,7 @@ class Run:
         self.timeout_at = float("inf")
         self.handle: asyncio.Task[None] | None = None
         self.stop: Stop | None = None
+        self.span: Spanning | None = None
         self.is_attended = False
         self.started = False
         self.is_thread = False

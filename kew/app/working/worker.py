@@ -13,6 +13,7 @@ from typing import Any
 from kew.app.labels import shown_limits
 from kew.app.ports import TaskStore, Uptime
 from kew.app.spawning import clean_context, spawn
+from kew.app.tracing import Tracer
 from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
 from kew.app.working.claims import Claims
@@ -45,6 +46,7 @@ class Worker:
         store: TaskStore,
         executor: Executor,
         reporter: Reporter,
+        tracer: Tracer | None,
         capacity: Capacity,
         admission: Admission,
         uptime: Uptime | None,
@@ -87,6 +89,7 @@ class Worker:
             keeper=self._keeper,
             settler=self.settler,
             is_cancelled=self._is_cancelled,
+            tracer=tracer,
         )
         self._loops: list[asyncio.Task[None]] = []
 

@@ -46,8 +46,8 @@ def test_a_value_is_made_of_all_its_fields(make: Any, value: Any) -> None:
 
 def test_what_a_function_says_of_every_call_are_fields_side_by_side_before_the_extras() -> None:
     names = [field.name for field in attrs.fields(Submission)]
-    assert names[-7:-3] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
-    assert names[-3:] == ["key", "cost", "start_by_ms"]
+    assert names[-8:-4] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
+    assert names[-4:] == ["key", "cost", "start_by_ms", "trace"]
 
 
 @given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))

@@ -12,7 +12,7 @@ function extra.check(text)
     if not name then return false, false end
     if name == 'cost' or name == 'start_by' or name == 'snoozes' then
       sound = sound and #value <= extra.MOST_DIGITS and not string.find(value, '%D')
-    elseif name ~= 'key' then
+    elseif name ~= 'key' and name ~= 'trace' then
       is_newer = true
     end
   end

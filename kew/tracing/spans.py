@@ -1,0 +1,165 @@
+"""Spans by OpenTelemetry: one for each submit, one for each attempt, and links between them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from kew import TaskQueueError, TaskQueueManager
+from kew.app.tracing import AttemptSpan, SendSpan, Tracer
+from kew.compat import override
+from kew.domain.events import Failed, NotStarted, Released, SettleEvent, Snoozed, Succeeded
+from kew.domain.task import Task
+from kew.tracing import names
+from kew.version import VERSION
+
+PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+def instrument(
+    manager: TaskQueueManager,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    same_trace: bool = False,
+) -> None:
+    """Trace the submits and the attempts of this manager. Call it before `initialize()`, or raise `TaskQueueError`.
+
+    `tracer_provider` None: the global one. An attempt's span links to that of the submit, and begins a trace of its
+    own; with `same_trace`, it is a child of the submit's span instead, and links to it as well.
+    """
+    if manager._process is not None:
+        raise TaskQueueError(
+            "instrument(manager) comes too late: call it before `await manager.initialize()`"
+        )
+    tracer = trace.get_tracer(names.SCOPE, VERSION, tracer_provider)
+    manager._tracer = OpenTelemetry(tracer, same_trace=same_trace)
+
+
+def to_text(span: Span) -> str:
+    """Its W3C context for a record: "traceparent", or "traceparent tracestate"."""
+    carrier: dict[str, str] = {}
+    PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+    return " ".join(carrier[name] for name in ("traceparent", "tracestate") if name in carrier)
+
+
+def from_text(text: str) -> context.Context:
+    """The context that `to_text` wrote; an empty one if there is none, or if it can't be read."""
+    parent, _, state = text.partition(" ")
+    carrier = {"traceparent": parent, "tracestate": state} if text else {}
+    return PROPAGATOR.extract(carrier, context.Context())
+
+
+class OpenTelemetry(Tracer):
+    """kew's tracer on OpenTelemetry's API."""
+
+    def __init__(self, tracer: trace.Tracer, *, same_trace: bool) -> None:
+        self._tracer = tracer
+        self._same_trace = same_trace
+
+    @override
+    def sending(self, queue: object, task_id: object, tasks: int) -> SendSpan:
+        attributes = _attributes(names.SEND, str(queue))
+        if task_id is None:
+            attributes[names.MESSAGING_BATCH_COUNT] = tasks
+        else:
+            attributes[names.MESSAGING_MESSAGE_ID] = str(task_id)
+        span = self._tracer.start_span(
+            names.span_name(names.SEND, queue), kind=SpanKind.PRODUCER, attributes=attributes
+        )
+        return Sending(span, always=self._same_trace)
+
+    @override
+    def attempt(self, task: Task, process: str) -> AttemptSpan:
+        submitted = from_text(task.call.trace)
+        origin = trace.get_current_span(submitted).get_span_context()
+        attributes = _attributes(names.PROCESS, task.queue) | {
+            names.MESSAGING_MESSAGE_ID: task.call.id,
+            names.MESSAGING_CLIENT_ID: process,
+            names.TASK_FUNCTION: task.call.function,
+            names.TASK_TYPE: task.call.task_type,
+            names.TASK_ATTEMPT: task.attempt,
+            names.TASK_FAILURES: task.failures,
+        }
+        span = self._tracer.start_span(
+            names.span_name(names.PROCESS, task.queue),
+            context=submitted if self._same_trace else context.Context(),
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            links=[Link(origin)] if origin.is_valid else [],
+        )
+        # Not detached: the context is the attempt's own, and is thrown away with it.
+        context.attach(trace.set_span_in_context(span))
+        return Attempt(span)
+
+
+class Sending(SendSpan):
+    """`always`: the record has the context even of a span that is not recorded, for a sampler that follows it."""
+
+    def __init__(self, span: Span, *, always: bool) -> None:
+        self._span = span
+        self._always = always
+
+    @override
+    def trace(self) -> str:
+        sampled = self._span.get_span_context().trace_flags.sampled
+        return to_text(self._span) if sampled or self._always else ""
+
+    @override
+    def end(self, error: BaseException | None) -> None:
+        if error is not None:
+            _fail(self._span, error)
+        self._span.end()
+
+
+class Attempt(AttemptSpan):
+    """One attempt, with its outcome."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @override
+    def end(self, event: SettleEvent | None, error: BaseException | None) -> None:
+        span, outcome = self._span, _outcome(event)
+        span.set_attribute(names.TASK_OUTCOME, outcome)
+        if isinstance(event, Failed) and event.retry_after_ms is not None:
+            span.set_attribute(names.TASK_RETRY_DELAY, event.retry_after_ms / 1000)
+        if error is not None and outcome in (names.RETRIED, names.FAILED):
+            _fail(span, error)
+        span.end()
+
+
+def _attributes(operation: str, queue: str) -> dict[str, Any]:
+    return {
+        names.MESSAGING_SYSTEM: names.SYSTEM,
+        names.MESSAGING_DESTINATION: queue,
+        names.MESSAGING_OPERATION_NAME: operation,
+        names.MESSAGING_OPERATION_TYPE: operation,
+    }
+
+
+def _outcome(event: SettleEvent | None) -> str:
+    match event:
+        case Succeeded():
+            return names.SUCCEEDED
+        case Failed(retry_after_ms=None):
+            return names.FAILED
+        case Failed():
+            return names.RETRIED
+        case Snoozed():
+            return names.SNOOZED
+        case Released() | NotStarted():
+            return names.RELEASED
+        case _:
+            return names.DISCARDED
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    kind = type(error)
+    span.set_attribute(
+        names.ERROR_TYPE, f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    )
+    span.record_exception(error)
+    span.set_status(StatusCode.ERROR, str(error))
