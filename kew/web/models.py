@@ -144,6 +144,12 @@ class PurgedOne(BaseModel):
     removed: bool
 
 
+class Unreadable(BaseModel):
+    """Tasks whose records can't be read."""
+
+    task_ids: list[str]
+
+
 class Live(BaseModel):
     """Whether the process lives."""
 

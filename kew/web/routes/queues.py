@@ -11,7 +11,7 @@ from kew.domain.overrides import SETTING_OF
 from kew.web import models, requests
 from kew.web.overview import overview
 from kew.web.problems import documented
-from kew.web.routes.common import Answer, Manager, Queue
+from kew.web.routes.common import Answer, Manager, Queue, TaskId
 
 router = APIRouter(tags=["queues"])
 CHANGE = documented(400, 404, 409, 413)
@@ -46,6 +46,26 @@ async def history(named: Queue, wanted: Annotated[requests.HistoryQuery, Query()
 async def tasks(named: Queue, wanted: Annotated[requests.TaskQuery, Query()]) -> Answer:
     """A page of its tasks that wait, run or failed for good, with filters."""
     return Answer((await named.tasks(**wanted.model_dump())).to_dict())
+
+
+@router.get(
+    "/api/queues/{queue}/unreadable-tasks",
+    response_model=models.Unreadable,
+    responses=documented(404),
+)
+async def unreadable(here: Manager, named: Queue) -> Answer:
+    """The ids of tasks whose records can't be read, at most 10,000."""
+    return Answer({"task_ids": await here.unreadable_tasks(named.name)})
+
+
+@router.delete(
+    "/api/queues/{queue}/unreadable-tasks/{task_id}",
+    response_model=models.PurgedOne,
+    responses=CHANGE,
+)
+async def remove_unreadable(here: Manager, named: Queue, task_id: TaskId) -> Answer:
+    """Remove a task whose record can't be read. `removed` is false if it isn't one of those."""
+    return Answer({"removed": await here.remove_unreadable_task(named.name, task_id)})
 
 
 @router.delete("/api/queues/{queue}", response_model=models.Deleted, responses=CHANGE)

@@ -146,16 +146,30 @@ async def test_a_session_does_not_begin_with_a_wrong_token(manager):
         assert "set-cookie" not in response.headers
 
 
-async def test_a_session_ends_with_its_token_and_after_its_time(manager, time_machine_at):
+async def cookie_of(manager: TaskQueueManager) -> dict[str, str]:
+    """A session, as a browser sends it that keeps cookies for ever."""
     async with client_of(admin(manager, token=TOKEN)) as client:
-        await client.post("/api/session", json={"token": TOKEN})
-        cookies = dict(client.cookies)
-        assert (await client.get("/api/queues")).status_code == 200
+        response = await client.post("/api/session", json={"token": TOKEN})
+        return {"Cookie": response.headers["set-cookie"].partition(";")[0]}
+
+
+async def test_a_session_ends_with_its_token_and_after_its_time(manager, time_machine_at):
+    cookie = await cookie_of(manager)
+    async with client_of(admin(manager, token=TOKEN)) as client:
+        assert (await client.get("/api/queues", headers=cookie)).status_code == 200
+        time_machine_at(12 * 3600 - 1)
+        assert (await client.get("/api/queues", headers=cookie)).status_code == 200
         time_machine_at(12 * 3600 + 1)
-        assert (await client.get("/api/queues")).status_code == 401
+        assert (await client.get("/api/queues", headers=cookie)).status_code == 401
         time_machine_at(0)
-    async with client_of(admin(manager, token=TOKEN[::-1]), cookies=cookies) as client:
-        assert (await client.get("/api/queues")).status_code == 401
+    async with client_of(admin(manager, token=TOKEN[::-1])) as client:
+        assert (await client.get("/api/queues", headers=cookie)).status_code == 401
+
+
+async def test_a_wrong_token_is_refused_though_a_session_is_there(manager):
+    headers = {**await cookie_of(manager), "Authorization": "Bearer not-the-token-of-the-tests"}
+    async with client_of(admin(manager, token=TOKEN)) as client:
+        assert (await client.get("/api/queues", headers=headers)).status_code == 401
 
 
 async def test_a_cookie_is_for_https_alone_if_the_page_is(manager):
@@ -181,6 +195,15 @@ async def test_tokens_have_names_that_the_log_gives_with_each_change(manager, ca
         "admin: an unknown caller (127.0.0.1): POST '/api/queues/mails/pause': refused with 401",
     ]
     assert "the-token" not in caplog.text
+
+
+async def test_a_name_cannot_forge_a_line_of_the_log(manager, caplog):
+    caplog.set_level(logging.INFO, "kew")
+    app = admin(manager, authorize=lambda request: "ada\nadmin: root", allow_changes=True)
+    async with client_of(app) as client:
+        await client.post(PAUSE)
+    [line] = [line for line in caplog.messages if line.startswith("admin: ")]
+    assert "\n" not in line
 
 
 async def test_a_path_cannot_forge_a_line_of_the_log(client, caplog):

@@ -159,3 +159,20 @@ async def test_a_task_of_a_draining_queue_is_not_replayed(client, manager):
     await manager.drain_queue("mails")
     response = await client.post(f"/api/tasks/{handle.task_id}/replay")
     assert (response.status_code, response.json()["code"]) == (409, "queue-draining")
+
+
+async def test_unreadable_tasks_are_listed_and_a_readable_one_is_not_removed_as_such(
+    client, manager
+):
+    handle = await manager.task(queue="mails")(job).submit()
+    path = f"{QUEUE}/unreadable-tasks"
+    assert (await client.get(path)).json() == {"task_ids": []}
+    assert (await client.delete(f"{path}/{handle.task_id}")).json() == {"removed": False}
+    assert (await handle.status()).status == "queued"
+
+
+async def test_a_dead_letter_alone_is_purged(client, manager):
+    handle = await manager.task(queue="mails")(job).submit()
+    answer = await client.post(f"/api/tasks/{handle.task_id}/purge")
+    assert answer.json() == {"removed": False}
+    assert (await client.post("/api/tasks/nothing/purge")).status_code == 404
