@@ -6,6 +6,7 @@ from typing import Final
 
 from kew.app.inspector import purge_all
 from kew.app.process import Process
+from kew.app.working.blocked import BlockedLeases
 from kew.bootstrap import Parts
 from kew.domain.config import ManagerConfig
 from kew.log import logger
@@ -30,7 +31,8 @@ async def begin(process: Process, parts: Parts, config: ManagerConfig, *, clean:
         raise
     process.caretaker.start()
     is_polite = config.max_loop_lag is not None
-    parts.watchdog.start(BLOCKED_AFTER_IF_POLITE if is_polite else BLOCKED_AFTER)
+    leases = BlockedLeases(parts.store, process.workers)
+    parts.watchdog.start(BLOCKED_AFTER_IF_POLITE if is_polite else BLOCKED_AFTER, leases.hold)
     logger.info(
         "%s: ready as process %s, namespace %s, kew %s",
         parts.address,

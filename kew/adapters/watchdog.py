@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
 from kew.app.ports import Watchdog
@@ -32,13 +33,17 @@ class ThreadWatchdog(Watchdog):
         self._worst = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = threading.Event()
+        self._while_blocked: Callable[[float], None] | None = None
 
     @override
-    def start(self, blocked_after: float) -> None:
+    def start(
+        self, blocked_after: float, while_blocked: Callable[[float], None] | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         if getattr(loop, "is_simulated", False):
             return  # its steps take no time
         self._limit, self._closed = blocked_after, threading.Event()
+        self._while_blocked = while_blocked
         self._turned_at = time.monotonic()
         self._schedule(loop)
         arguments = (loop, threading.get_ident(), self._closed, PROCESS.get(None))
@@ -91,6 +96,8 @@ class ThreadWatchdog(Watchdog):
             if late > self._limit and not is_late and turned_at != self._reported:
                 self._reported = turned_at
                 _report(loop, watched, late, process)
+            if self._while_blocked is not None and late > self._pause and not is_late:
+                self._while_blocked(late)
 
 
 def _report(

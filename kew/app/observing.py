@@ -91,6 +91,10 @@ class ObservedStore(TaskStore):
         await self._store.close()
 
     @override
+    def apart(self) -> TaskStore | None:
+        return self._store.apart()
+
+    @override
     async def facts(self) -> Mapping[str, str]:
         facts: Mapping[str, str] = await self._store.facts()
         return facts

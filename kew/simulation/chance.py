@@ -75,7 +75,9 @@ class NoWatchdog(Watchdog):
     """A simulated loop is never blocked: a step takes no time."""
 
     @override
-    def start(self, blocked_after: float) -> None:
+    def start(
+        self, blocked_after: float, while_blocked: Callable[[float], None] | None = None
+    ) -> None:
         pass
 
     @override

@@ -26,6 +26,7 @@ from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library, genuine_library
 from kew.adapters.redis.posted import Posted
 from kew.adapters.redis.replies import read_grant, read_settled, read_submitted
+from kew.adapters.redis.route import Route
 from kew.app.ports import OnAnswer, Operation, Settled, Submitted, TaskStore
 from kew.compat import override
 from kew.domain.requests import ALONE, Along, ClaimRequest, Grant, Group, Settlement, Word
@@ -73,6 +74,12 @@ class RedisStore(TaskStore):
     async def close(self) -> None:
         await self.aside.close()
         await self.functions.close()
+
+    @override
+    def apart(self) -> TaskStore:
+        address = attrs.evolve(self._address, route=Route())
+        library, namespace = self.functions.library, self.keys.namespace
+        return RedisStore(address, namespace, library=library, checks=False)
 
     @override
     async def facts(self) -> Mapping[str, str]:

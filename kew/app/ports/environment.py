@@ -50,8 +50,13 @@ class Threads(Protocol):
 class Watchdog(Protocol):
     """Logs what blocks the event loop."""
 
-    def start(self, blocked_after: float) -> None:
-        """Watch the running loop from now on: it is blocked if it has not turned for so many seconds."""
+    def start(
+        self, blocked_after: float, while_blocked: Callable[[float], None] | None = None
+    ) -> None:
+        """Watch the running loop from now on: it is blocked if it has not turned for so many seconds.
+
+        `while_blocked` is called in another thread again and again while it doesn't turn, with the seconds so far.
+        """
 
     def worst_lag(self) -> float | None:
         """How late the loop was at worst since this was asked last (seconds); None: it isn't measured."""

@@ -29,6 +29,10 @@ class TaskStore(Protocol):
     async def close(self) -> None:
         """Close all connections. The store keeps its data."""
 
+    def apart(self) -> TaskStore | None:
+        """The same store for another event loop, in another thread, not opened yet; None: it lives in one loop."""
+        return None
+
     async def facts(self) -> Mapping[str, str]:
         """What the server says of itself, for people: names and values; nothing if there is no server."""
         return {}

@@ -99,6 +99,21 @@ class Keeper:
             if word is Word.CANCEL:
                 run.ask_to_stop(Stop.CANCEL)
 
+    async def hold(self, store: TaskStore) -> None:
+        """Extend all leases in another thread, through a store of its own, while this one's event loop is blocked.
+
+        Nothing is stopped: the next extension of the loop sees to that. Raises StoreError.
+        """
+        runs = [run for run in self._slots if run.stop is None and not run.is_settling]
+        if not runs:
+            return
+        sent_at = self.uptime()
+        refs = [run.ref for run in runs]
+        words = await store.do(Extend(self._queue, refs, to_ms(self._lease)))
+        for run, word in zip(runs, words, strict=True):
+            if word is not Word.STALE:
+                run.fence_at = sent_at + self._lease * (1 - MARGIN)
+
     # --- guarding
 
     def watch(self, runs: Iterable[Run]) -> None:

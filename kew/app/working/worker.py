@@ -175,6 +175,10 @@ class Worker:
 
     # --- what others ask of it
 
+    async def hold_leases(self, store: TaskStore) -> None:
+        """Extend its leases in another thread, while the event loop is blocked: see `Keeper.hold`."""
+        await self._keeper.hold(store)
+
     def load(self) -> int:
         """Slots in use or reserved."""
         return self.slots.load()
