@@ -13,7 +13,9 @@ def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) 
     """What happened, from numbers of steps and texts; a step may have two parts."""
     tallies: dict[int, Tally] = {}
     for number, text in zip(found[::2], found[1::2], strict=True):
-        tallies[number] = plus(tallies.get(number, NOTHING), read_tally(text))
+        tally = read_tally(text)
+        if not tally.is_empty:
+            tallies[number] = plus(tallies.get(number, NOTHING), tally)
     return Past(
         now_ms=now,
         step_ms=operation.step_ms,
@@ -24,10 +26,13 @@ def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) 
 
 
 def read_tally(text: bytes) -> Tally:
-    """What is stored of one step."""
-    *numbers, waiting, wait, run = text.split()
-    counts = dict(zip(COUNTED, map(int, numbers), strict=True))
-    return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
+    """What is stored of one step; nothing if another program has changed it."""
+    try:
+        *numbers, waiting, wait, run = text.split()
+        counts = dict(zip(COUNTED, map(int, numbers), strict=True))
+        return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
+    except ValueError:
+        return NOTHING
 
 
 def read_open(text: bytes, ticket: int, token: int) -> Tally:
