@@ -272,9 +272,7 @@ class Maintainer:
     def start(self, worker: Worker) -> None:
         """Begin the duties."""
         self._use, self._wake = worker.use, worker.wake
-        self._use(
-            self._in_force
-        )  # what an operator had overridden before this process declared the queue
+        self._use(self._in_force)  # what was overridden before this process declared the queue
         duties = (
             ("presence", self.announce, TICKS_PER_PRESENCE),
             ("poll", partial(self._look, worker), 1),
