@@ -369,8 +369,8 @@ class Snooze(Exception):
 class RateLimited(Snooze):
     """Raise it in a task that met a rate limit of another service (HTTP 429). It is a `Snooze` with a scope.
 
-    `scope`: what comes back no earlier than that: this task ("task"), or no task of its queue starts until then
-    ("queue"). "key" means the tasks of its key, but holds back only this one so far.
+    `scope`: what starts no earlier than that: this task ("task"), all tasks of its key ("key"; of a task without a key,
+    this task), or all tasks of its queue ("queue").
     """
 
     def __init__(

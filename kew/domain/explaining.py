@@ -34,6 +34,7 @@ class Code(enum.StrEnum):
     SLOTS_FULL = "slots_full"
     KEY_FULL = "key_full"
     KEY_RATE = "key_rate"
+    KEY_SNOOZED = "key_snoozed"
     PROCESS_SHARE = "process_share"
     HOST_BUSY = "host_busy"
     BEHIND = "behind"

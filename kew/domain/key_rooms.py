@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import attrs
 
@@ -21,6 +22,8 @@ from kew.domain.task import Task
 
 KeyLog = tuple[int, ...]  # as `rates.write_logs` writes them
 Paced = list[tuple[Log, Setting]]
+NO_WINDOW: Final = 0  # of the log that has a key's snooze; no rate has such a one
+SNOOZE_NUMBERS: Final = 6
 
 
 def read_log(numbers: KeyLog, settings: tuple[Setting, ...], now: int) -> Paced:
@@ -38,6 +41,34 @@ def _at(log: Log, setting: Setting, now: int) -> Log:
     return log
 
 
+def snoozed(numbers: KeyLog, after_ms: int, now: int) -> KeyLog:
+    """The log of a key that starts nothing for so long: its snooze comes first, as the log of a rate would.
+
+    It is the same log if the key is snoozed for longer already.
+    """
+    if after_ms <= 0 or snoozed_until(numbers, now) >= now + after_ms:
+        return numbers
+    others = numbers[SNOOZE_NUMBERS:] if numbers[:1] == (NO_WINDOW,) else numbers
+    return (NO_WINDOW, after_ms, 0, now + after_ms, 0, 0, *others)
+
+
+def snoozed_until(numbers: KeyLog, now: int) -> int:
+    """When the key's snooze ends; `now`: it has none.
+
+    One that would last longer than was asked doesn't count: the clock stepped back.
+    """
+    if numbers[:1] != (NO_WINDOW,):
+        return now
+    _, length, _, until_at, *_ = numbers
+    return until_at if now < until_at <= now + length else now
+
+
+def key_opens_at(numbers: KeyLog, settings: tuple[Setting, ...], cost: int, now: int) -> int:
+    """When a key's rates and its snooze let a task of this cost start: `now`, if they do."""
+    by_rates = opens_at(read_log(numbers, settings, now), cost, now)
+    return max(by_rates, snoozed_until(numbers, now))
+
+
 def opens_at(paced: Paced, cost: int, now: int) -> int:
     """When all rates of a key let a task of this cost start: `now`, if they do."""
     units = rates.units_of(cost, (setting for _, setting in paced))
@@ -50,9 +81,10 @@ def started(paced: Paced, cost: int, now: int) -> Paced:
     return [(rates.granted(log, each, now, units), each) for log, each in paced]
 
 
-def forgotten_at(settings: Iterable[Setting], now: int) -> int:
+def forgotten_at(numbers: KeyLog, settings: Iterable[Setting], now: int) -> int:
     """When a log that is written now says nothing any more."""
-    return now + 2 * max(per for _, per, _ in settings)
+    by_rates = now + 2 * max((per for _, per, _ in settings), default=0)
+    return max(by_rates, snoozed_until(numbers, now))
 
 
 @attrs.define(kw_only=True)
@@ -90,10 +122,16 @@ class KeyRooms:
         return key != KEYLESS and 0 < limit <= self.held_of(key) + self._started[key]
 
     def opens_at(self, key: str, cost: int) -> int:
-        """When the rates of the key let a task of this cost start: `now`, if they do."""
-        if not self.has_rates or key == KEYLESS:
+        """When the rates of the key, and its snooze, let a task of this cost start: `now`, if they do."""
+        if not self.has_logs or key == KEYLESS:
             return self.now
-        return opens_at(self._paced_of(key), cost, self.now)
+        by_rates = opens_at(self._paced_of(key), cost, self.now)
+        return max(by_rates, snoozed_until(self.logs.get(key, ()), self.now))
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether a key may have a log that holds its tasks back."""
+        return bool(self.has_rates or self.logs)
 
     def allows(self, key: str, cost: int) -> bool:
         """Whether a task of this cost may start now."""

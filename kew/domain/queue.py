@@ -21,7 +21,7 @@ from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
 from kew.domain.key_limits import OwnLimits, limits_of, rates_of, size_of
-from kew.domain.key_rooms import KeyRooms
+from kew.domain.key_rooms import KeyRooms, snoozed
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect, step
 from kew.domain.outcomes import outcome_word, went_to
@@ -336,12 +336,24 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     state = gates.ended(view.state, effect, task.epoch, now)
     if event.__class__ is Succeeded:  # the usual case pays for nothing that only failures need
         return Change((after,), state), SettleOutcome(Word.DONE, after.status)
+    key_logs: Sequence[tuple[str, tuple[int, ...]]] = ()
     if isinstance(event, Snoozed):
         state = gates.snoozed(state, task, event, now)
+        key_logs = _snoozed_key(view, task, event, now)
     attempts = attempts_of(task, event, after, now)
     counted = counted_by(view.state, effect, task.epoch, now, after)
-    change = Change((after,), state, attempts=attempts, counted=counted)
+    change = Change((after,), state, attempts=attempts, counted=counted, key_logs=key_logs)
     return change, SettleOutcome(Word.DONE, after.status)
+
+
+def _snoozed_key(
+    view: View, task: Task, event: Snoozed, now: int
+) -> Sequence[tuple[str, tuple[int, ...]]]:
+    """What is remembered of the task's key, if the snooze holds it back."""
+    key = key_of(task.call) if event.scope == "key" else ""
+    before = view.key_logs.get(key, ()) if key else ()
+    after = snoozed(before, event.after_ms, now) if key else before
+    return () if after is before else [(key, after)]
 
 
 def counted_by(

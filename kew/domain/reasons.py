@@ -8,9 +8,10 @@ from typing import Final
 from kew.domain.draining import is_draining
 from kew.domain.explaining import Code, Explanation, Reason, Situation, Sure
 from kew.domain.gates import fold as gates
-from kew.domain.gates.key_rate import key_opens_at
+from kew.domain.gates.key_rate import key_opens_at, key_snoozed_until
 from kew.domain.holding import DRAINING
 from kew.domain.incarnations import place_of
+from kew.domain.keys import key_of
 from kew.domain.outcomes import has_snoozed
 from kew.domain.requests import holder_of
 from kew.domain.task import TaskStatus, unstarted_until
@@ -107,6 +108,15 @@ def _no_process(situation: Situation) -> Reason | None:
     return Reason(code=Code.NO_PROCESS, text=text, sure=Sure.NEVER)
 
 
+def _key_snoozed(situation: Situation) -> Reason | None:
+    until_at = key_snoozed_until(situation, situation.now)
+    if until_at <= situation.now:
+        return None
+    when = until_text(until_at, situation.now)
+    text = f"a task snoozed its key {key_of(situation.task.call)!r} for another {when}"
+    return Reason(code=Code.KEY_SNOOZED, text=text, sure=Sure.EXACT, until_at=until_at)
+
+
 def _not_due(situation: Situation) -> Reason | None:
     task = situation.task
     if task.ready_at <= situation.now:
@@ -174,6 +184,7 @@ def reasons_of(situation: Situation) -> tuple[Reason, ...]:
     found = (
         _no_process(situation),
         *gates.explain(situation),
+        _key_snoozed(situation),
         _not_due(situation),
         _host_busy(situation),
         _behind(situation),

@@ -12,7 +12,7 @@ from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts
 from kew.domain.incarnations import place_of
 from kew.domain.key_limits import limits_of, rates_of
-from kew.domain.key_rooms import opens_at, read_log
+from kew.domain.key_rooms import key_opens_at
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect
 from kew.domain.ordering import order_key
@@ -80,12 +80,12 @@ def situation_of(
 
 
 def _paced_until(view: View, task: Task, now: int) -> int:
-    """When the rates of its key let a task start."""
+    """When the rates of its key, and a snooze of it, let a task start."""
     key = key_of(task.call)
     rates = rates_of(view.state.settings, limits_of(view.key_limits, key, now))
-    if not key or not rates:
+    if not key:
         return now
-    return opens_at(read_log(view.key_logs.get(key, ()), rates, now), task.call.cost, now)
+    return key_opens_at(view.key_logs.get(key, ()), rates, task.call.cost, now)
 
 
 def _of_key(

@@ -30,7 +30,8 @@ class Script(TypedDict, total=False):
 
     pauses: list[float]
     failures: int  # of the first attempts
-    raises: str  # "error" (the default), "give up", "retry", "snooze", "rate limited", "snooze and error"
+    raises: str  # "error" (the default), "give up", "retry", "snooze", "rate limited", "key limited", or
+    # "snooze and error"
     refuses: bool  # to be cancelled
     crashes: int  # of the first attempts take their process down
     returns: str
@@ -128,6 +129,8 @@ def _end(run: Running, attempt: Attempt, script: Script) -> str:
                 raise Snooze(SNOOZE)
             case "rate limited":
                 raise RateLimited(SNOOZE, scope="queue")
+            case "key limited":
+                raise RateLimited(SNOOZE, scope="key")
             case "snooze and error":
                 raise ExceptionGroup("both", [Snooze(SNOOZE), Broken(f"attempt {run.number}")])
             case _:

@@ -1,15 +1,19 @@
 """Snoozes: a task comes back later without a failure, and can take its whole queue with it."""
 
+from typing import Any
+
+import pytest
+
 from kew.app.notices import Woken
 from kew.app.ports import Command, Explain
 from kew.domain.breaker import BreakerState
 from kew.domain.events import Snoozed
 from kew.domain.explaining import Code
 from kew.domain.gates.snoozed import snoozed_until
-from kew.domain.reasons import reasons_of
+from kew.domain.reasons import explained, reasons_of
 from kew.domain.requests import Settlement, SettleOutcome, Word
-from kew.domain.task import Task, TaskStatus
-from tests.support.scene import QUEUE, START_MS, Scene, Worker, group
+from kew.domain.task import Task, TaskStatus, pinned_name
+from tests.support.scene import HIGH, QUEUE, START_MS, Scene, Worker, group
 
 QUEUED = SettleOutcome(Word.DONE, TaskStatus.QUEUED)
 HOUR_MS = 3_600_000
@@ -182,13 +186,107 @@ async def test_a_snoozed_task_frees_its_key_and_keeps_it(scene: Scene):
     assert (again.id, again.call.key, again.snoozes) == ("a", "acme, inc", 1)
 
 
-async def test_a_snooze_with_the_scope_of_its_key_holds_back_its_task_alone(scene: Scene):
-    await scene.declare(key_workers=2)
-    await scene.submit("a", "b", key="acme")
+# --- the key
+
+
+@pytest.mark.parametrize("rates", [(), ((9, 1_000, 0),)])
+async def test_a_snoozed_key_starts_nothing_until_its_instant_and_others_do(
+    scene: Scene, rates: Any
+):
+    await scene.declare(max_workers=20, key_rate=rates)
     worker = await scene.worker()
-    (first,) = await worker.claim(1)
+    await scene.submit("a1", "a2", key="a")
+    await scene.submit("b1", "b2", key="b")
+    await scene.submit("plain")
+    first = await worker.claim_one()
+    while first.id != "a1":
+        await worker.succeed(first)
+        first = await worker.claim_one()
     assert await snoozes(worker, first, 5_000, "key") == QUEUED
-    assert await worker.claim_ids() == ["b"]
+    assert set(await worker.claim_ids()) >= {"b1", "b2"}
+    await scene.submit("a3", key="a")
+    await scene.submit("high", key="a", priority=HIGH)
+    other = await scene.worker("w2")
+    grant = await other.ask(9)
+    assert (grant.tasks, grant.wait_ms) == ((), 5_000)
+    await scene.advance(4_999)
+    assert (await other.ask(9)).wait_ms == 1
+    await scene.advance(1)
+    assert await other.claim_ids() == ["high", "a2", "a3", "a1"]
+
+
+async def test_the_longest_snooze_of_a_key_counts(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", "a3", "a4", key="a")
+    first, second, third = await worker.claim(3)
+    await snoozes(worker, first, 5_000, "key")
+    await snoozes(worker, second, 1_000, "key")
+    await scene.advance(1_000)
+    assert (await worker.ask(9)).tasks == ()
+    await snoozes(worker, third, 9_000, "key")
+    await scene.advance(8_999)
+    assert (await worker.ask(9)).tasks == ()
+    await scene.advance(1)
+    assert sorted(await worker.claim_ids()) == ["a1", "a2", "a3", "a4"]
+
+
+async def test_the_settle_that_snoozes_a_key_claims_nothing_of_it(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", key="a")
+    task = await worker.claim_one()
+    settled = await worker.settle(snooze(task, 5_000, "key"), claim=worker.request(9))
+    assert settled.grant is not None
+    assert (settled.grant.tasks, settled.grant.wait_ms) == ((), 5_000)
+
+
+async def test_a_key_is_snoozed_again_and_after_a_rate_remembered_its_starts(scene: Scene):
+    await scene.declare(max_workers=20, key_rate=((2, 1_000, 0),))
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", "a3", "a4", key="a")
+    first, second = await worker.claim(9)
+    for _ in range(2):
+        await snoozes(worker, first, 3_000, "key")
+        await scene.advance(2_999)
+        assert (await worker.ask(9)).wait_ms == 1
+        await scene.advance(1)
+        first, third = await worker.claim(9)
+        await worker.succeed(third)
+    await worker.succeed(second)
+    await worker.succeed(first)
+
+
+async def test_explain_names_the_snooze_of_a_key(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", key="a")
+    await snoozes(worker, await worker.claim_one(), 5_000, "key")
+    situation = await scene.store.do(Explain(QUEUE, "a2"))
+    assert situation is not None
+    why = explained(situation)
+    (reason,) = [one for one in why.reasons if one.code is Code.KEY_SNOOZED]
+    assert reason.until_at == why.earliest_at == scene.now + 5_000
+    assert "snoozed its key 'a' for another 5 s" in reason.text
+
+
+async def test_a_step_back_of_the_clock_prolongs_no_snooze_of_a_key(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", key="a")
+    await snoozes(worker, await worker.claim_one(), 5_000, "key")
+    await scene.advance(-60_000)
+    await scene.submit("a3", key="a")
+    assert "a3" in await worker.claim_ids()
+
+
+async def test_a_closure_snoozes_no_key(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("c", key="a", function=pinned_name("w1", "c"))
+    await snoozes(worker, await worker.claim_one(), 5_000, "key")
+    await scene.submit("a1", key="a")
+    assert await worker.claim_ids() == ["a1"]
 
 
 # --- the queue

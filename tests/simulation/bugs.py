@@ -754,7 +754,13 @@ def a_key_starts_beyond_its_rate(original: Any) -> Any:
 @bug(key_logs, "forgotten_at", "key_rate", choice=Choice(workload="keys"))
 def what_a_key_started_is_forgotten_too_early(original: Any) -> Any:
     """Other keys' starts push out what its window still holds."""
-    return lambda rates, now: now + 100
+    return lambda numbers, rates, now: now + 100
+
+
+@bug(key_rooms, "snoozed_until", "snoozing", choice=Choice(workload="keys"))
+def a_snooze_holds_its_task_alone(original: Any) -> Any:
+    """Others of its key run into the same limit."""
+    return lambda numbers, now: now
 
 
 @bug(KeyRooms, "opens_at", "key_rate", choice=Choice(workload="keys"))

@@ -122,7 +122,8 @@ class RawKeys:
                     yield f"{key!r} is at its limit, and may start"
                 if not is_full and places != 1:
                     yield f"{key!r} is in {places} of ring, later and paced"
-                if key in paced and not rates_of(settings, own):
+                has_snoozed = self.logs().get(key, ())[:1] == (0,)
+                if key in paced and not rates_of(settings, own) and not has_snoozed:
                     yield f"{key!r} waits for a rate that there isn't"
                 if key in ring and ring[key] != turns[priority, key]:
                     yield f"{key!r} is in the ring at {ring[key]}, its turn is {turns[priority, key]}"

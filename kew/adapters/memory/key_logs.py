@@ -25,10 +25,10 @@ class KeyLogs:
         rates_of: Callable[[str], Iterable[Setting]],
         now: int,
     ) -> None:
-        """Tasks of these keys have started."""
+        """Tasks of these keys have started or snoozed."""
         noted = list(logs)
         for key, log in noted:
-            end = forgotten_at(rates_of(key), now)
+            end = forgotten_at(log, rates_of(key), now)
             self.by_key[key], self._ends[key] = log, end
             heapq.heappush(self._in_order, (end, key))
         self.forget(now, FORGOTTEN_AT_ONCE * len(noted))

@@ -96,7 +96,7 @@ class KeyedLines:
             self._reopen_paced()
 
     def note_starts(self, logs: Iterable[tuple[str, KeyLog]], now: int) -> None:
-        """Tasks of keys that have a rate have started."""
+        """Tasks of keys that have a rate have started, or have snoozed their keys."""
         self.logs.note(logs, self.rooms(now).rates_of, now)
 
     def limit_key(self, key: str, own: OwnLimits | None) -> None:
@@ -316,7 +316,7 @@ class KeyedLines:
         key, now = place[1], rooms.now
         if rooms.is_full(key):
             return None
-        if rooms.has_rates:
+        if rooms.has_logs:
             due = (each for each in self._due(place, now, opens) if each[2] not in taken)
             first = next(due, None)
             if first is not None and (at := rooms.opens_at(key, self._cost_of(first))) > now:
@@ -339,7 +339,7 @@ class KeyedLines:
             is_current = self.turns.get((priority, key)) == turn
             if not is_current or self.is_full(key, now) or not self._is_due((priority, key), now):
                 continue
-            if rooms.has_rates:
+            if rooms.has_logs:
                 first = next(self._due((priority, key), now, lambda _: True))
                 at = rooms.opens_at(key, self._cost_of(first))
                 if at > now:

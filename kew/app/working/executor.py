@@ -24,6 +24,7 @@ from kew.domain.config import QueueConfig, Settings
 from kew.domain.counting import counts
 from kew.domain.errors import UnknownFunctionError
 from kew.domain.events import Failed, Released, SettleEvent, Succeeded
+from kew.domain.keys import key_of
 from kew.domain.reports import Report
 from kew.domain.retry import FinalError, RetryPolicy, retry_after_ms
 from kew.domain.snoozing import snooze_or_failure
@@ -182,7 +183,7 @@ class Executor:
             describe(error),
             snoozes=task.snoozes,
             max_snoozes=self.max_snoozes_of(task),
-            has_key=False,
+            has_key=bool(key_of(task.call)),
         )
         if isinstance(event, Failed):
             return attrs.evolve(event, report=self._report_of(task, error))

@@ -6,19 +6,29 @@ from kew.domain import rate as rates
 from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Gate
 from kew.domain.key_limits import rates_of
-from kew.domain.key_rooms import opens_at, read_log
+from kew.domain.key_rooms import opens_at, read_log, snoozed_until
 from kew.domain.keys import key_of
 from kew.domain.rate import Setting
 from kew.domain.view import QueueState
 from kew.domain.words import rate_text, until_text
 
 
-def key_opens_at(situation: Situation, now: int) -> int:
+def key_rate_opens_at(situation: Situation, now: int) -> int:
     """When the rates of the task's key let it start, as they will be known at `now`: then, if they do."""
     call, settings = situation.task.call, _rates(situation)
     if not key_of(call):
         return now
     return opens_at(read_log(situation.key_log, settings, now), call.cost, now)
+
+
+def key_snoozed_until(situation: Situation, now: int) -> int:
+    """When the snooze of the task's key ends, as it will be known at `now`: then, if there is none."""
+    return snoozed_until(situation.key_log, now) if key_of(situation.task.call) else now
+
+
+def key_opens_at(situation: Situation, now: int) -> int:
+    """When both let the task start."""
+    return max(key_rate_opens_at(situation, now), key_snoozed_until(situation, now))
 
 
 def _rates(situation: Situation) -> tuple[Setting, ...]:
@@ -36,7 +46,7 @@ class KeyRate(Gate):
     def explain(self, situation: Situation, left: int) -> Reason | None:
         call, now = situation.task.call, situation.now
         key, settings = key_of(call), _rates(situation)
-        until_at = key_opens_at(situation, now)
+        until_at = key_rate_opens_at(situation, now)
         if until_at <= now:
             return None
         units = rates.units_of(call.cost, settings)

@@ -54,6 +54,13 @@ async def limit(user: User) -> None:
         user.fail(f"the keys {found} of {queue} have limits")
 
 
+async def meet_a_limit_of_a_key(user: User) -> None:
+    """Nothing of the key starts for a moment."""
+    queue, key = user.random.choice(QUEUES), user.random.choice(KEYS)
+    script = user.script(failures=1, raises="key limited")
+    await user.submit(user.expect(queue), script, _key=key)
+
+
 def keyed_queues(random: Random) -> Sequence[QueueConfig]:
     """A queue whose keys are limited, and one in which they only take turns."""
     return [
@@ -74,5 +81,6 @@ FEATURES = (
     Feature("bursts of a key", burst),
     Feature("keys", single),
     Feature("limits of a key", limit, 0.3),
+    Feature("snoozes of a key", meet_a_limit_of_a_key, 0.3),
 )
 WORKLOADS = (Workload("keys", FEATURES, keyed_queues),)

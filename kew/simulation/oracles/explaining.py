@@ -28,7 +28,7 @@ from kew.domain.situation import COUNTED_AT_MOST
 from kew.domain.task import Task, TaskStatus, can_run, unstarted_until
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
-from kew.simulation.oracles.keys import is_paced, limit_of
+from kew.simulation.oracles.keys import is_paced, is_snoozed, limit_of
 
 KEPT: Final = 5  # explanations per queue
 CHECKED: Final = (
@@ -42,11 +42,12 @@ CHECKED: Final = (
     Code.SLOTS_FULL,
     Code.KEY_FULL,
     Code.KEY_RATE,
+    Code.KEY_SNOOZED,
     Code.NO_PROCESS,
     Code.FUNCTION_UNKNOWN,
 )
 """Those that are so, or not, whatever the next claim is."""
-OF_KEYS: Final = frozenset({Code.KEY_FULL, Code.KEY_RATE})
+OF_KEYS: Final = frozenset({Code.KEY_FULL, Code.KEY_RATE, Code.KEY_SNOOZED})
 
 
 @attrs.frozen
@@ -249,6 +250,8 @@ def _held_by(step: Step, task: Task) -> Iterator[Code]:
         yield Code.KEY_FULL
     if is_paced(step, task):
         yield Code.KEY_RATE
+    if is_snoozed(step, task):
+        yield Code.KEY_SNOOZED
 
 
 def _waits_until_due(task: Task) -> Code:

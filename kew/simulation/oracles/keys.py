@@ -8,7 +8,7 @@ from typing import Final
 
 from kew.compat import override
 from kew.domain.key_limits import limits_of, rates_of, workers_of
-from kew.domain.key_rooms import opens_at, read_log
+from kew.domain.key_rooms import opens_at, read_log, snoozed_until
 from kew.domain.keys import key_of
 from kew.domain.rate import Setting
 from kew.domain.task import Task, can_run
@@ -94,7 +94,7 @@ def is_kept_back(step: Step, task: Task) -> bool:
     key = key_of(task.call)
     limit = limit_of(step, key)
     held = sum(key_of(other.call) == key for other in step.leased.values())
-    return bool(key) and (0 < limit <= held or is_paced(step, task))
+    return bool(key) and (0 < limit <= held or is_paced(step, task) or is_snoozed(step, task))
 
 
 def is_paced(step: Step, task: Task) -> bool:
@@ -107,6 +107,13 @@ def is_paced(step: Step, task: Task) -> bool:
         return False
     paced = read_log(step.indexed.key_logs.get(key, ()), rates, step.now)
     return opens_at(paced, task.call.cost, step.now) > step.now
+
+
+def is_snoozed(step: Step, task: Task) -> bool:
+    """By what the store noted, which the oracle `snoozing` compares with what was settled."""
+    assert step.indexed is not None
+    key = key_of(task.call)
+    return bool(key) and snoozed_until(step.indexed.key_logs.get(key, ()), step.now) > step.now
 
 
 def _can_take(step: Step, place: Place) -> bool:

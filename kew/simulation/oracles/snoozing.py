@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kew.app.ports import Command, Control, Purge
 from kew.compat import override
 from kew.domain.events import Snoozed
+from kew.domain.keys import key_of
 from kew.domain.requests import Word
 from kew.domain.task import Task, TaskStatus
 from kew.simulation.facts import Facts
@@ -25,6 +26,7 @@ class Snoozing(Oracle):
         self._counts: dict[str, int] = {}
         self._most: dict[str, int] = defaultdict(int)
         self._until: dict[str, tuple[int, int]] = {}  # and for how long
+        self._keys: dict[tuple[str, str], tuple[int, int]] = {}  # the same of keys
         self._latest = 0
         self._has_stepped_back = False
 
@@ -35,11 +37,14 @@ class Snoozing(Oracle):
         self._latest = step.now
         if step.after is None or isinstance(step.operation, Purge):
             self._until.pop(step.queue, None)
+            for place in [place for place in self._keys if place[0] == step.queue]:
+                del self._keys[place]
             return
         self._most[step.queue] = max(self._most[step.queue], step.after.settings.max_snoozes)
         for one in step.alterations:
             yield from self._altered(step, one)
         yield from self._held(step)
+        yield from self._held_keys(step)
 
     def _stepped_back(self, now: int) -> None:
         self._has_stepped_back = True
@@ -48,6 +53,23 @@ class Snoozing(Oracle):
             for queue, (until_at, length) in self._until.items()
             if until_at > self._latest
         }
+        self._keys = {
+            place: (until_at, length)
+            for place, (until_at, length) in self._keys.items()
+            if until_at > self._latest
+        }
+
+    def _key_until(self, place: tuple[str, str], now: int) -> int:
+        """When the snooze of a key ends; 0: it has none, or one that a step back of the clock prolonged."""
+        until_at, length = self._keys.get(place, (0, 0))
+        return until_at if now < until_at <= now + length else 0
+
+    def _held_keys(self, step: Step) -> Iterator[str]:
+        for one in step.alterations:
+            key = key_of(one.new.call) if one.is_granted and one.new is not None else ""
+            until_at = self._key_until((step.queue, key), step.now) if key else 0
+            if until_at:
+                yield f"{one.id} started {until_at - step.now} ms before the end of its key's snooze"
 
     def _altered(self, step: Step, one: Alteration) -> Iterator[str]:
         old, new = one.old, one.new
@@ -76,6 +98,9 @@ class Snoozing(Oracle):
             self._until[step.queue] = max(
                 self._until.get(step.queue, (0, 0)), (due, event.after_ms)
             )
+        place = (step.queue, key_of(old.call))
+        if event.scope == "key" and place[1] and self._key_until(place, step.now) < due:
+            self._keys[place] = (due, event.after_ms)
         if new.failures != old.failures or new.losses != old.losses:
             yield f"{old.id} snoozed, and it counts as a failure or a loss"
         if old.cancel_requested:
@@ -105,6 +130,7 @@ class Snoozing(Oracle):
     def forgot(self) -> None:
         self._due.clear()
         self._until.clear()
+        self._keys.clear()
         self._counts.clear()
 
 

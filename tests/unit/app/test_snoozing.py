@@ -394,3 +394,30 @@ def test_a_drain_that_ends_before_the_snooze_says_why() -> None:
     text = snoozed_queue(story)
     assert "a task snoozed its queue" in text
     assert "asked to come back (RateLimited: 429)" in text
+
+
+def test_a_task_can_hold_back_its_key() -> None:
+    started: list[tuple[str, int, float]] = []
+
+    async def story(manager: SimulatedManager) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        async def sync(customer: str, number: int) -> None:
+            started.append((customer, number, round(loop.time() - began)))
+            if len(started) == 1:
+                raise RateLimited(30, "429", scope="key")
+
+        await manager.create_queue(QueueConfig("q", max_workers=1), functions=[sync])
+        for number in (1, 2):
+            for customer in ("acme", "bolt"):
+                name = f"{customer}{number}"
+                await manager.submit_task(
+                    name, "q", "sync", sync, None, customer, number, _key=customer
+                )
+        await manager.drain()
+
+    run(story)
+    assert started[0][:2] == ("acme", 1)
+    assert {each[:2] for each in started[1:3]} == {("bolt", 1), ("bolt", 2)}
+    assert [(customer, at) for customer, _, at in started[3:]] == [("acme", 30), ("acme", 30)]

@@ -1,9 +1,11 @@
--- What the rates of keys let start: kew.domain.key_rooms. What is said of a key's log depends on the log and the clock alone.
---   <q>:keyed:logs  hash  the starts of each key, as the gate `rate` writes those of a queue
+-- What the rates of keys, and snoozes of keys, let start: kew.domain.key_rooms. What is said of a key's log depends on the log and the clock alone.
+--   <q>:keyed:logs  hash  the starts of each key, as the gate `rate` writes those of a queue. Before them a snooze of the key, as
+--     the log of a rate without a window: '0 length 0 until 0 0'
 --   <q>:keyed:limits  hash  the limits that keys have of their own: workers, rates, size ('-': as declared), and when they end (0: once
 --     they are removed)
 --   <q>:keyed:ends  sorted set  their keys, by when they end
 --   <q>:keyed:logged  sorted set  their keys, by when they say nothing any more
+-- While a key may be snoozed, the counts of the state have ` key_snoozes=`, the instant at which the last snooze ends.
 -- include: gates
 -- include: record
 
@@ -11,14 +13,31 @@
 keyed.has_limits = (function()
   local FORGOTTEN_AT_ONCE = 2 -- for each log that is written
   local ENDED_AT_ONCE = 100 -- limits of keys
-  local logs, owns, changed
+  local SNOOZE = '^0 (%d+) 0 (%d+) 0 0 ?'
+  local logs, owns, changed, snoozes, snoozed_count
   local rate = GATES.rate
 
   function keyed.begin_limits()
-    logs, owns, changed = {}, {}, nil
+    logs, owns, changed, snoozes, snoozed_count = {}, {}, nil, {}, 0
   end
 
+  -- When the last snooze of a key ends; nil: none is snoozed.
+  local function last_snooze()
+    return s.rest ~= '' and tonumber(string.match(s.rest, ' key_snoozes=(%d+)')) or nil
+  end
+
+  local function remember_snooze(at)
+    s.rest = string.gsub(s.rest, ' key_snoozes=%d+', '')
+    if at then s.rest = s.rest .. ' key_snoozes=' .. int(at) end
+    s.is_rest_new = true
+  end
+
+  -- Whether keys may wait for an instant: for their rates, or for the end of a snooze.
   function keyed.is_paced()
+    return keyed.has_rates() or last_snooze() ~= nil
+  end
+
+  function keyed.has_rates()
     if s.key_rate_of ~= s.settings then s.key_rate_of, s.key_rate = s.settings, rate.of(s.settings, 'key_rate') end
     return #s.key_rate > 0 or s.keyed.limits > 0
   end
@@ -98,6 +117,56 @@ keyed.has_limits = (function()
     note_first_end()
   end
 
+  -- No key waits for the end of a snooze any more.
+  function keyed.end_snoozes()
+    local last = last_snooze()
+    if not last or last > now or keyed.has_rates() then return end
+    if redis.call('EXISTS', keyed.key_name('paced1'), keyed.key_name('paced2'), keyed.key_name('paced3')) == 0 then
+      remember_snooze(nil)
+    end
+  end
+
+  -- The snooze of a key: when it ends (`now`: there is none; one that would last longer than was asked doesn't count, since the
+  -- clock stepped back), and the rest of its log.
+  local function snooze_of(key)
+    local known = snoozes[key]
+    if known then return known.ends, known.rest end
+    local text = redis.call('HGET', keyed.key_name('logs'), key) or ''
+    local length, until_at = string.match(text, SNOOZE)
+    if not length then return now, text end
+    local ends = tonumber(until_at)
+    return ends > now and ends <= now + length and ends or now, (string.gsub(text, SNOOZE, ''))
+  end
+
+  -- A key starts nothing for so long, unless it is snoozed for longer already.
+  function keyed.hold_back(key, length)
+    keyed.begin()
+    local ends, rest = snooze_of(key)
+    if length <= 0 or ends >= now + length then return end
+    snoozes[key], snoozed_count = {ends = now + length, length = length, rest = rest, is_new = true}, snoozed_count + 1
+    remember_snooze(math.max(last_snooze() or 0, now + length))
+    keyed.touch_all(key)
+  end
+
+  local function write_snoozes()
+    if snoozed_count == 0 then return end
+    local written, ends, count = {}, {}, snoozed_count
+    for key, each in pairs(snoozes) do
+      if each.is_new then
+        local longest = 0
+        for _, one in ipairs(keyed.has_rates() and keyed.rates_of(key) or {}) do longest = math.max(longest, one.per) end
+        each.is_new = nil
+        written[#written + 1] = key
+        written[#written + 1] = string.format('0 %d 0 %d 0 0', each.length, each.ends) .. (each.rest == '' and '' or ' ' .. each.rest)
+        ends[#ends + 1], ends[#ends + 2] = int(math.max(now + 2 * longest, each.ends)), key
+      end
+    end
+    snoozed_count = 0
+    send('HSET', keyed.key_name('logs'), written)
+    send('ZADD', keyed.key_name('logged'), ends)
+    keyed.forget_logs(FORGOTTEN_AT_ONCE * count)
+  end
+
   local function at_present(log, each)
     if log.unit ~= each.count then -- the rate was changed
       log.unit, log.tat, log.fraction = each.count, log.tat + (log.fraction > 0 and 1 or 0), 0
@@ -116,10 +185,10 @@ keyed.has_limits = (function()
     return known
   end
 
-  -- When the rates of a key let a task of this cost start: `now`, if they do.
+  -- When the rates of a key, and its snooze, let a task of this cost start: `now`, if they do.
   function keyed.opening(key, cost)
     if not keyed.is_paced() then return now end
-    local at, rates = now, keyed.rates_of(key)
+    local at, rates = last_snooze() and snooze_of(key) or now, keyed.rates_of(key)
     local units = rate.units(cost, rates)
     for n, log in ipairs(#rates > 0 and logs_of(key) or {}) do at = math.max(at, rate.opening(log, rates[n], units)) end
     return at
@@ -135,13 +204,14 @@ keyed.has_limits = (function()
   -- The most that a start of a key may ever cost.
   function keyed.most_cost(key)
     keyed.begin()
-    return keyed.is_paced() and rate.units(NEVER, keyed.rates_of(key)) or NEVER
+    return keyed.has_rates() and rate.units(NEVER, keyed.rates_of(key)) or NEVER
   end
 
   -- How many more tasks of a key its rates let start now.
   function keyed.left_of(key)
     local left = NEVER
-    if keyed.is_paced() then
+    if last_snooze() and snooze_of(key) > now then return 0 end
+    if keyed.has_rates() then
       local rates = keyed.rates_of(key)
       for n, log in ipairs(#rates > 0 and logs_of(key) or {}) do left = math.min(left, (rate.left(log, rates[n]))) end
     end
@@ -150,7 +220,7 @@ keyed.has_limits = (function()
 
   -- A task of a key starts. Whether its rates remember that.
   function keyed.spend(key, cost)
-    local rates = keyed.is_paced() and keyed.rates_of(key) or {}
+    local rates = keyed.has_rates() and keyed.rates_of(key) or {}
     if #rates == 0 then return false end
     local units = rate.units(cost, rates)
     for n, log in ipairs(logs_of(key)) do rate.add(log, rates[n], units) end
@@ -167,6 +237,7 @@ keyed.has_limits = (function()
   end
 
   function keyed.write_starts()
+    write_snoozes()
     if not changed then return end
     local written, ends, count = {}, {}, 0
     for key in pairs(changed) do

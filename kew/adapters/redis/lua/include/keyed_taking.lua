@@ -36,6 +36,7 @@ keyed.can_take = (function()
       and redis.call('ZRANGEBYSCORE', keyed.key_name('paced' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE) or {}
     for _, key in ipairs(open) do keyed.touch(priority, key) end
     keyed.write_touched()
+    keyed.end_snoozes()
     return #due == AT_ONCE or #open == AT_ONCE
   end
 

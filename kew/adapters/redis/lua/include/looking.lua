@@ -37,7 +37,7 @@ local function due_longest(reasons)
   end
   if not s.keyed then return at <= now and at end
   keyed.begin()
-  for _, place in ipairs(redis.call('HRANDFIELD', keyed.key_name('turns'), 100)) do
+  for _, place in ipairs(redis.call('HRANDFIELD', keyed.key_name('turns'), 100) or {}) do
     local priority, key = string.match(place, '^(%d) (.*)$')
     at = math.min(at, first_due(keyed.line_name(priority, key)))
   end

@@ -31,6 +31,8 @@ local function snooze(t, scope, delay, text)
   ended('probe', tonumber(t.epoch))
   set_outcome(t, text)
   GATES.snoozed(t, scope, tonumber(delay))
+  local key = scope == 'key' and t.extras and keyed.of(t)
+  if key then keyed.hold_back(key, tonumber(delay)) end
   if t.cancel == '1' then return finish(t, 'x') end
   history.count(s, history.COUNTED.snoozed)
   extra.count_snooze(t)
