@@ -144,6 +144,24 @@ class PurgedOne(BaseModel):
     removed: bool
 
 
+class KeyLimitRow(BaseModel):
+    """The limits of one key; null: as `per_key` declares."""
+
+    model_config = ConfigDict(extra="allow")
+
+    key: str
+    max_workers: int | None
+    rate: list[dict[str, Any]] | None
+    max_size: int | None
+    expires: datetime | None
+
+
+class KeyLimits(BaseModel):
+    """The limits that keys of a queue have of their own, by key."""
+
+    limits: list[KeyLimitRow]
+
+
 class Unreadable(BaseModel):
     """Tasks whose records can't be read."""
 

@@ -90,12 +90,30 @@ class OverridesBody(Body):
     def overrides(self) -> dict[str, Any]:
         """Those that were given, as the manager takes them. Raises `InvalidConfigError`."""
         given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        rate = given.get("rate")
-        if isinstance(rate, RateBody):
-            given["rate"] = rate.rate()
-        elif rate is not None:
-            given["rate"] = tuple(each.rate() for each in rate)
+        if "rate" in given:
+            given["rate"] = _rates(given["rate"])
         return given
+
+
+class KeyLimitBody(Body):
+    """One or more limits of a key; null: as `per_key` declares. `rate` []: none."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    max_workers: Annotated[Whole, Field(ge=1, le=MOST_WORKERS)] | None = None
+    rate: RateBody | Annotated[list[RateBody], Field(max_length=MOST_RATES)] | None = None
+    max_size: Failures | None = None
+    expires_in: Seconds | None = Field(default=None, description="After so many seconds they end")
+
+    def limits(self) -> dict[str, Any]:
+        """They, as the manager takes them. Raises `InvalidConfigError`."""
+        return {**self.model_dump(), "rate": _rates(self.rate)}
+
+
+def _rates(given: RateBody | list[RateBody] | None) -> Rate | tuple[Rate, ...] | None:
+    if isinstance(given, list):
+        return tuple(each.rate() for each in given)
+    return None if given is None else given.rate()
 
 
 class Arguments(Body):

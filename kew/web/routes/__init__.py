@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import dead_letters, events, health, info, processes, queues, tasks
+from kew.web.routes import dead_letters, events, health, info, keys, processes, queues, tasks
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info.router,
@@ -16,4 +16,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     processes.router,
     events.router,
     health.router,
+    keys.router,
 )

@@ -94,7 +94,7 @@ OPERATIONS = {
 }
 
 
-EXISTING = {"queue": "mails", "task_id": "waiting", "name": "max_workers"}
+EXISTING = {"queue": "mails", "task_id": "waiting", "name": "max_workers", "key": "acme"}
 
 
 NOT_IN_THE_SCHEMA = [positive_data_acceptance]  # such as: a note is printable
