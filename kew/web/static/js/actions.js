@@ -78,7 +78,7 @@ export function purge(app, queue) {
     .ask({
       title: `Purge ${queue}`, verb: "Cancel what waits", danger: true,
       preview: async () => {
-        const waiting = (await get(["queues", queue])).queued_tasks;
+        const { count: waiting } = await post(["queues", queue, "purge"], { dry_run: true });
         const found = await get(["queues", queue, "tasks"], { state: "waiting", limit: 5 }).catch(() => ({ tasks: [] }));
         return previewOf(waiting, (found.tasks || []).map(taskOf), "waiting task", "will be cancelled. Deferred tasks and retries are among them; running tasks go on.");
       },

@@ -78,8 +78,9 @@ class Chart extends HTMLElement {
     };
   }
 
-  seriesOf({ label, color: name, fill, dash }) {
-    return { label, stroke: color(name), width: fill ? 1 : 1.75, fill: fill ? color(name) : undefined, dash, points: { show: false }, spanGaps: true };
+  seriesOf({ label, values, color: name, fill, dash }) {
+    const isSparse = !fill && values.filter((value) => value !== null).length < 4; // a line needs neighbors
+    return { label, stroke: color(name), width: fill ? 1 : 1.75, fill: fill ? color(name) : undefined, dash, points: { show: isSparse, size: 5, fill: color(name) }, spanGaps: true };
   }
 
   /** Say what stands under the pointer. */

@@ -57,13 +57,22 @@ export function historyOf(raw) {
   return series;
 }
 
-/** Calls per minute over the last whole steps of a series. The last point is still being counted. */
+const SHORTEST_S = 10; // the least time for which a pace is computed
+
+/**
+ * Per minute: over the last whole steps and the open one, from the first in which anything happened. So a queue that
+ * has just begun isn't slow.
+ */
 export function pace(history, name, steps = 5) {
   const values = history?.[name];
   if (!values?.length) return null;
-  const whole = values.length > 1 ? values.slice(0, -1) : values;
-  const last = whole.slice(-steps);
-  return ((sum(last) ?? 0) / (last.length * history.step)) * 60;
+  const from = Math.max(0, values.length - steps - 1);
+  const has = (place) => ["submitted", "started", "completed"].some((each) => history[each]?.[place]);
+  let first = from;
+  while (first < values.length - 1 && !has(first)) first += 1;
+  const began = history.at?.[first] ?? now() - (values.length - first) * history.step * 1000;
+  const elapsed = Math.max(SHORTEST_S, (now() - began) / 1000);
+  return ((sum(values.slice(first)) ?? 0) / elapsed) * 60;
 }
 
 /** The last known value of a series, looking back a few steps. */
@@ -123,12 +132,15 @@ const WORDS = {
 
 export const codeWords = (code) => WORDS[code] || code.replaceAll("_", " ");
 
+/** A function's name; that of a closure without the process that it belongs to. */
+export const functionText = (name) => String(name).replace(/^@[^/]*\/\d*:?/, "");
+
 /** A task, from a TaskInfo. */
 export function taskOf(raw) {
   return {
     id: String(raw.task_id ?? raw.id ?? ""),
     type: String(raw.task_type ?? ""),
-    function: raw.function ?? raw.function_name ?? null,
+    function: raw.function ? functionText(raw.function) : null,
     queue: String(raw.queue_name ?? raw.queue ?? ""),
     key: raw.key ?? null,
     priority: raw.priority,
@@ -230,9 +242,10 @@ export function settingsOf(raw) {
   });
 }
 
-/** Busiest keys: {key, waiting, running, limit, oldest}. */
+/** Busiest keys: {key, waiting, running, limit, oldest}; null if the API says nothing of them. */
 export function keysOf(raw) {
-  const keys = Array.isArray(raw.keys) ? raw.keys : list(raw.keys?.busiest ?? raw.busiest_keys);
+  const keys = raw.busiest_keys ?? raw.keys;
+  if (!Array.isArray(keys)) return null; // not known
   return keys.map((each) => ({
     key: String(each.key ?? each.name ?? ""),
     waiting: number(each.waiting ?? each.queued, 0),
@@ -247,7 +260,7 @@ export function keysOf(raw) {
  * The way through a queue, gate by gate: [{name, value, note, share, tone, holds}], where `holds` marks the one that
  * holds tasks back; and one sentence about it.
  */
-export function admission(queue, { rates = [], keys = [], perKey = null, history = null, breakerLimit = null }) {
+export function admission(queue, { rates = [], keys = null, perKey = null, history = null, breakerLimit = null }) {
   const arrivals = pace(history, "submitted");
   const drain = pace(history, "completed");
   const free = Math.max(0, queue.limit - queue.used);
@@ -275,7 +288,8 @@ export function admission(queue, { rates = [], keys = [], perKey = null, history
       tone: "blue", share, wants: share !== null && share >= 0.97 && free > 0 && queue.waiting > 0,
     });
   }
-  if (perKey || keys.length) {
+  if (perKey && keys === null) add("keys", { name: "Keys", value: `${num(perKey)} at once`, note: "for each key" });
+  else if (perKey || keys?.length) {
     const full = keys.filter((each) => each.limit && each.running >= each.limit && each.waiting);
     add("keys", {
       name: "Keys", value: full.length ? `${num(full.length)} at their limit` : "free", tone: "amber",

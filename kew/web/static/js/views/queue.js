@@ -150,7 +150,7 @@ function charts(app, { history }, options) {
 // --- keys, dead letters, breaker
 
 function keys({ keys: rows, settings }) {
-  if (!rows.length && !setting(settings, "per_key.max_workers")) return null;
+  if (rows === null || (!rows.length && !setting(settings, "per_key.max_workers"))) return null;
   const most = Math.max(1, ...rows.map(({ waiting }) => waiting));
   return h(
     "section", { class: "card", "aria-label": "Busiest keys", key: "keys" },

@@ -80,7 +80,7 @@ function reasons(task, why) {
     h(
       "div", {},
       h("h2", {}, HEADS[task.status] || "Why it waits"),
-      rows.length ? h("ol", { class: "reasons" }, rows.map((reason, place) => reasonRow(reason, place, isWaiting))) : h("p", {}, sentence(why.text) || "Nothing is known."),
+      rows.length && isWaiting ? h("ol", { class: "reasons" }, rows.map((reason, place) => reasonRow(reason, place, isWaiting))) : h("p", {}, sentence(why.text) || "Nothing is known."),
     ),
     isWaiting
       ? h(
@@ -98,7 +98,7 @@ function reasonRow(reason, place, isWaiting) {
   return h(
     "li", { key: `${reason.code} ${place}` },
     h("span", { class: "code tone mono" }, String(reason.code)), " ", h("span", { class: "wrap" }, String(reason.text)),
-    at && isWaiting ? h("span", { class: "soft nowrap" }, " until ", clock(at)) : null,
+    at && isWaiting && !/\(at /.test(reason.text) ? h("span", { class: "soft nowrap" }, " until ", clock(at)) : null,
     (reason.holders || []).map((holder) => h("span", { class: "holder", key: holder.task_id }, " ", h("a", { href: href("task", holder.task_id) }, chip(holder.task_id)), h("span", { class: "soft" }, ` on ${holder.process}`))),
   );
 }
@@ -139,7 +139,7 @@ function eventsOf(task, why) {
   } else if (task.status === "failed") events.push({ at: task.endedAt, tone: "red", text: [bold("Failed for good"), task.retries ? `, after ${num(task.retries)} ${task.retries === 1 ? "retry" : "retries"}` : ""] });
   else if (task.status === "cancelled") events.push({ at: task.endedAt, tone: "grey", text: [bold("Cancelled"), task.error ? [": ", task.error] : null] });
   else {
-    const code = why?.reasons?.[0]?.text;
+    const code = why?.reasons?.[0]?.text?.replace(/ \(at [^)]*\)/g, "");
     events.push({ at: task.dueAt, tone: "blue", text: [bold(task.status === "retry" ? "Next attempt due" : "Waiting"), task.dueAt && task.dueAt > Date.now() ? [" in ", until(task.dueAt, { class: "num" })] : null, code ? [" ", h("span", { class: "soft" }, code)] : null] });
   }
   return events.filter(({ at, text }) => at || text);
