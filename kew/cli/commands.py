@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "kew.cli.doctor:doctor",
     "health": "kew.cli.health:health",
     "metrics": "kew.cli.metrics:metrics",
+    "key": "kew.cli.keys:key",
     "process": "kew.cli.processes:process",
     "queue": "kew.cli.queues:queue",
     "simulate": "kew.cli.simulate:simulate",

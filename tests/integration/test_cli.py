@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
+import sys
 from datetime import UTC, datetime
 
 import pytest
 import redis.asyncio
 
-from kew import LongTask, ProcessInfo, QueueConfig, Rate, TaskFailedError, TaskQueueManager
+from kew import LongTask, PerKey, ProcessInfo, QueueConfig, Rate, TaskFailedError, TaskQueueManager
 from kew.cli.top import frame
 from tests.support import jobs
 from tests.support.commands import kew
@@ -426,3 +428,44 @@ async def test_a_purge_chooses_by_function_and_state(manager, clean_redis_url):
     assert done.out == "1 task of mails cancelled.\n"
     assert (await manager.get_task_status("t-3")).status == "cancelled"
     assert (await manager.get_task_status("t-2")).status == "queued"
+
+
+async def test_limits_of_a_key_are_set_listed_shown_and_removed(managers, clean_redis_url):
+    manager = await managers(clean_redis_url)
+    config = QueueConfig("crm", per_key=PerKey(max_workers=1))
+    await manager.create_queue(config, work=False)
+    await manager.submit_task("t-1", "crm", "t", fine, None, _key="acme")
+    assert "No key of crm" in (await kew("key", "ls", "crm", url=clean_redis_url)).out
+    words = ["key", "set", "crm", "acme", "max_workers=5", "rate=10/1s", "--expires-in", "1h"]
+    printed = await kew(*words, url=clean_redis_url)
+    assert printed.code == 0, printed.err
+    [limit] = (await kew("key", "ls", "crm", "--json", url=clean_redis_url)).lines
+    assert (limit["key"], limit["max_workers"]) == ("acme", 5)
+    assert limit["expires"] is not None
+    assert "10 in 1 s" in (await kew("key", "ls", "crm", url=clean_redis_url)).words
+    shown = await kew("key", "show", "crm", "acme", url=clean_redis_url)
+    assert "max_workers 5" in shown.words
+    assert "t-1" in shown.out
+    assert (await kew("key", "rm", "crm", "acme", url=clean_redis_url, answer="n\n")).code == 1
+    assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 0
+    assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 3
+    assert (await kew("key", "show", "crm", "emca", url=clean_redis_url)).code == 3
+    wrong = await kew("key", "set", "crm", "acme", "max_worker=5", url=clean_redis_url)
+    assert (wrong.code, "did you mean 'max_workers'?" in wrong.words) == (2, True)
+
+
+async def test_the_shell_completes_commands_and_the_names_of_queues(manager, clean_redis_url):
+    async def completed(line: str, **environ: str) -> list[str]:
+        words = line.split(" ")
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "kew"),
+            env={**os.environ, "_KEW_COMPLETE": "bash_complete", **asked, **environ},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        return [one.partition(",")[2] for one in out.decode().split()]
+
+    assert await completed("kew qu") == ["queue"]
+    assert await completed("kew queue show ma", KEW_URL=clean_redis_url) == ["mails"]
+    assert await completed("kew queue show ma", KEW_URL="redis://127.0.0.1:1") == []

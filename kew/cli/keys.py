@@ -1,0 +1,148 @@
+"""`kew key`: the limits that are set for single keys of a queue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from kew import KeyLimit
+from kew.cli.exits import Exit
+from kew.cli.group import Group
+from kew.cli.output import Cell, Column
+from kew.cli.session import Session, fail, json_option, on_store, queue_argument, yes_option
+from kew.cli.settings import duration_of, number_of, rate_of
+from kew.cli.words import NONE, both, counted, relative, seconds
+from kew.domain.errors import shown
+from kew.domain.suggestions import did_you_mean
+
+LIST = (
+    Column("KEY", gives_way=True),
+    Column("MAX WORKERS", is_right=True),
+    Column("MAX SIZE", is_right=True),
+    Column("RATE", gives_way=True),
+    Column("EXPIRES", is_right=True),
+)
+LIMITS = {"max_workers": number_of, "max_size": number_of, "rate": rate_of}
+HOW = "NAME=VALUE, such as max_workers=2, max_size=100, rate=10/1s"
+SAMPLE = 5
+
+
+@click.group(cls=Group)
+def key() -> None:
+    """Look at the limits of single keys, set and remove them."""
+
+
+@key.command("ls")
+@queue_argument
+@json_option
+@on_store
+async def ls(session: Session, queue: str) -> None:
+    """List the keys of a queue that have limits of their own."""
+    found = await session.manager.key_limits(queue)
+    if session.out.as_json:
+        session.out.json_lines(limit.to_dict() for limit in found)
+    elif found:
+        session.out.table(LIST, [row(limit, session.now()) for limit in found])
+    else:
+        session.out.line(f"No key of {queue} has limits of its own.")
+
+
+def row(limit: KeyLimit, now: datetime) -> list[Cell]:
+    """A key's line in a list."""
+    return [
+        limit.key,
+        NONE if limit.max_workers is None else limit.max_workers,
+        NONE if limit.max_size is None else limit.max_size,
+        rates(limit),
+        relative(limit.expires, now) if limit.expires else "never",
+    ]
+
+
+def rates(limit: KeyLimit) -> str:
+    """ "10 in 1 s, 100 in 60 s"; "none": any rate; "-": as the queue declares."""
+    if limit.rate is None:
+        return NONE
+    return ", ".join(f"{rate.count:,} in {seconds(rate.per)}" for rate in limit.rate) or "none"
+
+
+@key.command("show")
+@queue_argument
+@click.argument("key", metavar="KEY")
+@json_option
+@on_store
+async def show(session: Session, queue: str, key: str) -> None:
+    """Show a key: its own limits, and some of its tasks that wait."""
+    limits = await session.manager.key_limits(queue)
+    found = [limit for limit in limits if limit.key == key]
+    page = await session.manager.queue(queue).tasks(state="waiting", key=key, limit=SAMPLE)
+    if not found and not page.tasks:
+        meant = did_you_mean(key, [limit.key for limit in limits])
+        fail(
+            f"key {shown(key)} of {queue} has no limits and no waiting task{meant}", Exit.NOT_FOUND
+        )
+    if session.out.as_json:
+        tasks = [dict(info) for info in page.tasks]
+        limit = found[0].to_dict() if found else None
+        session.out.json({"key": key, "limit": limit, "waiting": tasks})
+        return
+    now = session.now()
+    facts: dict[str, Cell | None] = {"key": key, "limits": "as the queue declares"}
+    for own in found:
+        facts |= {
+            "limits": "of its own; - is as the queue declares",
+            "max_workers": row(own, now)[1],
+            "max_size": row(own, now)[2],
+            "rate": rates(own),
+            "expires": both(own.expires, now) if own.expires else "never",
+        }
+    session.out.facts(facts)
+    more = "at least " if page.cursor else ""
+    session.out.line(f"{more}{counted(len(page.tasks), 'task')} of it wait")
+    for info in page.tasks:
+        session.out.line(f"  {info.task_id}")
+
+
+@key.command("set")
+@queue_argument
+@click.argument("key", metavar="KEY")
+@click.argument("limits", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option("--expires-in", metavar="DURATION", help="End them by themselves after this time.")
+@on_store
+async def set_(
+    session: Session, queue: str, key: str, limits: tuple[str, ...], expires_in: str | None
+) -> None:
+    """Give a key limits of its own, in all processes: max_workers=2 max_size=100 rate=10/1s.
+
+    They replace those that it had.
+    """
+    lasts = None if expires_in is None else duration_of(expires_in)
+    await session.manager.set_key_limit(queue, key, **limits_of(limits), expires_in=lasts)
+    session.out.line(f"key {key} of {queue} has limits of its own: `kew key ls {queue}`.")
+
+
+def limits_of(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Limits by name. Raises `click.BadParameter`."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or name not in LIMITS:
+            meant = did_you_mean(name, LIMITS)
+            raise click.BadParameter(f"{pair!r} is no limit{meant}: give {HOW}")
+        values[name] = LIMITS[name](text)
+    return values
+
+
+@key.command("rm")
+@queue_argument
+@click.argument("key", metavar="KEY")
+@yes_option
+@on_store
+async def rm(session: Session, queue: str, key: str, yes: bool) -> None:
+    """Let the limits that the queue declares be in force again for a key."""
+    if key not in [limit.key for limit in await session.manager.key_limits(queue)]:
+        fail(f"key {shown(key)} of {queue} has no limits of its own", Exit.NOT_FOUND)
+    session.confirm(f"Remove the limits of key {key} of {queue}?", yes=yes)
+    await session.manager.remove_key_limit(queue, key)
+    session.out.line(f"key {key} of {queue} has the limits that the queue declares.")
