@@ -14,7 +14,14 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 
 from kew import (
     QueueConfig,
@@ -28,6 +35,7 @@ from kew import (
 from kew.app.ports import Find
 from kew.domain.task import Task
 from kew.tracing import instrument, names
+from kew.tracing.spans import from_text, to_text
 
 QUEUE = QueueConfig("q", max_retries=2, retry_delay=0.001, max_circuit_breaker_failures=None)
 attempts: list[int] = []
@@ -289,6 +297,25 @@ async def test_tracing_that_comes_too_late_is_refused():
     async with TaskQueueManager("memory://") as manager:
         with pytest.raises(TaskQueueError, match="call it before"):
             instrument(manager)
+
+
+@pytest.mark.parametrize("state", ["", "vendor=1,other=a:b"])
+def test_a_context_is_read_as_it_was_written(state: str):
+    origin = SpanContext(
+        0x0AF7651916CD43DD8448EB211C80319C,
+        0xB7AD6B7169203331,
+        is_remote=True,
+        trace_flags=TraceFlags(1),
+        trace_state=TraceState.from_header([state]) if state else None,
+    )
+    text = to_text(NonRecordingSpan(origin))
+    assert text.split(" ")[0] == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert from_text(text) == origin
+
+
+@pytest.mark.parametrize("text", ["", "00", "00-xy", f"00-{'0' * 32}-{'1' * 16}-01", "a b"])
+def test_what_is_no_context_links_to_nothing(text: str):
+    assert from_text(text) is None
 
 
 WITHOUT = """
