@@ -306,6 +306,7 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "overrides": {name: _override_dict(each) for name, each in as_overrides(state).items()},
         "snoozed_until": None if until is None else until.isoformat(),
         "rates": _rates_dict(status),
+        "keys": _keys_dict(status),
         "consecutive_failures": breaker.failures,
         "breaker": _breaker_dict(status),
         "processes": list(status.workers),
@@ -317,6 +318,18 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "notifications": notifications,
         "now": _iso(status.now_ms),
         "attention": [each.to_dict() for each in attention(status)],
+    }
+
+
+def _keys_dict(status: QueueStatus) -> dict[str, Any]:
+    """The busiest keys and the most delayed ones."""
+    busiest, delayed = status.busiest_keys, status.delayed_keys
+    return {
+        "busiest": [{"key": key, "running": running} for key, running in busiest.items()],
+        "delayed": [
+            {"key": key, "delay": max(0, status.now_ms - since) / 1000}
+            for key, since in delayed.items()
+        ],
     }
 
 

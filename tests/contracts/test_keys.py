@@ -827,3 +827,47 @@ async def test_limits_of_keys_survive_a_redeclaration_and_end_with_their_queue(s
     assert await limit(scene, "a", workers=1) is Word.NO_QUEUE
     await scene.declare(max_workers=20)
     assert await limits(scene) == {}
+
+
+# --- the status
+
+
+async def test_the_status_names_the_busiest_and_the_most_delayed_keys(scene: Scene):
+    await scene.declare(max_workers=7, max_size=1_000)
+    worker = await scene.worker()
+    await submit(scene, *(f"{key}{n}" for key in "abcdefgh" for n in range(3)))
+    await scene.advance(1_000)
+    await submit(scene, "h9", priority=HIGH)
+    held = await worker.claim(7)
+    assert len(held) == 7
+    status = await scene.status()
+    assert set(status.busiest_keys.values()) == {1}
+    assert len(status.busiest_keys) == len(status.delayed_keys) == 5
+    assert set(status.delayed_keys.values()) == {status.now_ms - 1_000}
+    for task in held:
+        await worker.succeed(task)
+    await limit(scene, "b", workers=1)
+    assert len(await worker.claim(7)) == 7
+    await scene.advance(500)
+    await submit(scene, "i1")
+    running = (await scene.status()).busiest_keys
+    assert sum(running.values()) <= 7
+
+
+async def test_the_status_names_keys_that_wait_for_their_limits(scene: Scene):
+    await scene.declare(**paced((1, 60_000, 0), key_workers=1))
+    worker = await scene.worker()
+    await submit(scene, "a1", "a2", "b1")
+    await scene.advance(3_000)
+    await submit(scene, "c1", "d1", delay_ms=500)
+    (task, other) = await worker.claim(9)
+    assert (await scene.status()).busiest_keys == {"a": 1, "b": 1}
+    assert (await scene.status()).delayed_keys == {"a": (await scene.status()).now_ms - 3_000}
+    await worker.succeed(task)
+    await worker.succeed(other)
+    assert (await scene.status()).busiest_keys == {}
+    assert set((await scene.status()).delayed_keys) == {"a"}
+    await scene.cancel("a2")
+    await scene.advance(700)
+    status = await scene.status()
+    assert status.delayed_keys == {"c": status.now_ms - 200, "d": status.now_ms - 200}

@@ -1,12 +1,19 @@
-"""Keys that wait at their limit cost a claim nothing: Redis carries out no more commands for many than for one."""
+"""Keys that wait at their limit or for their rate cost a claim nothing: the same few commands for many as for one."""
 
 from typing import Any
 
+import pytest
+
+from kew.app.ports import LimitKey
+from kew.domain.key_limits import OwnLimits
 from tests.support.raw_redis import read_namespace
-from tests.support.scene import Scene, call, group
+from tests.support.scene import QUEUE, Scene, call, group
 from tests.support.stores import raw_client, redis_scene
 
-MANY = 2_000
+MANY = 100_000
+AT_ONCE = 1_000
+FULL = {"key_workers": 1}
+RATED = {"key_rate": ((1, 3_600_000, 0),)}
 
 
 async def commands(client: Any) -> int:
@@ -15,26 +22,28 @@ async def commands(client: Any) -> int:
     return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_info")
 
 
-async def fill(scene: Scene, keys: int) -> None:
-    """Each key runs one task, which is its limit, and one waits."""
-    await scene.declare(key_workers=1, max_workers=10_000, max_size=100_000)
+async def fill(scene: Scene, keys: int, limits: dict[str, Any]) -> None:
+    """Each key has started one task, which is all that it may, and one waits."""
+    await scene.declare(max_workers=1_000_000, max_size=1_000_000, **limits)
     worker = await scene.worker("w0")
-    for first in range(0, keys, 500):
-        some = range(first, min(first + 500, keys))
+    for first in range(0, keys, AT_ONCE // 2):
+        some = range(first, min(first + AT_ONCE // 2, keys))
         calls = [call(f"{n}-{m}", key=f"k{n}") for n in some for m in range(2)]
         await scene.try_submit(group(*calls))
     held = 0
     while held < keys:
-        held += len(await worker.claim(200))
+        tasks = await worker.claim(AT_ONCE, lease_ms=3_600_000)
+        assert tasks
+        held += len(tasks)
 
 
-async def cost_of_a_claim(url: str, keys: int) -> tuple[int, int]:
+async def cost_of_a_claim(url: str, keys: int, limits: dict[str, Any]) -> tuple[int, int]:
     """The commands of a claim that finds nothing, and of one that finds a task of another key."""
     client = raw_client(url)
     await client.flushall()
     async with redis_scene(url) as scene:
         await scene.store.open()
-        await fill(scene, keys)
+        await fill(scene, keys, limits)
         worker = await scene.worker("w1")
         assert await worker.claim_ids(1) == []
         before = await commands(client)
@@ -44,14 +53,46 @@ async def cost_of_a_claim(url: str, keys: int) -> tuple[int, int]:
         after = await commands(client)
         assert await worker.claim_ids(1) == ["free"]
         end = await commands(client)
-        assert (await read_namespace(client)).queues["orders"].faults == []
+        if keys < MANY:
+            assert (await read_namespace(client)).queues["orders"].faults == []
         await scene.close()
     await client.aclose()
     return between - before, end - after
 
 
-async def test_many_keys_at_their_limit_cost_a_claim_no_more_than_one(clean_redis_url: str):
-    one, many = [await cost_of_a_claim(clean_redis_url, keys) for keys in (1, MANY)]
-    assert many[0] <= 2 * one[0]
-    assert many[1] <= 2 * one[1]
-    assert one[1] > one[0] > 0
+@pytest.mark.no_cover
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("limits", [FULL, RATED], ids=["limit", "rate"])
+async def test_many_keys_that_wait_cost_a_claim_no_more_than_twice_one(
+    clean_redis_url: str, limits: dict[str, Any], measured: Any
+):
+    one, many = [await cost_of_a_claim(clean_redis_url, keys, limits) for keys in (1, MANY)]
+    for what, few, lots in zip(("nothing", "a task"), one, many, strict=True):
+        measured(f"Redis commands of a claim that finds {what}, with {MANY} keys that wait", lots)
+        assert few > 0
+        assert lots <= 2 * few
+
+
+@pytest.mark.no_cover
+@pytest.mark.slow
+async def test_a_key_with_a_limit_of_its_own_costs_a_claim_nothing(clean_redis_url: str):
+    """Whose limits they are makes no difference to those of others."""
+    costs = []
+    for keys in (1, AT_ONCE):
+        client = raw_client(clean_redis_url)
+        await client.flushall()
+        async with redis_scene(clean_redis_url) as scene:
+            await scene.declare(max_workers=100)
+            for n in range(keys):
+                await scene.store.do(LimitKey(QUEUE, f"k{n}", OwnLimits(workers=1), 60_000))
+            worker = await scene.worker("w1")
+            await scene.submit("first", key="free")
+            assert await worker.claim_ids(1) == ["first"]
+            await scene.submit("free", key="free")
+            before = await commands(client)
+            assert await worker.claim_ids(1) == ["free"]
+            costs.append(await commands(client) - before)
+            await scene.close()
+        await client.aclose()
+    assert costs[0] == costs[1]

@@ -102,12 +102,16 @@ class RawKeys:
         self, held: Mapping[str, int], settings: Settings, clock: int
     ) -> Iterator[str]:
         turns, limits = self.turns(), self.limits()
+        firsts = by_key(self.parts.get("first", []))
         for priority in (1, 2, 3):
             heads = {
                 unescaped(name.partition(":")[2]): min(score for _, score in value)
                 for name, value in self.parts.items()
                 if name.startswith(f"line{priority}:")
             }
+            noted = {name[2:]: at for name, at in firsts.items() if name[0] == str(priority)}
+            if noted != heads:
+                yield f"first tasks {heads}, noted {noted}"
             ring = by_key(self.parts.get(f"ring{priority}", []))
             later = by_key(self.parts.get(f"later{priority}", []))
             paced = by_key(self.parts.get(f"paced{priority}", []))

@@ -73,6 +73,7 @@ TYPES_OF_KEYS = {
     "ring": "zset",
     "later": "zset",
     "paced": "zset",
+    "first": "zset",
     "logs": "hash",
     "logged": "zset",
     "limits": "hash",

@@ -12,6 +12,7 @@ Where two right stores may differ, this is the place that says so, and nowhere e
 - In what order waiting tasks are listed, and where a page ends. So all pages are compared.
 - What comes before a task where keys take turns: only whether anything may is a matter of `explain`.
 - What a gate remembers that the queue's settings don't use: Redis doesn't read it for an answer.
+- The keys that have waited for longest: in Redis, without tasks that are parked.
 - Orders that the port leaves open: of the workers in a status, of the running tasks.
 - Where a page of dead letters ends: an id that was used again leaves an entry. So all pages are compared.
 - Who is woken when: only what must be told (an end to its watchers, a stop to the holder) is compared here.
@@ -506,8 +507,11 @@ def _unequal_status(ours: QueueStatus, theirs: QueueStatus) -> list[str]:
     faults = _unequal("workers", sorted(ours.workers), sorted(theirs.workers))
     more = {name for name, count in theirs.stuck.items() if count > ours.stuck.get(name, 0)}
     faults += [f"stuck: at most {ours.stuck}, not {theirs.stuck}"] if more else []
+    busiest = {
+        key: ours.busiest_keys.get(key, 0) for key in theirs.busiest_keys
+    }  # whatever their order
     return faults + _unequal(
         "status",
-        attrs.evolve(ours, workers=(), stuck={}),
-        attrs.evolve(theirs, workers=(), stuck={}),
+        attrs.evolve(ours, workers=(), stuck={}, busiest_keys=dict(busiest), delayed_keys={}),
+        attrs.evolve(theirs, workers=(), stuck={}, delayed_keys={}),
     )

@@ -12,6 +12,7 @@ from bisect import bisect, insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from kew.adapters.memory.firsts import FirstDue
 from kew.adapters.memory.key_logs import KeyLogs
 from kew.adapters.memory.lines import Entry, Line
 from kew.domain.config import Settings
@@ -49,6 +50,7 @@ class KeyedLines:
         self.turns: dict[tuple[int, str], int] = {}
         self.held: Counter[str] = Counter()
         self.logs = KeyLogs()
+        self._firsts = FirstDue(self._first_of)
         self.limits: dict[str, OwnLimits] = {}
         self._limit_ends: list[tuple[int, str]] = []
 
@@ -149,6 +151,7 @@ class KeyedLines:
         if line is None:
             line = by_reason[reason] = Line(self._is_current)
         line.add((task.ready_at, task.ticket, task.id), now)
+        self._firsts.note(place, task.ready_at, len(self._waiting))
 
     def move(self, before: Task | None, after: Task) -> None:
         """Bring the turns up to date, once the task has left and arrived."""
@@ -156,6 +159,18 @@ class KeyedLines:
         move(self.turns, before, after, others_wait=self._waiting[place] > after.is_waiting)
         if place[1] and place in self._waiting:
             self._enter(place)
+
+    def busiest(self, limit: int) -> dict[str, int]:
+        """The keys that run the most tasks, at most `limit`, and how many."""
+        return dict(heapq.nsmallest(limit, self.held.items(), key=lambda each: (-each[1], each[0])))
+
+    def delayed(self, now: int, limit: int) -> dict[str, int]:
+        """The keys of which a task has been due for longest, at most `limit`, and since when."""
+        return self._firsts.longest(now, limit)
+
+    def _first_of(self, place: tuple[int, str]) -> int | None:
+        lines = self._lines.get(place, {}).values()
+        return min((at for line in lines if (at := line.first_at()) is not None), default=None)
 
     def _reopen(self, key: str) -> None:
         for priority in (1, 2, 3):

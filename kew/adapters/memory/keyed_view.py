@@ -81,6 +81,14 @@ class KeyedView(View):
     def key_limits(self) -> Mapping[str, OwnLimits]:
         return self._keyed.limits
 
+    def busiest_keys(self, limit: int) -> dict[str, int]:
+        """The keys that run the most tasks, at most `limit`, and how many."""
+        return self._keyed.busiest(limit)
+
+    def delayed_keys(self, now: int, limit: int) -> dict[str, int]:
+        """The keys of which a task has been due for longest, at most `limit`, and since when."""
+        return self._keyed.delayed(now, limit)
+
     def end_limits(self, now: int) -> None:
         """Forget the limits of keys that have ended."""
         self._keyed.end_limits(now)

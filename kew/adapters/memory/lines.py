@@ -69,6 +69,15 @@ class Line:
             self._due.popleft()
         return (entry for entry in self._due if self._is_current(entry))
 
+    def first_at(self) -> int | None:
+        """When the first task is due, or was."""
+        while self._due and not self._is_current(self._due[0]):
+            self._due.popleft()
+        while self._later and not self._is_current(self._later[0]):
+            heapq.heappop(self._later)
+        firsts = [*(entry[0] for entry in (*islice(self._due, 1), *self._later[:1]))]
+        return min(firsts, default=None)
+
     def due_by(self, instant: int) -> Iterator[Entry]:
         """The entries that are due by then, in order. Don't change the line while iterating."""
         entries = heapq.merge(self._due, self._later_in_order())

@@ -13,6 +13,7 @@ from kew.adapters.memory.namespace import MemoryQueue
 from kew.app.declaring import Declared, InForce
 from kew.app.notices import SettingsChanged
 from kew.app.ports import (
+    NAMED_KEYS,
     Control,
     Declare,
     Empty,
@@ -94,6 +95,8 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
         workers=workers,
         stuck=known.stuck(now),
         oldest_at=indexed.due_longest(now),
+        busiest_keys=indexed.busiest_keys(NAMED_KEYS),
+        delayed_keys=indexed.delayed_keys(now, NAMED_KEYS),
         rates=rates_of(
             indexed.history.past(indexed.state, indexed.waiting(), now, MINUTE_MS, RECENT + 1)
         ),

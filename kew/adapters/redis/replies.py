@@ -9,6 +9,7 @@ import attrs
 
 from kew.adapters.redis import attempts, records
 from kew.adapters.redis.counts import read_memories
+from kew.adapters.redis.extras import from_value
 from kew.adapters.redis.history import read_past
 from kew.adapters.redis.settings import read_declared, read_holds, read_settings
 from kew.app.ports import (
@@ -261,6 +262,7 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         due_longest,
         happened,
         dead,
+        (busiest, delayed),
     ) = reply
     counts = zip(stuck[::2], stuck[1::2], strict=True)
     state = gates.judged(
@@ -287,7 +289,14 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
             read_past(now, History(queue, MINUTE_MS, RECENT + 1), sum(waiting), happened)
         ),
         dead=dead,
+        busiest_keys=_by_key(busiest),
+        delayed_keys=_by_key(delayed),
     )
+
+
+def _by_key(flat: Sequence[bytes]) -> dict[str, int]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {from_value(key.decode()): int(number) for key, number in pairs}
 
 
 def read_counted(text: bytes) -> CountedFailure:

@@ -6,6 +6,7 @@ what records tell. All times are integer milliseconds.
 
 from kew.app.ports.answers import (
     EXAMINED_PARTS,
+    NAMED_KEYS,
     Bookmark,
     Command,
     DeadLetters,
@@ -87,6 +88,7 @@ from kew.app.ports.store import OnAnswer, TaskStore, by_method
 
 __all__ = [
     "EXAMINED_PARTS",
+    "NAMED_KEYS",
     "OPERATIONS",
     "UNBOUND",
     "Ambiguous",

@@ -70,6 +70,9 @@ class PresentProcess:
     report: str = ""
 
 
+NAMED_KEYS: Final = 5
+
+
 @attrs.frozen(kw_only=True)
 class QueueStatus:
     """One queue at one moment; the breaker is judged at `now_ms`.
@@ -79,7 +82,9 @@ class QueueStatus:
     `unreadable` counts the records found so far that can't be read; `newer` counts the waiting tasks found so far whose
     records have a version that this process doesn't know; `counted`: the failures that the breaker has counted, or that
     opened it, oldest first; `rates`: what happens in it per minute; `oldest_at`: since when the task has been due that
-    has been due for longest (None: none is); `dead` counts dead letters.
+    has been due for longest (None: none is); `dead` counts dead letters. `busiest_keys`: the keys that run the most
+    tasks, and how many; `delayed_keys`: those of which a task has been due for longest, and since when; at most
+    `NAMED_KEYS` of each.
     """
 
     name: str
@@ -95,6 +100,8 @@ class QueueStatus:
     rates: Rates = NO_RATES
     oldest_at: int | None = None
     dead: int = 0
+    busiest_keys: Mapping[str, int] = attrs.field(factory=dict)
+    delayed_keys: Mapping[str, int] = attrs.field(factory=dict)
 
 
 EXAMINED_PARTS: Final = ("counts", "leases", "waiting1", "waiting2", "waiting3", "parked", "dead")

@@ -84,7 +84,7 @@ local operation = (function()
       return
     end
     for _, part in ipairs({'held', 'holders', 'ring1', 'ring2', 'ring3', 'later1', 'later2', 'later3', 'paced1', 'paced2',
-      'paced3', 'logs', 'logged', 'limits', 'ends'}) do
+      'paced3', 'first', 'logs', 'logged', 'limits', 'ends'}) do
       redis.call('DEL', base .. part)
     end
   end

@@ -7,7 +7,7 @@
 --   length of the longest lease, how many can't be read, how many wait for a process of a newer version,
 --   {gate, what it remembers, ...}, {failures that the breaker counted, by slot}, since
 --   when the task has been due that has been due for longest, what happened in the last minutes as in history.lua,
---   how many dead letters there are}
+--   how many dead letters there are, {{key, how many tasks of it run, ...}, {key, since when one has been due, ...}}}
 -- include: looking
 
 local function operation()

@@ -5,6 +5,7 @@
 -- it has been freed. So a claim finds the next key without looking at the others, and what can't start costs nothing.
 --   <q>:keyed:line<p>:<key>  sorted set  entries of tasks, by due time
 --   <q>:keyed:ring<p>, later<p>, paced<p>  sorted sets  keys
+--   <q>:keyed:first  sorted set  '<p> <key>' by when the first task of its line is due, or was
 --   <q>:keyed:turns  hash  '<p> <key>': turn, and how many tasks of it wait, parked ones included
 --   <q>:keyed:held  sorted set  keys, by how many leases they have;  <q>:keyed:holders  hash  the key of each lease's task
 -- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines; and,
@@ -217,12 +218,14 @@ keyed.is_loaded = (function()
   -- Where a key that may have changed belongs: in its ring, in `later`, in `paced`, or in none of them.
   local function write_rings()
     local added, removed = {}, {}
-    for _, each in pairs(touched) do
+    for name, each in pairs(touched) do
       local priority, key = each.priority, each.key
       local ring, later = keyed.key_name('ring' .. priority), keyed.key_name('later' .. priority)
       local paced = keyed.is_paced() and keyed.key_name('paced' .. priority)
-      local first = keyed.is_full(key) and {} or redis.call('ZRANGE', keyed.line_name(priority, key), 0, 0, 'WITHSCORES')
-      local at, opening = tonumber(first[2]), now
+      local first = redis.call('ZRANGE', keyed.line_name(priority, key), 0, 0, 'WITHSCORES')
+      add_to(first[2] and added or removed, keyed.key_name('first'), first[2] or name)
+      if first[2] then add_to(added, keyed.key_name('first'), name) end
+      local at, opening = not keyed.is_full(key) and tonumber(first[2]) or nil, now
       if at and at <= now then opening = keyed.opening_for(key, id_of(first[1])) end
       local place, score = nil, at
       if at and at > now then

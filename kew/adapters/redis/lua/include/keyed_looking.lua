@@ -133,6 +133,29 @@ keyed.can_look = (function()
     return is_all
   end
 
+  -- When the task with a key was due that has been due for longest.
+  function keyed.oldest()
+    keyed.begin()
+    local first = redis.call('ZRANGE', keyed.key_name('first'), 0, 0, 'WITHSCORES')
+    return tonumber(first[2]) or NEVER
+  end
+
+  -- The keys that run the most tasks, and how many; and those of which a task has been due for longest, and since when.
+  function keyed.named(limit)
+    if not s.keyed then return {{}, {}} end
+    keyed.begin()
+    local delayed, is_listed = {}, {}
+    local places = redis.call('ZRANGEBYSCORE', keyed.key_name('first'), '-inf', NOW, 'WITHSCORES', 'LIMIT', 0, 3 * limit)
+    for n = 1, #places, 2 do
+      local key = string.match(places[n], '^%d (.*)$')
+      if not is_listed[key] and #delayed < 2 * limit then
+        is_listed[key] = true
+        delayed[#delayed + 1], delayed[#delayed + 2] = key, places[n + 1]
+      end
+    end
+    return {redis.call('ZRANGE', keyed.key_name('held'), 0, limit - 1, 'REV', 'WITHSCORES'), delayed}
+  end
+
   -- When the first key in `later` is due, and the rate of the first in `paced` lets it start.
   function keyed.wake_later()
     keyed.begin()

@@ -28,7 +28,7 @@ local function first_in_line(priority)
   return NEVER
 end
 
--- When the task was due that has been due for longest; of tasks with keys, among a hundred keys. False: none is due.
+-- When the task was due that has been due for longest. False: none is due.
 local function due_longest(reasons)
   local at = NEVER
   for priority = 1, 3 do
@@ -36,11 +36,7 @@ local function due_longest(reasons)
     for _, reason in ipairs(reasons) do at = math.min(at, first_due(parked_key(priority, reason))) end
   end
   if not s.keyed then return at <= now and at end
-  keyed.begin()
-  for _, place in ipairs(redis.call('HRANDFIELD', keyed.key_name('turns'), 100) or {}) do
-    local priority, key = string.match(place, '^(%d) (.*)$')
-    at = math.min(at, first_due(keyed.line_name(priority, key)))
-  end
+  at = math.min(at, keyed.oldest())
   return at <= now and at
 end
 
@@ -66,5 +62,5 @@ local function queue_status()
     redis.call('ZCARD', LEASES), waiting, processes, stuck, s.edition, s.longest,
     redis.call('ZCARD', UNREADABLE), waiting_for_newer, GATES.memories(), breaker_failures(),
     due_longest(reasons), history.read(s, now, 'm', history.RECENT + 1, count_waiting()),
-    redis.call('ZCOUNT', dead.key('dead'), '(' .. now, '+inf')}
+    redis.call('ZCOUNT', dead.key('dead'), '(' .. now, '+inf'), keyed.named(5)}
 end
