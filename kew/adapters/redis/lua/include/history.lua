@@ -198,7 +198,7 @@ do
   -- Write what was closed. Work goes on whatever is in the way.
   function history.write(state)
     local tally, minute = state.closed, state.closed_minute
-    state.closed = nil
+    state.closed = false
     local fields = {string.format('m%d', minute), string.format('h%d', math.floor(minute / 60))}
     local stored = redis.pcall('HMGET', history.key(), unpack(fields))
     if stored.err then return end

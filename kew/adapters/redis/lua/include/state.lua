@@ -4,7 +4,7 @@
 --   waiting: how many tasks wait, by priority; line_at: the last time of submit in the lines; wake_at: no later than the
 --   first instant at which anything may need a worker; parked: how many tasks are parked; clock: when it was written;
 --   rest: what stands behind it: the queue's snooze, and what a newer version wrote, which stays; format: the version that a process must know to claim
---   keyed: what is known of keys, false if there never were any; open: what happened in this minute, nil if it wasn't read;
+--   keyed: what is known of keys, false if there never were any; open: what happened in this minute, false if it wasn't read;
 --   minute_ends: when another one begins; closed: what happened in one that is over, until it is written
 -- include: now
 -- include: turns
@@ -96,7 +96,7 @@ local function read_state()
     token = tonumber(token), waiting = {tonumber(high), tonumber(medium), tonumber(low)}, parked = tonumber(parked),
     wake_at = tonumber(wake_at) or NEVER, line_at = tonumber(line_at), longest = tonumber(longest), clock = tonumber(clock),
     rest = rest, format = format_of(stored[1]), texts = {}, known = {}, keyed = rest ~= '' and read_keyed(rest) or false,
-    minute_ends = history.end_of_minute(tonumber(clock)),
+    minute_ends = history.end_of_minute(tonumber(clock)), open = false, closed = false, -- else LAZY would be asked for them
   }, LAZY)
   if string.find(stored[1], ' overrides=', 1, true) then restore_overrides(state) end
   return state
