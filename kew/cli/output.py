@@ -149,6 +149,7 @@ def _row(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[Text]
         line.append_text(Text(blanks) + cell if column.is_right else cell)
         if at < len(columns) - 1:
             line.append(("" if column.is_right else blanks) + " " * GAP)
+    line.rstrip()
     return line
 
 

@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from kew.cli.group import Group
-from kew.cli.output import Column, compact, one_line
+from kew.cli.output import Column, one_line
 from kew.cli.session import (
     Session,
     dry_run_option,
@@ -21,7 +21,7 @@ from kew.cli.session import (
     queue_argument,
     yes_option,
 )
-from kew.cli.settings import settings_of
+from kew.cli.settings import settings_of, value_text
 from kew.cli.words import both, counted, relative, seconds, when
 from kew.domain.holding import LONGEST_NOTE
 from kew.domain.incarnations import place_of
@@ -36,6 +36,11 @@ LIST = (
 SAMPLE = 5
 PACE_SPAN = 300.0  # seconds
 LOOKED_AT = 100  # tasks that come first, for the oldest
+SETTINGS = (
+    Column("SETTING"),
+    Column("IN FORCE", gives_way=True),
+    Column("OVERRIDES THE DECLARED", gives_way=True),
+)
 UNKNOWN_FUNCTIONS = (
     Column("UNKNOWN FUNCTION", gives_way=True),
     Column("TASKS", is_right=True),
@@ -105,8 +110,9 @@ def state_of(status: dict[str, Any]) -> Text:
 async def show(session: Session, queue: str) -> None:
     """Show a queue: what waits and runs, its settings, and what needs attention."""
     status = await session.manager.get_queue_status(queue)
+    settings = await session.manager.queue_settings(queue)
     if session.out.as_json:
-        session.out.json(status)
+        session.out.json({**status, "settings": settings})
         return
     now = when(status["now"]) or session.now()
     more = {
@@ -116,6 +122,16 @@ async def show(session: Session, queue: str) -> None:
     session.out.facts(facts(status, now, more))
     print_attention(session, [status])
     await print_unknown(session, status, now)
+    session.out.line()
+    rows = [
+        [
+            name,
+            value_text(name, each["value"]),
+            value_text(name, each["declared"]) if each["overridden"] else "",
+        ]
+        for name, each in settings.items()
+    ]
+    session.out.table(SETTINGS, rows)
 
 
 async def oldest(session: Session, status: dict[str, Any], now: datetime) -> str | None:
@@ -176,6 +192,7 @@ def facts(
         "processes": "\n".join(map(place_of, status["processes"])) or "none",
         "paused": held(status, "pause", now) if status["paused"] else None,
         "draining": held(status, "drain", now) if status["draining"] else None,
+        "dead letters": counted(status["dead_letters"], "task") if status["dead_letters"] else None,
         "overrides": "\n".join(overrides(status)) or None,
         "settings": f"version {status['settings_version']}",
         "events": status["notifications"],
@@ -198,7 +215,7 @@ def held(status: dict[str, Any], verb: str, now: datetime) -> str:
 def overrides(status: dict[str, Any]) -> list[str]:
     """A line for each override, beside what the code declares."""
     return [
-        f"{name}={compact(each['value'])} (declared: {compact(each['declared'])})"
+        f"{name}={value_text(name, each['value'])} (declared: {value_text(name, each['declared'])})"
         for name, each in status["overrides"].items()
     ]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from kew import Rate
+from kew.cli.words import seconds
 from kew.domain.overrides import SETTING_OF
 from kew.domain.suggestions import did_you_mean
 
@@ -17,6 +18,7 @@ UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
 RATE: Final = re.compile(r"(\d+)/([^/:]+)(?::(\d+))?")
 DURATIONS: Final = frozenset({"retry_delay", "task_timeout", "circuit_breaker_reset_timeout"})
+TIMES: Final = DURATIONS | {"task_ttl", "dead_letter_ttl"}
 HOW = "NAME=VALUE, such as max_workers=5, rate=100/60s, task_timeout=2min, rate=none"
 
 
@@ -97,3 +99,19 @@ def json_or_text(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def value_text(name: str, value: Any) -> str:
+    """A setting's plain value for people: "5", "90 s", "100 in 60 s", "none"."""
+    if value is None or value == []:
+        return "none"
+    if name in TIMES:
+        return seconds(value)
+    if isinstance(value, list):
+        return ", ".join(map(_rate_text, value))
+    return str(value)
+
+
+def _rate_text(rate: Mapping[str, Any]) -> str:
+    burst = f", {rate['burst']} at once" if rate["burst"] else ""
+    return f"{rate['count']:,} in {seconds(rate['per'])}{burst}"
