@@ -84,15 +84,15 @@ class DeadLetters(ABC):
         """Make a FAILED or CANCELLED task wait again. False: it had completed.
 
         `args` and `kwargs`: other arguments, in place of all that it had; None for both: the same ones. They are
-        checked as at a submit, so this process must know the function. Raises `TaskNotFoundError`,
-        `QueueDrainingError` if its queue accepts nothing, and `InvalidTaskError` if the arguments don't fit or can't be
-        changed.
+        checked as at a submit, so this process must know the function. If the function finds its key in them (`key=` of
+        the decorator), the task gets another key, too. Raises `TaskNotFoundError`, `QueueDrainingError` if its queue
+        accepts nothing, and `InvalidTaskError` if the arguments don't fit or can't be changed.
         """
         here = self._here()
         if args is None and kwargs is None:
             return await here.inspector.replay(id_of(task_id))
         check_arguments(id_of(task_id), args, kwargs)
-        encode = partial(here.encoder.new_payload, args=args or (), kwargs=kwargs or {})
+        encode = partial(here.encoder.new_call, args=args or (), kwargs=kwargs or {})
         return await here.inspector.replay(id_of(task_id), encode)
 
     async def replay_dead_letters(

@@ -242,17 +242,21 @@ class Inspector:
             self.report("cancelled", task.moved(status=TaskStatus.CANCELLED))
         return word is not Word.ENDED
 
-    async def replay(self, task_id: str, encode: Callable[[Task], bytes] | None = None) -> bool:
+    async def replay(
+        self, task_id: str, encode: Callable[[Task], tuple[bytes, str | None]] | None = None
+    ) -> bool:
         """True: it waits or runs again; False: it had completed. Raises `TaskNotFoundError`, `QueueDrainingError`.
 
         `encode` makes other arguments for it; `InvalidTaskError` if it has not failed or been cancelled.
         """
-        task, payload = await self.find(task_id), None
+        task = await self.find(task_id)
+        payload: bytes | None = None
+        key: str | None = None
         if encode is not None:
             if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
                 raise InvalidTaskError(task_id, f"{NOT_CHANGED}, and it is {task.status.value}")
-            payload = encode(task)
-        word = await ask(self._store, Replay(task.queue, task_id, task.life, payload))
+            payload, key = encode(task)
+        word = await ask(self._store, Replay(task.queue, task_id, task.life, payload, key))
         if word is Word.MISSING:
             raise TaskNotFoundError(task_id)
         if word is Word.DRAINING:

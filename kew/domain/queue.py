@@ -420,10 +420,12 @@ def replay(
     now: int,
     after_ms: int = 0,
     payload: bytes | None = None,
+    key: str | None = None,
 ) -> tuple[Change, Word]:
     """Make a FAILED or CANCELLED task wait again, for `after_ms` at least; once from each `life`, else SAME.
 
-    Its failures and losses are forgotten. `payload` replaces its own. DRAINING: the queue accepts nothing.
+    Its failures and losses are forgotten. `payload` replaces its own, and `key` with it.
+    DRAINING: the queue accepts nothing.
     """
     task = _named(view, task_id, life, now)
     if task is None:
@@ -434,7 +436,8 @@ def replay(
         if is_draining(view.state.settings):
             return NOTHING, Word.DRAINING
         if payload is not None:
-            task = task.moved(call=attrs.evolve(task.call, payload=payload))
+            new_key = task.call.key if key is None else key
+            task = task.moved(call=attrs.evolve(task.call, payload=payload, key=new_key))
         event = Replayed(after_ms)
         return Change((step(task, event, now, view.state.settings)[0],)), Word.DONE
     return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME

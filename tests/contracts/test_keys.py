@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kew.app.notices import Woken
-from kew.app.ports import Command, Empty, Explain, LimitKey, ListKeyLimits, Peek
+from kew.app.ports import Command, Empty, Explain, LimitKey, ListKeyLimits, Peek, Replay
 from kew.domain.explaining import Code
 from kew.domain.key_limits import OwnLimits
 from kew.domain.reasons import explained
@@ -871,3 +871,23 @@ async def test_the_status_names_keys_that_wait_for_their_limits(scene: Scene):
     await scene.advance(700)
     status = await scene.status()
     assert status.delayed_keys == {"c": status.now_ms - 200, "d": status.now_ms - 200}
+
+
+@pytest.mark.parametrize(
+    ("key", "options"), [("a", {}), ("", {"start_by_ms": 9_000}), ("a", {"cost": 2})]
+)
+async def test_a_replay_with_other_arguments_may_have_another_key(
+    scene: Scene, key: str, options: dict[str, Any]
+):
+    await scene.declare(**ONE, breaker_failures=0)
+    worker = await scene.worker()
+    await scene.submit("t", key=key, **options)
+    await worker.fail(await worker.claim_one())
+    for new in ("b,=% é", ""):
+        await scene.store.do(Replay(QUEUE, "t", None, b"other", new))
+        task = await worker.claim_one()
+        assert task.call == call("t", key=new, payload=b"other", **options)
+        await worker.fail(task)
+    await scene.store.do(Replay(QUEUE, "t", None, b"more"))
+    task = await worker.claim_one()
+    assert task.call == call("t", payload=b"more", **options)

@@ -399,7 +399,7 @@ class Operations:
 
     def _replay(self) -> Replay:
         payload = self._pick(None, None, None, b"", b"other", LARGE[::-1])
-        return Replay(*self._named(), payload)
+        return Replay(*self._named(), payload, self._pick(None, None, "", "acme", "é 100%,a=b\n"))
 
     def _replay_all(self) -> ReplayAll:
         queue, refs = self._refs()

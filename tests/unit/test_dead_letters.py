@@ -388,3 +388,21 @@ async def test_an_unknown_function_takes_no_other_arguments():
         with pytest.raises(InvalidTaskError, match="its arguments can't be encoded"):
             await admin.replay_task("e", args=[1])
         assert await admin.replay_task("e") is True
+
+
+async def test_a_replay_with_other_arguments_finds_the_key_in_them():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q", max_retries=0))
+
+        @manager.task(queue="q", key="customer", name="shop:sell_to")
+        async def sell(customer: str) -> None:
+            if customer == "typo":
+                raise ValueError("no such customer")
+
+        handle = await sell.submit("typo")
+        with pytest.raises(TaskFailedError):
+            await handle.result(timeout=5)
+        assert (await handle.status()).key == "typo"
+        assert await manager.replay_task(handle, args=["acme"])
+        assert (await handle.status()).key == "acme"
+        await handle.result(timeout=5)

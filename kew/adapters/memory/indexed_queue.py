@@ -379,7 +379,7 @@ class IndexedQueue(KeyedView, View):
             del self._lines[key]
         return found
 
-    def _is_waiting(self, entry: Entry) -> bool:
+    def _is_waiting(self, entry: Entry, key: str = "") -> bool:
         task = self._records.get(entry[2])
         return (
             task is not None
@@ -387,6 +387,7 @@ class IndexedQueue(KeyedView, View):
             and task.ticket == entry[1]
             and task.is_waiting
             and task.queue == self._name
+            and (task.call.key and key_of(task.call)) == key  # a replay may have changed it
         )
 
     def _cost_of(self, entry: Entry) -> int:

@@ -11,6 +11,7 @@ import heapq
 from bisect import bisect, insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 from kew.adapters.memory.firsts import FirstDue
 from kew.adapters.memory.key_logs import KeyLogs
@@ -34,7 +35,7 @@ class KeyedLines:
 
     def __init__(
         self,
-        is_current: Callable[[Entry], bool],
+        is_current: Callable[..., bool],
         cost_of: Callable[[Entry], int],
         settings: Settings,
     ) -> None:
@@ -149,7 +150,7 @@ class KeyedLines:
         reason = functions.reason_of(task.call.function)
         line = by_reason.get(reason)
         if line is None:
-            line = by_reason[reason] = Line(self._is_current)
+            line = by_reason[reason] = Line(partial(self._is_current, key=place[1]))
         line.add((task.ready_at, task.ticket, task.id), now)
         self._firsts.note(place, task.ready_at, len(self._waiting))
 

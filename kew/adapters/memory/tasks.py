@@ -95,7 +95,9 @@ async def replay(store: Inside, operation: Replay) -> Word:
         return Word.MISSING
     now = store._now()
     task_id, life, payload = operation.task_id, operation.life, operation.payload
-    change, word = rules.replay(known.indexed, task_id, life, now, payload=payload)
+    change, word = rules.replay(
+        known.indexed, task_id, life, now, payload=payload, key=operation.key
+    )
     store._apply(known, change, now)
     store._offer_waiting(known, len(change.tasks))
     return word

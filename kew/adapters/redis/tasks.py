@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from kew.adapters.redis import attempts, records
+from kew.adapters.redis import attempts, extras, records
 from kew.adapters.redis.arguments import LEASES_AT_ONCE
 from kew.adapters.redis.explaining import BOUNDS, read_situation
 from kew.adapters.redis.inside import Inside
@@ -97,8 +97,9 @@ async def cancel_all(store: Inside, operation: CancelAll) -> Sequence[Word]:
 
 async def replay(store: Inside, operation: Replay) -> Word:
     named = _named(operation.task_id, operation.life)
-    payload = operation.payload
-    [answer] = await _replay(store, operation.queue, list(named.values()), payload=payload)
+    payload, key = operation.payload, operation.key
+    refs = list(named.values())
+    [answer] = await _replay(store, operation.queue, refs, payload=payload, key=key)
     return answer
 
 
@@ -120,11 +121,12 @@ async def _replay(
     first_ms: int = 0,
     every_ms: int = 0,
     payload: bytes | None = None,
+    key: str | None = None,
 ) -> Sequence[Word]:
     named: dict[str, Argument] = {
         "first_ms": first_ms,
         "every_ms": every_ms,
-        "has_payload": int(payload is not None),
+        "new_key": "" if payload is None else "=" if key is None else f"={extras.to_value(key)},",
         "new_payload": payload or b"",
     }
     now, *words = await store.functions.ask("replay", queue, named, refs)

@@ -120,10 +120,13 @@ class CallEncoder:
             raise
         return submission
 
-    def new_payload(
+    def new_call(
         self, task: Task, args: Sequence[object], kwargs: Mapping[str, object]
-    ) -> bytes:
-        """Other arguments for a task. Raises `InvalidTaskError` if its function isn't known here or takes others."""
+    ) -> tuple[bytes, str | None]:
+        """Other arguments for a task, and the key that its function finds in them; None: it looks for none.
+
+        Raises `InvalidTaskError` if its function isn't known here or takes others.
+        """
         name, task_id = task.call.function, task.id
         if name.startswith(PICKLED):
             reason = (
@@ -143,7 +146,8 @@ class CallEncoder:
         )
         if found.shape:
             self._check_fits(call, name, found.shape)
-        return self._encoded(call, (name, task_id))
+        key = None if found.key_of is None else self._key(call, found)
+        return self._encoded(call, (name, task_id)), key
 
     def _key(self, call: Call, options: RegisteredFunction) -> str:
         """Whose task it is; "" if it is no key's."""

@@ -2,13 +2,13 @@
 -- Make failed or cancelled tasks wait again: kew.domain.queue.replay. The first is due after `first_ms`, each of the others
 -- `every_ms` after the one before.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle functions unreadable
--- ARGV: channel queue first_ms:int every_ms:int has_payload:int new_payload refs*
+-- ARGV: channel queue first_ms:int every_ms:int new_key new_payload refs*
 --   refs: per task: id; ticket; replays (both empty: in any life)
---   new_payload: if has_payload is 1, in place of the task's own
+--   new_key, new_payload: in place of the task's own: '' for neither, '=' for the payload alone, else '=', the key and a comma
 -- Reply: {now, word, ...}
 -- include: waking
 
-local function change_payload(t, payload)
+local function change_arguments(t, payload)
   local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
   local label, outcome = string.sub(t.body, 1, label_bytes), string.sub(t.body, label_bytes + payload_bytes + 1)
   if #payload > INLINE_BYTES then
@@ -20,6 +20,10 @@ local function change_payload(t, payload)
   end
   t.tail = call .. ' ' .. label_bytes .. ' ' .. int(#payload)
   t.body = label .. payload .. outcome
+  if new_key == '=' then return end
+  local key, others = string.sub(new_key, 2, -2), string.gsub(string.gsub(t.extras or '', '^key=[^,]*', ''), '^,', '')
+  if key ~= '' then others = 'key=' .. key .. (others == '' and '' or ',' .. others) end
+  t.extras = others ~= '' and others or nil
 end
 
 local function replay(t, ticket, replays, after_ms)
@@ -29,7 +33,7 @@ local function replay(t, ticket, replays, after_ms)
   if not has_ended(t) then return 'same' end
   if setting('max_size') == 0 then return 'draining' end
   if t.status == 'f' then dead.unbury(t) end
-  if has_payload == 1 then change_payload(t, new_payload) end
+  if new_key ~= '' then change_arguments(t, new_payload) end
   unindex(ENDED, t.id)
   t.status, t.offset, t.failures, t.losses = 'w', int(now + after_ms - t.queued_at), '0', '0'
   t.replays = int(t.replays + 1)

@@ -77,7 +77,8 @@ class CancelAll(Operation[Sequence[Word]]):
 class Replay(Operation[Word]):
     """Replay a FAILED or CANCELLED task: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING.
 
-    SAME also if it was replayed since that life; None: in any life. `payload`: other arguments; None: the same.
+    SAME also if it was replayed since that life; None: in any life. `payload`: other arguments; None: the same. `key`:
+    the key that goes with these; None: the same.
     """
 
     name = "replay"
@@ -87,6 +88,7 @@ class Replay(Operation[Word]):
     task_id: str
     life: Life | None
     payload: bytes | None = None
+    key: str | None = None
 
 
 @attrs.frozen
