@@ -183,6 +183,7 @@ DESCRIPTIONS: Final = {
     413: "The body is too large",
     422: "A field is unknown, missing or invalid",
     500: "An unexpected error",
+    501: "An extra isn't installed",
     503: "The store doesn't answer, or the manager isn't ready",
 }
 

@@ -6,7 +6,17 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from kew.web.routes import dead_letters, events, health, info, keys, processes, queues, tasks
+from kew.web.routes import (
+    dead_letters,
+    events,
+    health,
+    info,
+    keys,
+    metrics,
+    processes,
+    queues,
+    tasks,
+)
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     info.router,
@@ -17,4 +27,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     events.router,
     health.router,
     keys.router,
+    metrics.router,
 )
