@@ -22,7 +22,7 @@ from kew.web.identities import COOKIE, HOW_TO_MAKE, Authentication, Authorize, c
 from kew.web.problems import ApiError, FieldError, Problem, install
 from kew.web.redaction import Redact, Redaction
 from kew.web.routes import ROUTERS
-from kew.web.routes.common import exact_query
+from kew.web.routes.common import exact_body, exact_query
 
 STATIC: Final = Path(__file__).with_name("static")
 
@@ -108,7 +108,7 @@ def _application(backend: Backend) -> FastAPI:
     app.openapi = functools.partial(_openapi, app)  # type: ignore[method-assign]  # as FastAPI documents it
     install(app)
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(exact_query)])
+        app.include_router(router, dependencies=[Depends(exact_query), Depends(exact_body)])
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     app.add_route("/", _index)
     return app

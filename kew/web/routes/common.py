@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from fastapi.responses import JSONResponse
@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse
 from kew import QueueHandle, TaskQueueManager
 from kew.app.json_values import json_value
 from kew.web.backend import Backend
-from kew.web.guard import SLASH
+from kew.web.guard import SAFE_METHODS, SLASH
 from kew.web.identities import LONGEST_NAME, Identity
 from kew.web.problems import ApiError
+
+EMPTY: Final = (b"", b"{}")
 
 
 class Answer(JSONResponse):
@@ -43,6 +45,14 @@ def exact_query(request: Request) -> None:
     if wrong:
         why = "is given twice" if twice else "is no parameter of this endpoint"
         raise ApiError(422, "invalid-request", f"query.{min(wrong)[:LONGEST_NAME]} {why}")
+
+
+async def exact_body(request: Request) -> None:
+    """Refuse fields for an endpoint that takes none; an empty object is as good as nothing."""
+    if request.method in SAFE_METHODS or request.scope["route"].body_field is not None:
+        return
+    if (await request.body()).strip() not in EMPTY:
+        raise ApiError(422, "invalid-request", "this endpoint takes no fields")
 
 
 def identity(request: Request) -> Identity:

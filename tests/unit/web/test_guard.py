@@ -357,3 +357,14 @@ async def test_a_bug_becomes_a_problem_that_says_nothing_of_it(
 async def test_a_parameter_that_is_unknown_or_given_twice_is_refused(client, path):
     response = await client.get(path)
     assert (response.status_code, code_of(response)) == (422, "invalid-request")
+
+
+async def test_fields_for_an_endpoint_that_takes_none_are_refused(client, manager):
+    await manager.pause_queue("mails")
+    resume = "/api/queues/mails/resume"
+    for content in (b'{"note": "x"}', b"[]", b"nonsense"):
+        response = await client.post(resume, content=content)
+        assert (response.status_code, code_of(response)) == (422, "invalid-request")
+    assert await is_paused(manager)
+    assert (await client.post(resume, json={})).status_code == 200
+    assert not await is_paused(manager)
