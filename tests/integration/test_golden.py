@@ -19,9 +19,10 @@ from kew.adapters.redis import records
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.wakeup import notice_of
 from kew.app.notices import StopAsked, TaskEnded, Woken
-from kew.app.ports import ListFailed, ListGroups, ReadAttempts, Running, Status, Sweep
+from kew.app.ports import History, ListFailed, ListGroups, ReadAttempts, Running, Status, Sweep
 from kew.domain.breaker import BreakerState
 from kew.domain.gates.snoozed import snoozed_until
+from kew.domain.history import MINUTE_MS, Tally, sum_of
 from kew.domain.reports import Report
 from kew.domain.requests import LifeRef, Word
 from tests.golden import write
@@ -63,7 +64,8 @@ def content_of(dump: Any, task_id: str) -> bytes | None:
 
 
 def test_there_is_a_sample_of_every_version_that_stored_something_else():
-    assert {"236a3e4", "b89b39a", "extras", "snoozes", "attempts", "steering"} <= set(DUMPS)
+    known = {"236a3e4", "b89b39a", "extras", "snoozes", "attempts", "steering", "history"}
+    assert known <= set(DUMPS)
 
 
 def test_every_kind_of_key_is_in_the_samples(dump: Any):
@@ -113,6 +115,23 @@ async def scene(clean_redis_url: str, dump: Any) -> AsyncIterator[Scene]:
             yield made
         finally:
             await made.close()
+
+
+async def test_the_history_of_a_queue_says_what_it_said(scene: Scene, dump: Any):
+    open_minute = dump["keys"]["kew:{orders}:state"][1].get("history")
+    past = await scene.store.do(History("orders", MINUTE_MS, 1_440))
+    assert past is not None
+    total = sum_of(past.tallies.values())
+    if open_minute is None:
+        assert total.is_empty  # a version that kept none
+        return
+    assert (total.submitted, total.failed, total.retried) == (29, 4, 4)
+    assert (total.cancelled, total.snoozed, sum(total.wait)) == (2, 3, total.started)
+    closed = await scene.store.do(History("paused", MINUTE_MS, 1_440))
+    assert closed is not None
+    assert sum_of(closed.tallies.values()) == Tally(
+        submitted=1, started=1, snoozed=1, waiting=1, wait=(1,), run=(1,)
+    )
 
 
 async def test_a_namespace_is_sound_and_says_what_it_said(
