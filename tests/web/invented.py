@@ -221,13 +221,8 @@ class Invented:
                 "by": self.user("ops"),
                 "at": self.ago(hours=2),
             }
-        keys = [
-            ("acme", 812, 1, 38),
-            ("initech", 233, 1, 31),
-            ("umbrella", 97, 1, 12),
-            ("globex", 41, 0, 4),
-            ("hooli", 21, 0, 1),
-        ]
+        busiest = {"acme": 1, "initech": 1, "umbrella": 1} if name == "crm-sync" else {}
+        delayed = {"acme": 38.2, "initech": 31.0, "umbrella": 12.4} if name == "crm-sync" else {}
         return {
             **row,
             "overrides": overrides,
@@ -239,24 +234,17 @@ class Invented:
                 }
                 for key, value in declared.items()
             },
-            "keys": [
-                {
-                    "key": self.user(key),
-                    "waiting": waiting,
-                    "running": running,
-                    "limit": 1,
-                    "oldest": oldest,
-                }
-                for key, waiting, running, oldest in keys
-            ]
-            if name == "crm-sync"
-            else [],
+            "keys": {
+                "busiest": [{"key": self.user(key), "running": n} for key, n in busiest.items()],
+                "delayed": [{"key": self.user(key), "delay": s} for key, s in delayed.items()],
+            },
         }
 
     def history(self, name: str, span: int) -> Values:
         step = 60 if span <= 86_400 else 3600
         count = span // step
         now = datetime.now(UTC).replace(second=0, microsecond=0)
+        passed = (datetime.now(UTC) - now).total_seconds()
         level = {
             "payments": 60,
             "reports": 24,
@@ -284,12 +272,17 @@ class Invented:
             )
             retried = round(done * (0.03 + 0.1 * share * share) * chance.random())
             wait = (0.2 + level / 900) * (1 + wave) * (60 if name in ("reports", "crm-sync") else 1)
+            arrivals = (
+                round(level * 1.18 * step / 60) if name == "crm-sync" else round(level * wave)
+            )
+            if place == count - 1:  # it has only begun
+                done, failed, retried, arrivals = (
+                    round(n * passed / step) for n in (done, failed, retried, arrivals)
+                )
             points.append(
                 {
                     "at": (now - timedelta(seconds=step * (count - 1 - place))).isoformat(),
-                    "submitted": round(level * 1.18 * step / 60)
-                    if name == "crm-sync"
-                    else round(level * wave),
+                    "submitted": arrivals,
                     "started": done,
                     "completed": done,
                     "failed": failed,

@@ -242,18 +242,16 @@ export function settingsOf(raw) {
   });
 }
 
-/** Busiest keys: {key, waiting, running, limit, oldest}; null if the API says nothing of them. */
+/** The keys that run most and those that wait longest: {key, running, delay, isFull}; null if nothing is known. */
 export function keysOf(raw) {
-  const keys = raw.busiest_keys ?? raw.keys;
-  if (!Array.isArray(keys)) return null; // not known
-  return keys.map((each) => ({
-    key: String(each.key ?? each.name ?? ""),
-    waiting: number(each.waiting ?? each.queued, 0),
-    running: number(each.running ?? each.held, 0),
-    limit: number(each.limit ?? each.max_workers),
-    oldest: number(each.oldest ?? each.oldest_seconds),
-    freeAt: instant(each.free_at ?? each.until ?? null),
-  }));
+  if (!raw.keys?.busiest) return null;
+  const limit = raw.settings?.["per_key.max_workers"]?.value ?? null;
+  const found = new Map();
+  const at = (key) => found.get(key) || found.set(key, { key, running: null, delay: null }).get(key);
+  for (const { key, running } of raw.keys.busiest) at(String(key)).running = number(running, 0);
+  for (const { key, delay } of list(raw.keys.delayed)) at(String(key)).delay = number(delay);
+  const rows = [...found.values()].map((each) => ({ ...each, limit, isFull: limit !== null && each.running !== null && each.running >= limit }));
+  return rows.sort((a, b) => (b.delay ?? -1) - (a.delay ?? -1) || (b.running ?? 0) - (a.running ?? 0));
 }
 
 /**
@@ -290,12 +288,13 @@ export function admission(queue, { rates = [], keys = null, perKey = null, histo
   }
   if (perKey && keys === null) add("keys", { name: "Keys", value: `${num(perKey)} at once`, note: "for each key" });
   else if (perKey || keys?.length) {
-    const full = keys.filter((each) => each.limit && each.running >= each.limit && each.waiting);
+    const full = keys.filter(({ isFull }) => isFull);
+    const delayed = keys.filter(({ delay }) => delay !== null);
     add("keys", {
       name: "Keys", value: full.length ? `${num(full.length)} at their limit` : "free", tone: "amber",
-      note: full.slice(0, 3).map(({ key }) => key).join(", ") || (keys.length ? `${num(keys.length)} in use` : ""),
+      note: full.slice(0, 3).map(({ key }) => key).join(", ") || (perKey ? `${num(perKey)} at once for each` : ""),
       share: keys.length ? full.length / keys.length : null,
-      wants: full.length > 0 && free > 0 && sum(full.map(({ waiting }) => waiting)) >= queue.waiting * 0.9,
+      wants: delayed.length > 0 && free > 0 && delayed.every(({ isFull }) => isFull),
     });
   }
   const hasNone = queue.processes.length === 0;
@@ -313,10 +312,19 @@ export function admission(queue, { rates = [], keys = null, perKey = null, histo
 
 const perMinuteText = (value) => (value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : num(value));
 
+/** About how many tasks started in the last `per` seconds; null if the steps are too long to say. */
 function startedWithin(history, per) {
   const values = history?.started;
   if (!values?.length || per < history.step) return null;
-  return sum(values.slice(-Math.max(1, Math.round(per / history.step)))) ?? 0;
+  const began = history.at?.at(-1) ?? now();
+  const open = Math.min(history.step, Math.max(0, (now() - began) / 1000));
+  let total = values.at(-1) ?? 0;
+  let left = per - open;
+  for (let place = values.length - 2; place >= 0 && left > 0; place -= 1) {
+    total += (values[place] ?? 0) * Math.min(1, left / history.step);
+    left -= history.step;
+  }
+  return Math.round(total);
 }
 
 /** What follows from the strip: [{bold, text}…] as [[text, isBold]…]. */

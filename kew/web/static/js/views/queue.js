@@ -149,22 +149,22 @@ function charts(app, { history }, options) {
 
 // --- keys, dead letters, breaker
 
-function keys({ keys: rows, settings }) {
-  if (rows === null || (!rows.length && !setting(settings, "per_key.max_workers"))) return null;
-  const most = Math.max(1, ...rows.map(({ waiting }) => waiting));
+function keys({ keys: rows, settings, queue }) {
+  const limit = setting(settings, "per_key.max_workers");
+  if (rows === null || (!rows.length && !limit)) return null;
+  const most = limit || Math.max(1, ...rows.map(({ running }) => running ?? 0));
   return h(
     "section", { class: "card", "aria-label": "Busiest keys", key: "keys" },
-    h("div", { class: "card-head" }, h("h2", {}, "Busiest keys")),
+    h("div", { class: "card-head" }, h("h2", {}, "Busiest and most delayed keys")),
     rows.length
       ? h(
           "table", { class: "plain" },
-          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Waiting"), h("th", { scope: "col", class: "right" }, "Oldest"), h("th", { scope: "col", class: "right" }, "Running"))),
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Running"), h("th", { scope: "col", class: "right" }, "Due for"))),
           h("tbody", {}, rows.slice(0, 10).map((each) => h(
             "tr", { key: each.key },
-            h("td", {}, chip(each.key, { class: "clip", title: each.key })),
-            h("td", {}, meter(each.waiting, most, { tone: each.limit && each.running >= each.limit ? "amber" : "green" })),
-            h("td", { class: "right num" }, each.oldest === null ? (each.freeAt ? until(each.freeAt) : "–") : duration(each.oldest)),
-            h("td", { class: "right num" }, each.limit ? `${num(each.running)}/${num(each.limit)}` : num(each.running)),
+            h("td", {}, h("a", { href: `#/tasks?${new URLSearchParams({ queue: queue.name, key: each.key })}` }, chip(each.key, { class: "clip", title: each.key }))),
+            h("td", {}, each.running === null ? h("span", { class: "soft" }, "–") : meter(each.running, most, { tone: each.isFull ? "amber" : "green", label: limit ? `${num(each.running)}/${num(limit)}` : num(each.running) })),
+            h("td", { class: "right num" }, duration(each.delay)),
           ))),
         )
       : empty("No key is in use"),
@@ -212,7 +212,7 @@ function breaker(app, { queue, settings }) {
 
 // --- settings
 
-const FIRST = ["max_workers", "rate", "per_key.max_workers", "per_key.max_size", "key_rate", "max_size", "max_retries", "retry_delay", "task_timeout"];
+const FIRST = ["max_workers", "rate", "per_key.max_workers", "per_key.max_size", "per_key.rate", "max_size", "max_retries", "retry_delay", "task_timeout"];
 
 function settings(app, { queue, settings: rows }) {
   const rank = ({ name }) => (FIRST.indexOf(name) + 1 || FIRST.length + 1);
