@@ -29,18 +29,18 @@ export async function load({ parts: [name], options, signal }) {
     part(readPage(name, options, signal, 20), { tasks: [], cursor: null }),
     part(get(["queues", name, "dead-letter-groups"], {}, signal), []),
   ]);
-  return {
+  const data = {
     queue: queueOf(raw), settings: settingsOf(raw), keys: keysOf(raw), history, recent: recent || history, page,
     groups: Array.isArray(groups) ? groups : groups.groups || [],
   };
+  return { ...data, way: wayOf(data) }; // as of now, also if later requests fail
 }
 
 export const head = ({ parts }) => h("div", { class: "head", key: "head" }, h("h1", {}, parts[0]));
 
 export function draw(view) {
   const { app, data, options } = view;
-  const { queue } = data;
-  const way = wayOf(data);
+  const { queue, way } = data;
   return h(
     "div", { class: "stack queue", key: `queue ${queue.name}` },
     top(app, data, way),
