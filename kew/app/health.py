@@ -69,6 +69,6 @@ async def health_of(
 
 def _unanswered(workers: Mapping[str, Worker], now: float, seconds: float) -> Iterator[str]:
     for queue, worker in workers.items():
-        since = worker.claims.unanswered_since
+        since = worker.lanes.unanswered_since
         if since is not None and now - since > seconds:
             yield f"queue {queue}: a claim has had no answer for {now - since:.1f} s"

@@ -93,11 +93,10 @@ class CallEncoder:
             shape = options.shape
             if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
                 self._check_fits(call, options.name, shape)
-            token = call.token
             at_most_once, max_retries, retry_delay_ms, timeout_ms = options.of_every_call
             submission = make_submission(
                 task_id,
-                f"{self._identity}{next(self._numbers):x}" if token is None else _token(call),
+                f"{self._identity}{next(self._numbers):x}" if call.token is None else _token(call),
                 _task_type(call),
                 options.name,
                 self._encoded(call, (options.name, task_id)),

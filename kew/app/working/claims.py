@@ -90,11 +90,6 @@ class Claims:
         return self._lanes.are_all_free
 
     @property
-    def unanswered_since(self) -> float | None:
-        """When the oldest claim on its way was first sent, in the event loop's time; None: there is none."""
-        return self._lanes.unanswered_since
-
-    @property
     def is_idle(self) -> bool:
         """A slot is free and nothing is on its way."""
         return self._lanes.are_all_free and self._slots.load() < self._slots.size

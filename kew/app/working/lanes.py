@@ -56,7 +56,7 @@ class Lanes:
 
     @property
     def unanswered_since(self) -> float | None:
-        """When the oldest claim on its way was first sent; None: there is none."""
+        """When the oldest claim on its way was first sent, in the event loop's time; None: there is none."""
         return min(self._asked_at.values(), default=None)
 
     def claim(

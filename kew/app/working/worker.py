@@ -54,6 +54,7 @@ class Worker:
         compare: Callable[[Grant], None],
     ) -> None:
         self.config = config
+        self.lanes = lanes
         self.slots = Slots(config.name, config.slots)
         self.losses = Losses(config.name, store, reporter, self.slots.background)
         self._executor = executor
