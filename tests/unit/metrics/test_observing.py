@@ -1,12 +1,21 @@
 """What one process counts for Prometheus."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from kew import QueueConfig, StoreCall, TaskQueueManager, WorkerLoss, __version__
+from kew import (
+    Observer,
+    QueueConfig,
+    StoreCall,
+    TaskEvent,
+    TaskQueueManager,
+    WorkerLoss,
+    __version__,
+)
 from kew.exceptions import GiveUp, Retry
 from kew.metrics import MetricsObserver
 from kew.metrics.names import OF_A_PROCESS
@@ -136,3 +145,52 @@ def test_each_metric_of_a_process_is_registered_as_it_is_listed(metric):
     MetricsObserver(registry)
     [family] = [each for each in registry.collect() if each.name == metric.name]
     assert (family.type, family.documentation) == (metric.kind, metric.text)
+
+
+def test_times_are_counted_up_to_each_bound():
+    registry = CollectorRegistry()
+    observer = MetricsObserver(registry)
+    for seconds in (0.0001, 0.001, 0.002, 99.0):
+        observer.on_store_call(StoreCall(operation="find", queue="", seconds=seconds, outcome="ok"))
+    bucket = "kew_store_call_seconds_bucket"
+    found = {labels["le"]: count for name, labels, count in samples(registry) if name == bucket}
+    assert (found["0.0005"], found["0.001"], found["0.0025"]) == (1, 2, 3)
+    assert (found["5.0"], found["+Inf"]) == (3, 4)
+    assert value(registry, "kew_store_call_seconds_sum", operation="find") == pytest.approx(99.0031)
+
+
+async def test_what_a_task_costs_the_observer_is_a_few_python_calls():
+    observer = MetricsObserver(CollectorRegistry())
+    events: list[TaskEvent] = []
+
+    class Collects(Observer):
+        def on_task(self, event: TaskEvent) -> None:
+            events.append(event)
+
+    async with TaskQueueManager("memory://", observer=Collects()) as manager:
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task("t", "q", "digest", len, None, "four")
+        await manager.handle("t").result()
+    assert [event.kind for event in events] == ["submitted", "started", "succeeded"]
+    for event in events:
+        observer.on_task(event)  # the first ones make the series
+    count = 0
+
+    def note(frame: object, what: str, argument: object) -> None:
+        nonlocal count
+        count += what in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        for event in events:
+            observer.on_task(event)
+    finally:
+        sys.setprofile(None)
+    assert count <= 24
+
+
+def test_a_second_observer_of_one_registry_is_refused():
+    registry = CollectorRegistry()
+    MetricsObserver(registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        MetricsObserver(registry)
