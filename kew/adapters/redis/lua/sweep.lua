@@ -8,6 +8,7 @@
 -- include: upkeep
 -- include: expiring
 -- include: waking
+-- include: keyed_mending
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
@@ -161,6 +162,7 @@ local operation = (function()
     if gone_by > now then gone_by = -1 end -- the clock stepped back since
     local failed = gone_by >= 0 and fail_orphans() or 0
     correct_counts()
+    keyed.mend()
     local departed = forget_departed()
     if recovered > 0 then
       wake(now)

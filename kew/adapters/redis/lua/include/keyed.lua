@@ -167,6 +167,22 @@ keyed.is_loaded = (function()
     return waiting[1] + waiting[2] + waiting[3]
   end
 
+  -- --- correcting
+
+  -- So many tasks of a key wait in a priority.
+  function keyed.correct_count(priority, key, count)
+    local place = place_of(priority, key)
+    if place.count ~= count then place.count, place.differs = count, true end
+    if place.differs then keyed.touch(priority, key) end
+  end
+
+  -- A key has so many leases.
+  function keyed.correct_held(key, count)
+    if keyed.held_of(key) == count then return end
+    leases[key], held_changed[key] = count, true
+    keyed.touch_all(key)
+  end
+
   -- --- writing
 
   local function write_turns()
