@@ -59,4 +59,7 @@ class KeyRate(Gate):
             f"the rate of its key {key!r}, {rate_text(slowest)}, is used up for another "
             f"{until_text(until_at, now)}"
         )
+        ends_at = situation.key_limits.ends_at
+        if 0 < ends_at < until_at:  # then other rates are in force
+            return Reason(code=Code.KEY_RATE, text=text, sure=Sure.ESTIMATE, until_at=ends_at)
         return Reason(code=Code.KEY_RATE, text=text, sure=Sure.EXACT, until_at=until_at)

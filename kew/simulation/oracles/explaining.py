@@ -18,6 +18,7 @@ from kew.domain import reasons
 from kew.domain.breaker import Breaker, allowance, judged, returned
 from kew.domain.errors import EXPIRED
 from kew.domain.explaining import Code, Explanation, Situation, Sure
+from kew.domain.key_limits import next_end
 from kew.domain.keys import key_of
 from kew.domain.ordering import order_key
 from kew.domain.rate import judged as judged_log
@@ -52,11 +53,12 @@ OF_KEYS: Final = frozenset({Code.KEY_FULL, Code.KEY_RATE, Code.KEY_SNOOZED})
 
 @attrs.frozen
 class Said:
-    """What was said of a waiting task, and which processes were starved then."""
+    """What was said of a waiting task, which processes were starved then, and when a key's own limits end (ms)."""
 
     task: Task
     explanation: Explanation
     starved: Mapping[str, Starved]
+    limits_end: int | None
 
     def codes_at(self, now: int) -> set[Code]:
         """The reasons that have not ended by `now`."""
@@ -116,7 +118,8 @@ class Explaining(Oracle):
         }:
             yield f"{task.id} never runs, it is said, for {sorted(found)}"
         assert step.indexed is not None
-        self._said[step.queue].append(Said(task, explanation, dict(step.indexed.starved)))
+        ends = next_end(step.indexed.key_limits, step.now)
+        self._said[step.queue].append(Said(task, explanation, dict(step.indexed.starved), ends))
         del self._said[step.queue][:-KEPT]
 
     # --- what the next operations do
@@ -130,6 +133,8 @@ class Explaining(Oracle):
         assert step.grant is not None
         assert step.request is not None
         for one in said:
+            if one.limits_end is not None and one.limits_end <= step.now:
+                continue  # what a key may do is something else now
             granted = next((task for task in step.grant.tasks if task.id == one.task.id), None)
             if granted is not None:
                 yield from _judge_start(step, one)

@@ -1,6 +1,7 @@
 """No window of the store's clock has more starts of a key than its rate allows. The oracle notes each start itself.
 
-After a step back of the clock, what lies ahead by a window or more counts no longer.
+After a step back of the clock, what lies ahead by a window or more counts no longer, nor what started more than a
+window before the step.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class KeyRate(Oracle):
         for place, starts in self._starts.items():
             if place[0] == step.queue:
                 longest = max(per for _, per, _ in self._rates[place])
+                del starts[: bisect_left(starts, (self._latest[step.queue] - longest + 1,))]
                 del starts[bisect_left(starts, (step.now + longest,)) :]
 
     def _started(self, step: Step, task: Task, rates: tuple[Setting, ...]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kew import InvalidConfigError, QueueConfig, Rate
 from kew.domain.commands import limit_key
-from kew.domain.explaining import Code, Situation
+from kew.domain.explaining import Code, Situation, Sure
 from kew.domain.gates.key_rate import KeyRate
 from kew.domain.gates.keys import Keys
 from kew.domain.key_limits import OwnLimits, as_key_limit, as_own_limits, lasts_ms, limits_of
@@ -270,6 +270,10 @@ def test_the_rate_of_a_key_is_explained_with_its_end():
     assert reason.text.startswith(
         "the rate of its key 'a', 1 task in 1 s, is used up for another 1 s"
     )
+    own = OwnLimits(rates=((1, 1_000, 0),), ends_at=400)
+    reason = KeyRate().explain(attrs.evolve(situation, key_limits=own), 1)
+    assert reason is not None
+    assert (reason.sure, reason.until_at) == (Sure.ESTIMATE, 400)
     assert KeyRate().explain(attrs.evolve(situation, key_log=()), 1) is None
     assert KeyRate().explain(attrs.evolve(situation, task=task("1")), 1) is None
 
