@@ -57,7 +57,9 @@ def _make_small(file: Path) -> None:
         image: Any = importlib.import_module("PIL.Image")
     except ImportError:
         return
-    few = image.open(file).convert("RGB").quantize(COLORS, method=1, dither=0)  # keeps rare colors
+    few = (
+        image.open(file).convert("RGB").quantize(COLORS, method=1, kmeans=2, dither=0)
+    )  # keeps rare colors
     few.save(file, optimize=True)
 
 

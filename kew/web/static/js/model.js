@@ -57,6 +57,12 @@ export function historyOf(raw) {
   return series;
 }
 
+/** Counts without the open step, which would look like a drop; with it if there is nothing else. */
+export function wholeSteps(values) {
+  const whole = (values || []).slice(0, -1);
+  return whole.some((value) => value) ? whole : values || [];
+}
+
 const SHORTEST_S = 10; // the least time for which a pace is computed
 
 /**

@@ -4,7 +4,7 @@ import * as actions from "../actions.js";
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { count, duration, num, perMinute, short, sum } from "../format.js";
-import { codeWords, historyOf, latest, pace, stateOf } from "../model.js";
+import { codeWords, historyOf, latest, pace, stateOf, wholeSteps } from "../model.js";
 import { button, chip, empty, href, linkButton, meter, prose, slots, sentence, sparkline, state } from "../parts.js";
 
 export const follows = "queues";
@@ -119,9 +119,9 @@ function tiles(queues) {
   const failures = sum(failed) ?? 0;
   return h(
     "section", { class: "tiles", "aria-label": "All queues", key: "tiles" },
-    tile("Completed, last hour", isKnown ? num(sum(completed) ?? 0) : "–", sparkline(completed, { width: 320, height: 36, bare: true })),
+    tile("Completed, last hour", isKnown ? num(sum(completed) ?? 0) : "–", sparkline(wholeSteps(completed), { width: 320, height: 36, bare: true })),
     tile("Longest wait, 95 %", duration(latest({ waits, step: 60 }, "waits") ?? (isKnown ? 0 : null)), sparkline(waits, { tone: "blue", width: 320, height: 36, bare: true })),
-    tile("Failed for good, last hour", isKnown ? num(failures) : "–", sparkline(failed, { tone: failures ? "red" : "grey", width: 320, height: 36, bare: true })),
+    tile("Failed for good, last hour", isKnown ? num(failures) : "–", sparkline(wholeSteps(failed), { tone: failures ? "red" : "grey", width: 320, height: 36, bare: true })),
     tile("Slots in use", [num(used), h("span", { class: "of soft" }, ` of ${num(limit)}`)], h("div", { class: "tile-bar" }, meter(used, limit, { label: "" }))),
   );
 }
@@ -180,7 +180,7 @@ function row(app, queue) {
   return h(
     "tr", { key: queue.name, "data-row": true },
     h("th", { scope: "row", class: "main" }, h("a", { class: "row-link name", href: href("queue", queue.name) }, queue.name), state(said, { class: "small" })),
-    h("td", { class: "spark-cell" }, sparkline(history?.completed, { tone: said.tone, label: `Completed per minute, last hour: now ${perMinute(now)}` })),
+    h("td", { class: "spark-cell" }, sparkline(wholeSteps(history?.completed), { tone: said.tone, label: `Completed per minute, last hour: now ${perMinute(now)}` })),
     h("td", { class: "right num early", "data-label": "Now" }, perMinute(now), h("span", { class: "unit" }, "/min")),
     h("td", { class: "wait-cell early", "data-label": "Wait, 95 %" }, sparkline(history?.wait_p95, { tone: "blue", width: 64, height: 22, bare: true }), h("span", { class: "num" }, duration(wait))),
     h("td", { class: "half", "data-label": "Waiting" }, meter(queue.waiting, queue.maxSize, { tone: isWell ? "green" : said.tone, label: short(queue.waiting), title: queue.maxSize ? `${num(queue.waiting)} of ${num(queue.maxSize)}` : num(queue.waiting) })),

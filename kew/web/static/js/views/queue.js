@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { chart } from "../charts.js";
 import { h } from "../dom.js";
 import { ago, clock, count, duration, num, sum, until } from "../format.js";
-import { admission, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict } from "../model.js";
+import { admission, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict, wholeSteps } from "../model.js";
 import { button, chip, empty, href, linkButton, meter, state } from "../parts.js";
 import { list, readPage } from "./tasks.js";
 
@@ -121,12 +121,13 @@ function charts(app, { history }, options) {
   );
   if (!history) return h("section", { class: "card", key: "charts" }, h("div", { class: "card-head" }, h("h2", {}, "History"), choice), empty("No history", "The server gave none for this queue."));
   const { at, step } = history;
+  const shown = wholeSteps(history.submitted.map((count, place) => count || history.completed[place])).length;
   const flow = {
-    id: `flow ${span}`, at, step, unit: "count", stacked: true,
+    id: `flow ${span}`, at: at.slice(0, shown), step, unit: "count", stacked: true,
     series: [
-      { label: "completed", values: history.completed, color: "--green-area", fill: true },
-      { label: "retried", values: history.retried, color: "--amber-mark", fill: true },
-      { label: "failed", values: history.failed, color: "--red", fill: true },
+      { label: "completed", values: history.completed.slice(0, shown), color: "--green-area", fill: true },
+      { label: "retried", values: history.retried.slice(0, shown), color: "--amber-mark", fill: true },
+      { label: "failed", values: history.failed.slice(0, shown), color: "--red", fill: true },
     ],
   };
   const wait = {
