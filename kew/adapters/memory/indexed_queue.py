@@ -218,14 +218,6 @@ class IndexedQueue(KeyedView, View):
                 found[task_id] = task
         return list(found.values())
 
-    def parked_under(self, reason: str) -> list[Task]:
-        """The tasks that wait for a process that this reason doesn't hold for, by priority."""
-        lines = sorted(
-            ((priority, line) for priority, each, line in self._all_lines() if each == reason),
-            key=lambda each: each[0],
-        )
-        return [self._records[entry[2]] for _, line in lines for entry in line.entries()]
-
     @override
     def due_reasons(self, now: int) -> Set[str]:
         due = {reason for (_, reason), line in self._lines.items() if next(line.due(now), None)}
@@ -236,10 +228,6 @@ class IndexedQueue(KeyedView, View):
         known = self.functions.setdefault(incarnation, set())
         known.update(functions)
         return len(known)
-
-    def reasons(self) -> set[str]:
-        """The reasons under which tasks have waited: functions, and processes that run their own closures."""
-        return {reason for _, reason, _ in self._all_lines()}
 
     def snapshot(self) -> Snapshot:
         """All of it as a value."""

@@ -103,3 +103,15 @@ class KeyedView(View):
         """Since when the task has been due that has been due for longest; None: none is."""
         firsts = (next(line.due(now), None) for _, _, line in self._all_lines())
         return min((entry[0] for entry in firsts if entry is not None), default=None)
+
+    def parked_under(self, reason: str) -> list[Task]:
+        """The tasks that wait for a process that this reason doesn't hold for, by priority."""
+        lines = sorted(
+            ((priority, line) for priority, each, line in self._all_lines() if each == reason),
+            key=lambda each: each[0],
+        )
+        return [self._records[entry[2]] for _, line in lines for entry in line.entries()]
+
+    def reasons(self) -> set[str]:
+        """The reasons under which tasks have waited: functions, and processes that run their own closures."""
+        return {reason for _, reason, _ in self._all_lines()}
