@@ -76,6 +76,11 @@ class Queries(DeadLetters, Steering, ABC):
         """
         return await self._here().inspector.histories.of(queue_name, span)
 
+    async def queue_histories(self, span: float = 3600) -> dict[str, QueueHistory]:
+        """The history of each queue of the namespace, by name, in a few requests. Raises `InvalidConfigError`."""
+        inspector = self._here().inspector
+        return await inspector.histories.of_all(await inspector.queues(), span)
+
     async def get_queue_statuses(self) -> list[dict[str, Any]]:
         """The status of each queue of the namespace, by name, as `get_queue_status` gives it, in a few requests."""
         process = self._here()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from kew.app.lookups import known_queue
-from kew.app.ports import History, TaskStore
+from kew.app.ports import History, Pasts, TaskStore
 from kew.app.repeat import ask
 from kew.domain.errors import TaskQueueError
 from kew.domain.history import QueueHistory, check_span, history_of
@@ -19,6 +19,13 @@ class Histories:
     ) -> None:
         self._store = store
         self._missing = missing
+
+    async def of_all(self, queues: Sequence[str], span: object) -> dict[str, QueueHistory]:
+        """Those of these queues, by name, without those that there are not. Raises `InvalidConfigError`."""
+        step_ms, steps = check_span(span)
+        found = await ask(self._store, Pasts(tuple(queues), step_ms, steps))
+        pairs = zip(queues, found, strict=True)
+        return {queue: history_of(queue, past) for queue, past in pairs if past is not None}
 
     async def of(self, queue: str, span: object) -> QueueHistory:
         """A queue's last `span` seconds. Raises `InvalidConfigError` and `QueueNotFoundError`."""

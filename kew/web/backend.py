@@ -7,7 +7,7 @@ from typing import Any
 from kew import TaskQueueManager
 from kew.bootstrap import DEFAULT_NAMESPACE
 from kew.domain.errors import InvalidConfigError, shown
-from kew.web.overview import overview
+from kew.web.overview import Overview
 
 
 class Backend:
@@ -15,6 +15,7 @@ class Backend:
 
     def __init__(self, manager_or_url: TaskQueueManager | str, namespace: str | None) -> None:
         """Raises `InvalidConfigError`."""
+        self._overview = Overview()
         if isinstance(manager_or_url, TaskQueueManager):
             if namespace is not None:
                 raise InvalidConfigError(
@@ -39,7 +40,7 @@ class Backend:
 
     async def overview(self) -> dict[str, Any]:
         """All queues, and what needs attention. Raises `TaskQueueError`."""
-        return await overview(await self.manager())
+        return await self._overview.read(await self.manager())
 
     async def close(self) -> None:
         """Close a manager that was opened here."""

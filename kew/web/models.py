@@ -87,10 +87,26 @@ class QueueRow(BaseModel):
     attention: list[Notice]
 
 
+class LastHour(BaseModel):
+    """What happened in the last hour: a value for every `step` seconds, oldest first. The last step goes on."""
+
+    step: int
+    submitted: list[int]
+    completed: list[int]
+    failed: list[int]
+    wait_p95: list[float | None]
+
+
+class QueueWithHistory(QueueRow):
+    """A queue's status, and its last hour."""
+
+    history: LastHour | None
+
+
 class Queues(BaseModel):
     """All queues of the namespace, by name, and what needs attention, most urgent first."""
 
-    queues: list[QueueRow]
+    queues: list[QueueWithHistory]
     attention: list[Notice]
 
 

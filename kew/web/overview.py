@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import math
+from typing import Any, Final
 
-from kew import TaskQueueManager
+from kew import QueueHistory, TaskQueueManager
 from kew.app.attention import SEVERITIES
+
+HISTORY_SECONDS: Final = 3600
+FRESH_SECONDS: Final = 30.0
+SHOWN: Final = ("submitted", "completed", "failed", "wait_p95")
+
+
+class Overview:
+    """Reads all queues. Their histories, which change once a minute, are read again after half a minute."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, dict[str, Any]] = {}
+        self._read_at = -math.inf
+
+    async def read(self, manager: TaskQueueManager) -> dict[str, Any]:
+        """What `overview` says, with the last hour of each queue in its row: a list for each of a few values."""
+        found = await overview(manager)
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at >= FRESH_SECONDS:
+            self._read_at = now
+            histories = await manager.queue_histories(HISTORY_SECONDS)
+            self._histories = {name: _series(history) for name, history in histories.items()}
+        rows = [{**row, "history": self._histories.get(row["name"])} for row in found["queues"]]
+        return {**found, "queues": rows}
+
+
+def _series(history: QueueHistory) -> dict[str, Any]:
+    points = [point.to_dict() for point in history.points]
+    lists = {name: [point[name] for point in points] for name in SHOWN}
+    return {"step": history.step, **lists}
 
 
 async def overview(manager: TaskQueueManager) -> dict[str, Any]:

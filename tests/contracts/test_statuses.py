@@ -1,6 +1,6 @@
 """The status of several queues in one request, and what a status says of dead letters and of the oldest due task."""
 
-from kew.app.ports import Command, Status, Statuses
+from kew.app.ports import Command, History, Pasts, Status, Statuses
 from tests.support.scene import HIGH, LOW, START_MS, Scene
 
 
@@ -23,6 +23,21 @@ async def test_in_place_of_a_queue_that_there_is_not_is_nothing(scene: Scene):
 
 async def test_of_no_queues_there_are_no_statuses(scene: Scene):
     assert list(await scene.store.do(Statuses(()))) == []
+
+
+async def test_the_histories_of_several_queues_are_those_of_each(scene: Scene):
+    names = tuple(f"q{n}" for n in range(30))
+    for number, name in enumerate(names):
+        await scene.declare(name)
+        await scene.submit(*(f"{name}-{n}" for n in range(1 + number % 3)), queue=name)
+    await scene.advance(90_000)
+    for step_ms, steps in ((60_000, 60), (3_600_000, 24)):
+        found = await scene.store.do(Pasts((*names, "nowhere"), step_ms, steps))
+        each = [await scene.store.do(History(name, step_ms, steps)) for name in names]
+        assert list(found) == [*each, None]
+        assert [
+            sum(tally.submitted for tally in past.tallies.values()) for past in each if past
+        ] == [1 + number % 3 for number in range(30)]
 
 
 async def test_a_status_counts_dead_letters_until_their_records_end(scene: Scene):

@@ -4,7 +4,7 @@ import asyncio
 
 from kew import QueueConfig, TaskQueueManager
 from kew.adapters.redis.pool import Pool
-from kew.web.overview import overview
+from kew.web.overview import Overview
 
 QUEUES = 100
 
@@ -26,7 +26,13 @@ async def test_the_overview_of_a_hundred_queues_takes_few_commands(clean_redis_u
             return call(pool, command, *more)
 
         monkeypatch.setattr(Pool, "call", counted)
-        found = await overview(manager)
+        overview = Overview()
+        found = await overview.read(manager)
+        assert len(sent) == 2 * (1 + QUEUES / 25)
+        sent.clear()
+        await overview.read(manager)  # the histories are those of half a minute ago
         assert len(sent) == 1 + QUEUES / 25
         assert [row["name"] for row in found["queues"]] == [f"q{n:03}" for n in range(QUEUES)]
-        assert found["queues"][7]["queued_tasks"] == 50
+        row = found["queues"][7]
+        assert row["queued_tasks"] == sum(row["history"]["submitted"]) == 50
+        assert len(row["history"]["wait_p95"]) == 60

@@ -47,6 +47,7 @@ from kew.app.ports import (
     ListUnreadable,
     ListWaiting,
     Operation,
+    Pasts,
     Peek,
     Processes,
     Purge,
@@ -562,6 +563,11 @@ class Operations:
         step_ms, steps = self._pick((60_000, 60), (60_000, 1_440), (60_000, 1), (HOUR_MS, 720))
         return History(self._queue(), step_ms, steps)
 
+    def _pasts(self) -> Pasts:
+        names = {self._queue() for _ in range(self._pick(1, 2, 3))}
+        step_ms, steps = self._pick((60_000, 60), (60_000, 1), (HOUR_MS, 720))
+        return Pasts(tuple(sorted(names)), step_ms, steps)
+
     def _statuses(self) -> Statuses:
         names = {self._queue() for _ in range(self._pick(1, 2, 3))}
         return Statuses(tuple(sorted(names)))
@@ -631,6 +637,7 @@ WEIGHT_OF = {
     "settings": 0.6,
     "queues": 0.6,
     "statuses": 0.6,
+    "pasts": 0.5,
     "depart": 0.7,
     "purge": 0.6,
     "unreadable": 0.6,

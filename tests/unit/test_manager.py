@@ -507,6 +507,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("unreadable_tasks", "remove_unreadable_task", "diagnose", "processes", "health"),
         *("namespace", "store_address", "queue_history", "queue_settings"),
         "get_queue_statuses",
+        "queue_histories",
     }
 
 

@@ -23,6 +23,7 @@ from kew.app.ports import (
     LimitKey,
     ListKeyLimits,
     Operation,
+    Pasts,
     Purge,
     Queues,
     QueueStatus,
@@ -103,6 +104,11 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
         counted=recent(state.breaker, state.settings, indexed.dead.counted),
         dead=indexed.dead.count(now),
     )
+
+
+async def pasts(store: Inside, operation: Pasts) -> Sequence[Past | None]:
+    step_ms, steps = operation.step_ms, operation.steps
+    return [await history(store, History(name, step_ms, steps)) for name in operation.queues]
 
 
 async def history(store: Inside, operation: History) -> Past | None:
@@ -211,6 +217,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Queues: queues,
     Status: status,
     History: history,
+    Pasts: pasts,
     Statuses: statuses,
     Examine: examine,
     Control: control,

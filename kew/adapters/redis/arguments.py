@@ -82,11 +82,13 @@ class FunctionCalls:
         bound = beginning.operation.bind(rest, named | beginning.own)
         return FunctionCall(beginning.operation, (*beginning.keys, *bound))
 
-    def make_for_each(self, name: str, queues: Sequence[str]) -> FunctionCall:
-        """A call without arguments of an operation whose keys repeat, once for each queue."""
+    def make_for_each(
+        self, name: str, queues: Sequence[str], named: dict[str, Argument]
+    ) -> FunctionCall:
+        """A call of an operation whose keys repeat, once for each queue."""
         operation = self._library[name]
         names = [key for queue in queues for key in self._keys.named(operation.keys, queue)]
-        return FunctionCall(operation, (len(names), *names))
+        return FunctionCall(operation, (len(names), *names, *operation.bind((), named)))
 
     def _new_beginning(self, name: str, queue: str) -> Beginning:
         operation = self._library[name]

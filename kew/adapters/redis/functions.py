@@ -56,9 +56,12 @@ class Functions:
         """The reply to a question, or to a request that no task's run waits for."""
         return await self._reply(self.make(name, queue, named, rest), queue, self.questions)
 
-    async def ask_of_each(self, name: str, queues: Sequence[str]) -> Any:
+    async def ask_of_each(
+        self, name: str, queues: Sequence[str], named: dict[str, Argument]
+    ) -> Any:
         """The reply to a question about several queues at once."""
-        return await self._reply(self._calls.make_for_each(name, queues), "", self.questions)
+        call = self._calls.make_for_each(name, queues, named)
+        return await self._reply(call, "", self.questions)
 
     async def work_on(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument] = ()

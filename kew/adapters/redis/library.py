@@ -28,7 +28,16 @@ NAMES: Final = (
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
     *("limit_key", "key_limits"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
-    *("waiting", "cancel_all", "processes", "history", "payload", "statuses", "examine"),
+    *(
+        "waiting",
+        "cancel_all",
+        "processes",
+        "history",
+        "histories",
+        "payload",
+        "statuses",
+        "examine",
+    ),
 )
 ALL_KEYS: Final = "ALL_KEYS"
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name

@@ -33,6 +33,7 @@ from kew.app.ports import (
     LimitKey,
     ListKeyLimits,
     Operation,
+    Pasts,
     Purge,
     Queues,
     QueueStatus,
@@ -98,12 +99,25 @@ async def status(store: Inside, operation: Status) -> QueueStatus | None:
     return read_status(operation.queue, reply)
 
 
+def _steps(operation: History | Pasts) -> dict[str, Argument]:
+    unit = "m" if operation.step_ms == MINUTE_MS else "h"
+    return {"step_unit": unit, "step_count": operation.steps}
+
+
+async def pasts(store: Inside, operation: Pasts) -> Sequence[Past | None]:
+    names, found = operation.queues, list[Past | None]()
+    for first in range(0, len(names), STATUSES_AT_ONCE):
+        piece = names[first : first + STATUSES_AT_ONCE]
+        replies = await store.functions.ask_of_each("histories", piece, _steps(operation))
+        store.saw(replies[-1][0])
+        for name, (now, *answer) in zip(piece, replies, strict=True):
+            one = History(name, operation.step_ms, operation.steps)
+            found.append(read_past(now, one, *answer) if answer else None)
+    return found
+
+
 async def history(store: Inside, operation: History) -> Past | None:
-    named: dict[str, Argument] = {
-        "step_unit": "m" if operation.step_ms == MINUTE_MS else "h",
-        "step_count": operation.steps,
-    }
-    now, *answer = await store.functions.ask("history", operation.queue, named)
+    now, *answer = await store.functions.ask("history", operation.queue, _steps(operation))
     store.saw(now)
     return read_past(now, operation, *answer) if answer else None
 
@@ -112,7 +126,7 @@ async def statuses(store: Inside, operation: Statuses) -> Sequence[QueueStatus |
     names, found = operation.queues, list[QueueStatus | None]()
     for first in range(0, len(names), STATUSES_AT_ONCE):
         piece = names[first : first + STATUSES_AT_ONCE]
-        replies = await store.functions.ask_of_each("statuses", piece)
+        replies = await store.functions.ask_of_each("statuses", piece, {})
         store.saw(replies[-1][0])
         found += [read_status(name, reply) for name, reply in zip(piece, replies, strict=True)]
     return found
@@ -208,6 +222,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Queues: queues,
     Status: status,
     History: history,
+    Pasts: pasts,
     Statuses: statuses,
     Examine: examine,
     Control: control,

@@ -9,9 +9,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from kew.domain.overrides import SETTING_OF
 from kew.web import models, requests
-from kew.web.overview import overview
 from kew.web.problems import documented
-from kew.web.routes.common import Answer, Manager, Queue, TaskId
+from kew.web.routes.common import Answer, Manager, Queue, TaskId, backend
 
 router = APIRouter(tags=["queues"])
 CHANGE = documented(400, 404, 409, 413)
@@ -19,9 +18,9 @@ NAMES = {"enum": list(SETTING_OF)}
 
 
 @router.get("/api/queues", response_model=models.Queues, responses=documented())
-async def queues(here: Manager) -> Answer:
-    """All queues, and what needs attention."""
-    return Answer(await overview(here))
+async def queues(request: Request) -> Answer:
+    """All queues, each with its last hour, and what needs attention."""
+    return Answer(await backend(request).overview())
 
 
 @router.get("/api/queues/{queue}", response_model=models.QueueDetail, responses=documented(404))

@@ -76,6 +76,19 @@ class History(Operation[Past | None]):
 
 
 @attrs.frozen
+class Pasts(Operation[Sequence[Past | None]]):
+    """What `History` answers for each of these queues; None in place of one that there is not."""
+
+    name = "pasts"
+    changes = False
+    is_awaited = True
+
+    queues: tuple[str, ...]
+    step_ms: int
+    steps: int
+
+
+@attrs.frozen
 class Statuses(Operation[Sequence[QueueStatus | None]]):
     """These queues, each at one moment; None in place of one that there is not."""
 
