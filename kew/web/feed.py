@@ -17,7 +17,7 @@ HEARTBEAT: Final = (
 )
 LONGEST: Final = 600.0  # seconds that a stream lasts; then the browser opens another, with its session checked again
 MOST_STREAMS: Final = 100
-PASSING: Final = ("now", "rates", "history")  # what changes as time passes
+PASSING: Final = ("now", "rates", "history", "keys")  # what changes as time passes
 Values = Mapping[str, Any]
 
 

@@ -54,6 +54,27 @@ class RatesRow(BaseModel):
     oldest_waiting: float | None
 
 
+class BusyKey(BaseModel):
+    """A key, and how many of its tasks run."""
+
+    key: str
+    running: int
+
+
+class DelayedKey(BaseModel):
+    """A key, and for how many seconds its first task has been due."""
+
+    key: str
+    delay: float
+
+
+class KeysRow(BaseModel):
+    """The busiest keys of a queue, and the most delayed ones."""
+
+    busiest: list[BusyKey]
+    delayed: list[DelayedKey]
+
+
 class QueueRow(BaseModel):
     """A queue's status. Times are ISO 8601 texts."""
 
@@ -81,6 +102,7 @@ class QueueRow(BaseModel):
     newer_tasks: int
     dead_letters: int
     rates: RatesRow
+    keys: KeysRow
     settings_version: int
     notifications: str
     now: datetime
