@@ -16,7 +16,7 @@ import attrs
 from kew.domain import breaker as breakers
 from kew.domain.attempts import FailedAttempt, attempt_of
 from kew.domain.draining import is_draining
-from kew.domain.events import CancelRequested, Claimed, Event, Lost, Replayed, Snoozed, Succeeded
+from kew.domain.events import Claimed, Event, Lost, Snoozed, Succeeded
 from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
@@ -39,7 +39,7 @@ from kew.domain.requests import (
     lost_workers,
 )
 from kew.domain.sharing import COME_MS, Starved, notified_again, waiting_since
-from kew.domain.task import Life, Submission, Task, TaskStatus, is_absent
+from kew.domain.task import Submission, Task, TaskStatus, is_absent
 from kew.domain.view import QueueState, View
 
 LOST = Lost()
@@ -383,83 +383,3 @@ def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, 
     if lease_ms > view.state.longest_lease_ms:
         state = attrs.evolve(view.state, longest_lease_ms=lease_ms)
     return Change((task.moved(lease_until=now + lease_ms),), state), word
-
-
-# --- what people ask for
-
-
-def cancel(view: View, task_id: str, life: Life | None, now: int) -> tuple[Change, Word]:
-    """Cancel a waiting task (DONE), or ask the holder of a running one to stop (CANCEL); in this `life` of it alone.
-
-    Here and below, None: whichever life it is in.
-    """
-    task = _named(view, task_id, life, now)
-    if task is None:
-        return NOTHING, Word.MISSING
-    if _is_past(life, task):
-        return NOTHING, Word.ENDED
-    if task.is_terminal:
-        return NOTHING, Word.SAME if task.status is TaskStatus.CANCELLED else Word.ENDED
-    after, effect = step(task, CancelRequested(), now, view.state.settings)
-    state = gates.ended(view.state, effect, task.epoch, now)
-    return Change((after,), state), Word.CANCEL if effect is Effect.NOTIFY_HOLDER else Word.DONE
-
-
-def cancel_waiting(view: View, task_id: str, life: Life, now: int) -> tuple[Change, Word]:
-    """The same for a task that waits; ILLEGAL: it runs, and goes on."""
-    task = _named(view, task_id, life, now)
-    if task is not None and task.lease and not _is_past(life, task):
-        return NOTHING, Word.ILLEGAL
-    return cancel(view, task_id, life, now)
-
-
-def replay(
-    view: View,
-    task_id: str,
-    life: Life | None,
-    now: int,
-    after_ms: int = 0,
-    payload: bytes | None = None,
-    key: str | None = None,
-) -> tuple[Change, Word]:
-    """Make a FAILED or CANCELLED task wait again, for `after_ms` at least; once from each `life`, else SAME.
-
-    Its failures and losses are forgotten. `payload` replaces its own, and `key` with it.
-    DRAINING: the queue accepts nothing.
-    """
-    task = _named(view, task_id, life, now)
-    if task is None:
-        return NOTHING, Word.MISSING
-    if _is_past(life, task):
-        return NOTHING, Word.SAME
-    if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
-        if is_draining(view.state.settings):
-            return NOTHING, Word.DRAINING
-        if payload is not None:
-            new_key = task.call.key if key is None else key
-            task = task.moved(call=attrs.evolve(task.call, payload=payload, key=new_key))
-        event = Replayed(after_ms)
-        return Change((step(task, event, now, view.state.settings)[0],)), Word.DONE
-    return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME
-
-
-def forget(view: View, task_id: str, life: Life, now: int) -> tuple[Task | None, Word]:
-    """The dead letter to remove, in this `life` alone; None: there is none."""
-    task = _named(view, task_id, life, now)
-    if task is None:
-        return None, Word.MISSING
-    if _is_past(life, task):
-        return None, Word.SAME
-    return (task, Word.DONE) if task.status is TaskStatus.FAILED else (None, Word.ILLEGAL)
-
-
-def _is_past(life: Life | None, task: Task) -> bool:
-    """The task was replayed since, by this very request or another."""
-    return life is not None and life.replays != task.replays
-
-
-def _named(view: View, task_id: str, life: Life | None, now: int) -> Task | None:
-    task = view.find(task_id)
-    if task is None or is_absent(task, now) or task.queue != view.name:
-        return None
-    return task if life is None or task.ticket == life.ticket else None

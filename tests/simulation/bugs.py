@@ -44,7 +44,7 @@ from kew.app.working.runs import Run, Stop
 from kew.app.working.settler import Settler
 from kew.app.working.slots import Slots
 from kew.domain import breaker as breakers
-from kew.domain import draining, emptying, key_rooms, overrides, reasons
+from kew.domain import draining, emptying, key_rooms, overrides, reasons, task_commands
 from kew.domain import queue as rules
 from kew.domain import rate as rates
 from kew.domain import situation as situations
@@ -691,7 +691,7 @@ def answers_open_the_breaker(original: Any) -> Any:
 # --- people
 
 
-@bug(rules, "cancel", "finality", "soundness")
+@bug(task_commands, "cancel", "finality", "soundness")
 def cancelling_forgets_to(original: Any) -> Any:
     def cancel(view, task_id, ticket, now):
         change, word = original(view, task_id, ticket, now)
@@ -705,7 +705,7 @@ def _back(task: Task, now: int) -> Task:
     return step(failed, Replayed(), now, Settings())[0]
 
 
-@bug(rules, "replay", "finality", "soundness")
+@bug(task_commands, "replay", "finality", "soundness")
 def a_success_can_be_replayed(original: Any) -> Any:
     def replay(view, task_id, life, now, **more):
         change, word = original(view, task_id, life, now, **more)
@@ -1093,10 +1093,10 @@ def the_first_attempt_names_the_group(original: Any) -> Any:
     return add
 
 
-@bug(rules, "replay", "finality", choice=VAIN)
+@bug(task_commands, "replay", "finality", choice=VAIN)
 def a_replay_is_of_any_life(original: Any) -> Any:
-    def replay(view, task_id, life, now, after_ms=0):
-        return original(view, task_id, None, now, after_ms)
+    def replay(view, task_id, life, now, after_ms=0, **more):
+        return original(view, task_id, None, now, after_ms, **more)
 
     return replay
 

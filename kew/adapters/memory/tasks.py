@@ -29,7 +29,7 @@ from kew.app.ports import (
     Running,
     Watch,
 )
-from kew.domain import queue as rules
+from kew.domain import task_commands
 from kew.domain.attempts import FailedAttempt
 from kew.domain.explaining import Situation
 from kew.domain.queue import Change
@@ -69,7 +69,7 @@ async def cancel(store: Inside, operation: Cancel) -> Word:
     if known is None:
         return Word.MISSING
     now, task_id = store._now(), operation.task_id
-    change, word = rules.cancel(known.indexed, task_id, operation.life, now)
+    change, word = task_commands.cancel(known.indexed, task_id, operation.life, now)
     store._apply(known, change, now)
     if word is Word.CANCEL:
         holder = holder_of(change.tasks[0].lease)
@@ -83,7 +83,7 @@ async def cancel_all(store: Inside, operation: CancelAll) -> Sequence[Word]:
         return [Word.MISSING for _ in operation.refs]
     now, words = store._now(), []
     for ref in operation.refs:
-        change, word = rules.cancel_waiting(known.indexed, ref.task_id, ref.life, now)
+        change, word = task_commands.cancel_waiting(known.indexed, ref.task_id, ref.life, now)
         store._apply(known, change, now)
         words.append(word)
     return words
@@ -95,7 +95,7 @@ async def replay(store: Inside, operation: Replay) -> Word:
         return Word.MISSING
     now = store._now()
     task_id, life, payload = operation.task_id, operation.life, operation.payload
-    change, word = rules.replay(
+    change, word = task_commands.replay(
         known.indexed, task_id, life, now, payload=payload, key=operation.key
     )
     store._apply(known, change, now)
@@ -153,7 +153,7 @@ async def replay_all(store: Inside, operation: ReplayAll) -> Sequence[Word]:
     now, words = store._now(), []
     for n, ref in enumerate(operation.refs):
         after_ms = operation.first_ms + n * operation.every_ms
-        change, word = rules.replay(known.indexed, ref.task_id, ref.life, now, after_ms)
+        change, word = task_commands.replay(known.indexed, ref.task_id, ref.life, now, after_ms)
         store._apply(known, change, now)
         words.append(word)
     store._offer_waiting(known, words.count(Word.DONE))
@@ -166,7 +166,7 @@ async def forget(store: Inside, operation: Forget) -> Sequence[Word]:
         return [Word.MISSING for _ in operation.refs]
     now, words = store._now(), []
     for ref in operation.refs:
-        task, word = rules.forget(known.indexed, ref.task_id, ref.life, now)
+        task, word = task_commands.forget(known.indexed, ref.task_id, ref.life, now)
         if task is not None:
             known.indexed.remove(task)
         words.append(word)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from kew.domain import commands
+from kew.domain import commands, task_commands
 from kew.domain import queue as rules
 from kew.domain.events import (
     CancelRequested,
@@ -210,7 +210,7 @@ class World:
 
     def _cancel(self, task_id: str) -> Snapshot:
         task = self.queue.tasks[task_id]
-        change, word = rules.cancel(self.queue, task_id, None, self.now)
+        change, word = task_commands.cancel(self.queue, task_id, None, self.now)
         after = self._apply(change, **{task_id: CancelRequested()})
         told = after.tasks[task_id]
         if task.lease:
@@ -218,20 +218,20 @@ class World:
         else:
             insist(told.status is TaskStatus.CANCELLED, "a waiting task is cancelled", told.status)
         insist(word is (Word.CANCEL if task.lease else Word.DONE), "cancel's word", word)
-        again = after.after(rules.cancel(after, task_id, None, self.now)[0])
+        again = after.after(task_commands.cancel(after, task_id, None, self.now)[0])
         insist(again == after, "cancelling twice is cancelling once")
         return after
 
     def _replay(self, task_id: str) -> Snapshot:
         seen = self.queue.tasks[task_id].life
-        change, word = rules.replay(self.queue, task_id, seen, self.now)
+        change, word = task_commands.replay(self.queue, task_id, seen, self.now)
         after = self._apply(change, **{task_id: Replayed()})
         told = after.tasks[task_id]
         insist(word is Word.DONE and told.status is TaskStatus.QUEUED, "a replay puts it back")
         insist((told.failures, told.losses) == (0, 0), "a replay forgets failures and losses")
-        again, word = rules.replay(after, task_id, seen, self.now)
+        again, word = task_commands.replay(after, task_id, seen, self.now)
         insist(again is NOTHING and word is Word.SAME, "replaying twice is replaying once")
-        again, word = rules.cancel(after, task_id, seen, self.now)
+        again, word = task_commands.cancel(after, task_id, seen, self.now)
         insist(again is NOTHING and word is Word.ENDED, "a late cancel leaves what was put back")
         return after
 

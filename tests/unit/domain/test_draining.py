@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from kew import InvalidConfigError
-from kew.domain import commands
+from kew.domain import commands, task_commands
 from kew.domain import queue as rules
 from kew.domain.config import Settings
 from kew.domain.draining import is_draining
@@ -63,7 +63,10 @@ def test_a_draining_queue_grants_what_waits():
     ],
 )
 def test_a_draining_queue_refuses_a_replay(status: TaskStatus, word: Word):
-    assert rules.replay(drained(queue(ended(status=status))), "t", None, NOW) == (NOTHING, word)
+    assert task_commands.replay(drained(queue(ended(status=status))), "t", None, NOW) == (
+        NOTHING,
+        word,
+    )
 
 
 @pytest.mark.parametrize("note", ["", "Eve: the disk is full", "ä🙂", "x" * LONGEST_NOTE])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kew.domain import queue as rules
+from kew.domain import task_commands
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.events import Failed, Released, SettleEvent, Succeeded
@@ -84,10 +85,10 @@ class Run:
             assert again == (NOTHING, SettleOutcome(Word.SAME, outcome.status))
 
     def cancel(self, number: int, _: None) -> None:
-        self.apply(rules.cancel(self.queue, f"t{number}", None, self.now)[0])
+        self.apply(task_commands.cancel(self.queue, f"t{number}", None, self.now)[0])
 
     def replay(self, number: int, _: None) -> None:
-        self.apply(rules.replay(self.queue, f"t{number}", None, self.now)[0])
+        self.apply(task_commands.replay(self.queue, f"t{number}", None, self.now)[0])
 
 
 @given(st.lists(operations, max_size=40))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from kew.domain import commands, maintenance
-from kew.domain import queue as rules
+from kew.domain import commands, maintenance, task_commands
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.holding import Hold
@@ -28,7 +27,7 @@ def elsewhere(one: Snapshot) -> Snapshot:
 
 def test_a_waiting_task_is_cancelled() -> None:
     before = queue(task())
-    change, word = rules.cancel(before, "t", None, LATER)
+    change, word = task_commands.cancel(before, "t", None, LATER)
     assert word is Word.DONE
     assert changed(before, change) == {
         "status": TaskStatus.CANCELLED,
@@ -39,19 +38,19 @@ def test_a_waiting_task_is_cancelled() -> None:
 
 def test_a_running_task_is_asked_to_stop_however_often() -> None:
     before = queue(running())
-    change, word = rules.cancel(before, "t", None, NOW)
+    change, word = task_commands.cancel(before, "t", None, NOW)
     assert word is Word.CANCEL
     assert changed(before, change) == {"cancel_requested": True}
-    assert rules.cancel(before.after(change), "t", None, NOW) == (change, Word.CANCEL)
+    assert task_commands.cancel(before.after(change), "t", None, NOW) == (change, Word.CANCEL)
 
 
 def test_only_a_waiting_task_is_cancelled_among_many() -> None:
     waits, runs = task(), running()
-    assert rules.cancel_waiting(queue(waits), "t", waits.life, NOW)[1] is Word.DONE
-    assert rules.cancel_waiting(queue(runs), "t", runs.life, NOW) == (NOTHING, Word.ILLEGAL)
+    assert task_commands.cancel_waiting(queue(waits), "t", waits.life, NOW)[1] is Word.DONE
+    assert task_commands.cancel_waiting(queue(runs), "t", runs.life, NOW) == (NOTHING, Word.ILLEGAL)
     past = Life(runs.ticket, runs.replays + 1)
-    assert rules.cancel_waiting(queue(runs), "t", past, NOW) == (NOTHING, Word.ENDED)
-    assert rules.cancel_waiting(queue(), "t", Life(1, 0), NOW) == (NOTHING, Word.MISSING)
+    assert task_commands.cancel_waiting(queue(runs), "t", past, NOW) == (NOTHING, Word.ENDED)
+    assert task_commands.cancel_waiting(queue(), "t", Life(1, 0), NOW) == (NOTHING, Word.MISSING)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +62,10 @@ def test_only_a_waiting_task_is_cancelled_among_many() -> None:
     ],
 )
 def test_an_ended_task_is_not_cancelled(status: TaskStatus, word: Word) -> None:
-    assert rules.cancel(queue(ended(status=status)), "t", None, NOW) == (NOTHING, word)
+    assert task_commands.cancel(queue(ended(status=status)), "t", None, NOW) == (NOTHING, word)
 
 
-@pytest.mark.parametrize("operation", [rules.cancel, rules.replay])
+@pytest.mark.parametrize("operation", [task_commands.cancel, task_commands.replay])
 @pytest.mark.parametrize(
     ("found", "life"),
     [
@@ -85,31 +84,31 @@ def test_a_task_that_is_not_here_is_missing(
 
 def test_the_ticket_names_the_tasks_incarnation() -> None:
     life = Life(3, 0)
-    assert rules.cancel(queue(task(ticket=3)), "t", life, NOW)[1] is Word.DONE
+    assert task_commands.cancel(queue(task(ticket=3)), "t", life, NOW)[1] is Word.DONE
     dead = queue(ended(status=TaskStatus.FAILED, ticket=3))
-    assert rules.replay(dead, "t", life, NOW)[1] is Word.DONE
+    assert task_commands.replay(dead, "t", life, NOW)[1] is Word.DONE
 
 
 @pytest.mark.parametrize("found", [task(replays=2), running(replays=2)])
 def test_a_cancel_leaves_another_life_of_the_task_alone(found: Task) -> None:
     for past in (0, 1):
-        assert rules.cancel(queue(found), "t", Life(1, past), NOW) == (NOTHING, Word.ENDED)
-    assert rules.cancel(queue(found), "t", Life(1, 2), NOW)[0] != NOTHING
+        assert task_commands.cancel(queue(found), "t", Life(1, past), NOW) == (NOTHING, Word.ENDED)
+    assert task_commands.cancel(queue(found), "t", Life(1, 2), NOW)[0] != NOTHING
 
 
 @pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.COMPLETED])
 def test_a_replay_puts_back_from_one_life_alone(status: TaskStatus) -> None:
     found = queue(ended(status=status, replays=2))
     for past in (0, 1):
-        assert rules.replay(found, "t", Life(1, past), NOW) == (NOTHING, Word.SAME)
+        assert task_commands.replay(found, "t", Life(1, past), NOW) == (NOTHING, Word.SAME)
     if status is not TaskStatus.COMPLETED:
-        assert rules.replay(found, "t", Life(1, 2), NOW)[1] is Word.DONE
+        assert task_commands.replay(found, "t", Life(1, 2), NOW)[1] is Word.DONE
 
 
 @pytest.mark.parametrize("status", [TaskStatus.FAILED, TaskStatus.CANCELLED])
 def test_a_dead_letter_is_put_back_once(status: TaskStatus) -> None:
     before = queue(ended(status=status, attempt=3, failures=2, losses=1))
-    change, word = rules.replay(before, "t", None, LATER)
+    change, word = task_commands.replay(before, "t", None, LATER)
     assert word is Word.DONE
     assert changed(before, change) == {
         "status": TaskStatus.QUEUED,
@@ -120,14 +119,14 @@ def test_a_dead_letter_is_put_back_once(status: TaskStatus) -> None:
         "ended_at": 0,
         "expires_at": 0,
     }
-    assert rules.replay(before.after(change), "t", None, LATER) == (NOTHING, Word.SAME)
+    assert task_commands.replay(before.after(change), "t", None, LATER) == (NOTHING, Word.SAME)
 
 
 @pytest.mark.parametrize(
     ("found", "word"), [(task(), Word.SAME), (running(), Word.SAME), (ended(), Word.ILLEGAL)]
 )
 def test_what_is_no_dead_letter_is_not_put_back(found: Task, word: Word) -> None:
-    assert rules.replay(queue(found), "t", None, NOW) == (NOTHING, word)
+    assert task_commands.replay(queue(found), "t", None, NOW) == (NOTHING, word)
 
 
 def test_an_orphan_fails_for_good() -> None:

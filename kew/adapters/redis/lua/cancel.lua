@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.queue.cancel.
+-- Cancel a waiting task, or ask the holder of a running one to stop: kew.domain.task_commands.cancel.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked unreadable
 -- ARGV: channel queue id ticket replays
 -- Reply: {word, now}

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Cancel tasks that wait, each in the life that is named: kew.domain.queue.cancel_waiting.
+-- Cancel tasks that wait, each in the life that is named: kew.domain.task_commands.cancel_waiting.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked unreadable
 -- ARGV: channel queue refs*
 --   refs: per task: id; ticket; replays

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Remove the records of dead letters, each in the life that is named: kew.domain.queue.forget.
+-- Remove the records of dead letters, each in the life that is named: kew.domain.task_commands.forget.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 ended unreadable
 -- ARGV: queue refs*
 --   refs: per task: id; ticket; replays

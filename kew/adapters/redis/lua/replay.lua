@@ -1,6 +1,6 @@
 -- flags:
--- Make failed or cancelled tasks wait again: kew.domain.queue.replay. The first is due after `first_ms`, each of the others
--- `every_ms` after the one before.
+-- Make failed or cancelled tasks wait again: kew.domain.task_commands.replay. The first is due after `first_ms`, each of the
+-- others `every_ms` after the one before.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle functions unreadable
 -- ARGV: channel queue first_ms:int every_ms:int new_key new_payload refs*
 --   refs: per task: id; ticket; replays (both empty: in any life)
