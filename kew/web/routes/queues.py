@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 
 from kew.domain.overrides import SETTING_OF
-from kew.web import models, requests
+from kew.web import models, reports, requests
 from kew.web.problems import documented
 from kew.web.routes.common import Answer, Manager, Queue, TaskId, backend
 
@@ -35,7 +35,9 @@ async def detail(named: Queue) -> Answer:
     return Answer({**status, "settings": settings})
 
 
-@router.get("/api/queues/{queue}/history", response_model=models.History, responses=documented(404))
+@router.get(
+    "/api/queues/{queue}/history", response_model=reports.History, responses=documented(404)
+)
 async def history(named: Queue, wanted: Annotated[requests.HistoryQuery, Query()]) -> Answer:
     """What happened in it, by the minute up to a day, else by the hour."""
     return Answer((await named.history(wanted.span)).to_dict())

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from kew import QueueConfig
-from kew.web import models
+from kew.web import models, reports
 from kew.web.guard import SLASH
 
 
@@ -108,7 +108,7 @@ async def test_processes_are_listed_with_their_queues(client, manager):
     await manager.create_queue(QueueConfig("crm"), functions=[job])
     [found] = (await client.get("/api/processes")).json()["processes"]
     assert [each["queue"] for each in found["queues"]] == ["crm"]
-    assert set(found) == set(models.ProcessRow.model_fields)
+    assert set(found) == set(reports.ProcessRow.model_fields)
 
 
 async def test_the_history_of_a_queue_has_a_point_for_each_minute(client, manager):
@@ -116,7 +116,7 @@ async def test_the_history_of_a_queue_has_a_point_for_each_minute(client, manage
     answer = (await client.get("/api/queues/mails/history", params={"span": 600})).json()
     assert (answer["queue"], answer["step"], len(answer["points"])) == ("mails", 60, 10)
     assert sum(point["submitted"] for point in answer["points"]) == 1
-    assert set(models.HistoryPointRow.model_fields) <= set(answer["points"][-1])
+    assert set(reports.HistoryPointRow.model_fields) <= set(answer["points"][-1])
     for span in (0, 10**9, "x"):
         response = await client.get("/api/queues/mails/history", params={"span": span})
         assert response.status_code == 422
