@@ -25,7 +25,8 @@ NOTHING_ELSE = (
 
 @pytest.fixture
 async def manager(managers, clean_redis_url):
-    return await managers(clean_redis_url, tick=0.2)
+    """Its ticks are long, so that it doesn't recover what a worker is to recover and log."""
+    return await managers(clean_redis_url)
 
 
 async def until(look, *words: str) -> Printed:
@@ -104,12 +105,15 @@ async def test_tasks_of_a_function_that_no_process_knows_are_seen_and_run_or_can
     assert await manager.handle("t-3").result(timeout=SECONDS) == "known after all"
 
 
-async def test_a_full_queue_is_seen_and_has_room_again(manager, workers, clean_redis_url):
+async def test_a_full_queue_is_seen_and_has_room_again(manager, workers, ledger, clean_redis_url):
     queue = {"name": "slow", "max_size": 10, "max_workers": 1}
     await workers.start(clean_redis_url, queue, functions=["work"])
+    await manager.submit_task("t-0", "slow", "t", jobs.work, None, 3600)
+    await has_started(ledger, 1)
+    for number in range(1, 11):
+        await manager.submit_task(f"t-{number}", "slow", "t", jobs.work, None, 3600)
     with pytest.raises(QueueFullError):
-        for number in range(12):
-            await manager.submit_task(f"t-{number}", "slow", "t", jobs.work, None, 3600)
+        await manager.submit_task("t-11", "slow", "t", jobs.work, None, 3600)
 
     seen = await kew("queue", "show", "slow", url=clean_redis_url)
     assert "the queue is full: 10 of 10 tasks wait" in seen.words
