@@ -92,6 +92,27 @@ async def test_many_keys_are_corrected_in_pieces(damaged: Damaged):
     assert await damaged.faults() == []
 
 
+async def test_a_sweep_finds_the_keys_that_a_declaration_with_another_limit_left_out(
+    damaged: Damaged,
+):
+    """A declaration looks at a thousand keys that hold leases."""
+    await damaged.scene.declare(key_workers=1, max_workers=5_000, max_size=10_000)
+    for n in range(0, 1_200, 100):
+        calls = [call(f"t{n + each}", key=f"k{(n + each) // 2}") for each in range(100)]
+        await damaged.scene.try_submit(group(*calls))
+    for n in range(1_100):
+        calls = [call(f"u{n}", key=f"m{n}"), call(f"v{n}", key=f"m{n}")]
+        await damaged.scene.try_submit(group(*calls))
+    while await damaged.worker.claim(400):
+        pass
+    assert await damaged.faults() == []
+    await damaged.scene.declare(key_workers=2, max_workers=5_000, max_size=10_000)
+    assert await damaged.faults() != []
+    for _ in range(40):
+        await damaged.scene.sweep()
+    assert await damaged.faults() == []
+
+
 async def test_what_an_older_process_left_when_it_purged_the_queue_is_removed(damaged: Damaged):
     """It knows nothing of keys, so it leaves theirs."""
     kept = {key: await damaged.client.dump(key) for key in await damaged.client.keys(f"{BASE}*")}
