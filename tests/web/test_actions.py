@@ -340,3 +340,18 @@ async def test_what_happens_elsewhere_appears_by_itself(
     row = page.locator("[data-row]").filter(has_text="mails")
     await expect(row).to_contain_text("“Eve: a test”")
     await expect(row.locator(".meter")).to_have_text("1")
+
+
+async def test_the_overview_shows_what_a_queue_completes(
+    browser_page: BrowserPage, admin_app: Any, manager: TaskQueueManager
+) -> None:
+    await manager.create_queue(QueueConfig("mails"))
+    for number in range(3):
+        await manager.submit_task(f"mail-{number}", "mails", "send", nothing)
+    for number in range(3):
+        await manager.handle(f"mail-{number}").result(timeout=5)
+    page = (await browser_page("#/", admin_app)).page
+    tile = page.locator(".tile").filter(has_text="Completed, last hour")
+    await expect(tile.locator(".figure")).to_have_text("3")
+    row = page.locator("[data-row]").filter(has_text="mails")
+    await expect(row.locator("[data-label=Now]")).not_to_have_text("0/min")

@@ -47,6 +47,9 @@ export function historyOf(raw) {
   if (!Array.isArray(raw.points)) {
     const series = { step, at: [] };
     for (const [name, values] of Object.entries(raw)) if (Array.isArray(values)) series[name] = values;
+    const count = series.completed?.length || 0;
+    const open = Math.floor(now() / 1000 / step) * step * 1000; // steps begin at whole minutes and hours
+    for (let place = 0; place < count; place += 1) series.at.push(open - (count - 1 - place) * step * 1000);
     return series;
   }
   const names = [
