@@ -21,6 +21,7 @@ from kew.domain.errors import (
     SubmitUncertainError,
     TaskAlreadyExistsError,
 )
+from kew.domain.keys import PerKey
 from kew.domain.rate import Rate
 from kew.domain.task import QueuePriority
 from kew.handles import TaskHandle
@@ -209,8 +210,18 @@ SOME_RATES: Final = (
 )
 
 
+SOME_LIMITS: Final = (
+    None,
+    None,
+    PerKey(max_workers=1),
+    PerKey(max_workers=2, rate=Rate(3, per=1.0)),
+    PerKey(rate=(Rate(2, per=0.5, burst=2), Rate(8, per=6.0))),
+)
+
+
 def usual_queues(random: Random) -> Sequence[QueueConfig]:
-    """A roomy queue, one whose tasks fail and whose breaker is quick, and a tight one. The first may have rates."""
+    """A roomy queue, one whose tasks fail and whose breaker is quick, and a tight one. The first may have rates
+    and limits of keys."""
     main = QueueConfig(
         MAIN,
         max_workers=random.choice((3, 5, 8)),
@@ -241,5 +252,5 @@ def usual_queues(random: Random) -> Sequence[QueueConfig]:
         max_circuit_breaker_failures=None,
         lease=random.choice((2.0, 10.0)),
     )
-    rate = random.choice(SOME_RATES)
-    return (attrs.evolve(main, rate=rate), risky, tight)
+    rate, per_key = random.choice(SOME_RATES), random.choice(SOME_LIMITS)
+    return (attrs.evolve(main, rate=rate, per_key=per_key), risky, tight)

@@ -769,26 +769,10 @@ def a_key_is_charged_one_whatever_a_task_costs(original: Any) -> Any:
     return lambda self, key, cost: original(self, key, 1)
 
 
-@bug(
-    KeyedLines,
-    "end_limits",
-    *("order", "promptness", "liveness", "explaining"),
-    choice=Choice(workload="keys"),
-)
-def the_end_of_a_keys_own_limits_goes_unnoticed(original: Any) -> Any:
-    """The key waits on for what has ended."""
-    return lambda self, now: None
-
-
-@bug(KeyedLines, "limit_key", "keys", "key_rate", "explaining", choice=Choice(workload="keys"))
-def a_limit_of_a_key_is_in_force_later(original: Any) -> Any:
-    """Only the key's first limits are kept."""
-
-    def limit_key(self, key, own):
-        if own is None or key not in self.limits or own.workers == self.limits[key].workers:
-            original(self, key, own)
-
-    return limit_key
+@bug(key_rooms, "rates_of", "key_rate", choice=Choice(workload="keys"))
+def a_keys_own_rate_is_ignored(original: Any) -> Any:
+    """Only what per_key declares counts."""
+    return lambda settings, own: settings.key_rate
 
 
 @bug(
@@ -806,7 +790,7 @@ def a_key_that_waits_for_its_rate_is_forgotten(original: Any) -> Any:
 def a_key_is_limited_in_each_claim_alone(original: Any) -> Any:
     """The holders of a key aren't counted when it is looked for."""
 
-    def is_full(self, key):
+    def is_full(self, key, now):
         self.held = type(self.held)()
         return False
 
