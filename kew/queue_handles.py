@@ -47,6 +47,7 @@ class QueueSteering(Protocol):
     ) -> list[TaskInfo]: ...
 
 
+# Wide: the public API: one method for each thing that is done to a queue.
 class QueueHandle:
     """A queue that any process may have created: look at it and steer it.
 

@@ -78,6 +78,7 @@ def _is_id(task_id: object) -> bool:
     return True
 
 
+# Wide: one method for each question that the public API asks.
 class Inspector:
     """Reads the store for people, and carries their requests to it."""
 
