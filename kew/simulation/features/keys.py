@@ -13,17 +13,23 @@ from kew.simulation.feature import MAIN, TIGHT, Feature, User, Workload
 
 KEYS: Final = ("acme", "bolt", "core", "dyne", None)
 QUEUES: Final = (MAIN, TIGHT)
-COSTS: Final = {"core": 2}  # of all tasks of this key
+COSTS: Final = {"bolt": 2}  # of all tasks of this key
 ONE_RATE: Final = (Rate(3, per=1.0),)
 OWN_RATES: Final = (Rate(2, per=1.0), Rate(6, per=2.0, burst=3))
 TWO_RATES: Final = (Rate(2, per=0.5, burst=2), Rate(8, per=6.0))
+
+
+def cost_of(user: User, key: str | None) -> int:
+    """What each task of a key costs; in the workload whose queues have no rates themselves."""
+    return COSTS.get(key or "", 1) if user.facts.plan.workload == "keys" else 1
 
 
 async def burst(user: User) -> None:
     """More tasks of one key than may run at once."""
     queue, key = user.random.choice(QUEUES), user.random.choice(KEYS[:2])
     for _ in range(4):
-        await user.submit(user.expect(queue), user.script(), _key=key)
+        cost = cost_of(user, key)
+        await user.submit(user.expect(queue), user.script(), _key=key, _cost=cost)
 
 
 async def single(user: User) -> None:
@@ -31,8 +37,7 @@ async def single(user: User) -> None:
     delay = user.random.choice((None, None, user.random.random()))
     options: dict[str, Any] = {} if delay is None else {"_defer_by": delay}
     key = user.random.choice(KEYS)
-    if key in COSTS:
-        options["_cost"] = COSTS[key]
+    options["_cost"] = cost_of(user, key)
     await user.submit(user.expect(user.random.choice(QUEUES)), user.script(), _key=key, **options)
 
 
