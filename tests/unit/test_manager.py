@@ -506,8 +506,8 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("record_failure", "reset_breaker", "open_breaker", "new_task_id"),
         *("unreadable_tasks", "remove_unreadable_task", "diagnose", "processes", "health"),
         *("namespace", "store_address", "queue_history", "queue_settings"),
-        "get_queue_statuses",
-        "queue_histories",
+        *("set_key_limit", "key_limits", "remove_key_limit"),
+        *("get_queue_statuses", "queue_histories"),
     }
 
 
