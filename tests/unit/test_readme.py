@@ -152,6 +152,16 @@ def test_the_guide_lists_each_of_its_pages():
     assert set(GUIDE) <= links_from(ROOT / "docs/guide/README.md") | {ROOT / "docs/guide/README.md"}
 
 
+def test_the_decisions_are_numbered_without_gaps_and_listed_in_order():
+    decisions = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    numbers = [int(page.name[:4]) for page in decisions]
+    assert numbers == list(range(1, len(decisions) + 1))
+    listed = (ROOT / "docs/decisions/README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| \[.*?\]\((.*?)\)", listed, re.MULTILINE)
+    assert rows == [(str(int(page.name[:4])), page.name) for page in decisions]
+    assert all(page.read_text().startswith(f"# {int(page.name[:4])}. ") for page in decisions)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_bytes()) < 12_000
 
