@@ -36,7 +36,7 @@ from kew.app.ports import Peek
 from kew.app.process import Process
 from kew.app.steady import Steady
 from kew.app.submitting import encoding
-from kew.app.submitting.submitter import SubmitFuture
+from kew.app.submitting.submit_future import SubmitFuture
 from kew.app.working.executor import Executor, Raised
 from kew.app.working.keeper import Keeper
 from kew.app.working.runner import Runner

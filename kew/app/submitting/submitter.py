@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,11 +21,10 @@ from kew.app.spawning import Owned
 from kew.app.submitting import batch
 from kew.app.submitting.encoding import Call, CallEncoder, submitted_info
 from kew.app.submitting.fullness import UNKNOWN_FULL, Full, Fullness, key_full
-from kew.app.submitting.futures import CoroutineFuture, NotAwaitedError, unchanged
 from kew.app.submitting.outbox import Outbox
 from kew.app.submitting.remote_outboxes import RemoteOutboxes
+from kew.app.submitting.submit_future import SubmitFuture
 from kew.app.submitting.trips import NO_ANSWER, SHUT_DOWN, Answer, Unanswered, closed, unanswered
-from kew.compat import override
 from kew.domain.errors import (
     CostTooHighError,
     InvalidTaskError,
@@ -38,7 +37,7 @@ from kew.domain.errors import (
     TaskAlreadyExistsError,
     TaskQueueError,
 )
-from kew.domain.requests import Group, Word, make_group
+from kew.domain.requests import Word
 from kew.domain.task import QueuePriority, Submission
 
 T = TypeVar("T")
@@ -63,113 +62,6 @@ class Served(Protocol):
     @property
     def maintainer(self) -> Maintainer: ...
     def is_ready(self, function: str) -> bool: ...
-
-
-FOR_ASYNCIO: Final = -1.0  # no timeout was given, as none is by asyncio
-_result_of: Final[Callable[[asyncio.Future[Any]], Any]] = asyncio.Future.result
-
-
-class SubmitFuture(CoroutineFuture[T]):
-    """One call on its way, even if this is cancelled; `convert` turns its status into the caller's answer.
-
-    It can answer the caller by itself, so that each of thousands that wait is one object and no task.
-    """
-
-    __slots__ = ("_convert", "_owner", "_queue", "call", "give_up_at", "outbox")
-    tasks = 1
-
-    def __init__(
-        self,
-        owner: Submitter,
-        queue: str,
-        call: Submission,
-        convert: Callable[[TaskInfo], T],
-        give_up_at: float,
-    ) -> None:
-        super().__init__()
-        self.call = call
-        self._owner = owner
-        self._queue = queue
-        self._convert = convert
-        self.give_up_at = give_up_at
-        self.outbox: Outbox | None = None  # once it is on its way
-
-    @override
-    def __await__(self) -> Generator[Any, None, T]:
-        if self.outbox is not None and not self.done():
-            self.outbox.send_now()
-        return super().__await__()
-
-    @override
-    def result(self, timeout: float | None = FOR_ASYNCIO) -> T:
-        """For asyncio, once it is done. (A caller that forgot to await the submit takes it for a handle.)"""
-        try:
-            if timeout is FOR_ASYNCIO:
-                return _result_of(self)  # type: ignore[no-any-return]  # `super()` would cost each submit
-        except asyncio.InvalidStateError:
-            raise NotAwaitedError(self.how_to_await) from None
-        raise NotAwaitedError(self.how_to_await)
-
-    @property
-    def how_to_await(self) -> str:
-        if self._convert is unchanged:
-            return "submit_task() must be awaited: `info = await manager.submit_task(...)`"
-        return "submit() must be awaited: `handle = await f.submit(...)`"
-
-    def __repr__(self) -> str:
-        return f"<submit of task {self.call.id!r}, {self._state.lower()}>"
-
-    @property
-    def size(self) -> int:
-        """Its bytes, roughly."""
-        return self.call.size
-
-    def group(self) -> Group:
-        """It alone."""
-        return make_group((self.call,), None)
-
-    def answered(self, answer: Answer, /) -> None:
-        """The store has answered."""
-        if not answer.is_stored:
-            self._owner.refuse(self, self._queue, answer)
-            return
-        try:
-            told = self._convert(submitted_info(self.call, self._queue, answer.now))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
-            self.fail(error)
-        else:
-            self.set_result(told)
-
-    def unanswered(self, error: Unanswered, /) -> None:
-        """The store has not answered."""
-        told = unanswered(error, self.call, ())
-        told.__cause__ = error
-        self._owner.fail(self, told)
-
-
-class _OnceAwaited:
-    """An attribute of what the caller gets, missing from the call itself: the error says how to await it.
-
-    (A `__getattr__` would slow down every attribute of the class.)
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, submit: SubmitFuture[Any] | None, owner: type) -> object:
-        if submit is None:
-            return self
-        raise AttributeError(f"no attribute {self._name!r} here: {submit.how_to_await}")
-
-
-def _explain_missing_attributes() -> None:
-    """Of a status or a handle, which a caller that forgot to await the submit takes it for."""
-    names = {*TaskInfo.__struct_fields__, "info"}
-    for name in names - set(dir(SubmitFuture)):
-        setattr(SubmitFuture, name, _OnceAwaited(name))
-
-
-_explain_missing_attributes()
 
 
 # Long: two paths, a lone call and a batch, that share what a refusal means.

@@ -12,7 +12,8 @@ import attrs
 
 from kew.app.info import TaskInfo
 from kew.app.submitting.encoding import Call, CallEncoder
-from kew.app.submitting.submitter import SubmitFuture, Submitter
+from kew.app.submitting.submit_future import SubmitFuture
+from kew.app.submitting.submitter import Submitter
 from kew.app.tracing import SendSpan, Tracer
 from kew.compat import override
 from kew.domain.task import Submission
