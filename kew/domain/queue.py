@@ -199,19 +199,25 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
         return NOTHING, _granted_before(view, request, now, last)
     if request.sequence > 1 and last == 0:
         return NOTHING, Grant(word=Word.NO_LANE, edition=edition)
+    return _claim_anew(view, request, now)
+
+
+def _claim_anew(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
+    """Grant what the gates leave: no earlier sending of this claim has arrived."""
     facts = facts_of(view, gates.judged(view.state, now), request, now)
+    settings = facts.state.settings
     room, next_in_turn = gates.room_and_next(facts)
     is_behind = bool(view.unstarted(now, 1))
     part = 0 if is_behind else min(request.want, room)
     found = view.ready(request.incarnation, now, part) if part else ()
     next_cost = 1
-    if found and facts.state.settings.rates:  # nothing else counts costs
+    if found and settings.rates:  # nothing else counts costs
         count = gates.affordable(facts, found)
         next_cost = found[count].call.cost if count < len(found) else 1
         found = found[:count]
     epoch, token = facts.state.breaker.epoch, facts.state.token
     tasks = [
-        step(task, _lease(request, n, token + n, epoch), now, facts.state.settings)[0]
+        step(task, _lease(request, n, token + n, epoch), now, settings)[0]
         for n, task in enumerate(found, 1)
     ]
     after = _after_grant(facts, tasks, request.lease_ms, next_cost)
@@ -219,26 +225,22 @@ def claim(view: View, request: ClaimRequest, now: int) -> tuple[Change, Grant]:
     is_reached = is_short and len(tasks) == part and view.waiting() > part
     is_starved = is_reached and len(view.ready(request.incarnation, now, part + 1)) > part
     next_in_turn = next_in_turn if is_reached else None
-    wait = _wait_ms(view, after, request, tasks) if is_short else 0
-    if is_behind:
-        wait = 0
-    elif next_in_turn:
-        wait = COME_MS if wait is None else min(wait, COME_MS)
+    wait: int | None = 0
+    if is_short and not is_behind:
+        wait = _wait_ms(view, after, request, tasks, next_in_turn)
     change = Change(
         tasks,
         after.state,
         (request.lane_key, request.sequence),
         _starved_after(view, request, part, next_in_turn, now, is_starved=is_starved),
         next_in_turn=next_in_turn,
-        key_logs=_key_logs(view, tasks, now)
-        if facts.state.settings.key_rate or view.key_limits
-        else (),
+        key_logs=_key_logs(view, tasks, now) if settings.key_rate or view.key_limits else (),
     )
     return change, Grant(
         word=Word.DONE,
         tasks=tuple(tasks),
         wait_ms=wait,
-        edition=edition,
+        edition=view.state.edition,
         functions=view.announced_by(request.incarnation),
     )
 
@@ -309,11 +311,22 @@ def _granted_before(view: View, request: ClaimRequest, now: int, last: int) -> G
     return Grant(word=Word.SAME, tasks=tuple(tasks), wait_ms=0, edition=view.state.edition)
 
 
-def _wait_ms(view: View, facts: Facts, request: ClaimRequest, taken: Sequence[Task]) -> int | None:
-    """How long until time alone may bring more: a gate opens or, if there is room, a task is due."""
+def _wait_ms(
+    view: View,
+    facts: Facts,
+    request: ClaimRequest,
+    taken: Sequence[Task],
+    next_in_turn: str | None,
+) -> int | None:
+    """How long until time alone may bring more: a gate opens or, if there is room, a task is due.
+
+    The process that is next in turn has so long to come for its part.
+    """
     instants = [gates.opens_at(facts)]
     if gates.room(facts):
         instants.append(view.next_due(request.incarnation, facts.now, taken))
+    if next_in_turn:
+        instants.append(facts.now + COME_MS)
     known = [instant for instant in instants if instant is not None]
     return max(0, min(known) - facts.now) if known else None
 

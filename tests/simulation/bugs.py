@@ -336,7 +336,7 @@ def paused_queues_grant(original: Any) -> Any:
 def workers_wait_too_long(original: Any) -> Any:
     """Told of their own leases alone, not of what is due."""
 
-    def wait(view, facts, request, _taken):
+    def wait(view, facts, request, _taken, _next_in_turn):
         return request.lease_ms if facts.state.token > view.state.token else None
 
     return wait

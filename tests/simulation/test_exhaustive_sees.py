@@ -215,7 +215,11 @@ def priority_is_ignored(task: Task) -> tuple[int, int]:
 
 @planted(ORDER, "told to wait", rules, "_wait_ms")
 def an_idle_worker_sleeps_past_what_is_due(
-    _view: View, facts: Facts, _request: ClaimRequest, _taken: Sequence[Task]
+    _view: View,
+    facts: Facts,
+    _request: ClaimRequest,
+    _taken: Sequence[Task],
+    _next_in_turn: str | None,
 ) -> int | None:
     return facts.lease_end - facts.now if facts.lease_end else None
 
