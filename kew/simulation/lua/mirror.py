@@ -141,29 +141,14 @@ class Mirror:
         indexed = indexed_of(queue)
         match part:
             case "state":
-                state, indexed.counted_waiting, indexed.parked, indexed.clock = self._state(
-                    indexed.name
-                )
-                indexed.take(state)
-                base = self._keys.key("state", indexed.name)
-                indexed.past.open_text = self._redis.command("HGET", base, "history") or b""
+                self._refresh_state(indexed)
             case "history":
                 base = self._keys.key("state", indexed.name).removesuffix("state")
                 indexed.past.take(dict(_pairs(self._redis.command("HGETALL", f"{base}history"))))
             case "leases":
                 indexed.ends = dict(self._scores("leases", indexed.name))
-            case "keyed" if who == "logs":
-                base = self._keys.key("state", indexed.name).removesuffix("state")
-                logs = _pairs(self._redis.command("HGETALL", f"{base}keyed:logs"))
-                indexed.pace(
-                    {from_value(key.decode()): tuple(map(int, text.split())) for key, text in logs}
-                )
-            case "keyed" if who == "limits":
-                base = self._keys.key("state", indexed.name).removesuffix("state")
-                limits = _pairs(self._redis.command("HGETALL", f"{base}keyed:limits"))
-                indexed.limit_keys(
-                    {from_value(key.decode()): read_own_limits(text) for key, text in limits}
-                )
+            case "keyed" if who in ("logs", "limits"):
+                self._refresh_keyed(indexed, who)
             case "workers":
                 presence = self._scores("workers", indexed.name)
                 queue.presence = {member.decode(): end for member, end in presence}
@@ -185,6 +170,25 @@ class Mirror:
             for who, lanes in indexed.sequences.items()
             for lane, last in lanes.items()
         }
+
+    def _refresh_state(self, indexed: MirrorBook) -> None:
+        state, indexed.counted_waiting, indexed.parked, indexed.clock = self._state(indexed.name)
+        indexed.take(state)
+        base = self._keys.key("state", indexed.name)
+        indexed.past.open_text = self._redis.command("HGET", base, "history") or b""
+
+    def _refresh_keyed(self, indexed: MirrorBook, what: str) -> None:
+        """What the queue remembers of its keys: what their rates have taken, and their own limits."""
+        base = self._keys.key("state", indexed.name).removesuffix("state")
+        fields = _pairs(self._redis.command("HGETALL", f"{base}keyed:{what}"))
+        if what == "logs":
+            indexed.pace(
+                {from_value(key.decode()): tuple(map(int, text.split())) for key, text in fields}
+            )
+        else:
+            indexed.limit_keys(
+                {from_value(key.decode()): read_own_limits(text) for key, text in fields}
+            )
 
     def _command(self, command: str, part: str, queue: str = "", who: str = "") -> Any:
         key = self._keys.key(part, queue)
