@@ -47,6 +47,7 @@ class Submitting(Queries):
     def _ready(self) -> Process:
         """The initialized process, from any thread. Raises `TaskQueueError`."""
 
+    # Long: each of its options has a line, and another as it becomes part of the call.
     @like_async
     def submit_task(
         self,

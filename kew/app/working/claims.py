@@ -132,18 +132,15 @@ class Claims:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._claim_once()
+                claim = self.reserve()
+                if claim is not None:
+                    await self._pursue(claim)
+                else:
+                    self._is_wake_kept = not self._lanes.are_all_free
             except Exception:
                 # A bug must not end the claiming of this process.
                 logger.exception("queue %s: claiming failed and goes on", self._queue)
                 self.alarm.set(AFTER_UNREADABLE)
-
-    async def _claim_once(self) -> None:
-        claim = self.reserve()
-        if claim is not None:
-            await self._pursue(claim)
-        else:
-            self._is_wake_kept = not self._lanes.are_all_free
 
     # --- a claim
 
