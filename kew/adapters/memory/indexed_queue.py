@@ -9,8 +9,8 @@ from itertools import islice
 
 from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.history import MemoryHistory
-from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.keyed_view import KeyedView
+from kew.adapters.memory.keys_in_turn import KeysInTurn
 from kew.adapters.memory.lines import Entry, Line, place_of
 from kew.compat import override
 from kew.domain.gates import fold as gates
@@ -37,7 +37,7 @@ class IndexedQueue(KeyedView, View):
         self._records = records
         self._lines: dict[tuple[int, str], Line] = {}
         self._waiting: dict[int, int] = defaultdict(int)
-        self._keyed = KeyedLines(self._is_waiting, self._cost_of, state.settings)
+        self._keyed = KeysInTurn(self._is_waiting, self._cost_of, state.settings)
         self.own_limits = self._keyed.limits
         self._leased: dict[str, Task] = {}
         self._lease_ends: list[tuple[int, int, str]] = []

@@ -6,7 +6,8 @@ import heapq
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 
-from kew.adapters.memory.keyed import KeyedLines, Opens
+from kew.adapters.memory.keyed import Opens
+from kew.adapters.memory.keys_in_turn import KeysInTurn
 from kew.adapters.memory.lines import Line
 from kew.compat import override
 from kew.domain.gates import functions
@@ -20,7 +21,7 @@ from kew.domain.view import View
 class KeyedView(View):
     """A part of `IndexedQueue`."""
 
-    _keyed: KeyedLines
+    _keyed: KeysInTurn
     _records: dict[str, Task]
     _lines: dict[tuple[int, str], Line]
     functions: dict[str, set[str]]
