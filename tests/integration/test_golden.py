@@ -152,9 +152,22 @@ async def test_a_namespace_is_sound_and_says_what_it_said(
 
 def is_of_its_time(fault: str, dump: Any) -> bool:
     """Whether it reports an index that there was not yet."""
-    indexes = {"dead": ": dead letters [", "expiring": ": not in the index of those that expire"}
+    indexes = {
+        "dead": ": dead letters [",
+        "expiring": ": not in the index of those that expire",
+        "keyed:first": ": first tasks {",
+    }
     missing = [name for name in indexes if not any(f"}}:{name}" in key for key in dump["keys"])]
     return any(indexes[name] in fault for name in missing)
+
+
+async def test_a_sweep_notes_the_first_tasks_of_keys(scene: Scene, clean_redis_url: str):
+    await scene.sweep(queue="orders")
+    client = raw_client(clean_redis_url)
+    namespace = await read_namespace(client)
+    await client.aclose()
+    faults = namespace.queues["orders"].faults
+    assert [fault for fault in faults if "first tasks {" in fault] == []
 
 
 async def test_its_queues_answer_as_they_did(scene: Scene, dump: Any):

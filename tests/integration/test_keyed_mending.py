@@ -6,6 +6,8 @@ from typing import Any
 import attrs
 import pytest
 
+from kew.app.ports import LimitKey
+from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 from tests.support.raw_redis import read_namespace
 from tests.support.scene import QUEUE, Scene, Worker, call, group
@@ -63,6 +65,7 @@ async def counts_with(client: Any, keys: bytes) -> None:
         pytest.param(lambda client: client.hset(f"{BASE}turns", "2 b", "2 0"), id="none waits"),
         pytest.param(lambda client: client.hset(f"{BASE}turns", "1 z", "9 4"), id="no such key"),
         pytest.param(lambda client: client.zrem(f"{BASE}ring2", "b"), id="out of its ring"),
+        pytest.param(lambda client: client.delete(f"{BASE}first"), id="first tasks"),
         pytest.param(lambda client: client.zadd(f"{BASE}held", {"a": 2, "c": 3}), id="held"),
         pytest.param(lambda client: client.zrem(f"{BASE}held", "a"), id="not held"),
         pytest.param(
@@ -130,3 +133,15 @@ async def test_what_an_older_process_left_when_it_purged_the_queue_is_removed(da
     await damaged.scene.submit("a1", "a2", key="a")
     assert await worker.claim_ids() == ["a1", "a2"]
     assert await damaged.faults() == []
+
+
+async def test_a_key_leaves_those_that_wait_for_their_rates_with_the_last_rate(damaged: Damaged):
+    own = OwnLimits(rates=((1, 60_000, 0),))
+    await damaged.scene.store.do(LimitKey(QUEUE, "b", own, 5_000))
+    assert sorted(await damaged.worker.claim_ids()) == ["a2", "b1"]
+    assert await damaged.client.zrange(f"{BASE}paced2", 0, -1) == [b"b"]
+    await damaged.scene.advance(5_000)
+    assert await damaged.worker.claim_ids(0) == []
+    assert await damaged.faults() == []
+    assert await damaged.client.exists(f"{BASE}paced2") == 0
+    assert await damaged.worker.claim_ids() == ["b2"]

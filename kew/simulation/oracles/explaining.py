@@ -219,7 +219,8 @@ def _judge_share(
         yield f"{said.task.id} came after {len(grant.tasks)} others, but {said.explanation}"
     is_same_turn = not said.starved or step.now == said.explanation.now  # time alone passes it on
     has_no_part = not grant.tasks and held == request.holds and is_same_turn
-    if has_no_part and not codes & {Code.PROCESS_SHARE, *OF_KEYS}:
+    is_held_up = Code.BEHIND in codes and _waits_for_the_rate(step, said.task)
+    if has_no_part and not is_held_up and not codes & {Code.PROCESS_SHARE, *OF_KEYS}:
         yield f"{said.task.id}: {request.incarnation} got no part, but {said.explanation}"
 
 
@@ -276,6 +277,17 @@ def _has_used_up_a_rate(step: Step, task: Task) -> bool:
     return any(
         room(judged_log(log, setting, step.now), setting, step.now) < units
         for log, setting in zip(logs, state.settings.rates, strict=True)
+    )
+
+
+def _waits_for_the_rate(step: Step, task: Task) -> bool:
+    """Another task of this priority or a higher one is due that costs more than a rate has left: none overtakes it."""
+    return any(
+        one.id != task.id
+        and one.ready_at <= step.now
+        and one.call.priority <= task.call.priority
+        and _has_used_up_a_rate(step, one)
+        for one in step.waiting.values()
     )
 
 

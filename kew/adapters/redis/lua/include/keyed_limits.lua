@@ -83,6 +83,7 @@ keyed.has_limits = (function()
     if redis.call('HDEL', keyed.key_name('limits'), key) == 0 then return false end
     redis.call('ZREM', keyed.key_name('ends'), key)
     s.keyed.limits = s.keyed.limits - 1
+    for priority = 1, 3 do redis.call('ZREM', keyed.key_name('paced' .. priority), key) end -- no other rate may look there
     owns[key], logs[key] = false, nil
     keyed.touch_all(key)
     return true
@@ -115,6 +116,7 @@ keyed.has_limits = (function()
     local keys = redis.call('ZRANGEBYSCORE', keyed.key_name('ends'), '-inf', NOW, 'LIMIT', 0, ENDED_AT_ONCE)
     for _, key in ipairs(keys) do forget_own(key) end
     note_first_end()
+    keyed.flush() -- whether the claim looks at keys or not
   end
 
   -- No key waits for the end of a snooze any more.

@@ -19,7 +19,8 @@ keyed.can_mend = (function()
     for _, part in ipairs({'ring', 'later', 'paced'}) do
       is_placed = is_placed or redis.call('ZSCORE', keyed.key_name(part .. priority), key)
     end
-    if not is_placed then keyed.touch(tonumber(priority), key) end
+    local is_noted = redis.call('ZSCORE', keyed.key_name('first'), name) and true or false -- earlier versions noted none
+    if not is_placed or is_noted ~= (size > 0) then keyed.touch(tonumber(priority), key) end
     return size
   end
 
