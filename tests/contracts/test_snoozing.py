@@ -270,6 +270,19 @@ async def test_explain_names_the_snooze_of_a_key(scene: Scene):
     assert "snoozed its key 'a' for another 5 s" in reason.text
 
 
+async def test_a_snooze_that_ended_holds_again_once_the_clock_is_back_before_its_end(scene: Scene):
+    await scene.declare(max_workers=20)
+    worker = await scene.worker()
+    await scene.submit("a1", "a2", key="a")
+    await snoozes(worker, await worker.claim_one(), 5_000, "key")
+    await scene.advance(5_000)
+    assert sorted(await worker.claim_ids()) == ["a1", "a2"]
+    await scene.submit("a3", key="a")
+    await scene.advance(-1_000)
+    grant = await worker.ask(9)
+    assert (grant.tasks, grant.wait_ms) == ((), 1_000)
+
+
 async def test_a_step_back_of_the_clock_prolongs_no_snooze_of_a_key(scene: Scene):
     await scene.declare(max_workers=20)
     worker = await scene.worker()

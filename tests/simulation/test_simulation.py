@@ -66,6 +66,12 @@ def test_a_narrow_workload_breaks_no_promise_on_a_store_that_loses_writes(name):
 
 
 @pytest.mark.no_cover
+@pytest.mark.parametrize(("workload", "seed"), [("mixed", 97), ("mixed", 912), ("keys", 44)])
+def test_the_oracles_know_what_waits_for_its_key_or_for_a_costlier_task(workload: str, seed: int):
+    outcome = Choice(workload=workload).run(seed)
+    assert outcome.is_good, (outcome.oracle, outcome.violation)
+
+
 @pytest.mark.parametrize("seed", [8800085, 6600083, 6600380, 6600384])
 def test_a_closure_whose_completion_was_lost_ends(seed: int):
     """It waited for ever, or failed although its code had finished."""

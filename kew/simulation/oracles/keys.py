@@ -10,6 +10,7 @@ from kew.compat import override
 from kew.domain.key_limits import limits_of, rates_of, workers_of
 from kew.domain.key_rooms import opens_at, read_log, snoozed_until
 from kew.domain.keys import key_of
+from kew.domain.ordering import order_key
 from kew.domain.rate import Setting
 from kew.domain.task import Task, can_run
 from kew.simulation.facts import Facts
@@ -89,12 +90,25 @@ def rates_in(step: Step, key: str) -> tuple[Setting, ...]:
 
 
 def is_kept_back(step: Step, task: Task) -> bool:
-    """Its key is at the limit, or waits for its rate."""
+    """Its key is at the limit or snoozed, or its rate holds it back, or a costlier one that comes before it."""
     assert step.after is not None
     key = key_of(task.call)
     limit = limit_of(step, key)
     held = sum(key_of(other.call) == key for other in step.leased.values())
-    return bool(key) and (0 < limit <= held or is_paced(step, task) or is_snoozed(step, task))
+    is_held = 0 < limit <= held or is_paced(step, task) or is_snoozed(step, task)
+    return bool(key) and (is_held or _is_behind_a_costlier_one(step, task))
+
+
+def _is_behind_a_costlier_one(step: Step, task: Task) -> bool:
+    key = key_of(task.call)
+    return bool(rates_in(step, key)) and any(
+        other.call.cost > task.call.cost
+        and (other.call.priority, key_of(other.call)) == (task.call.priority, key)
+        and other.ready_at <= step.now
+        and order_key(other) < order_key(task)
+        and is_paced(step, other)
+        for other in step.waiting.values()
+    )
 
 
 def is_paced(step: Step, task: Task) -> bool:

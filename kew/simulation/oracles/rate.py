@@ -19,6 +19,7 @@ from kew.domain.requests import holder_of
 from kew.domain.task import Task, can_run
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
+from kew.simulation.oracles.keys import is_kept_back
 
 WINDOWS: Final = 10
 LEAST: Final = 0.95  # of what a rate allows, over so many windows
@@ -140,7 +141,11 @@ def _waits_for_the_rate_alone(step: Step, leased: Iterable[Mapping[str, Task]]) 
     """A task is due, and a process that can run the first one runs nothing at all."""
     assert step.after is not None
     assert step.indexed is not None
-    due = [task for task in step.waiting.values() if task.ready_at <= step.now]
+    due = [
+        task
+        for task in step.waiting.values()
+        if task.ready_at <= step.now and not is_kept_back(step, task)
+    ]
     if max((task.call.cost for task in due), default=1) > 1:
         return False  # what a costly task waits for is left unused
     if not due or step.after.paused or len(step.leased) >= step.after.settings.max_workers:
