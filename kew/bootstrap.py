@@ -8,9 +8,6 @@ import attrs
 
 from kew.adapters.clocks import SystemClock, SystemEntropy, uptime
 from kew.adapters.codecs import MessagePackCodec
-from kew.adapters.memory.hub import MemoryWakeup
-from kew.adapters.memory.namespace import Namespace
-from kew.adapters.memory.store import MemoryStore
 from kew.adapters.threads import DaemonThreads
 from kew.adapters.watchdog import ThreadWatchdog
 from kew.app.maintainer import Maintainer
@@ -30,7 +27,7 @@ from kew.app.submitting.outbox import Outbox
 from kew.app.working.executor import Executor
 from kew.app.working.lanes import Lanes
 from kew.app.working.worker import Worker
-from kew.domain.config import TICK, QueueConfig, check_name, is_name
+from kew.domain.config import TICK, QueueConfig, check_name
 from kew.domain.errors import InvalidConfigError
 
 DEFAULT_URL = "redis://localhost:6379"
@@ -38,7 +35,6 @@ DEFAULT_NAMESPACE = "kew"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 # Schemes that a message may quote; anything else before "://" may be a piece of a password.
 OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp", "sqlite")
-_shared: dict[tuple[str, str], Namespace] = {}
 
 
 @attrs.frozen(kw_only=True)
@@ -75,9 +71,11 @@ def connect(
         more["codec"] = codec
     scheme = _scheme(url)
     if scheme == "memory":
-        shared = _namespace(url.removeprefix("memory://"), namespace)
-        store = MemoryStore(SystemClock(), shared)
-        return Parts(store=store, wakeup=MemoryWakeup(shared.hub), address=url, **more)
+        from kew.adapters.memory import connecting  # imported only if it is used
+
+        name = url.removeprefix("memory://")
+        store, wakeup = connecting.connect(name, namespace, SystemClock())
+        return Parts(store=store, wakeup=wakeup, address=url, **more)
     if scheme in REDIS_SCHEMES:
         from kew.adapters import redis  # imported only if it is used
 
@@ -128,18 +126,6 @@ def _parts_of(
 def _scheme(url: object) -> str:
     """What stands before "://"; "" for what is no URL."""
     return url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
-
-
-def _namespace(name: str, namespace: str) -> Namespace:
-    """`memory://` is private to its manager, `memory://name` is shared by the managers of an event loop."""
-    if not name:
-        return Namespace()
-    if not is_name(name):  # it isn't quoted: it may be that of a server, with a password
-        raise InvalidConfigError(
-            "the URL of a memory store is memory:// or memory://name, "
-            "whose name has 1 to 64 letters, digits, '_', '.' or '-'"
-        )
-    return _shared.setdefault((name, namespace), Namespace())
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,7 @@ it was written down. A change that exceeds one is not wrong by that, but has to 
 
 import asyncio
 import itertools
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -448,3 +449,50 @@ async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_
     calls = min([await Calls().during(one_by_one) for _ in range(3)]) / count
     measured("Python calls per task submitted and run in turn", calls)
     assert calls <= 255
+
+
+# --- importing
+
+
+NOT_AT_THE_START = {
+    "click",
+    "cloudpickle",
+    "email",
+    "fakeredis",
+    "fastapi",
+    "hiredis",
+    "http",
+    "kew.adapters.memory.store",
+    "kew.adapters.redis",
+    "kew.cli",
+    "kew.metrics",
+    "kew.simulation",
+    "kew.testing",
+    "kew.tracing",
+    "kew.web",
+    "logging.handlers",
+    "multiprocessing",
+    "opentelemetry",
+    "prometheus_client",
+    "pydantic",
+    "pytest",
+    "redis",
+    "rich",
+    "starlette",
+    "unittest",
+    "uvicorn",
+}
+"""What only some programs use: a store, an extra, a tool."""
+
+
+def test_importing_kew_loads_what_every_program_needs_and_no_more(measured: Measured):
+    """Each module of kew takes about half a millisecond, most of it for the classes of attrs."""
+    code = "import sys, kew; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    ours = {name for name in loaded if name.partition(".")[0] == "kew"}
+    measured("modules of kew that importing it loads", len(ours))
+    assert not loaded & NOT_AT_THE_START
+    assert len(ours) <= 190

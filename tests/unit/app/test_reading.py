@@ -9,11 +9,11 @@ import attrs
 import pytest
 
 from kew import QueueConfig, QueueNotFoundError, QueuePriority, TaskNotFoundError, TaskQueueManager
+from kew.adapters.memory.connecting import _shared as shared
 from kew.adapters.memory.namespace import Namespace
 from kew.app import maintainer as maintaining
 from kew.app.inspector import purged
 from kew.app.ports import ReadSettings
-from kew.bootstrap import _shared as shared
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import TaskStatus
 from tests.support import jobs
