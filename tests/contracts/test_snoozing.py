@@ -277,8 +277,8 @@ async def test_a_snooze_that_ended_holds_again_once_the_clock_is_back_before_its
     await snoozes(worker, await worker.claim_one(), 5_000, "key")
     await scene.advance(5_000)
     assert sorted(await worker.claim_ids()) == ["a1", "a2"]
-    await scene.submit("a3", key="a")
     await scene.advance(-1_000)
+    await scene.submit("a3", key="a")
     grant = await worker.ask(9)
     assert (grant.tasks, grant.wait_ms) == ((), 1_000)
 

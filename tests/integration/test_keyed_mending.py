@@ -7,8 +7,9 @@ import attrs
 import pytest
 
 from kew.app.ports import LimitKey
+from kew.domain.events import Snoozed
 from kew.domain.key_limits import OwnLimits
-from kew.domain.requests import Word
+from kew.domain.requests import Settlement, Word
 from tests.support.raw_redis import read_namespace
 from tests.support.scene import QUEUE, Scene, Worker, call, group
 from tests.support.stores import raw_client, redis_scene
@@ -145,3 +146,16 @@ async def test_a_key_leaves_those_that_wait_for_their_rates_with_the_last_rate(d
     assert await damaged.faults() == []
     assert await damaged.client.exists(f"{BASE}paced2") == 0
     assert await damaged.worker.claim_ids() == ["b2"]
+
+
+async def test_a_sweep_forgets_the_snoozes_that_have_ended(damaged: Damaged):
+    """From then on, claims don't look for keys that one holds back."""
+    task = await damaged.worker.claim_one()
+    event = Snoozed(error="S: later", after_ms=5_000, scope="key")
+    await damaged.worker.settle(Settlement(task_id=task.id, lease=task.lease, event=event))
+    await damaged.scene.advance(5_000)
+    await damaged.scene.sweep()
+    assert await damaged.client.exists(f"{BASE}logs", f"{BASE}logged") == 0
+    assert b"key_snoozes" not in await damaged.client.hget(STATE, "counts")
+    assert await damaged.faults() == []
+    assert task.id in await damaged.worker.claim_ids()

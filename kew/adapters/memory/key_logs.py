@@ -33,10 +33,12 @@ class KeyLogs:
             heapq.heappush(self._in_order, (end, key))
         self.forget(now, FORGOTTEN_AT_ONCE * len(noted))
 
-    def forget(self, now: int, limit: int) -> None:
-        """Forget logs that say nothing any more, at most `limit`."""
-        while limit and self._in_order and self._in_order[0][0] <= now:
+    def forget(self, now: int, limit: int) -> list[str]:
+        """Forget logs that say nothing any more, at most `limit`. Returns their keys."""
+        gone: list[str] = []
+        while len(gone) < limit and self._in_order and self._in_order[0][0] <= now:
             end, key = heapq.heappop(self._in_order)
             if self._ends.get(key) == end:  # else it was noted again
                 del self.by_key[key], self._ends[key]
-                limit -= 1
+                gone.append(key)
+        return gone

@@ -23,6 +23,7 @@ from kew.domain.key_rooms import KeyLog, KeyRooms
 from kew.domain.keys import key_of, move
 from kew.domain.task import Task
 
+FORGOTTEN_AT_ONCE = 100  # logs, by one sweep
 Opens = Callable[
     [str], bool
 ]  # whether tasks parked under a reason can start in the process that asks
@@ -112,6 +113,11 @@ class KeyedLines:
     def note_starts(self, logs: Iterable[tuple[str, KeyLog]], now: int) -> None:
         """Tasks of keys that have a rate have started, or have snoozed their keys."""
         self.logs.note(logs, self.rooms(now).rates_of, now)
+
+    def forget_logs(self, now: int) -> None:
+        """Forget what the rates and snoozes of keys remember for nothing."""
+        for key in self.logs.forget(now, FORGOTTEN_AT_ONCE):
+            self._reopen(key)
 
     def limit_key(self, key: str, own: OwnLimits | None) -> None:
         """The key has these limits of its own from now on; None: none any more."""

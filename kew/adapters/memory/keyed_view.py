@@ -94,6 +94,10 @@ class KeyedView(View):
         """Forget the limits of keys that have ended."""
         self._keyed.end_limits(now)
 
+    def forget_key_logs(self, now: int) -> None:
+        """Forget what the rates and snoozes of keys remember for nothing."""
+        self._keyed.forget_logs(now)
+
     def _next_due_of_keys(self, incarnation: str, now: int, taken: Sequence[Task]) -> int | None:
         rooms = self._keyed.rooms(now)
         for task in taken:

@@ -119,11 +119,11 @@ keyed.has_limits = (function()
     keyed.flush() -- whether the claim looks at keys or not
   end
 
-  -- No key waits for the end of a snooze any more.
+  -- No key waits for the end of a snooze any more, nor will after a step back of the clock: no log has one.
   function keyed.end_snoozes()
     local last = last_snooze()
     if not last or last > now or keyed.has_rates() then return end
-    if redis.call('EXISTS', keyed.key_name('paced1'), keyed.key_name('paced2'), keyed.key_name('paced3')) == 0 then
+    if redis.call('EXISTS', keyed.key_name('logs'), keyed.key_name('paced1'), keyed.key_name('paced2'), keyed.key_name('paced3')) == 0 then
       remember_snooze(nil)
     end
   end
@@ -236,6 +236,19 @@ keyed.has_limits = (function()
     local gone = redis.call('ZRANGEBYSCORE', keyed.key_name('logged'), '-inf', NOW, 'LIMIT', 0, limit)
     send('HDEL', keyed.key_name('logs'), gone)
     send('ZREM', keyed.key_name('logged'), gone)
+  end
+
+  -- Maintenance forgets them, too, so that a snooze is forgotten where no key starts anything.
+  function keyed.forget_old_logs(limit)
+    local gone = redis.call('ZRANGEBYSCORE', keyed.key_name('logged'), '-inf', NOW, 'LIMIT', 0, limit)
+    for _, key in ipairs(gone) do
+      logs[key], snoozes[key] = nil, nil
+      keyed.touch_all(key)
+    end
+    send('HDEL', keyed.key_name('logs'), gone)
+    send('ZREM', keyed.key_name('logged'), gone)
+    keyed.write_touched()
+    keyed.end_snoozes()
   end
 
   function keyed.write_starts()

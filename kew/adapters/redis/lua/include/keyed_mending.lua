@@ -101,6 +101,7 @@ keyed.can_mend = (function()
     keyed.flush()
     recount()
     keyed.flush()
+    keyed.forget_old_logs(AT_ONCE)
     if next_turns ~= turns or next_holders ~= holders then
       redis.call('HSET', STATE, 'mended', next_turns .. ' ' .. next_holders)
     end
