@@ -722,7 +722,7 @@ def a_dead_letter_is_lost_between_two_pages(original: Any) -> Any:
     return lambda self, group, before, limit: original(self, group, before, limit)[bool(before) :]
 
 
-@bug(rules, "_is_past", "finality", choice=Choice(workload="replaying"))
+@bug(task_commands, "_is_past", "finality", choice=Choice(workload="replaying"))
 def a_late_replay_puts_back_again(original: Any) -> Any:
     return lambda life, task: False
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kew.domain import breaker as breakers
-from kew.domain import commands, draining, ordering, snapshot
+from kew.domain import commands, draining, ordering, snapshot, task_commands
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings
@@ -61,8 +61,8 @@ def planted(bound: str, promise: str, module: Any, name: str) -> Callable[[Any],
     return plant
 
 
-def planted_step(bound: str, promise: str) -> Callable[[Any], Any]:
-    return planted(bound, promise, rules, "step")
+def planted_step(bound: str, promise: str, module: Any = rules) -> Callable[[Any], Any]:
+    return planted(bound, promise, module, "step")
 
 
 @planted(THREE, "a task is settled by its holder alone", rules, "settle")
@@ -150,7 +150,7 @@ def a_repeated_claim_gets_nothing(view: View, request: ClaimRequest, now: int, l
     return Grant(word=Word.SAME)
 
 
-@planted(THREE, "CancelRequested: queued -> queued", rules, "cancel")
+@planted(THREE, "CancelRequested: queued -> queued", task_commands, "cancel")
 def cancel_answers_and_forgets(
     view: View, task_id: str, ticket: int | None, now: int
 ) -> tuple[Change, Word]:
@@ -158,7 +158,7 @@ def cancel_answers_and_forgets(
     return Change((found,) if found else ()), Word.DONE
 
 
-@planted_step(THREE, "t0: cancelled with lease")
+@planted_step(THREE, "t0: cancelled with lease", task_commands)
 def cancel_takes_a_running_task_from_its_holder(task: Task, event: Event, *rest: Any) -> Step:
     after, effect = step(task, event, *rest)
     lost = isinstance(event, CancelRequested) and bool(task.lease)
@@ -193,7 +193,7 @@ def at_most_once_runs_again(task: Task, event: Event, *rest: Any) -> Step:
     return step(task, event, *rest)
 
 
-@planted_step(LIFE, "a replay forgets failures and losses")
+@planted_step(LIFE, "a replay forgets failures and losses", task_commands)
 def a_replay_remembers_its_failures(task: Task, event: Event, *rest: Any) -> Step:
     after, effect = step(task, event, *rest)
     return (after.moved(failures=1) if isinstance(event, Replayed) else after), effect
