@@ -40,7 +40,7 @@ local function begin_moves()
   if keyed.is_used then keyed.reset() end
   extra.units, extra.next_cost = nil, nil
   sender = ''
-  if s then s.submitter, s.has_work = nil, nil end
+  if s then s.submitter, s.has_work = false, false end
 end
 
 local function put(t)

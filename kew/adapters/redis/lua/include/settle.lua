@@ -110,7 +110,7 @@ end
 -- and how many leases they ended. A task that was fetched twice is one table from here on.
 local function settle_each(first, last, ids, fetched)
   local outcomes, freed, tasks = {}, 0, {}
-  s.is_newly_snoozed = nil
+  s.is_newly_snoozed = false
   for n, id in ipairs(ids) do
     tasks[id] = tasks[id] or fetched[n]
     fetched[n] = tasks[id]

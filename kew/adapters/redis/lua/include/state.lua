@@ -96,7 +96,12 @@ local function read_state()
     token = tonumber(token), waiting = {tonumber(high), tonumber(medium), tonumber(low)}, parked = tonumber(parked),
     wake_at = tonumber(wake_at) or NEVER, line_at = tonumber(line_at), longest = tonumber(longest), clock = tonumber(clock),
     rest = rest, format = format_of(stored[1]), texts = {}, known = {}, keyed = rest ~= '' and read_keyed(rest) or false,
-    minute_ends = history.end_of_minute(tonumber(clock)), open = false, closed = false, -- else LAZY would be asked for them
+    minute_ends = history.end_of_minute(tonumber(clock)), open = false, closed = false,
+    -- What calls put here. They are false and not nil when they are unset: for nil LAZY would be asked, and a table in which keys
+    -- come and go is built anew now and then.
+    unsaved = false, stepped_back = false, is_rest_new = false, is_newly_snoozed = false, submitter = false, has_work = false,
+    gates_of = false, gates = false, answers = false, values_of = false, values = false, rates_of = false, rates = false, rate_logs = false,
+    key_rate_of = false, key_rate = false, lines = false, sets = false,
   }, LAZY)
   if string.find(stored[1], ' overrides=', 1, true) then restore_overrides(state) end
   return state
@@ -151,7 +156,7 @@ end
 -- What gates are to remember, by field.
 local function save_memories()
   for field, text in pairs(s.unsaved) do redis.call('HSET', STATE, field, text) end
-  s.unsaved = nil
+  s.unsaved = false
 end
 
 -- Write what changed so far: whatever comes next, and may fail, what was stored until here is counted. `is_last`: nothing comes
@@ -172,10 +177,10 @@ local function save_state(is_last)
     end
     if is_last and s.closed then history.write(s) end
     if s.stepped_back then redis.call('HINCRBY', STATE, 'steps_back', 1) end
-    stored[1], stored[2], stored[3], s.clock, s.is_rest_new = s.settings, counts, breaker, now, nil
+    stored[1], stored[2], stored[3], s.clock, s.is_rest_new = s.settings, counts, breaker, now, false
   end
   if s.unsaved then save_memories() end
-  s.stepped_back = nil
+  s.stepped_back = false
 end
 
 -- The same at the end of a call, for the next one to find. `is_saved`: nothing has changed since `save_state`.

@@ -11,7 +11,7 @@ do
   local function write(until_at, length)
     s.rest = string.gsub(s.rest, ' snoozed=%S+', '')
     if until_at > now then s.rest = s.rest .. string.format(' snoozed=%d,%d', until_at, length) end
-    s.is_rest_new, s.gates_of = true, nil
+    s.is_rest_new, s.gates_of = true, false
   end
 
   -- A snooze that is over is forgotten; after a step back of the clock it lasts no longer than was asked.
