@@ -13,7 +13,7 @@ local function operation()
   begin_state()
   if not s then return {now} end
   local key, found = dead.key(in_group == '' and 'dead' or 'dead:' .. in_group), {}
-  local before = count_before(key, before_end, before_entry)
+  local before = positions.count_before(key, before_end, before_entry)
   local entries = before == 0 and {}
     or redis.call('ZRANGE', key, math.max(0, before - limit), before - 1, 'WITHSCORES')
   for n = #entries - 1, 1, -2 do

@@ -84,7 +84,7 @@ local operation = (function()
     local start = 0
     if from and from.ticket > 0 then
       local entry = member(int(from.ticket), from.id)
-      start = count_before(key, int(from.at), entry)
+      start = positions.count_before(key, int(from.at), entry)
       if redis.call('ZRANGE', key, start, start)[1] == entry then start = start + 1 end
     end
     if not letter and not wants('r') then start = math.max(start, redis.call('ZCOUNT', key, '-inf', NOW)) end
@@ -99,11 +99,11 @@ local operation = (function()
   local function look_on_shelves(priority, from)
     local reasons = s.parked > 0 and redis.call('SMEMBERS', PARKED) or {}
     if of_function ~= '' then reasons = {reason_of(of_function)} end
-    table.sort(reasons, precedes)
+    table.sort(reasons, positions.precedes)
     for _, reason in ipairs(reasons) do
       local letter = is_stuck(reason) and 's' or nil
       local is_meant = letter and wants('s') or not letter and (wants('r') or wants('d'))
-      if is_meant and not (from and precedes(reason, from.name)) then
+      if is_meant and not (from and positions.precedes(reason, from.name)) then
         place = {priority = priority, part = ON_SHELF, scan = '0', name = reason}
         if not look_in_set(parked_key(priority, reason), from and reason == from.name and from, letter) then return false end
       end
@@ -122,7 +122,7 @@ local operation = (function()
     for n = 1, #reply[2], 2 do
       if string.byte(reply[2][n]) == 48 + priority then keys[#keys + 1] = string.sub(reply[2][n], 3) end
     end
-    table.sort(keys, precedes)
+    table.sort(keys, positions.precedes)
     return keys, reply[1], #reply[2] / 2
   end
 
@@ -134,7 +134,7 @@ local operation = (function()
     repeat
       local keys, next_scan, count_seen = scan_keys(priority, scan)
       for _, key in ipairs(keys) do
-        if not (from and precedes(key, from.name)) and not look_in_key(priority, scan, key, from) then return false end
+        if not (from and positions.precedes(key, from.name)) and not look_in_key(priority, scan, key, from) then return false end
       end
       from, scan, scanned = nil, next_scan, scanned + count_seen
       if scan ~= '0' and (scanned >= read_limit or not can_look()) then

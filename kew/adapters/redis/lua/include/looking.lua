@@ -1,7 +1,7 @@
 -- A queue as people see it: kew.app.ports.QueueStatus.
 -- include: moves
 
-local function is_known(fn, processes)
+local function is_served(fn, processes)
   for _, process in ipairs(processes) do
     if fn == '@' .. process then return true end
     if redis.call('SISMEMBER', FUNCTIONS .. ':' .. process, fn) == 1 then return true end
@@ -52,7 +52,7 @@ local function queue_status()
     for priority = 1, 3 do tasks = tasks + redis.call('ZCARD', parked_key(priority, fn)) end
     if is_of_a_version(fn) then
       if tonumber(string.sub(fn, 2)) > VERSION then waiting_for_newer = waiting_for_newer + tasks end
-    elseif tasks > 0 and not is_known(fn, processes) then
+    elseif tasks > 0 and not is_served(fn, processes) then
       stuck[#stuck + 1], stuck[#stuck + 2] = fn, tasks
     end
   end

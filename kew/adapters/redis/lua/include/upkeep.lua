@@ -47,7 +47,7 @@ function dead.adopt(limit)
     score, id = string.match(place, '^(%d+) (.*)$')
     if not score and tonumber(place) > now then return false end
   end
-  local before, ids = count_before(ENDED, score or '', id or ''), {}
+  local before, ids = positions.count_before(ENDED, score or '', id or ''), {}
   if before > 0 then ids = redis.call('ZRANGE', ENDED, math.max(0, before - limit), before - 1) end
   for n, raw in ipairs(fetch_raw(ids)) do
     local t = raw and string.find(raw, '^%d*f ') and parse(ids[n], raw)

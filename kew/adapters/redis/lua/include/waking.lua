@@ -3,10 +3,8 @@
 -- Needs queue, incarnation, IDLE, FUNCTIONS, WORKERS, HUNGRY, has_room.
 -- include: notify
 -- include: ready
-local waking = {} -- its functions for other files, since Lua has few variables
-local FIRST_PAGE, PAGE = 10, 100
-local LOOKED_AT_MOST = 1000 -- idle processes, in one call
-local INVITED_AT_ONCE, FIRST_FEW = 9, 3
+-- Its numbers, and its functions for other files, since Lua has few variables. LOOKED_AT_MOST: idle processes, in one call.
+local waking = {FIRST_PAGE = 10, PAGE = 100, LOOKED_AT_MOST = 1000, INVITED_AT_ONCE = 9, FIRST_FEW = 3}
 
 local function has_other(functions, covered)
   for _, fn in ipairs(functions) do
@@ -29,11 +27,11 @@ end
 
 -- The idle processes, longest idle first, page by page.
 local function idle_processes()
-  local page, at, first, size = nil, 0, 0, FIRST_PAGE
+  local page, at, first, size = nil, 0, 0, waking.FIRST_PAGE
   return function()
     at = at + 1
-    if not page or (at > #page and #page == size and first + size < LOOKED_AT_MOST) then
-      if page then first, size = first + size, PAGE end
+    if not page or (at > #page and #page == size and first + size < waking.LOOKED_AT_MOST) then
+      if page then first, size = first + size, waking.PAGE end
       page, at = redis.call('ZRANGE', IDLE, first, first + size - 1), 1
     end
     return page[at]
@@ -239,8 +237,8 @@ end
 -- so that it becomes known as starved.
 function waking.invite()
   if count_idle() == 0 then return end
-  local functions = waiting_functions(FIRST_FEW, now)
-  for _, process in ipairs(#functions > 0 and redis.call('ZRANGE', IDLE, 0, INVITED_AT_ONCE) or {}) do
+  local functions = waiting_functions(waking.FIRST_FEW, now)
+  for _, process in ipairs(#functions > 0 and redis.call('ZRANGE', IDLE, 0, waking.INVITED_AT_ONCE) or {}) do
     if process ~= incarnation and redis.call('HEXISTS', HUNGRY, process) == 0
       and #known_of(process, functions) > 0 then
       redis.call('ZREM', IDLE, process)

@@ -2,8 +2,7 @@
 -- {per, unit, last, tat, fraction, starts}; starts are instants and counts, one after the other.
 -- include: gate
 -- include: extras
-local GRAINS, RATE_FIELD = 1000, 'gate:rate'
-local MOST_ENTRIES = 4 * GRAINS
+local LOG = {FIELD = 'gate:rate', GRAINS = 1000, MOST_ENTRIES = 4000}
 
 -- {count, per, burst} of each rate.
 local function rates_of(settings, name)
@@ -45,7 +44,7 @@ end
 -- The rates and their logs, as they are remembered from call to call with the state.
 local function rate_logs()
   if not s.rates or s.rates_of ~= s.settings then
-    local text = s.unsaved and s.unsaved[RATE_FIELD] or redis.call('HGET', STATE, RATE_FIELD) or ''
+    local text = s.unsaved and s.unsaved[LOG.FIELD] or redis.call('HGET', STATE, LOG.FIELD) or ''
     s.rates_of, s.rates = s.settings, rates_of(s.settings, 'rates')
     s.rate_logs = read_logs(text, s.rates)
   end
@@ -54,11 +53,11 @@ end
 
 local function remember_logs()
   s.unsaved = s.unsaved or {}
-  s.unsaved[RATE_FIELD] = write_logs(s.rate_logs)
+  s.unsaved[LOG.FIELD] = write_logs(s.rate_logs)
 end
 
 local function rounded(per, at)
-  local grain = math.ceil(per / GRAINS)
+  local grain = math.ceil(per / LOG.GRAINS)
   return math.ceil(at / grain) * grain
 end
 
@@ -72,7 +71,7 @@ local function add_starts(log, at, starts)
   end
   table.insert(all, place, starts)
   table.insert(all, place, at)
-  while #all > 2 * MOST_ENTRIES do all[#all] = nil end
+  while #all > 2 * LOG.MOST_ENTRIES do all[#all] = nil end
 end
 
 -- The log at this moment, and whether that changes it.
@@ -102,7 +101,7 @@ local function debt(log, rate)
 end
 
 local function shares_window(when, per)
-  return when > now - per and when < now + per + math.ceil(per / GRAINS)
+  return when > now - per and when < now + per + math.ceil(per / LOG.GRAINS)
 end
 
 local function room_of(log, rate)
@@ -207,5 +206,5 @@ end
 GATES.rate = {of = rates_of, read = read_logs, write = write_logs, units = units_of, left = room_of, opening = opening_of,
   add = grant_starts, most = most_units}
 
-register({field = RATE_FIELD, is_used = rate_is_used, judge = rate_judge, room = rate_room, opens_at = rate_opens_at,
+register({field = LOG.FIELD, is_used = rate_is_used, judge = rate_judge, room = rate_room, opens_at = rate_opens_at,
   granted = rate_granted})
