@@ -745,8 +745,8 @@ COSTS: list[tuple[str, Operation, int]] = [
     (
         "sweep",
         lambda store: store.do(Sweep(Q, 100, 3_600_000, None)),
-        19,
-    ),  # the first one also looks for dead letters of older versions
+        22,
+    ),  # the first one also looks for dead letters of older versions, and trims the history
     ("submit", lambda store: store.submit(Q, group(call("new"))), 8),
     ("submit 100", lambda store: store.submit(Q, group(*hundred("n"))), 8),
     ("claim 50", lambda store: store.claim(Q, request(2, want=50)), 18),
