@@ -198,7 +198,11 @@ class World:
     def _resume(self) -> None:
         """A user paused a queue, and the process ended before it could resume it."""
         for name, queue in self.server.namespace.queues.items():
-            ready = [host for host in self.hosts.values() if host.is_ready and not host.errands]
+            ready = [
+                host
+                for host in self.hosts.values()
+                if host.is_ready and not host.errands and host.process and host.process.is_alive
+            ]
             if queue.indexed.state.paused and ready:
                 host = ready[0]
                 assert host.process is not None

@@ -72,6 +72,13 @@ def test_the_oracles_know_what_waits_for_its_key_or_for_a_costlier_task(workload
     assert outcome.is_good, (outcome.oracle, outcome.violation)
 
 
+def test_a_paused_queue_is_resumed_by_a_process_that_is_alive():
+    """Another one had crashed at that instant."""
+    outcome = Choice().run(26)
+    assert outcome.is_good, (outcome.oracle, outcome.violation)
+
+
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [8800085, 6600083, 6600380, 6600384])
 def test_a_closure_whose_completion_was_lost_ends(seed: int):
     """It waited for ever, or failed although its code had finished."""
