@@ -891,3 +891,13 @@ async def test_a_replay_with_other_arguments_may_have_another_key(
     await scene.store.do(Replay(QUEUE, "t", None, b"more"))
     task = await worker.claim_one()
     assert task.call == call("t", payload=b"more", **options)
+
+
+async def test_no_key_overtakes_a_task_without_one_that_the_rate_does_not_afford(scene: Scene):
+    await scene.declare(max_workers=20, rates=((2, 10_000, 0),))
+    worker = await scene.worker()
+    await scene.submit("first")
+    assert await worker.claim_ids() == ["first"]
+    await scene.submit("costly", cost=2)
+    await scene.submit("a1", key="a")
+    assert await worker.claim_ids() == []

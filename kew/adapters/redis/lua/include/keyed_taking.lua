@@ -158,7 +158,7 @@ keyed.can_take = (function()
           is_plain_served = true
           others = others + take_plain(priority, reasons, 1, taken)
         end
-        if #taken < room and not line.is_done then
+        if not keyed.has_enough(taken, room) and not line.is_done then
           local is_taken, passed = take_next(priority, line, taken)
           others = others + passed
           line.is_done = is_taken == nil
