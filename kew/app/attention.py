@@ -139,7 +139,7 @@ def _dead_letters(status: QueueStatus) -> Iterator[Attention]:
     name, failed = status.name, status.rates.failed
     text = f"{tasks_text(status.dead)} failed for good, and can be replayed"
     if failed:
-        text = f"{tasks_text(status.dead)} failed for good, lately {failed:g} more in a minute"
+        text = f"{tasks_text(status.dead)} failed for good, lately {_number(failed)} more a minute"
     yield Attention(
         "warning" if failed else "info", "dead_letters", name, text, f"kew dead groups {name}"
     )
@@ -147,7 +147,7 @@ def _dead_letters(status: QueueStatus) -> Iterator[Attention]:
 
 def _lost(status: QueueStatus) -> Iterator[Attention]:
     if status.rates.lost:
-        text = f"lately {status.rates.lost:g} tasks in a minute lost their worker; they run again"
+        text = f"lately {_number(status.rates.lost)} tasks a minute lost their worker; they run again"
         yield Attention("warning", "lost", status.name, text, "kew process ls")
 
 
@@ -158,6 +158,10 @@ def _records(status: QueueStatus) -> Iterator[Attention]:
     if status.newer:
         text = f"{_wait(status.newer)} for processes of a newer version"
         yield Attention("warning", "newer", status.name, text, "start a worker of that version")
+
+
+def _number(of_tasks: float) -> str:
+    return f"{of_tasks:.0f}" if of_tasks >= 10 else f"{of_tasks:.1f}"
 
 
 def _wait(tasks: int) -> str:

@@ -148,10 +148,10 @@ def test_dead_letters_are_counted():
 def test_dead_letters_that_become_more_are_a_warning():
     item = only(attrs.evolve(CALM, dead=31, rates=Rates(failed=4.2)))
     assert item.severity == "warning"
-    assert item.text == "31 tasks failed for good, lately 4.2 more in a minute"
+    assert item.text == "31 tasks failed for good, lately 4.2 more a minute"
 
 
 def test_lost_workers_are_a_warning_while_it_is_recent():
     item = only(attrs.evolve(CALM, rates=Rates(lost=0.4)))
     assert (item.severity, item.code, item.action) == ("warning", "lost", "kew process ls")
-    assert "0.4 tasks in a minute" in item.text
+    assert "0.4 tasks a minute" in item.text
