@@ -112,7 +112,7 @@ def test_a_full_queue_is_told_to_come_again(serve):
     assert server.signup("waiting@example.org").status_code == 202
     refused = server.signup("refused@example.org")
     assert refused.status_code == 429
-    assert refused.headers["Retry-After"] == "5"
+    assert int(refused.headers["Retry-After"]) >= 1  # by the pace at which tasks were started
 
 
 def test_an_unknown_task_is_not_found(serve):

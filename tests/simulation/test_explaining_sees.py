@@ -12,6 +12,7 @@ from kew.simulation.batch import Choice
 from kew.simulation.faults import Fault
 from tests.contracts import test_explaining as contracts
 from tests.contracts import test_keys as keys
+from tests.contracts import test_snoozing as snoozing
 from tests.simulation.bugs import patched
 from tests.support.scene import Scene
 from tests.support.stores import memory_scene
@@ -32,7 +33,11 @@ CONTRACTS: list[Callable[[Scene], Awaitable[None]]] = [
     for name, test in vars(contracts).items()
     if name.startswith("test_") and list(inspect.signature(test).parameters) == ["scene"]
 ]
-CONTRACTS += [keys.test_a_key_at_its_limit_is_a_reason_with_its_holders]
+CONTRACTS += [
+    keys.test_a_key_at_its_limit_is_a_reason_with_its_holders,
+    keys.test_the_rate_of_its_key_is_a_reason_with_an_exact_end,
+    snoozing.test_explain_names_the_snooze_of_a_key,
+]
 
 
 def without(code: Code) -> Callable[[Any], Any]:
@@ -73,7 +78,7 @@ async def holds(test: Callable[[Scene], Awaitable[None]]) -> bool:
     scene = memory_scene()
     try:
         await test(scene)
-    except AssertionError:
+    except (AssertionError, ValueError):  # the latter: there is no reason to unpack
         return False
     finally:
         await scene.close()
