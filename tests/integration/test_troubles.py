@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
@@ -214,7 +215,8 @@ async def test_a_hung_task_says_where_it_waits_and_is_cancelled_from_anywhere(
     manager, workers, ledger, clean_redis_url, tmp_path
 ):
     path = str(tmp_path / "socket")
-    server = await asyncio.start_unix_server(lambda reader, writer: None, path)
+    calls: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_unix_server(lambda reader, writer: calls.append(writer), path)
     queue = {"name": "calls", "max_workers": 1}
     worker = await workers.start(clean_redis_url, queue, functions=["hang"], manager=QUICK)
     await manager.submit_task("hung", "calls", "t", jobs.hang, None, path)
@@ -232,3 +234,7 @@ async def test_a_hung_task_says_where_it_waits_and_is_cancelled_from_anywhere(
     watched = await kew("task", "watch", "hung", "--timeout", "20s", url=clean_redis_url)
     assert "cancelled" in watched.words
     server.close()
+    for call in calls:
+        call.close()
+        with suppress(OSError):
+            await call.wait_closed()
