@@ -147,7 +147,9 @@ def _dead_letters(status: QueueStatus) -> Iterator[Attention]:
 
 def _lost(status: QueueStatus) -> Iterator[Attention]:
     if status.rates.lost:
-        text = f"lately {_number(status.rates.lost)} tasks a minute lost their worker; they run again"
+        text = (
+            f"lately {_number(status.rates.lost)} tasks a minute lost their worker; they run again"
+        )
         yield Attention("warning", "lost", status.name, text, "kew process ls")
 
 

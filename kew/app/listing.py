@@ -134,7 +134,8 @@ class TaskLists:
         found = list[TaskInfo]()
         for _ in range(MOST_REQUESTS):
             more, position = await self._readers[stage](queue, wanted, position, most - len(found))
-            found += more
+            seen = {info.task_id for info in found}
+            found += [info for info in more if info.task_id not in seen]  # it moved meanwhile
             if position is None:
                 at = stages.index(stage) + 1
                 if at == len(stages):

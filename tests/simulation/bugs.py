@@ -347,7 +347,7 @@ def nobody_is_woken(original: Any) -> Any:
     return lambda _self, *_: None
 
 
-@bug(Process, "look", "promptness")
+@bug(Process, "look", "promptness", choice=Choice(faults=(Fault.DEAF,)))
 def a_process_without_notifications_does_not_look_for_work(original: Any) -> Any:
     return lambda _self: None
 
