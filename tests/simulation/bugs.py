@@ -888,7 +888,7 @@ def a_draining_queue_accepts(original: Any) -> Any:
     return lambda state, hold, edition: attrs.evolve(state, holds={"draining": hold})
 
 
-@bug(rules, "is_draining", "steering", choice=Choice(workload="steering"))
+@bug(task_commands, "is_draining", "steering", choice=Choice(workload="steering"))
 def a_draining_queue_accepts_replays(original: Any) -> Any:
     return lambda settings: False
 
