@@ -1005,7 +1005,9 @@ def patience_begins_long_after_the_call(original: Any) -> Any:
 # --- a clock that jumps
 
 
-@bug(namespaces, "shortened", "clocks", "liveness", choice=Choice(faults=JUMPING))
+@bug(
+    namespaces, "shortened", "clocks", "liveness", choice=Choice(workload="limits", faults=JUMPING)
+)
 def a_lease_lasts_as_long_as_the_clock_jumped(original: Any) -> Any:
     return lambda _view, _now, _limit: NOTHING
 
