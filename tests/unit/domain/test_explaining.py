@@ -11,7 +11,7 @@ import pytest
 
 from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
-from kew.domain.explaining import Code, Explanation, Reason, SlotLimit, Sure
+from kew.domain.explaining import Code, Explanation, Holder, Reason, SlotLimit, Sure
 from kew.domain.rate import Log, write_logs
 from kew.domain.reasons import explained
 from kew.domain.sharing import Starved
@@ -366,3 +366,12 @@ def test_an_explanation_carries_neither_payload_nor_result() -> None:
     big = task(call=call(payload=b"x" * 1000))
     situation = situation_of(queue(big), big, NOW, present=("a",), slots={})
     assert situation.task.call.payload == b""
+
+
+def test_a_holder_as_plain_values_has_its_start_as_text() -> None:
+    holder = Holder(task_id="t1", process="web-1:4711", started_at=1_704_067_200_000)
+    assert holder.to_dict() == {
+        "task_id": "t1",
+        "process": "web-1:4711",
+        "started": "2024-01-01T00:00:00+00:00",
+    }

@@ -201,3 +201,7 @@ def test_a_grant_and_an_end_pass_every_gate_that_is_used() -> None:
 def test_without_gates_nothing_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "GATES", ())
     assert fold.room(facts(state(paused=True))) == MOST_WORKERS
+
+
+def test_without_a_rate_all_tasks_that_start_together_are_affordable() -> None:
+    assert fold.affordable(facts(), [task("t1"), task("t2")]) == 2
