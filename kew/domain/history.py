@@ -214,7 +214,7 @@ class QueueHistory:
 
 
 def check_span(span: object) -> tuple[int, int]:
-    """The length of a step (ms), and how many make up `span` seconds. `InvalidConfigError` for what is no span."""
+    """The length of a step (ms), and how many make up `span` seconds. Raises `InvalidConfigError`."""
     most = HOURS_KEPT * HOUR_MS // 1000
     if type(span) not in (int, float) or not 0 < span <= most:  # type: ignore[operator]
         raise InvalidConfigError(

@@ -432,7 +432,7 @@ async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
 
     calls = min([await Calls().during(one_by_one) for _ in range(10)]) / count
     measured("Python calls per lone submit", calls)
-    assert calls <= 125  # 117 where Redis is slow or far, 122 where it answers at once
+    assert calls <= 125  # 117 to 122 were counted with the same code, on busy and quiet machines
 
 
 async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_within_their_bounds(

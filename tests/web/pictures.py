@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/web anew, with invented data: `python -m tests.web.pictures`.
+"""Redraw the pictures of docs/web, with invented data: `python -m tests.web.pictures`.
 
 Pillow, if it is installed, makes the files smaller.
 """

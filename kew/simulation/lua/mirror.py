@@ -1,4 +1,4 @@
-"""What a Redis holds, as the values that oracles look at: read anew from its keys after every operation.
+"""What a Redis holds, as the values that oracles look at: reread from its keys after every operation.
 
 A record or a queue's state is a new object only if its keys say something new. The counts of a queue are the store's
 own, so that a witness who counts for himself finds out when they are wrong.
@@ -92,7 +92,8 @@ class MirrorBook(IndexedQueue):
 
     def limit_keys(self, limits: Mapping[str, OwnLimits]) -> None:
         """Set the limits that keys have of their own now."""
-        self._keyed.limits = dict(limits)
+        self.own_limits.clear()
+        self.own_limits.update(limits)
 
 
 class Mirror:

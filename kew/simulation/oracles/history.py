@@ -1,6 +1,6 @@
 """A queue's history says what happened in it: its totals are those of what the witness saw.
 
-A store that lost its last writes, and a sweep that removed what is too old, begin the comparison anew.
+A store that lost its last writes, and a sweep that removed what is too old, restart the comparison.
 """
 
 from __future__ import annotations

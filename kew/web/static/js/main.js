@@ -151,7 +151,7 @@ async function refreshQueues() {
   takeQueues(await get(["queues"]));
 }
 
-/** After a change, and while no events arrive: everything anew. */
+/** Reloads everything, after a change and while no events arrive. */
 async function refresh() {
   await refreshQueues().catch(() => {});
   drawHeader();

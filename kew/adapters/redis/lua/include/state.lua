@@ -98,7 +98,7 @@ local function read_state()
     rest = rest, format = format_of(stored[1]), texts = {}, known = {}, keyed = rest ~= '' and read_keyed(rest) or false,
     minute_ends = history.end_of_minute(tonumber(clock)), open = false, closed = false,
     -- What calls put here. They are false and not nil when they are unset: for nil LAZY would be asked, and a table in which keys
-    -- come and go is built anew now and then.
+    -- come and go is rehashed now and then.
     unsaved = false, stepped_back = false, is_rest_new = false, is_newly_snoozed = false, submitter = false, has_work = false,
     gates_of = false, gates = false, answers = false, values_of = false, values = false, rates_of = false, rates = false, rate_logs = false,
     key_rate_of = false, key_rate = false, lines = false, sets = false,
