@@ -3,7 +3,9 @@
 - `browser_page(path, app, ...)`: a page of a browser of its own, which has opened this path of this application;
 - `admin`: the admin API over a manager in memory, which may change things.
 
-Whatever a page logs as an error fails the test.
+Whatever a page logs as an error fails the test. One is no fault of the page: Chromium aborts the requests on their way
+when the machine's network changes, for instance because another test starts a container. The page reads again, and what
+it could not load is opened again here.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +23,7 @@ import attrs
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
 
 from kew import TaskQueueManager
 from kew.web import admin
@@ -44,6 +46,8 @@ WIDE, PHONE = 1440, 390
 HEIGHT = {WIDE: 1000, PHONE: 844}
 PATIENCE_MS = 20_000  # on a busy machine; a page that works needs a fraction of it
 expect.set_options(timeout=PATIENCE_MS)
+RELOADS = 5  # of a page, while the network changes
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 numbers = itertools.count()
 
 
@@ -64,25 +68,47 @@ class Opened:
     errors: list[str] = attrs.Factory(list)
     elsewhere: list[str] = attrs.Factory(list)
     expected: tuple[str, ...] = ()
+    interrupted: int = 0  # requests that a change of the machine's network aborted
 
     def __attrs_post_init__(self) -> None:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda message: self._on_console(message))
         self.page.on("request", lambda request: self._on_request(request.url))
+        self.page.on("requestfailed", lambda request: self._on_failed_request(request.failure))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         text = f"{message.text} {message.location['url']}"
-        if message.type == "error" and not any(each in text for each in self.expected):
+        if message.type == "error" and not any(
+            each in text for each in (*self.expected, NETWORK_CHANGED)
+        ):
             self.errors.append(text)
 
     def _on_request(self, url: str) -> None:
         if not url.startswith((self.base, "data:", "blob:")):
             self.elsewhere.append(url)
 
+    def _on_failed_request(self, failure: str | None) -> None:
+        if NETWORK_CHANGED in (failure or ""):
+            self.interrupted += 1
+
     async def go(self, path: str) -> Page:
         """Follow a link of the page's own, such as "#/tasks"."""
-        await self.page.goto(f"{self.base}/{path}")
+        interrupted = self.interrupted
+        await self._navigate(self.page.goto(f"{self.base}/{path}"))
+        for _ in range(RELOADS):
+            if self.interrupted == interrupted:
+                break
+            interrupted = self.interrupted
+            await self._navigate(self.page.reload())
         return self.page
+
+    @staticmethod
+    async def _navigate(navigation: Awaitable[object]) -> None:
+        try:
+            await navigation
+        except Error as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
 
 
 class BrowserPage(Protocol):

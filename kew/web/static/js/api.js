@@ -26,24 +26,32 @@ export function path(parts, options = {}) {
   return `api/${parts.map((part) => encodeURIComponent(part)).join("/")}${text ? `?${text}` : ""}`;
 }
 
+const AGAIN_AFTER_MS = [100, 400]; // a network that changes fails every request on its way; reading again is harmless
+
 async function request(method, parts, { options, body, signal } = {}) {
   let response;
-  try {
-    response = await fetch(path(parts, options), {
-      method,
-      signal,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "same-origin",
-      cache: "no-store",
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0, "Unreachable", "The admin server does not answer. Is it still running?");
+  let text;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      response = await fetch(path(parts, options), {
+        method,
+        signal,
+        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        credentials: "same-origin",
+        cache: "no-store",
+      });
+      text = await response.text();
+      break;
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (method !== "GET" || attempt === AGAIN_AFTER_MS.length)
+        throw new Problem(0, "Unreachable", "The admin server does not answer. Is it still running?");
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS[attempt]));
+    }
   }
   const sentAt = Date.parse(response.headers.get("Date") || "");
   if (sentAt) learnClock(sentAt, 5000); // in whole seconds, and some servers renew it seldom
-  const text = await response.text();
   const found = parsed(text);
   if (response.ok) return found;
   throw problem(response.status, found, parts[0] === "session");
