@@ -53,18 +53,28 @@ def test_the_architecture_names_every_service_in_its_wing():
 
 
 @pytest.mark.parametrize("of", [QueueConfig, TaskQueueManager])
-def test_the_tables_of_defaults_in_the_readme_are_the_codes(of):
-    [table] = re.findall(
-        rf"^### `{of.__name__}`\n\n((?:\|.*\n)+)", README.read_text(), re.MULTILINE
-    )
+def test_the_settings_in_the_reference_are_the_codes(of):
+    text = (DOCS / "reference.md").read_text()
+    [table] = re.findall(rf"^### Options of `{of.__name__}`\n\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|", table, re.MULTILINE)
     written = {
         name: default.strip("`")
         for names, default in rows
         for name in re.findall(r"`(\w+)`", names)
     }
+    assert written == defaults_of(of)
+
+
+def test_the_defaults_in_the_readme_are_the_codes():
+    [table] = re.findall(r"^\| `QueueConfig` \|.*\n((?:\|.*\n)+)", README.read_text(), re.MULTILINE)
+    written = re.findall(r"`(\w+)=(.*?)`", table)
+    assert len(written) == len(dict(written))
+    assert dict(written) | {"name": "required"} == defaults_of(QueueConfig)
+
+
+def defaults_of(of: type) -> dict[str, str]:
     parameters = inspect.signature(of).parameters.values()
-    assert written == {one.name: as_written(one.default) for one in parameters}
+    return {one.name: as_written(one.default) for one in parameters}
 
 
 def as_written(default: object) -> str:
