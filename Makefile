@@ -8,6 +8,7 @@
 #   make soak          the tests with kills, outages and hostile input, ten times as long
 #   make simulate-long 10,000 seeds of the simulation and 1,000 lossy ones, with the tables of docs/simulation.md
 #   make simulate-narrow-lossy  each narrow workload of the simulation, with a store that loses its last writes
+#   make docs          build the documentation site in ./site; a broken link or anchor fails it
 #   make format        format the code and apply the linter's fixes
 #   make bench         compare kew with other libraries (PEER=arq FIGURE=drain: only these; SAVE=1: write docs)
 #   make bench-self    compare two commits of kew, in turns: A=<commit> B=<commit>
@@ -45,7 +46,7 @@ COVERAGE_MINIMUM := 90
 MUTANTS_MINIMUM := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contracts integration simulation simulate-long simulate-narrow-lossy soak check static format clean \
+.PHONY: help demo test unit contracts integration simulation simulate-long simulate-narrow-lossy soak check static docs format clean \
 	bench bench-self instructions profile mutation test-all-pythons
 
 help:
@@ -115,6 +116,11 @@ static: $(READY)
 	@echo "== Checking the import contracts"
 	@$(BIN)/lint-imports --no-logo
 
+# mkdocs-material prints an advertisement without the variable.
+docs: $(READY)
+	@echo "== Building the documentation"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(READY)
 	@echo "== Formatting, and applying the linter's fixes"
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -152,7 +158,7 @@ mutation: $(READY)
 
 clean:
 	@echo "== Removing the tools' files"
-	@rm -rf build dist mutants htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	@rm -rf build dist site mutants htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -1,0 +1,32 @@
+"""The site's pages are the repository's own files, at their own paths, so that the links between them work in both.
+
+mkdocs would take docs/ alone, where a link to ../README.md leads nowhere.
+"""
+
+from itertools import chain
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+FILES = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("docs/**/*.md", "docs/**/*.png", "docs/**/*.svg"),
+    *("examples/*.py", "tests/unit/app/test_endings.py"),
+)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    found = sorted(chain.from_iterable(ROOT.glob(pattern) for pattern in FILES))
+    ours = [
+        File(
+            path.relative_to(ROOT).as_posix(),
+            str(ROOT),
+            config.site_dir,
+            config.use_directory_urls,
+        )
+        for path in found
+    ]
+    themes = [file for file in files if file.src_dir != config.docs_dir]
+    return Files([*themes, *ours])
