@@ -1,10 +1,10 @@
 """Every Python snippet of README.md and docs/ runs, and prints what its `# prints: ...` comments say.
 
 A snippet that calls `asyncio.run`, uses `kew.testing`, or begins with a file name (`# worker.py`) is a program: it runs
-in a process of its own, in a folder that has the page's named files; pytest runs those named `test_...`. A program that
-handles signals gets SIGTERM once it has printed a line, and must then exit with code 0. The other snippets of a page
-run in order in one module, with one initialized `manager` and with kew's names imported. `memory://` replaces Redis,
-since no snippet depends on the store.
+in a process of its own, in a folder that has the page's named files; pytest runs those named `test_...`. It may log
+that attempts failed. If it has such comments, it prints nothing else. A program that handles signals gets SIGTERM once
+it has printed a line, and must then exit with code 0. The other snippets of a page run in order in one module, with one
+initialized `manager` and with kew's names imported. `memory://` replaces Redis, since no snippet depends on the store.
 """
 
 import ast
@@ -41,6 +41,9 @@ DEPRECATED = "ignore:Using `httpx`"  # a warning of Starlette's test client
 WELL = re.compile(
     r"^[-\d]+ [\d:,]+ INFO .*\n", re.MULTILINE
 )  # what a program logs if all goes well
+FAILED = re.compile(
+    r"^task \S+ \(queue .*\): attempt \d+ failed.*\nTraceback .*\n(?: .*\n)*\S.*\n", re.MULTILINE
+)
 REDIS = re.compile(r"rediss?://[^\"']*")
 
 
@@ -127,11 +130,12 @@ def test_the_programs_run_as_they_stand(program, tmp_path):
         try:
             assert process.stdout is not None
             first_line = process.stdout.readline()
-            _, complaints = process.communicate(timeout=200)
+            rest, complaints = process.communicate(timeout=200)
         finally:
             process.kill()
-    assert (process.returncode, WELL.sub("", complaints)) == (0, "")
+    assert (process.returncode, FAILED.sub("", WELL.sub("", complaints))) == (0, "")
     assert first_line or "print(" not in program.source
+    assert (first_line + rest).splitlines() == program.promised or not program.promised
 
 
 def test_the_readme_and_the_guide_have_snippets_to_run():
