@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from kew.simulation.errors import Violation
 from kew.simulation.facts import Facts
 from kew.simulation.loop import SimulationLoop
 from kew.simulation.oracles import oracle_classes
+from kew.simulation.oracles.history import History
 from kew.simulation.plan import Plan, draw_plan
 from kew.simulation.simulation import simulate
 from kew.simulation.table import summary_lines, violation_lines
@@ -97,3 +100,18 @@ def test_a_summary_names_every_operation_and_every_fault():
     told = "\n".join(summary_lines(summary))
     for word in ("submit", "settle", "extend", "no-reply", "notice-lost", "store-clock"):
         assert word in told
+
+
+def test_a_history_that_a_loss_brings_back_is_compared_from_then_on():
+    counts = dict.fromkeys(
+        ("submitted", "started", "completed", "failed", "lost", "cancelled", "expired"), 0
+    )
+    totals = {"now": SimpleNamespace(**counts | {"submitted": 1})}
+    history = SimpleNamespace(total=lambda _state: totals["now"], trimmed=0)
+    queue: Any = SimpleNamespace(indexed=SimpleNamespace(name="q", state=None, history=history))
+    with SimulationLoop(0) as loop:
+        oracle = History(Facts(plan=SMALL, loop=loop))
+    oracle.forgot()  # the store lost the removal of q, which this oracle no longer followed
+    assert list(oracle.look(queue, {}, 0, is_busy=False)) == []
+    totals["now"] = SimpleNamespace(**counts | {"submitted": 2})
+    assert len(list(oracle.look(queue, {}, 0, is_busy=False))) == 1

@@ -18,6 +18,7 @@ from kew.simulation.facts import Facts
 from kew.simulation.oracle import Alteration, Oracle, Step
 
 COMPARED: Final = ("submitted", "started", "completed", "failed", "ended", "lost")
+NEVER: Final = -2  # no history is trimmed up to here
 ENDS: Final = {
     TaskStatus.COMPLETED: "completed",
     TaskStatus.FAILED: "failed",
@@ -36,6 +37,7 @@ class History(Oracle):
         self._before: dict[
             str, tuple[int, Counter[str]]
         ] = {}  # when compared last: trimmed; less what was seen
+        self._has_forgotten = False
 
     @override
     def judge(self, step: Step) -> Iterator[str]:
@@ -62,7 +64,9 @@ class History(Oracle):
         counted["ended"] = total.cancelled + total.expired
         seen = self._of(indexed.name)
         apart = Counter({name: counted[name] - seen[name] for name in COMPARED})
-        known = self._before.get(indexed.name, (trimmed, Counter[str]()))
+        # After a loss a queue that had been deleted may be back, with a history that was no longer followed.
+        unknown = NEVER if self._has_forgotten else trimmed
+        known = self._before.get(indexed.name, (unknown, Counter[str]()))
         self._before[indexed.name] = trimmed, apart
         if known[0] == trimmed:
             for name in COMPARED:
@@ -71,7 +75,8 @@ class History(Oracle):
 
     @override
     def forgot(self) -> None:
-        self._before = {name: (-2, Counter()) for name in self._seen}
+        self._has_forgotten = True
+        self._before.clear()
 
     def _of(self, queue: str) -> Counter[str]:
         return self._seen.setdefault(queue, Counter())
