@@ -13,6 +13,7 @@ from kew.app.inspector import checked_limit
 from kew.app.lookups import known_queue
 from kew.app.process import Process
 from kew.app.submitting.batch import check_arguments
+from kew.domain.task import TaskStatus
 from kew.handles import TaskId, id_of
 
 
@@ -147,4 +148,6 @@ class DeadLetters(ABC):
         """Remove a task that failed for good. False: it has not failed. Raises `TaskNotFoundError`."""
         here = self._here()
         task = await here.inspector.find(id_of(task_id))
+        if task.status is not TaskStatus.FAILED:
+            return False
         return await here.dead_letters.forget(task.queue, [task]) == 1

@@ -27,6 +27,7 @@ from kew.domain.errors import (
     TaskUnreadableError,
     UnknownFunctionError,
 )
+from kew.domain.existing import TaskNotEndedError
 
 __all__ = [
     "CostTooHighError",
@@ -49,6 +50,7 @@ __all__ = [
     "TaskAlreadyExistsError",
     "TaskCancelledError",
     "TaskFailedError",
+    "TaskNotEndedError",
     "TaskNotFoundError",
     "TaskQueueError",
     "TaskTooNewError",

@@ -32,6 +32,7 @@ from kew.app.naming import (
 )
 from kew.app.submitting.encoding import TOKEN_NEEDS_ID, Call
 from kew.app.submitting.futures import Awaited
+from kew.app.submitting.taken import IfExists
 from kew.callables import accepted
 from kew.compat import TypeVar, is_like_async, like_async, look_async
 from kew.domain.config import QueueConfig
@@ -75,6 +76,7 @@ class SubmitOptions:
     token: str | None = None
     key: object = None
     cost: int | None = None
+    if_exists: IfExists | None = None
 
 
 class Overrides(TypedDict, total=False):
@@ -89,6 +91,7 @@ class Overrides(TypedDict, total=False):
     token: str | None
     key: object
     cost: int | None
+    if_exists: IfExists | None
 
 
 OPTIONS = frozenset(
@@ -199,11 +202,16 @@ class TaskFunction(Decorated, Generic[P, R, C]):
             cost=options.cost,
             token=options.token,
             key=options.key,
+            if_exists=options.if_exists,
+            met=self._met,
         )
         return self._manager._submit_call(queue, call, self._handle)
 
     def _handle(self, info: TaskInfo) -> TaskHandle[R]:
         return TaskHandle(self._manager, info, self.function)
+
+    def _met(self, task_id: str) -> TaskHandle[R]:
+        return TaskHandle(self._manager, None, self.function, task_id=task_id, created=False)
 
     def __repr__(self) -> str:
         return f"<TaskFunction {self.task_type!r} for queue {self._options.queue or self.queue!r}>"

@@ -32,6 +32,7 @@ class HandleMaker(Protocol):
 
     async def get_task_status(self, task_id: str) -> TaskInfo: ...
     async def cancel_task(self, task_id: str) -> bool: ...
+    async def forget(self, task_id: str) -> None: ...
     def _wait_for_end(
         self, queue_name: str, task_id: str, convert: Callable[[Task], T]
     ) -> Awaited[T]: ...
@@ -50,16 +51,23 @@ class TaskHandle(Generic[R]):
         function: Callable[..., object] | None = None,
         *,
         task_id: str = "",
+        created: bool = True,
     ) -> None:
         self._manager = manager
         self._info = info
         self._function = function
         self._task_id = task_id
+        self._created = created
 
     @property
     def task_id(self) -> str:
         """The task's id."""
         return self._task_id if self._info is None else self._info.task_id
+
+    @property
+    def created(self) -> bool:
+        """The submit that returned this handle stored the task; False: it met one that was there before."""
+        return self._created
 
     @property
     def info(self) -> TaskInfo:
@@ -84,6 +92,13 @@ class TaskHandle(Generic[R]):
     async def cancel(self) -> bool:
         """Cancel it, or ask its run to stop: True, also if it was cancelled before; False: it had ended otherwise."""
         return await self._manager.cancel_task(self.task_id)
+
+    async def forget(self) -> None:
+        """Remove its record, once it has ended, so that its id can be used again.
+
+        Raises `TaskNotEndedError` and `TaskNotFoundError`.
+        """
+        await self._manager.forget(self.task_id)
 
     @like_async
     def result(self, timeout: float | timedelta | None = None) -> Awaited[R]:

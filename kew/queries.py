@@ -7,6 +7,7 @@ from typing import Any
 
 from kew.app.arguments import TaskArguments, read_arguments
 from kew.app.diagnosis import Diagnosis, diagnosed
+from kew.app.forgetting import forget
 from kew.app.health import ANSWER_SECONDS, Health, health_of
 from kew.app.info import TaskInfo
 from kew.app.inspector import status_dict
@@ -109,6 +110,14 @@ class Queries(DeadLetters, Steering, ABC):
         `TaskNotFoundError`.
         """
         return await self._here().inspector.cancel(id_of(task_id))
+
+    async def forget(self, task_id: TaskId) -> None:
+        """Remove the record of a task that has ended, with its result: its id can be used again at once.
+
+        Its failed attempts are removed, too. Raises `TaskNotEndedError` if it waits or runs, and `TaskNotFoundError`.
+        """
+        here = self._here()
+        await forget(here.parts.store, await here.inspector.find(id_of(task_id)))
 
     async def unreadable_tasks(self, queue_name: str) -> list[str]:
         """The ids of tasks whose records can't be read: another program changed them, or a newer kew wrote them.

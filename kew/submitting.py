@@ -16,6 +16,7 @@ from kew.app.registry import Registry
 from kew.app.spawning import running_loop
 from kew.app.submitting.encoding import Call
 from kew.app.submitting.futures import Awaited, begin_call, unchanged
+from kew.app.submitting.taken import IfExists, SubmittedTasks
 from kew.bootstrap import Parts
 from kew.compat import like_async
 from kew.domain.errors import TaskQueueError
@@ -63,6 +64,7 @@ class Submitting(Queries):
         _token: str | None = None,
         _key: object = None,
         _cost: int | None = None,
+        _if_exists: IfExists | None = None,
         **kwargs: Any,
     ) -> Awaited[TaskInfo]:
         """Store a call. Once this has returned, the task will end, whatever crashes.
@@ -72,6 +74,7 @@ class Submitting(Queries):
         A task that no process has started `_expires_in` seconds after its submit ends as cancelled.
         `_key` is whose task it is; None: as the function's decorator says. `_cost` is how many units of each rate its
         start takes; None: 1.
+        `_if_exists="return"` returns the status of the task that has the id already, if there is one.
         Raises `TaskAlreadyExistsError`, `QueueFullError`, `KeyFullError`, `QueueNotFoundError`, `InvalidTaskError`,
         `CostTooHighError`,
         `StoreUnavailableError` (not stored) or `SubmitUncertainError` (resume with `_token`). Cancelling the
@@ -100,14 +103,19 @@ class Submitting(Queries):
                 token=_token,
                 key=_key,
                 cost=_cost,
+                if_exists=_if_exists,
                 decorated=decorated,
             ),
             unchanged,
         )
 
     async def submit_tasks(
-        self, queue_name: str, tasks: Sequence[Mapping[str, Any]]
-    ) -> list[TaskInfo]:
+        self,
+        queue_name: str,
+        tasks: Sequence[Mapping[str, Any]],
+        *,
+        if_exists: IfExists = "raise",
+    ) -> SubmittedTasks:
         """Store many calls, in order. Up to 1,000 tasks (and 1 MiB) are all or nothing.
 
         A larger batch is split into such pieces. Two pieces are in flight at a time, and the stored part is always a
@@ -115,10 +123,12 @@ class Submitting(Queries):
         "priority", "args", "kwargs", "defer_until", "defer_by", "expires_in", "token", "key", "cost" (with or without
         an underscore before these). If "task_func" is decorated, its task type is the default, and an id is made for a
         task without one.
+        `if_exists="return"` skips the tasks whose ids are in use: the list has the statuses of the existing tasks in
+        their places, and its `existing` has these ids.
         Raises what `submit_task` raises; the error's `accepted` has the ids that were stored. After a
         `SubmitUncertainError`, submit the tasks for which `get_task_status` finds no record.
         """
-        return await self._here().submitter.many(queue_name, tasks, self.new_task_id)
+        return await self._here().submitter.many(queue_name, tasks, self.new_task_id, if_exists)
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any

@@ -37,6 +37,7 @@ from kew.app.results import Results
 from kew.app.spawning import clean_context, spawn
 from kew.app.submitting.encoding import CallEncoder
 from kew.app.submitting.submitter import Served, Submitter
+from kew.app.submitting.taken import Existing
 from kew.app.submitting.traced import TracingEncoder, TracingSubmitter
 from kew.app.sweeping import Caretaker
 from kew.app.tracing import Tracer
@@ -116,7 +117,7 @@ class Process:
         name: str,
         version: str,
         patience: float,
-        handle_of: Callable[[str], object],
+        handle_of: Callable[[str], Existing],
         tick: float = TICK,
         observer: Observer | None = None,
         tracer: Tracer | None = None,

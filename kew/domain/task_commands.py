@@ -70,13 +70,13 @@ def replay(
 
 
 def forget(view: View, task_id: str, life: Life, now: int) -> tuple[Task | None, Word]:
-    """The dead letter to remove, in this `life` alone; None: there is none."""
+    """The ended task to remove, in this `life` alone; None: there is none. ILLEGAL: it has not ended."""
     task = _named(view, task_id, life, now)
     if task is None:
         return None, Word.MISSING
     if _is_past(life, task):
         return None, Word.SAME
-    return (task, Word.DONE) if task.status is TaskStatus.FAILED else (None, Word.ILLEGAL)
+    return (task, Word.DONE) if task.is_terminal else (None, Word.ILLEGAL)
 
 
 def _is_past(life: Life | None, task: Task) -> bool:

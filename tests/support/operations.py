@@ -82,7 +82,7 @@ from kew.domain.requests import (
     Settlement,
     SubmitRef,
 )
-from kew.domain.task import Life, Submission, Task, TaskStatus, is_absent, pinned_name
+from kew.domain.task import TERMINAL, Life, Submission, Task, TaskStatus, is_absent, pinned_name
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
@@ -407,12 +407,13 @@ class Operations:
         return ReplayAll(queue, refs, self._pick(0, 0, 0, 500), self._pick(0, 0, 300))
 
     def _forget(self) -> Forget:
-        return Forget(*self._refs())
+        return Forget(*self._refs(*self._pick((), (), (), tuple(sorted(TERMINAL)))))
 
-    def _refs(self) -> tuple[str, tuple[LifeRef, ...]]:
-        """Dead letters of a queue mostly, in the life that they are in or another one."""
+    def _refs(self, *statuses: TaskStatus) -> tuple[str, tuple[LifeRef, ...]]:
+        """Dead letters mostly, or tasks of these `statuses`, in the life that they are in or another one."""
         queue, refs = self._queue(), list[LifeRef]()
-        failed = [task for task in self._existing(queue) if task.status is TaskStatus.FAILED]
+        wanted = statuses or (TaskStatus.FAILED,)
+        failed = [task for task in self._existing(queue) if task.status in wanted]
         for _ in range(self._pick(1, 1, 2, 4)):
             known = self.namespace.records.get(self._id())
             if failed and self._chance(80):

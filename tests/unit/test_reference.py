@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -37,7 +38,6 @@ from kew.app.observer import Kind
 from kew.app.options import Options
 from kew.app.submitting.batch import KEYS
 from kew.compat import is_like_async
-from kew.domain import errors
 from kew.domain.attempts import HowFailed
 from kew.domain.explaining import Code, Sure
 from kew.functions import Overrides
@@ -205,7 +205,7 @@ def attributes_of(kind: type[Exception]) -> set[str]:
     """The public attributes that an error's `__init__` sets."""
     [made] = [
         node
-        for node in ast.parse(inspect.getsource(errors)).body
+        for node in ast.parse(inspect.getsource(sys.modules[kind.__module__])).body
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     ]
     return {

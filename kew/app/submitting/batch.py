@@ -10,7 +10,7 @@ import attrs
 
 from kew.app.naming import Decorated
 from kew.app.ports import Ambiguous
-from kew.app.submitting.encoding import SUBMIT_OPTIONS, TOKEN_NEEDS_ID, Call
+from kew.app.submitting.encoding import ENTRY_OPTIONS, TOKEN_NEEDS_ID, Call
 from kew.app.submitting.outbox import MOST_BYTES, Outbox
 from kew.app.submitting.trips import Answer, Unanswered
 from kew.domain.errors import InvalidTaskError, TaskAlreadyExistsError, named
@@ -22,9 +22,7 @@ REQUIRED = ("task_id", "task_type", "task_func")
 NEEDED = frozenset(REQUIRED)
 MOST_SHOWN = 40  # letters of a key
 LISTS = (list, tuple)
-KEYS = frozenset(
-    {*REQUIRED, "priority", "args", "kwargs", *(f"_{name}" for name in SUBMIT_OPTIONS)}
-)
+KEYS = frozenset({*REQUIRED, "priority", "args", "kwargs", *(f"_{name}" for name in ENTRY_OPTIONS)})
 
 Piece = tuple[Submission, ...]
 
@@ -96,7 +94,7 @@ def _with_underscores(task: Mapping[str, Any]) -> Mapping[str, Any]:
     """The entry with its options named as `submit_task` names them. Raises `InvalidTaskError` for unknown keys."""
     renamed: dict[str, Any] = {}
     for key, value in task.items():
-        name = f"_{key}" if key in SUBMIT_OPTIONS else key
+        name = f"_{key}" if key in ENTRY_OPTIONS else key
         if name in renamed:
             reason = f"its mapping has {name[1:]!r} twice, with and without the underscore"
             raise InvalidTaskError(named(task.get("task_id", "?")), reason)
@@ -108,8 +106,8 @@ def _with_underscores(task: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _mistaken(task: Mapping[str, Any]) -> InvalidTaskError:
     missing = [key for key in REQUIRED if key not in task]
-    unknown = sorted(named(key)[:MOST_SHOWN] for key in task.keys() - KEYS.union(SUBMIT_OPTIONS))
-    meant = did_you_mean(unknown[0], [*KEYS, *SUBMIT_OPTIONS]) if unknown else ""
+    unknown = sorted(named(key)[:MOST_SHOWN] for key in task.keys() - KEYS.union(ENTRY_OPTIONS))
+    meant = did_you_mean(unknown[0], [*KEYS, *ENTRY_OPTIONS]) if unknown else ""
     what = (
         f"lacks {' and '.join(map(repr, missing))}"
         if missing
@@ -198,7 +196,7 @@ class Underway:
     def again(self, outbox: Outbox, patience: float) -> Underway:
         """Sent once more, after it was early: the piece before it is in by now, or just before it on its way."""
         is_certain = self.is_certain and self.answered.result().is_certain
-        return Underway(self.piece, _sent(outbox, self.piece, patience), is_certain)
+        return Underway(self.piece, sent(outbox, self.piece, patience), is_certain)
 
     async def answer(self) -> Answer:
         """What the store says. Raises `Unanswered`."""
@@ -212,9 +210,8 @@ class Underway:
         return answer if self.is_certain else attrs.evolve(answer, is_certain=False)
 
 
-def _sent(
-    outbox: Outbox, piece: Piece, patience: float, before: Piece | None = None
-) -> PieceAnswer:
+def sent(outbox: Outbox, piece: Piece, patience: float, before: Piece | None = None) -> PieceAnswer:
+    """The answer to a piece that is on its way from here on, to be stored only if the piece `before` it is."""
     give_up_at = asyncio.get_running_loop().time() + patience
     after = SubmitRef(before[-1].id, before[-1].nonce) if before else None
     answer = PieceAnswer(Group(submissions=piece, after=after), give_up_at)
@@ -234,9 +231,9 @@ def underway(outbox: Outbox, cut: Iterable[Piece], patience: float) -> Iterator[
     for piece in cut:
         if before is not None and before.is_early:  # else all that follow would be early too
             before = before.again(outbox, patience)
-        sent = Underway(piece, _sent(outbox, piece, patience, before.piece if before else None))
+        begun = Underway(piece, sent(outbox, piece, patience, before.piece if before else None))
         if before is not None:
             yield before
-        before = sent
+        before = begun
     if before is not None:
         yield before

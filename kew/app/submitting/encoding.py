@@ -38,13 +38,15 @@ MAX_TYPE_BYTES = 256
 TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
 FAR_FUTURE_MS = 253_402_300_799_000  # the year 9999
 DEFERS = ("_defer_by", "_defer_until")
-SUBMIT_OPTIONS = ("defer_by", "defer_until", "expires_in", "token", "key", "cost")
+ENTRY_OPTIONS = ("defer_by", "defer_until", "expires_in", "token", "key", "cost")  # of a batch
+SUBMIT_OPTIONS = (*ENTRY_OPTIONS, "if_exists")
 TOKEN_NEEDS_ID = "a token resumes the submit of one task id: give both, task_id=error.task_id and token=error.token"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call as a user makes it. `token` resumes a submit whose answer was lost.
 
+    `met` makes the caller's answer of the id of a task that was there already; None: its status is read for that.
     `decorated`: how the function was decorated, if it was; another manager may have done it.
 
     (A Struct, since it is made once per submit: a tenth of the cost of an attrs class.)
@@ -62,6 +64,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
     key: object = None
     cost: int | None = None
+    if_exists: object = None
+    met: Callable[[str], object] | None = None
     decorated: Registration | None = None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol, TypeVar
 
 from kew.app.info import TaskInfo
-from kew.app.submitting.encoding import submitted_info
+from kew.app.submitting.encoding import Call, submitted_info
 from kew.app.submitting.futures import CoroutineFuture, NotAwaitedError, unchanged
 from kew.app.submitting.outbox import Outbox
 from kew.app.submitting.trips import Answer, Unanswered, unanswered
@@ -34,7 +34,7 @@ class SubmitFuture(CoroutineFuture[T]):
     It can answer the caller by itself, so that each of thousands that wait is one object and no task.
     """
 
-    __slots__ = ("_convert", "_owner", "_queue", "call", "give_up_at", "outbox")
+    __slots__ = ("_convert", "_owner", "_queue", "call", "give_up_at", "meets", "outbox")
     tasks = 1
 
     def __init__(
@@ -52,6 +52,7 @@ class SubmitFuture(CoroutineFuture[T]):
         self._convert = convert
         self.give_up_at = give_up_at
         self.outbox: Outbox | None = None  # once it is on its way
+        self.meets: Call | None = None  # if a task that was there already is an answer
 
     @override
     def __await__(self) -> Generator[Any, None, T]:
@@ -94,6 +95,17 @@ class SubmitFuture(CoroutineFuture[T]):
             return
         try:
             told = self._convert(submitted_info(self.call, self._queue, answer.now))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+            self.fail(error)
+        else:
+            self.set_result(told)
+
+    def meet(self, met: Callable[[Any], Any] | None, existing: Any) -> None:
+        """Answer with a task that was there already: what `met` makes of its id or, without it, its status."""
+        if self.done():
+            return
+        try:
+            told = (met or self._convert)(existing)
         except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
             self.fail(error)
         else:

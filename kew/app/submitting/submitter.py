@@ -24,6 +24,13 @@ from kew.app.submitting.fullness import UNKNOWN_FULL, Full, Fullness, key_full
 from kew.app.submitting.outbox import Outbox
 from kew.app.submitting.remote_outboxes import RemoteOutboxes
 from kew.app.submitting.submit_future import SubmitFuture
+from kew.app.submitting.taken import (
+    RAISE,
+    Existing,
+    SubmittedTasks,
+    returns_existing,
+    statuses,
+)
 from kew.app.submitting.trips import NO_ANSWER, SHUT_DOWN, Answer, Unanswered, closed, unanswered
 from kew.domain.errors import (
     CostTooHighError,
@@ -77,7 +84,7 @@ class Submitter:
         store: TaskStore,
         served: Mapping[str, Served],
         patience: float,
-        handle_of: Callable[[str], object],
+        handle_of: Callable[[str], Existing],
     ) -> None:
         self._handle_of = handle_of
         self._encoder = encoder
@@ -101,6 +108,8 @@ class Submitter:
         submission = self._encoder.prepare(call, priority, queue, works)
         give_up_at = asyncio.get_running_loop().time() + self._patience
         submit = SubmitFuture(self, queue, submission, convert, give_up_at)
+        if call.if_exists is not None and returns_existing(call.task_id, call.if_exists):
+            submit.meets = call
         if served is not None and served.is_ready(submission.function):
             submit.outbox = served.outbox
             served.outbox.send(submit)
@@ -140,9 +149,14 @@ class Submitter:
             raise StoreUnavailableError(f"nothing was stored: {NO_ANSWER}") from None
 
     async def many(
-        self, queue: str, tasks: Sequence[Mapping[str, Any]], new_task_id: Callable[[str], str]
-    ) -> list[TaskInfo]:
+        self,
+        queue: str,
+        tasks: Sequence[Mapping[str, Any]],
+        new_task_id: Callable[[str], str],
+        if_exists: object = RAISE,
+    ) -> SubmittedTasks:
         """Store many calls, in pieces that are all or nothing, each stored only if the one before it is."""
+        skips = returns_existing("?", if_exists)
         served = self._serving(queue)
         batch.check_batch(tasks)
         give_up_at = asyncio.get_running_loop().time() + self._patience
@@ -152,7 +166,7 @@ class Submitter:
         works = served is not None and served.worker is not None
         prepare = self._encoder.prepare
         submissions: list[Submission] = []
-        infos: list[TaskInfo] = []
+        infos = SubmittedTasks()
         try:
             for task in tasks:
                 call = batch.call_of(task, new_task_id)
@@ -163,7 +177,7 @@ class Submitter:
             functions = {submission.function for submission in submissions}
             async with self._until(give_up_at):
                 outbox = await self._outbox(queue, served, functions)
-            await self._send_pieces(queue, outbox, submissions, infos)
+            await self._send_pieces(queue, outbox, submissions, infos, skips=skips)
         except SubmitUncertainError:
             raise  # what is in doubt may run
         except Exception:
@@ -176,9 +190,14 @@ class Submitter:
         queue: str,
         outbox: Outbox,
         submissions: Sequence[Submission],
-        infos: list[TaskInfo],
+        infos: SubmittedTasks,
+        *,
+        skips: bool,
     ) -> None:
-        """Add to `infos` what is stored, piece by piece; raise the error of the first piece that isn't."""
+        """Add to `infos` what is stored, piece by piece; raise the error of the first piece that isn't.
+
+        `skips`: ids that are in use are left out, and the rest of their piece is sent again.
+        """
         for underway in batch.underway(
             outbox, batch.pieces(submissions, outbox.most_tasks), self._patience
         ):
@@ -187,13 +206,25 @@ class Submitter:
                 answer = await underway.answer()
                 if answer.outcome.word is Word.EARLY:
                     answer = await underway.again(outbox, self._patience).answer()
+                existing: dict[str, TaskInfo] = {}
+                while piece and skips and answer.outcome.word is Word.DUPLICATE:
+                    existing |= await statuses((each.id for each in piece), self._handle_of)
+                    piece = tuple(each for each in piece if each.id not in existing)
+                    if piece:
+                        answer = await batch.sent(outbox, piece, self._patience)
             except Unanswered as error:
-                raise unanswered(error, piece[0], infos) from error
-            if not answer.is_stored:
+                raise unanswered(error, piece[0], infos.stored) from error
+            if piece and not answer.is_stored:
                 is_full = answer.outcome.word is Word.FULL
                 full = await self._fullness.of(queue, len(piece)) if is_full else UNKNOWN_FULL
-                raise self._refusal(queue, piece, answer, infos, full)
-            infos += [submitted_info(submission, queue, answer.now) for submission in piece]
+                raise self._refusal(queue, piece, answer, infos.stored, full)
+            if existing:
+                self._encoder.not_stored([each for each in underway.piece if each.id in existing])
+                infos.existing += tuple(existing)
+            infos += [
+                existing.get(submission.id) or submitted_info(submission, queue, answer.now)
+                for submission in underway.piece
+            ]
 
     def _serving(self, queue: str) -> Served | None:
         """The queue's services here; None: it is another process's. Raises `QueueNotFoundError` for no queue's name."""
@@ -244,8 +275,28 @@ class Submitter:
             refused.append(submit)
             if len(refused) == 1:  # one look for all that are refused meanwhile
                 asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
+        elif answer.outcome.word is Word.DUPLICATE and submit.meets is not None:
+            self._encoder.not_stored([submit.call])
+            self._meet(submit, submit.meets, answer.outcome.task_id)
         else:
             self.fail(submit, self._refusal(queue, (submit.call,), answer, ()))
+
+    def _meet(self, submit: SubmitFuture[Any], call: Call, task_id: str) -> None:
+        """Answer a submit with the task that was there already."""
+        if call.met is not None:
+            submit.meet(call.met, task_id)
+        else:
+            self._background.begin(self._read_existing(submit, task_id))
+
+    async def _read_existing(self, submit: SubmitFuture[Any], task_id: str) -> None:
+        try:
+            async with self._until(submit.give_up_at):
+                info = await self._handle_of(task_id).status()
+        except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
+            if not submit.done():
+                submit.fail(error)
+        else:
+            submit.meet(None, info)
 
     def fail(self, submit: SubmitFuture[Any], error: Exception) -> None:
         """Raise the error for the caller; if the call was surely not stored, nothing is kept for it."""

@@ -14,6 +14,7 @@ from kew.app.info import TaskInfo
 from kew.app.submitting.encoding import Call, CallEncoder
 from kew.app.submitting.submit_future import SubmitFuture
 from kew.app.submitting.submitter import Submitter
+from kew.app.submitting.taken import RAISE, SubmittedTasks
 from kew.app.tracing import SendSpan, Tracer
 from kew.compat import override
 from kew.domain.task import Submission
@@ -57,13 +58,17 @@ class TracingSubmitter(Submitter):
 
     @override
     async def many(
-        self, queue: str, tasks: Sequence[Mapping[str, Any]], new_task_id: Callable[[str], str]
-    ) -> list[TaskInfo]:
+        self,
+        queue: str,
+        tasks: Sequence[Mapping[str, Any]],
+        new_task_id: Callable[[str], str],
+        if_exists: object = RAISE,
+    ) -> SubmittedTasks:
         span = self._tracer.sending(
             queue, None, len(tasks) if isinstance(tasks, list | tuple) else 0
         )
         with _within(span):
-            infos = await super().many(queue, tasks, new_task_id)
+            infos = await super().many(queue, tasks, new_task_id, if_exists)
         span.end(None)
         return infos
 

@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Remove the records of dead letters, each in the life that is named: kew.domain.task_commands.forget.
+-- Remove the records of ended tasks, each in the life that is named: kew.domain.task_commands.forget.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 ended unreadable
 -- ARGV: queue refs*
 --   refs: per task: id; ticket; replays
@@ -9,7 +9,7 @@
 local function forget_one(t, ticket, replays)
   if not t or is_absent(t) or t.queue ~= queue or t.ticket ~= ticket then return 'missing' end
   if t.replays ~= replays then return 'same' end
-  if t.status ~= 'f' then return 'illegal' end
+  if not has_ended(t) then return 'illegal' end
   dead.forget(t)
   return 'done'
 end

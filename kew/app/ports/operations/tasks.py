@@ -223,8 +223,8 @@ class ReplayAll(Operation[Sequence[Word]]):
 
 @attrs.frozen
 class Forget(Operation[Sequence[Word]]):
-    """Remove the records of dead letters, each in the life that is named: DONE, SAME (replayed since), ILLEGAL (it has
-    not failed) or MISSING, in order. At most 100 in one atomic step.
+    """Remove the records of ended tasks, each in the life that is named: DONE, SAME (replayed since), ILLEGAL (it has
+    not ended) or MISSING, in order. At most 100 in one atomic step.
     """
 
     name = "forget"

@@ -1,8 +1,8 @@
--- Removing dead letters before their time. Needs TASKS, CONTENTS, ENDED, queue.
+-- Removing ended tasks before their time. Needs TASKS, CONTENTS, ENDED, queue.
 -- include: moves
 function dead.forget(t)
   unindex(ENDED, t.id)
-  dead.unbury(t)
+  if t.status == 'f' then dead.unbury(t) end
   dead.clear(member_of(t))
   if t.beside then remove_content(t.id) end
   local forgotten = dead.work.forgotten
