@@ -170,6 +170,30 @@ async def test_a_queues_state_is_what_redis_says_whoever_wrote_it(clean_redis_ur
     assert refused.tasks == ()
 
 
+async def test_a_running_tasks_record_is_what_redis_says_whoever_wrote_it(clean_redis_url: str):
+    """Lua keeps what a grant wrote, for as long as the text is the same."""
+    async with opened(clean_redis_url) as store:
+        await store.submit(Q, group(call("as it was"), call("taken over"), call("cancelled")))
+        granted = await store.claim(Q, request(1, want=3))
+        with contextlib.closing(plain_client(clean_redis_url)) as client:
+            _rewrite(client, "taken over", b",w1.0.1.", b",w2.0.1.")
+            _rewrite(client, "cancelled", b"1,0,0,0,0,", b"1,0,0,0,1,")
+        again = settled(granted, Failed(error="no", retry_after_ms=0))
+        answer = await store.settle(Q, again)
+    found = [(each.word, each.status) for each in answer.outcomes]
+    assert found == [
+        (Word.DONE, TaskStatus.RETRY),
+        (Word.STALE, None),
+        (Word.DONE, TaskStatus.CANCELLED),
+    ]
+
+
+def _rewrite(client: Any, task_id: str, old: bytes, new: bytes) -> None:
+    record = client.hget("kew:tasks", task_id)
+    assert old in record
+    client.hset("kew:tasks", task_id, record.replace(old, new))
+
+
 async def test_a_call_that_fails_midway_leaves_nothing_to_the_next(clean_redis_url: str):
     line = f"kew:{{{Q}}}:line2"
     async with opened(clean_redis_url) as store:

@@ -16,14 +16,15 @@ local function change_arguments(t, payload)
     t.beside, payload = int(#payload), ''
   elseif t.beside then
     remove_content(t.id)
-    t.beside = nil
+    t.beside = false
   end
-  t.tail = call .. ' ' .. label_bytes .. ' ' .. int(#payload)
+  t.payload_bytes = int(#payload)
+  t.tail = call .. ' ' .. label_bytes .. ' ' .. t.payload_bytes
   t.body = label .. payload .. outcome
   if new_key == '=' then return end
   local key, others = string.sub(new_key, 2, -2), string.gsub(string.gsub(t.extras or '', '^key=[^,]*', ''), '^,', '')
   if key ~= '' then others = 'key=' .. key .. (others == '' and '' or ',' .. others) end
-  t.extras = others ~= '' and others or nil
+  t.extras = others ~= '' and others or false
 end
 
 local function replay(t, ticket, replays, after_ms)

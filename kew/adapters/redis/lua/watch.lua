@@ -7,6 +7,7 @@
 -- include: record
 
 local function is_watched(t)
+  if t.watchers == '-' then return false end
   return string.find(';' .. t.watchers .. ';', ';' .. incarnation .. ';', 1, true)
 end
 
@@ -25,13 +26,15 @@ end
 
 -- The end of a record's lease, or 0, and the record; what has to be written goes to `watched`.
 local function watch(id, raw, watched)
-  local t = raw and parse(id, raw)
-  if not raw or t and (is_absent(t) or t.queue ~= queue) then return 0, false end
+  if not raw then return 0, false end
+  local t = memo.take(id, raw) or parse(id, raw)
   if not t then return 0, raw end -- Python says that it can't be read
+  if t.expires_at ~= '0' and is_absent(t) or t.queue ~= queue then return 0, false end
   if incarnation ~= '' and not has_ended(t) and not is_watched(t) then
     add_watcher(t)
     raw = packed(t)
     watched[#watched + 1], watched[#watched + 2] = id, raw
+    if t.status == 'p' then memo.keep(raw, t) end
   end
   return t.status == 'p' and redis.call('ZSCORE', LEASES, member_of(t)) or 0, raw
 end

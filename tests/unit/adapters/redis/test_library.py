@@ -21,7 +21,7 @@ FUNCTION = re.compile(
 )
 
 OUTLIVE_CALLS = {"kept": {"read_state", "write_state"}}  # tests/integration/test_redis_store.py
-FILLED_WHILE_LOADING = ("GATES", "keyed", "positions")
+FILLED_WHILE_LOADING = ("GATES", "keyed", "memo", "positions")
 GATE = f"(?:{'|'.join(path.stem for path in (LUA / 'include' / 'gates').iterdir())})"
 
 

@@ -60,16 +60,24 @@ end
 local function grant(taken)
   local lease_until, epoch, leases = now + lease_ms, int(s.breaker.epoch), {}
   local prefix = incarnation .. '.' .. lane .. '.' .. sequence .. '.'
-  local fields, ends, ends_at = {}, {}, int(lease_until)
-  for n, t in ipairs(taken) do
+  local fields, ends, ends_at, alike, before = {}, {}, int(lease_until), 0, taken[1]
+  for n = 1, #taken do
+    local t = taken[n]
     t.status, t.attempt, t.lease, t.started_at = 'p', t.attempt == '0' and '1' or int(t.attempt + 1), prefix .. n, NOW
     t.token, t.epoch = int(s.token + n), epoch
-    history.waited(s, t, now)
+    if t.queued_at == before.queued_at and t.offset == before.offset then
+      alike = alike + 1
+    else
+      history.waited(s, before, now, alike)
+      before, alike = t, 1
+    end
     local record = packed(t)
+    memo.keep(record, t)
     fields[2 * n - 1], fields[2 * n] = t.id, record
     ends[2 * n - 1], ends[2 * n] = ends_at, member_of(t)
     leases[3 * n - 2], leases[3 * n - 1], leases[3 * n] = t.id, lease_until, t.beside and {record, t.content} or record
   end
+  if before then history.waited(s, before, now, alike) end
   send('HSET', TASKS, fields)
   send('ZADD', LEASES, ends)
   s.token = s.token + #taken

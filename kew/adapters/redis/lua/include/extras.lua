@@ -22,7 +22,7 @@ end
 local function set_snoozes(t, number)
   local text = t.extras and string.gsub(',' .. t.extras, ',snoozes=%d+', '') or ''
   if number > 0 then text = text .. string.format(',snoozes=%d', number) end
-  t.extras = text ~= '' and string.sub(text, 2) or nil
+  t.extras = text ~= '' and string.sub(text, 2) or false
 end
 
 -- The task came back later once more.

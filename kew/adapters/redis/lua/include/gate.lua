@@ -8,7 +8,8 @@
 --   opens_at(lease_end): when time alone may bring room (nil: it won't); the earliest end of a lease is given
 --   parks(fn): the reason under which a task of this function is set aside, if it can't start in this process
 --   granted(leases, tasks): after so many, at least 1, were granted, for these tasks
---   ended(effect, epoch): after a lease of this epoch of the breaker ended: 'success', 'failure' or 'probe'
+--   ended(effect, epoch): after a lease of this epoch of the breaker ended: 'success', 'failure' or 'probe'; once for all
+--     successes of one epoch that follow each other in a call, so a gate can't count them
 --   snoozed(t, scope, length): after a run of this task asked to come back later, in so many ms
 --   resumed(): after a person resumed the queue
 -- A gate's memory is a list of integers, the field gate:<name> of STATE. The gate registers it as `field`, reads it when it is

@@ -69,9 +69,9 @@ do
     return minute
   end
 
-  local function add_one(minute, n)
+  local function add(minute, n, times)
     local numbers, texts = minute.numbers, minute.texts
-    numbers[n] = numbers[n] + 1
+    numbers[n] = numbers[n] + times
     if texts[n] then
       local old = minute.old + 1
       texts[n], minute.olds[old], minute.old = false, n, old
@@ -82,7 +82,7 @@ do
   function history.count(state, n)
     local minute = state.open or open(state)
     minute.counts_part = false
-    add_one(minute, n)
+    add(minute, n, 1)
   end
 
   -- The bucket of a time in ms: the first is less than 1 ms, each further one ends at twice the time of the one before.
@@ -92,8 +92,8 @@ do
     return bucket
   end
 
-  -- A task is started now that was ready at `queued_at` and `offset`. Those of one batch have the same texts.
-  function history.waited(state, t, now)
+  -- So many tasks are started now that were ready at the same `queued_at` and `offset`, as those of one batch are.
+  function history.waited(state, t, now, times)
     local minute = state.open or open(state)
     local queued_at, offset, n = t.queued_at, t.offset, minute.wait_place
     if minute.queued_at ~= queued_at or minute.offset ~= offset then
@@ -103,11 +103,11 @@ do
       minute.queued_at, minute.offset, minute.wait_place = queued_at, offset, n
       if bucket > minute.last_wait then minute.last_wait = bucket end
     end
-    add_one(minute, n)
+    add(minute, n, times)
   end
 
-  -- A run ends that began at `started_at`. Those of one claim have the same text.
-  function history.ran(state, started_at, now)
+  -- So many runs end that began at `started_at`, as those of one claim did.
+  function history.ran(state, started_at, now, times)
     local minute = state.open or open(state)
     local n = minute.run_place
     if minute.started_at ~= started_at then
@@ -116,7 +116,7 @@ do
       minute.started_at, minute.run_place = started_at, n
       if bucket > minute.last_run then minute.last_run = bucket end
     end
-    add_one(minute, n)
+    add(minute, n, times)
   end
 
   -- The open minute as it is stored; nil: it is as it was.
@@ -233,12 +233,12 @@ do
     for n = 1, #fields do
       if texts[n] then found[#found + 1], found[#found + 2] = last - steps + n, texts[n] end
     end
-    local function add(tally, minute)
+    local function add_tally(tally, minute)
       local number = tally and (unit == 'm' and minute or math.floor(minute / 60))
       if number and number > last - steps and number <= last then found[#found + 1], found[#found + 2] = number, packed(tally) end
     end
-    add(state.closed, state.closed_minute)
-    add(tally_of(state, waiting), math.floor(now / history.MINUTE_MS))
+    add_tally(state.closed, state.closed_minute)
+    add_tally(tally_of(state, waiting), math.floor(now / history.MINUTE_MS))
     return found
   end
 end

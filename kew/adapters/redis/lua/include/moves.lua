@@ -62,13 +62,13 @@ end
 
 local function index(key, score, member)
   index_added = index_added or {}
-  append(index_added, key, score)
-  append(index_added, key, member)
+  index_added[key] = add_pair(index_added[key], score, member)
 end
 
 local function unindex(key, member)
   index_removed = index_removed or {}
-  append(index_removed, key, member)
+  local list = index_removed[key]
+  if list then list[#list + 1] = member else index_removed[key] = {member} end
 end
 
 local function write_tasks()
@@ -258,7 +258,7 @@ local function finish(t, status, as)
   put(t)
   if status == 'f' then
     dead.bury(t)
-  elseif t.attempt ~= '1' or t.replays ~= '0' or status == 'x' then -- else nothing has failed
+  elseif t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed
     dead.clear(member_of(t))
   end
   if t.watchers ~= '-' then

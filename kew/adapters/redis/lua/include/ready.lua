@@ -45,16 +45,23 @@ local function in_order(a, b)
   return a.member < b.member
 end
 
--- The first entries of a priority's line, at most `limit`; those that mean nothing are marked void.
+-- The tasks of the first entries of a priority's line, at most `limit`. False: the entry means nothing. And for which of
+-- those a waiting task is counted, since its record can't be read; nil: for none.
 local function read_line(priority, limit)
-  local members, ids, entries = redis.call('LRANGE', LINE[priority], 0, limit - 1), {}, {}
-  for n, member in ipairs(members) do ids[n] = id_of(member) end
-  for n, t in ipairs(fetch_waiting(ids)) do
-    local holds = t and t.status == 'q' and t.queue == queue and member_of(t) == members[n]
-    local is_counted = not t and unreadable and unreadable[ids[n]] == 'q '
-    entries[n] = holds and {member = members[n], t = t} or {void = true, is_counted = is_counted}
+  local members, ids, counted = redis.call('LRANGE', LINE[priority], 0, limit - 1), {}, nil
+  for n = 1, #members do ids[n] = id_of(members[n]) end
+  local tasks = fetch_waiting(ids)
+  for n = 1, #members do
+    local t = tasks[n]
+    if not (t and t.status == 'q' and t.queue == queue and member_of(t) == members[n]) then
+      if not t and unreadable and unreadable[ids[n]] == 'q ' then
+        counted = counted or {}
+        counted[n] = true
+      end
+      tasks[n] = false
+    end
   end
-  return entries
+  return tasks, counted
 end
 
 -- The first due entries of a priority's sorted set and of what is parked under these reasons, in order.
@@ -118,38 +125,52 @@ end
 -- one there may come before all others. Answers how many of those used were not for this process (void entries weigh a
 -- tenth: they cost nothing but looking).
 local function take_from(priority, reasons, room, limit, taken)
-  local line, sets = read_line(priority, limit), read_sets(priority, reasons, limit)
-  local i, j, others = 1, 1, 0
-  while #taken < room and bytes_taken < MOST_BYTES do
-    while line[i] and line[i].void do
-      if line[i].is_counted and s.waiting[priority] > 0 then count(priority, -1) end
+  local line, counted = read_line(priority, limit)
+  local sets = read_sets(priority, reasons, limit)
+  local is_line_cut, is_set_cut, is_ahead = #line == limit, #sets == limit, s.line_at > now -- the clock stepped back
+  local i, j, others, many, known, parked_under = 1, 1, 0, #taken, nil, nil
+  while many < room and bytes_taken < MOST_BYTES do
+    while line[i] == false do
+      if counted and counted[i] and s.waiting[priority] > 0 then count(priority, -1) end
       i, others = i + 1, others + 0.1
     end
-    local entry, other = line[i], sets[j]
-    if (not entry and #line == limit) or (not other and #sets == limit) then break end
-    if entry and s.line_at > now and ready_at(entry.t) > now then entry = nil end -- the clock stepped back
-    local from_line = entry and (not other or in_order(entry, other))
-    entry = from_line and entry or other
-    if not entry then break end
-    local t = entry.t
-    local key = entry.is_parked and t.extras and keyed.of(t)
-    if key then -- it takes its turn
-      keyed.unpark(priority, entry, key)
-      others = others + 1
-      break
+    local t, other = line[i], sets[j]
+    if (not t and is_line_cut) or (not other and is_set_cut) then break end
+    if t and is_ahead and ready_at(t) > now then t = nil end
+    if t and other and not in_order({t = t, member = member_of(t)}, other) then t = nil end
+    local from_line = t
+    if not t then
+      if not other then break end
+      t = other.t
+      local key = other.is_parked and t.extras and keyed.of(t)
+      if key then -- it takes its turn
+        keyed.unpark(priority, other, key)
+        others = others + 1
+        break
+      end
     end
-    local reason = not entry.is_parked and parks(function_of(t)) or nil
+    local reason
+    if from_line or not other.is_parked then
+      local fn = function_of(t)
+      if fn ~= known then known, parked_under = fn, parks(fn) end
+      reason = parked_under
+    end
     if not reason and extra.units and not extra.affords(t) then break end
     if not reason and t.beside and not load_content(t, taken) then break end
-    if from_line then i = i + 1 else j = j + 1 end
-    if not from_line then unindex(entry.key, entry.member) end
-    if entry.is_parked then s.parked = s.parked - 1 end
+    if from_line then
+      i = i + 1
+    else
+      j = j + 1
+      unindex(other.key, other.member)
+      if other.is_parked then s.parked = s.parked - 1 end
+    end
     if not reason then
       count(priority, -1)
-      taken[#taken + 1] = t
+      many = many + 1
+      taken[many] = t
       bytes_taken = bytes_taken + #t.body
     else
-      park(priority, reason, int(ready_at(t)), entry.member)
+      park(priority, reason, int(ready_at(t)), member_of(t))
       if t.status == 'q' then leave_line(t) end
       note_parked(reason)
       others = others + 1
@@ -224,9 +245,9 @@ local function next_due(reasons)
   local runnable, any = NEVER, NEVER
   local after = '(' .. now
   for priority = 1, 3 do
-    for _, entry in ipairs(s.line_at > now and read_line(priority, LOOK_AHEAD) or {}) do -- the clock stepped back
-      local at = not entry.void and ready_at(entry.t) or 0
-      if at > now and not parks(function_of(entry.t)) then runnable = math.min(runnable, at) end
+    for _, t in ipairs(s.line_at > now and read_line(priority, LOOK_AHEAD) or {}) do -- the clock stepped back
+      local at = t and ready_at(t) or 0
+      if at > now and not parks(function_of(t)) then runnable = math.min(runnable, at) end
       if at > now then any = math.min(any, at) end
     end
     local found = s.waiting[priority] == 0 and {}
@@ -257,8 +278,8 @@ end
 -- Whether a task is due that the process can run, beyond those that it has taken: of the first `limit` in each place.
 local function is_ready_in(priority, reasons, limit)
   local line, sets = read_line(priority, limit), read_sets(priority, reasons, limit)
-  for _, entry in ipairs(line) do
-    if not entry.void and ready_at(entry.t) <= now and not parks(function_of(entry.t)) then return true, false end
+  for _, t in ipairs(line) do
+    if t and ready_at(t) <= now and not parks(function_of(t)) then return true, false end
   end
   for _, entry in ipairs(sets) do
     if entry.is_parked and keyed.has_room(entry.t) or not entry.is_parked and not parks(function_of(entry.t)) then

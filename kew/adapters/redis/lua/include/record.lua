@@ -10,13 +10,13 @@
 -- include: state
 -- include: batch
 -- include: extras
-local RECORD = '^([qwrpcfx]) ([^ ]+) (%d+) (%d+) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ [^ ]+ (%d+) (%d+))\n(.*)$'
+local RECORD = '^([qwrpcfx]) (([^ ]+) (%d+) (%d+)) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ ([^ ]+) (%d+) (%d+))\n(.*)$'
 local LATER = {
-  '^2([qwrpcfx]) ([^ ]+) (%d+) (%d+) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ [^ ]+ (%d+) (%d+)) (%d+)\n(.*)$',
-  '^3([qwrpcfx]) ([^ ]+) (%d+) (%d+) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ [^ ]+ (%d+) (%d+)) (%S+) (%S+)\n(.*)$',
+  '^2([qwrpcfx]) (([^ ]+) (%d+) (%d+)) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ ([^ ]+) (%d+) (%d+)) (%d+)\n(.*)$',
+  '^3([qwrpcfx]) (([^ ]+) (%d+) (%d+)) (%-?%d+) ([^ ]+) ([123]a? [^ ]+ ([^ ]+) (%d+) (%d+)) (%S+) (%S+)\n(.*)$',
 }
 local NEWER = '^(%d%d?%d?)([qwrpcfx]) ([^ ]+) (%d+) (%d+) (%-?%d+) [^ ]+ ([123]a? [^ ]+) '
-local HISTORY = '^(%d+),(%d+),(%d+),(%d+),([01]),(%d+),(%d+),(%d+),([%w_-]+[%d.]*),([^,]+),(%d+),(%d+),(.+)$'
+local HISTORY = '^(%d+),(%d+,%d+,%d+,[01]),(%d+),(%d+),(%d+),([%w_-]+[%d.]*),([^,]+),(%d+),(%d+),(.+)$'
 local ZEROS = {'00000000000', '0000000000', '000000000', '00000000', '0000000', '000000', '00000', '0000', '000', '00', '0', ''}
 local TICKET_DIGITS, DIGITS = 12, 15 -- Lua counts exactly up to 15 digits
 local MOST_BYTES = 1024 * 1024 -- in one answer: it has to come through within the caller's patience, also on a slow link
@@ -25,10 +25,51 @@ local INLINE_BYTES = 1024 -- a payload or result of more is not in the record
 local contents, emptied -- what `flush` writes to CONTENTS: id and text, one after the other; ids; nil: nothing
 local unreadable -- by id: what the record begins with, its version left out; nil: none was met
 local newer -- by id: what is known of a record of a newer version; nil: none was met
-local UNTOUCHED = {__index = {
-  attempt = '0', failures = '0', losses = '0', replays = '0', cancel = '0', token = '0', epoch = '0',
-  started_at = '0', lease = '-', settled = '-', ended_at = '0', expires_at = '0', watchers = '-',
-}}
+local SPLIT = {failures = true, losses = true, replays = true, cancel = true}
+
+-- The counts of a task, which few calls look at, become fields of their own.
+local function split_counts(t)
+  local failures, losses, replays, cancel = string.match(t.counts, '^(%d+),(%d+),(%d+),([01])$')
+  t.counts = false
+  rawset(t, 'failures', failures)
+  rawset(t, 'losses', losses)
+  rawset(t, 'replays', replays)
+  rawset(t, 'cancel', cancel)
+end
+
+-- A parsed task. Failures, losses, replays and cancel are one text, `counts`, until one of them is read or written.
+local TASK = {
+  __index = function(t, name)
+    if not SPLIT[name] or not t.counts then return nil end
+    split_counts(t)
+    return rawget(t, name)
+  end,
+  __newindex = function(t, name, value)
+    if SPLIT[name] and t.counts then split_counts(t) end
+    rawset(t, name, value)
+  end,
+}
+
+-- Running tasks by their records: who reads the text that a grant wrote need not take it apart again.
+local memo = {}
+do
+  local remembered -- weak: it lasts until the garbage collector comes; nil: nothing yet
+
+  -- The task has this record, and this call doesn't change it any more.
+  function memo.keep(record, t)
+    if t.extras or t.beside then return end
+    remembered = remembered or setmetatable({}, {__mode = 'v'})
+    remembered[record] = t
+  end
+
+  -- The task of this id and record, if it is kept. It isn't any more: the caller may change it.
+  function memo.take(id, record)
+    local t = remembered and remembered[record]
+    if not t or t.id ~= id then return nil end
+    remembered[record] = nil
+    return t
+  end
+end
 
 -- A number as text. (Lua itself writes 15 digits and more with an exponent, and takes twice as long.)
 local function int(number)
@@ -39,17 +80,17 @@ end
 -- time here: a table made in one piece costs half of one filled field by field, and a field not looked at nothing.)
 -- False for what can't be read: all of it is checked, before anything is written.
 local function parse(id, raw)
-  local beside, extras
-  local status, queue, ticket, queued_at, offset, history, tail, label_bytes, payload_bytes, body =
+  local beside, extras = false, false
+  local status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body =
     string.match(raw, RECORD)
   if not body and string.byte(raw) == 50 then
-    status, queue, ticket, queued_at, offset, history, tail, label_bytes, payload_bytes, beside, body =
+    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, body =
       string.match(raw, LATER[1])
   elseif not body and string.byte(raw) == 51 then
-    status, queue, ticket, queued_at, offset, history, tail, label_bytes, payload_bytes, beside, extras, body =
+    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, extras, body =
       string.match(raw, LATER[2])
     if not body or not extra.check(extras) or beside ~= '-' and string.find(beside, '%D') then return false end
-    if beside == '-' then beside = nil end
+    if beside == '-' then beside = false end
   end
   if not body or label_bytes + payload_bytes > #body or #ticket > TICKET_DIGITS or #queued_at > DIGITS
     or #offset > DIGITS or beside and #beside > DIGITS then
@@ -57,53 +98,52 @@ local function parse(id, raw)
   end
   if history == '-' then
     if status ~= 'q' and status ~= 'w' then return false end
-    local t = setmetatable({
-      id = id, status = status, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset, tail = tail,
-      body = body, attempt = '0', token = '0', epoch = '0', started_at = '0', lease = '-', -- what a grant changes
-    }, UNTOUCHED)
-    if beside then t.beside = beside end
-    if extras then t.extras = extras end
-    return t
+    return setmetatable({
+      id = id, status = status, head = head, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset,
+      tail = tail, fn = fn, body = body, attempt = '0', counts = '0,0,0,0', token = '0', epoch = '0', started_at = '0',
+      lease = '-', settled = '-', ended_at = '0', expires_at = '0', watchers = '-', label_bytes = label_bytes,
+      payload_bytes = payload_bytes, beside = beside, extras = extras, member = false, newer_raw = false,
+    }, TASK)
   end
-  local attempt, failures, losses, replays, cancel, token, epoch, started_at, lease, settled, ended_at, expires_at,
-    watchers = string.match(history, HISTORY)
-  if not watchers or #attempt > DIGITS or #failures > DIGITS or #losses > DIGITS or #replays > DIGITS
+  local attempt, counts, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers =
+    string.match(history, HISTORY)
+  if not watchers or #attempt > DIGITS or #counts > DIGITS and string.find(counts, string.rep('%d', DIGITS + 1))
     or #token > DIGITS or #epoch > DIGITS or #started_at > DIGITS or #ended_at > DIGITS or #expires_at > DIGITS
     or (status == 'p') ~= (lease ~= '-')
     or (status == 'c' or status == 'f' or status == 'x') ~= (expires_at ~= '0') then
     return false
   end
-  local t = {
-    id = id, status = status, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset, tail = tail,
-    body = body, attempt = attempt, failures = failures, losses = losses, replays = replays, cancel = cancel,
-    token = token, epoch = epoch, started_at = started_at, lease = lease, settled = settled, ended_at = ended_at,
-    expires_at = expires_at, watchers = watchers, label_bytes = label_bytes, payload_bytes = payload_bytes,
-  }
-  if beside then t.beside = beside end
-  if extras then t.extras = extras end
-  return t
+  return setmetatable({
+    id = id, status = status, head = head, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset,
+    tail = tail, fn = fn, body = body, attempt = attempt, counts = counts, token = token, epoch = epoch,
+    started_at = started_at, lease = lease, settled = settled, ended_at = ended_at, expires_at = expires_at,
+    watchers = watchers, label_bytes = label_bytes, payload_bytes = payload_bytes, beside = beside, extras = extras,
+    member = false, newer_raw = false,
+  }, TASK)
 end
 
 -- A task that is stored now, in a line; `tail` is the rest of its record from the priority on, label and payload included.
 local function new_task(id, ticket, tail)
-  local ends = string.find(tail, '\n', 1, true)
+  local line, fn, label_bytes, payload_bytes, ends = string.match(tail, '^([^ ]+ [^ ]+ ([^ ]+) (%d+) (%d+))()\n')
   return setmetatable({
-    id = id, status = 'q', queue = queue, ticket = ticket, queued_at = NOW, offset = '0',
-    tail = string.sub(tail, 1, ends - 1), body = string.sub(tail, ends + 1),
-    attempt = '0', token = '0', epoch = '0', started_at = '0', lease = '-',
-  }, UNTOUCHED)
+    id = id, status = 'q', head = queue .. ' ' .. ticket .. ' ' .. NOW, queue = queue, ticket = ticket,
+    queued_at = NOW, offset = '0', tail = line, fn = fn, body = string.sub(tail, ends + 1), attempt = '0',
+    counts = '0,0,0,0', token = '0', epoch = '0', started_at = '0', lease = '-', settled = '-', ended_at = '0',
+    expires_at = '0', watchers = '-', label_bytes = label_bytes, payload_bytes = payload_bytes, beside = false,
+    extras = false, member = false, newer_raw = false,
+  }, TASK)
 end
 
 -- The record of a task: of the least version that has room for it.
 local function packed(t)
-  local version, more, beside, extras = '', '', t.beside, t.extras
+  local version, more, beside, extras, counts = '', '', t.beside, t.extras, t.counts
   if extras then
     version, more = '3', ' ' .. (beside or '-') .. ' ' .. extras
   elseif beside then
     version, more = '2', ' ' .. beside
   end
-  return version .. t.status .. ' ' .. t.queue .. ' ' .. t.ticket .. ' ' .. t.queued_at .. ' ' .. t.offset
-    .. ' ' .. t.attempt .. ',' .. t.failures .. ',' .. t.losses .. ',' .. t.replays .. ',' .. t.cancel .. ',' .. t.token .. ',' .. t.epoch
+  if not counts then counts = t.failures .. ',' .. t.losses .. ',' .. t.replays .. ',' .. t.cancel end
+  return version .. t.status .. ' ' .. t.head .. ' ' .. t.offset .. ' ' .. t.attempt .. ',' .. counts .. ',' .. t.token .. ',' .. t.epoch
     .. ',' .. t.started_at .. ',' .. t.lease .. ',' .. t.settled .. ',' .. t.ended_at .. ',' .. t.expires_at
     .. ',' .. t.watchers .. ' ' .. t.tail .. more .. '\n' .. t.body
 end
@@ -121,6 +161,7 @@ local function nonce_of(t)
 end
 
 local function function_of(t)
+  if t.fn then return t.fn end
   local before = string.find(t.tail, ' ', 4, true)
   return string.sub(t.tail, before + 1, string.find(t.tail, ' ', before + 1, true) - 1)
 end
@@ -161,7 +202,7 @@ local function set_result(t, result)
     t.beside, result = int(#result), ''
   elseif t.beside then
     remove_content(t.id)
-    t.beside = nil
+    t.beside = false
   end
   t.body = string.sub(t.body, 1, label_bytes) .. result
 end
@@ -175,6 +216,8 @@ local function packed_without_payload(t)
 end
 
 local function has_result_beside(raw)
+  local version = string.byte(raw)
+  if version ~= 50 and version ~= 51 then return false end
   local first = string.sub(raw, 1, 3)
   return first == '2c ' or first == '3c ' and string.find(raw, '^[^\n]* %d+ %S+\n') ~= nil
 end
@@ -201,7 +244,12 @@ local function member(ticket, id)
 end
 
 local function member_of(t)
-  return member(t.ticket, t.id)
+  local entry = t.member
+  if not entry then
+    entry = member(t.ticket, t.id)
+    t.member = entry
+  end
+  return entry
 end
 
 local function id_of(member)
@@ -254,9 +302,10 @@ end
 
 -- The same, parsed; false also for one that can't be read or is newer, which is remembered.
 local function fetch(ids)
-  local tasks = {}
-  for n, raw in ipairs(fetch_raw(ids)) do
-    local t = raw and parse(ids[n], raw)
+  local tasks, raws = {}, fetch_raw(ids)
+  for n = 1, #raws do
+    local raw = raws[n]
+    local t = raw and (memo.take(ids[n], raw) or parse(ids[n], raw))
     if raw and not t then
       local id, known = ids[n], parse_newer(ids[n], raw)
       if known then

@@ -76,9 +76,22 @@ local function went_to(t, word)
   return WENT_TO[word]
 end
 
+-- The runs that are to be counted: when they began, and how many. And the epoch of the successes just before this settlement;
+-- nil: it was something else.
+local ran_from, ran_times, succeeded
+
+local function begin_settling()
+  ran_from, ran_times, succeeded = nil, 0, nil
+end
+
+local function count_runs()
+  if ran_times > 0 then history.ran(s, ran_from, now, ran_times) end
+  ran_from, ran_times = nil, 0
+end
+
 -- {word, status} of one settlement.
 local function settle(t, lease, word, number, text)
-  if not t or is_absent(t) or t.queue ~= queue then return 'stale', '' end
+  if not t or t.expires_at ~= '0' and is_absent(t) or t.queue ~= queue then return 'stale', '' end
   local settled = lease .. ':' .. word
   if t.lease ~= lease then
     if t.settled == settled then return 'same', went_to(t, word) end
@@ -87,14 +100,24 @@ local function settle(t, lease, word, number, text)
   t.settled = settled
   sender = lease
   if word ~= 'release' and word ~= 'not_started' then
-    history.ran(s, t.started_at, now)
+    if t.started_at ~= ran_from then
+      count_runs()
+      ran_from = t.started_at
+    end
+    ran_times = ran_times + 1
     if word ~= 'succeed' then history.count(s, history.COUNTED.others) end
   end
   if word == 'succeed' then
-    ended('success', tonumber(t.epoch))
+    if t.epoch ~= succeeded then
+      ended('success', tonumber(t.epoch))
+      succeeded = t.epoch
+    end
     set_result(t, text)
     finish(t, 'c')
-  elseif string.sub(word, 1, 7) == 'snooze_' then
+    return 'done', 'c'
+  end
+  succeeded = nil
+  if string.sub(word, 1, 7) == 'snooze_' then
     snooze(t, string.sub(word, 8), number, text)
   elseif word == 'release' then
     release(t, number)
@@ -109,17 +132,21 @@ end
 -- Those whose arguments are ARGV[first] to ARGV[last], of the tasks that were fetched by these ids: {word, status letter, ...},
 -- and how many leases they ended. A task that was fetched twice is one table from here on.
 local function settle_each(first, last, ids, fetched)
-  local outcomes, freed, tasks = {}, 0, {}
+  local outcomes, freed, tasks, at = {}, 0, {}, 0
   s.is_newly_snoozed = false
-  for n, id in ipairs(ids) do
-    tasks[id] = tasks[id] or fetched[n]
-    fetched[n] = tasks[id]
+  begin_settling()
+  for n = 1, #ids do
+    local id = ids[n]
+    local t = tasks[id]
+    if t then fetched[n] = t else tasks[id] = fetched[n] end
   end
   for n = first, last, 5 do
-    local word, status = settle(tasks[ARGV[n]], unpack(ARGV, n + 1, n + 4))
-    outcomes[#outcomes + 1], outcomes[#outcomes + 2] = word, status
+    local word, status = settle(tasks[ARGV[n]], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4])
+    outcomes[at + 1], outcomes[at + 2] = word, status
+    at = at + 2
     if word == 'done' then freed = freed + 1 end
   end
+  count_runs()
   flush()
   sender = ''
   return outcomes, freed
