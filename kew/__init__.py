@@ -3,10 +3,12 @@
 from kew import exceptions
 from kew.adapters.codecs import MessagePackCodec, PickleCodec
 from kew.app.arguments import TaskArguments
+from kew.app.around import TaskCall
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
 from kew.app.diagnosis import Diagnosis, Finding
 from kew.app.health import Health
 from kew.app.info import Attempt, TaskInfo
+from kew.app.injection import Depends
 from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
 from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
@@ -28,6 +30,7 @@ from kew.functions import TaskFunction
 from kew.handles import TaskHandle
 from kew.manager import TaskQueueManager
 from kew.queue_handles import QueueHandle
+from kew.resources import Resource
 from kew.task_logs import TaskLogFilter
 from kew.version import VERSION
 
@@ -39,6 +42,7 @@ __all__ = [
     "Custom",
     "DeadLetterGroup",
     "DeadLetterPage",
+    "Depends",
     "Diagnosis",
     "Explanation",
     "Exponential",
@@ -64,8 +68,10 @@ __all__ = [
     "QueuePriority",
     "Rate",
     "Reason",
+    "Resource",
     "StoreCall",
     "TaskArguments",
+    "TaskCall",
     "TaskContext",
     "TaskEvent",
     "TaskFunction",

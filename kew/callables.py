@@ -11,7 +11,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -39,11 +39,35 @@ class Accepted:
         """The annotation with its texts evaluated; `UNRESOLVED` if that fails; `Any` without one."""
         return Any if annotation is inspect.Parameter.empty else resolved(annotation, self.scope)
 
+    def without(self, names: Collection[str]) -> Accepted:
+        """Without these parameters. What follows one of them by place can then be given by name alone."""
+        left: list[inspect.Parameter] = []
+        is_shifted = False
+        for each in self.signature.parameters.values():
+            if each.name in names:
+                is_shifted = is_shifted or each.kind is not each.KEYWORD_ONLY
+            elif is_shifted and each.kind is each.POSITIONAL_OR_KEYWORD:
+                left.append(each.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            elif not (is_shifted and each.kind is each.VAR_POSITIONAL):
+                left.append(each)
+        return Accepted(self.signature.replace(parameters=left), self.scope)
+
+
+def provided_parameters(function: Function) -> Mapping[str, Any]:
+    """The parameters that dependencies provide, by name. Raises what the library raises for impossible ones."""
+    library = sys.modules.get("uncalled_for")  # without it, there can't be a dependency
+    return library.get_dependency_parameters(function) if library else {}
+
 
 def accepted(function: Function) -> Accepted | None:
-    """None: this can't be known, as for some callables written in C."""
+    """None: this can't be known, as for some callables written in C.
+
+    Parameters that `Depends` provides are left out, since no caller gives them.
+    """
     try:
-        return _accepted(function)
+        known = _accepted(function)
+        provided = provided_parameters(function)
+        return known.without(provided) if provided else known
     except Exception:  # noqa: BLE001 - inspecting a user's callable runs the user's code
         return None
 

@@ -17,12 +17,14 @@ from typing import (
     Protocol,
     TypedDict,
     Unpack,
+    cast,
     overload,
 )
 
 import attrs
 
 from kew.app.info import TaskInfo
+from kew.app.injection import injection_of
 from kew.app.naming import (
     Decorated,
     Registration,
@@ -152,11 +154,21 @@ class TaskFunction(Decorated, Generic[P, R, C]):
         self._manager = manager
         self.queue = queue
         self._options = options or SubmitOptions()
+        self._injection = injection_of(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        """Call the function itself, here and now."""
-        result: C = self.function(*args, **kwargs)
-        return result
+        """Call the function itself, here and now. Its dependencies are opened, but for those that are given.
+
+        Raises `InvalidConfigError` for a plain function whose dependencies have to be awaited.
+        """
+        result: Any
+        if self._injection is None:
+            result = self.function(*args, **kwargs)
+        elif is_like_async(self.function):
+            result = self._injection.call(args, kwargs)
+        else:
+            result = self._injection.call_plain(args, kwargs)
+        return cast("C", result)
 
     def options(self, **changes: Unpack[Overrides]) -> TaskFunction[P, R, C]:
         """The same function with other `SubmitOptions`."""

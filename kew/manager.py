@@ -43,6 +43,7 @@ from kew.domain.suggestions import suggests
 from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_decorated
 from kew.log import logging_as
 from kew.queues import CircuitBreaker, Queue
+from kew.resources import Sharing
 from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
 from kew.starting import begin
 from kew.submitting import Submitting
@@ -69,7 +70,7 @@ CREATED = (
 
 # Long: the public API: a third of it is docstrings.
 @suggests("argument", ALSO_CALLED)
-class TaskQueueManager(Submitting, Working):
+class TaskQueueManager(Submitting, Working, Sharing):
     """Background task queues inside this asyncio process, kept in a store that other processes may share.
 
     Use it as `async with TaskQueueManager(...) as manager:`, or call `initialize()` and `shutdown()`.

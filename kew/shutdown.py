@@ -154,6 +154,7 @@ async def _close_all(process: Process, parts: Parts, served: Sequence[QueueServi
         process.submitter.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
+    await process.resources.close()
     try:
         await parts.wakeup.close()
     finally:

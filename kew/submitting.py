@@ -32,8 +32,9 @@ BEHIND_HANDLES = (
     "_whereabouts",
     "_info_of",
     "_result_of",
+    "_open_resource",
 )
-"""Methods for handles and decorated functions, not for users."""
+"""Methods for handles, decorated functions and resources, not for users."""
 T = TypeVar("T")
 
 

@@ -33,6 +33,7 @@ from kew.app.ports import (
     Watchdog,
 )
 from kew.app.registry import Registry
+from kew.app.resources import Resources
 from kew.app.results import Results
 from kew.app.spawning import clean_context, spawn
 from kew.app.submitting.encoding import CallEncoder
@@ -143,6 +144,7 @@ class Process:
         self.capacity = capacity
         self.admission = admission
         self.workers: dict[str, Worker] = {}
+        self.resources = Resources()
         self.presence = Presence(
             name or place_of(self.incarnation),
             version,

@@ -16,6 +16,8 @@ from weakref import WeakValueDictionary
 
 import attrs
 
+from kew.app.around import Around
+from kew.app.injection import Injection, injection_of
 from kew.app.naming import (
     PICKLED,
     Function,
@@ -91,6 +93,8 @@ class RegisteredFunction:
     start_by_ms: int = attrs.field(init=False, eq=False, repr=False)
     shape: Shape | None = attrs.field(init=False, eq=False, repr=False)
     """What its calls must fit; None: that can't be said."""
+    injection: Injection | None = attrs.field(init=False, eq=False, repr=False)
+    """What dependencies give it; None: nothing."""
 
     def __attrs_post_init__(self) -> None:
         """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
@@ -124,6 +128,7 @@ class RegisteredFunction:
         key_of = None if self.key is None else key_finder(self.key, self.function)
         object.__setattr__(self, "key_of", key_of)
         travels = self.name.startswith(PICKLED)  # with each call another function
+        object.__setattr__(self, "injection", None if travels else injection_of(self.function))
         object.__setattr__(self, "shape", None if travels else shape_of(self.function))
 
 
@@ -170,6 +175,7 @@ class Registry:
         # Pins whose tasks have completed, while their functions live: results are read by them.
         self._forgotten: WeakValueDictionary[str, Function] = WeakValueDictionary()
         self._unchecked = AnnotationCheck()
+        self.around: list[Around] = []
         self.pins = Pins(self._forget)
         if carries_functions:
             for carrier in CARRIERS.values():

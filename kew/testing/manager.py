@@ -207,6 +207,7 @@ class SimulatedManager(TaskQueueManager):
     def adopt(self, manager: TaskQueueManager) -> None:
         """Register what is registered in another manager, options and all."""
         registry = manager._registry
+        self._registry.around += registry.around
         for known in registry.functions():
             name = known.name
             given = {option: getattr(known, option) for option in OPTIONS}

@@ -34,6 +34,7 @@ INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
 
 EXTRAS = {
     "adapters/codecs": {"cloudpickle"},
+    "app/injection.py": {"uncalled_for"},
     "cli": {"click", "rich"},
     "metrics": {"prometheus_client"},
     "simulation/lua": {"fakeredis"},

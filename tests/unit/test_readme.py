@@ -154,10 +154,10 @@ def test_the_guide_lists_each_of_its_pages():
     assert set(GUIDE) <= links_from(ROOT / "docs/guide/README.md") | {ROOT / "docs/guide/README.md"}
 
 
-def test_the_decisions_are_numbered_without_gaps_and_listed_in_order():
+def test_each_decision_has_a_number_of_its_own_and_is_listed_in_order():
     decisions = sorted((ROOT / "docs/decisions").glob("0*.md"))
     numbers = [int(page.name[:4]) for page in decisions]
-    assert numbers == list(range(1, len(decisions) + 1))
+    assert len(set(numbers)) == len(numbers)
     listed = (ROOT / "docs/decisions/README.md").read_text()
     rows = re.findall(r"^\| (\d+) \| \[.*?\]\((.*?)\)", listed, re.MULTILINE)
     assert rows == [(str(int(page.name[:4])), page.name) for page in decisions]

@@ -55,13 +55,18 @@ class _Unawaited:
     def take(self) -> Any:
         """The awaitable; the caller is responsible for it from now on. Sets the call's context variables here."""
         value, self._value = self._value, None
-        for variable, content in self._context.items():
-            if variable.get(_MISSING) is not content:
-                variable.set(content)
+        adopt(self._context)
         return value
 
     def __del__(self) -> None:
         discard(self._value)
+
+
+def adopt(context: contextvars.Context) -> None:
+    """Set the context variables of another context here."""
+    for variable, content in context.items():
+        if variable.get(_MISSING) is not content:
+            variable.set(content)
 
 
 def is_awaitable(value: object) -> bool:

@@ -7,15 +7,19 @@ Only Ctrl-C passes through: it is the program's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from types import CoroutineType
+from typing import Any
 
 import attrs
 
+from kew.app.around import TaskCall, surrounded
 from kew.app.failures import describe, failure_causes
 from kew.app.fingerprints import report_of
 from kew.app.ports import Codec, CodecError, Entropy, Threads
 from kew.app.registry import RegisteredFunction, Registry
-from kew.app.working.calling import NoThreadError, PlainCalls, is_awaitable, why_no_result
+from kew.app.working.calling import NoThreadError, PlainCalls, adopt, is_awaitable, why_no_result
+from kew.app.working.context import TaskContext
 from kew.app.working.interrupts import is_interrupt
 from kew.app.working.runs import Run, Stop, is_loop_gone
 from kew.domain.backoff import Exponential
@@ -86,6 +90,7 @@ class Executor:
     ) -> None:
         self._config = config
         self._registry = registry
+        self._around = registry.around
         self._codec = codec
         self._plain_calls = PlainCalls(threads)
         self._entropy = entropy
@@ -119,7 +124,9 @@ class Executor:
             return Raised(PayloadError(f"its arguments can't be decoded: {describe(error)}"))
         run.started = True
         try:
-            if function.is_coroutine:
+            if self._around or function.injection is not None:
+                value = await self._surrounded(run, function, args, kwargs)
+            elif function.is_coroutine:
                 value = function.function(*args, **kwargs)
                 # Most are coroutines: spare them a call.
                 if type(value) is CoroutineType or is_awaitable(value):
@@ -140,6 +147,34 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the result's own code may exit too
             _let_pass(error)
             return Raised(ResultError(f"the result can't be stored: {describe(error)}"))
+
+    async def _surrounded(
+        self, run: Run, function: RegisteredFunction, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The value of a call that has middleware around it, or dependencies: `run.scope` is to be closed."""
+        if function.injection is not None:
+            run.scope = function.injection.scope(args, kwargs)
+
+        async def innermost() -> Any:
+            provided = {} if run.scope is None else await run.scope.open()
+            return await self._called(run, function, args, {**kwargs, **provided})
+
+        call = TaskCall(function.function, tuple(args), kwargs, innermost)
+        return await surrounded(self._around, call, TaskContext.current())()
+
+    async def _called(
+        self, run: Run, function: RegisteredFunction, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        if function.is_coroutine:
+            value = function.function(*args, **kwargs)
+            return await value if is_awaitable(value) else value
+        value = await self._plain_calls.result(run, function, args, kwargs)
+        if (
+            run.is_thread
+        ):  # what follows can be cancelled, and sees the variables that the thread set
+            run.is_thread = False
+            adopt(run.context)
+        return value
 
     def settled(self, task: Task, status: TaskStatus) -> None:
         """The store acknowledged an attempt: a closure is kept only as long as another one may come."""

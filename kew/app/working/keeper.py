@@ -144,7 +144,7 @@ class Keeper:
         """Stop runs that exceed their lease or timeout, and sleep until the next such time."""
         now, uptime = asyncio.get_running_loop().time(), self.uptime()
         self._ahead = uptime - now
-        for run in self._slots:
+        for run in list(self._slots):
             if uptime >= run.fence_at:
                 run.ask_to_stop(Stop.FENCED)
             elif now >= run.timeout_at:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from kew.app.failures import describe
 from kew.app.labels import label, log, warn
@@ -19,6 +20,7 @@ from kew.app.working import context
 from kew.app.working.admission import Admission
 from kew.app.working.calling import NoThreadError
 from kew.app.working.claims import Claims
+from kew.app.working.cleanups import Cleanups
 from kew.app.working.executor import Executor, Outcome, Returned, Unstarted
 from kew.app.working.keeper import MARGIN, Keeper
 from kew.app.working.reporter import Reporter
@@ -45,6 +47,7 @@ class Runner:
         admission: Admission,
         keeper: Keeper,
         settler: Settler,
+        cleanups: Cleanups,
         is_cancelled: Callable[[], bool],
         tracer: Tracer | None = None,
     ) -> None:
@@ -58,6 +61,7 @@ class Runner:
         self._admission = admission
         self._keeper = keeper
         self._settler = settler
+        self._cleanups = cleanups
         self._is_cancelled = is_cancelled
         self._tracer = tracer
         self._context = clean_context()
@@ -138,9 +142,14 @@ class Runner:
             outcome = await self._outcome_of(run)
             if not run.is_thread:
                 run.context = contextvars.copy_context()
+            if run.scope is not None and not await self._clean_up(run, outcome):
+                return  # it took long, so the outcome was reported before
         except BaseException as error:
             if isinstance(error, GeneratorExit) or is_loop_gone():
+                if run.scope is not None:
+                    run.scope.abandon()
                 raise  # nothing can be reported any more
+            await self._cleanups.close(run, error)
             self._cut_short(run, error)
             if isinstance(error, Exception):
                 return
@@ -148,6 +157,11 @@ class Runner:
                 retrieve_later()  # it ends the loop's run, and no one awaits this asyncio task
             raise
         self.finished(run, outcome)
+
+    async def _clean_up(self, run: Run, outcome: Outcome | None) -> bool:
+        error = getattr(outcome, "error", None)
+        report = partial(self.finished, run, outcome)
+        return await self._cleanups.clean_up(run, error, report)
 
     async def _outcome_of(self, run: Run) -> Outcome | None:
         """How its code ended; None: it was stopped before its code began."""

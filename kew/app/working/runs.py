@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from contextvars import Context
 from typing import Final, Protocol
 
+from kew.app.injection import Scope
 from kew.app.ports import Uptime
 from kew.app.spawning import running_loop
 from kew.domain.events import SettleEvent
@@ -38,6 +40,7 @@ class Run:
 
     `thread` is that of a plain function, if `is_thread`, once its call has begun.
     `context` has the variables that the task's code set, for its hooks and log lines, once it has ended.
+    `scope`: its dependencies, if it has any. While they clean up, its outcome is decided, and `report` reports it.
     """
 
     __slots__ = (
@@ -48,6 +51,8 @@ class Run:
         "is_settling",
         "is_thread",
         "ref",
+        "report",
+        "scope",
         "span",
         "started",
         "stop",
@@ -72,6 +77,8 @@ class Run:
         self.thread = 0
         self.is_settling = False
         self.context = NO_CONTEXT
+        self.scope: Scope | None = None
+        self.report: Callable[[], None] | None = None
 
     @property
     def is_begun(self) -> bool:
@@ -92,11 +99,22 @@ class Run:
 
     def ask_to_stop(self, reason: Stop) -> None:
         """Cancel the run, unless it is ending anyway. A thread can't be cancelled: it is waited for."""
+        if self.report is not None:
+            self._report_now(reason)
+            return
         if self.stop is not None or self.is_settling:
             return
         self.stop = reason
         if self.is_attended and not self.is_thread and self.handle is not None:
             self.handle.cancel()
+
+    def _report_now(self, reason: Stop) -> None:
+        """Its outcome is decided, so it isn't stopped: only its dependencies still clean up."""
+        if reason is Stop.LOST:
+            self.stop = reason
+        report, self.report = self.report, None
+        if report is not None:
+            report()
 
 
 def is_loop_gone() -> bool:

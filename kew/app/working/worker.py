@@ -17,6 +17,7 @@ from kew.app.tracing import Tracer
 from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
 from kew.app.working.claims import Claims
+from kew.app.working.cleanups import Cleanups
 from kew.app.working.executor import Executor
 from kew.app.working.keeper import Keeper
 from kew.app.working.lanes import Lanes
@@ -80,6 +81,7 @@ class Worker:
             executor=executor,
             reporter=reporter,
         )
+        self._cleanups = Cleanups(self._is_cancelled)
         self._runner = Runner(
             config,
             self.slots,
@@ -89,6 +91,7 @@ class Worker:
             admission=admission,
             keeper=self._keeper,
             settler=self.settler,
+            cleanups=self._cleanups,
             is_cancelled=self._is_cancelled,
             tracer=tracer,
         )
@@ -147,6 +150,8 @@ class Worker:
         await slots.until(
             lambda: all(run.is_thread and not run.is_settling for run in slots), grace
         )
+        left = until - asyncio.get_running_loop().time()
+        await self._cleanups.end(max(CANCEL_GRACE, left))
 
     async def until_ended(self, token: int, timeout: float) -> None:
         """Wait until the attempt with this fencing token no longer runs, at most `timeout` seconds."""
