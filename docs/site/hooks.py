@@ -5,6 +5,7 @@ mkdocs would take docs/ alone, where a link to ../README.md leads nowhere.
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -15,6 +16,21 @@ FILES = (
     *("docs/**/*.md", "docs/**/*.png", "docs/**/*.svg"),
     *("examples/*.py", "tests/unit/app/test_endings.py"),
 )
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Add the decisions to the navigation."""
+    _add_decisions(config.nav)
+
+
+def _add_decisions(nav: list[Any]) -> None:
+    for entry in nav:
+        for title, below in entry.items() if isinstance(entry, dict) else ():
+            if title == "Decisions":
+                pages = sorted(ROOT.glob("docs/decisions/0*.md"))
+                below.extend(page.relative_to(ROOT).as_posix() for page in pages)
+            elif isinstance(below, list):
+                _add_decisions(below)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -2,9 +2,9 @@
 
 A snippet that calls `asyncio.run`, uses `kew.testing`, or begins with a file name (`# worker.py`) is a program: it runs
 in a process of its own, in a folder that has the page's named files; pytest runs those named `test_...`. It may log
-that attempts failed. If it has such comments, it prints nothing else. A program that handles signals gets SIGTERM once
-it has printed a line, and must then exit with code 0. The other snippets of a page run in order in one module, with one
-initialized `manager` and with kew's names imported. `memory://` replaces Redis, since no snippet depends on the store.
+that attempts failed. If it has such comments, it prints nothing else. The other snippets of a page run in order in one
+module, with one initialized `manager` and with kew's names imported. `memory://` replaces Redis, since no snippet
+depends on the store.
 """
 
 import ast
@@ -120,20 +120,17 @@ def test_the_programs_run_as_they_stand(program, tmp_path):
             (tmp_path / (one.file or "program.py")).write_text(one.source)
     file = program.file or "program.py"
     runner = ["-m", "pytest", "-p", "no:asyncio"] if file.startswith("test_") else []
-    with subprocess.Popen(
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-W", DEPRECATED, *runner, file],
         cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        try:
-            said, complaints = process.communicate(timeout=200)
-        finally:
-            process.kill()
-    assert (process.returncode, FAILED.sub("", WELL.sub("", complaints))) == (0, "")
-    assert said or "print(" not in program.source
-    assert said.splitlines() == program.promised or not program.promised
+        timeout=200,
+        check=False,
+    )
+    assert (done.returncode, FAILED.sub("", WELL.sub("", done.stderr))) == (0, "")
+    assert done.stdout or "print(" not in program.source
+    assert done.stdout.splitlines() == program.promised or not program.promised
 
 
 def test_the_readme_and_the_guide_have_snippets_to_run():
@@ -152,6 +149,24 @@ def test_the_lists_of_pages_lead_to_every_page():
 
 def test_the_guide_lists_each_of_its_pages():
     assert set(GUIDE) <= links_from(ROOT / "docs/guide/README.md") | {ROOT / "docs/guide/README.md"}
+
+
+def test_the_navigation_of_the_site_has_every_page():
+    """The decisions are added by docs/site/hooks.py."""
+    text = (ROOT / "mkdocs.yml").read_text()
+    named = {ROOT / one for one in re.findall(r"(\S+\.md)$", text, re.MULTILINE)}
+    decisions = set((ROOT / "docs/decisions").glob("0*.md"))
+    assert set(PAGES) - named == decisions
+
+
+def test_a_program_ported_from_arq_is_no_longer_than_its_original():
+    text = (ROOT / "docs/from-arq.md").read_text()
+    [before] = re.findall(r"^```py\n(# newsletter.py\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    [after] = re.findall(r"^```python\n(# newsletter.py\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    compile(before, "newsletter.py", "exec")
+    assert len(re.findall(r"^.*\S", after, re.MULTILINE)) <= len(
+        re.findall(r"^.*\S", before, re.MULTILINE)
+    )
 
 
 def test_each_decision_has_a_number_of_its_own_and_is_listed_in_order():
