@@ -14,6 +14,7 @@ from kew.app.notices import Wakeup
 from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
 from kew.app.ports import Codec, TaskStore
 from kew.app.processes import LongTask, ProcessInfo, ProcessQueue
+from kew.app.scheduling.office import ScheduleInfo
 from kew.app.working.context import TaskContext, current_task
 from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
@@ -24,6 +25,7 @@ from kew.domain.key_limits import KeyLimit
 from kew.domain.keys import PerKey
 from kew.domain.overrides import Override
 from kew.domain.rate import Rate
+from kew.domain.schedule import Tick
 from kew.domain.task import QueuePriority, TaskStatus
 from kew.exceptions import *  # noqa: F403 - the errors are public names, listed there
 from kew.functions import TaskFunction
@@ -69,6 +71,7 @@ __all__ = [
     "Rate",
     "Reason",
     "Resource",
+    "ScheduleInfo",
     "StoreCall",
     "TaskArguments",
     "TaskCall",
@@ -82,6 +85,7 @@ __all__ = [
     "TaskQueueManager",
     "TaskStatus",
     "TaskStore",
+    "Tick",
     "Wakeup",
     "WorkerLoss",
     "current_task",

@@ -28,13 +28,20 @@ from kew.domain.errors import (
     UnknownFunctionError,
 )
 from kew.domain.existing import TaskNotEndedError
+from kew.domain.schedule_errors import (
+    InvalidScheduleError,
+    MissingExtraError,
+    ScheduleNotFoundError,
+)
 
 __all__ = [
     "CostTooHighError",
     "GiveUp",
     "InvalidConfigError",
+    "InvalidScheduleError",
     "InvalidTaskError",
     "KeyFullError",
+    "MissingExtraError",
     "QueueDrainingError",
     "QueueFullError",
     "QueueInUseError",
@@ -43,6 +50,7 @@ __all__ = [
     "RateLimited",
     "ResultUnreadableError",
     "Retry",
+    "ScheduleNotFoundError",
     "Snooze",
     "StoreUnavailableError",
     "StoreUnsuitableError",

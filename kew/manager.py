@@ -44,9 +44,9 @@ from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_de
 from kew.log import logging_as
 from kew.queues import CircuitBreaker, Queue
 from kew.resources import Sharing
+from kew.scheduling import Scheduling
 from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
 from kew.starting import begin
-from kew.submitting import Submitting
 from kew.version import VERSION
 from kew.working import KnownQueues, Working
 
@@ -70,7 +70,7 @@ CREATED = (
 
 # Long: the public API: a third of it is docstrings.
 @suggests("argument", ALSO_CALLED)
-class TaskQueueManager(Submitting, Working, Sharing):
+class TaskQueueManager(Scheduling, Working, Sharing):
     """Background task queues inside this asyncio process, kept in a store that other processes may share.
 
     Use it as `async with TaskQueueManager(...) as manager:`, or call `initialize()` and `shutdown()`.
@@ -258,11 +258,12 @@ class TaskQueueManager(Submitting, Working, Sharing):
 
         The queues of this process are created again, empty. Their fencing tokens start again at 1.
         """
-        self._here()
+        process = self._here()
         await purge_all(self._parts.store)
         self._registry.pins.release_ended()
         for served in self._served.values():
             await answered(served.maintainer.introduce)
+            await process.scheduling.declare(served.config.name)
             if served.worker is not None:
                 served.worker.wake()
 
@@ -342,6 +343,7 @@ class TaskQueueManager(Submitting, Working, Sharing):
                 warn_of_retries(config)
                 served.worker.start()
                 served.maintainer.start(served.worker)
+                process.scheduling.start(config.name)
             return queue
 
     def _notice_misspelt(self, function: RegisteredFunction, created: Iterable[str]) -> None:
@@ -351,6 +353,7 @@ class TaskQueueManager(Submitting, Working, Sharing):
     async def _introduce(self, served: QueueServices, process: Process) -> None:
         try:
             await served.maintainer.introduce()
+            await process.scheduling.declare(served.config.name)
         except StoreError as error:
             kind = StoreUnsuitableError if isinstance(error, Damaged) else StoreUnavailableError
             raise kind(f"the queue was not declared: {error}") from error

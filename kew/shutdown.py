@@ -43,6 +43,7 @@ async def shut_down(
     until = loop.time() + timeout
     process.is_closing = True
     process.caretaker.close()
+    process.scheduling.close()
     running = sum(each.worker.load() for each in served if each.worker is not None)
     grace = f"which get {timeout:g} s" if wait else "which are stopped"
     more = f", {grace}" if running else ""
@@ -145,6 +146,7 @@ async def _close_all(process: Process, parts: Parts, served: Sequence[QueueServi
         each.maintainer.close()
     process.admission.close()
     process.caretaker.close()
+    process.scheduling.close()
     process.deadlocks.close()
     process.results.close()
     process.reporter.close()

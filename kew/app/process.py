@@ -35,6 +35,7 @@ from kew.app.ports import (
 from kew.app.registry import Registry
 from kew.app.resources import Resources
 from kew.app.results import Results
+from kew.app.scheduling.scheduling import Scheduling
 from kew.app.spawning import clean_context, spawn
 from kew.app.submitting.encoding import CallEncoder
 from kew.app.submitting.submitter import Served, Submitter
@@ -145,6 +146,15 @@ class Process:
         self.admission = admission
         self.workers: dict[str, Worker] = {}
         self.resources = Resources()
+        self.scheduling = Scheduling(
+            parts.store,
+            parts.entropy,
+            registry=registry,
+            encoder=self.encoder,
+            served=served,
+            results=self.results,
+            poll=tick,
+        )
         self.presence = Presence(
             name or place_of(self.incarnation),
             version,
@@ -152,6 +162,7 @@ class Process:
             workers=self._working,
             lag=parts.watchdog.worst_lag,
             interval=tick * TICKS_PER_PRESENCE,
+            schedules=self.scheduling.declared,
         )
         self.deadlocks = Deadlocks(self.results, self.workers, parts.store)
         self.caretaker = Caretaker(parts.store, self.reporter, self.workers.keys, tick=tick)
@@ -205,11 +216,13 @@ class Process:
             case SettingsChanged(queue):
                 if queue in self.workers:
                     self._served[queue].maintainer.look_at_settings()
+                    self.scheduling.ticker.look()
             case Interrupted(why, is_refusal):
                 self.notifications.interrupted(why, is_refusal=is_refusal)
             case Resumed():
                 self.notifications.resumed()
                 self.results.resumed()
+                self.scheduling.ticker.look()
                 for worker in self.workers.values():
                     worker.wake()
 

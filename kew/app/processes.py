@@ -98,6 +98,7 @@ class ProcessReport(msgspec.Struct, omit_defaults=True):
     """What a process says of itself, as JSON in the store. A newer version may add fields, which are ignored.
 
     `age_ms`: since it began. `queues`: slots and running tasks, by name. `tasks`: those that began first.
+    `schedules`: the names of those that its code declares for these queues.
     """
 
     name: str = ""
@@ -108,6 +109,7 @@ class ProcessReport(msgspec.Struct, omit_defaults=True):
     function_count: int = 0
     lag: float | None = None
     tasks: list[ReportedTask] = []
+    schedules: list[str] = []
 
     def text(self) -> str:
         """As it is stored."""

@@ -36,7 +36,8 @@ from kew.app.naming import (
     visible,
 )
 from kew.app.options import Options, canonical
-from kew.app.signatures import Shape, shape_of
+from kew.app.scheduling.declaring import Declaration
+from kew.app.signatures import Shape, shape_of, tick_parameter
 from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
 from kew.app.submitting.pins import Pins
 from kew.app.trust import Trust
@@ -95,6 +96,8 @@ class RegisteredFunction:
     """What its calls must fit; None: that can't be said."""
     injection: Injection | None = attrs.field(init=False, eq=False, repr=False)
     """What dependencies give it; None: nothing."""
+    tick: str | None = attrs.field(init=False, eq=False, repr=False)
+    """The parameter that gets the `Tick`; None: it has none."""
 
     def __attrs_post_init__(self) -> None:
         """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
@@ -129,7 +132,9 @@ class RegisteredFunction:
         object.__setattr__(self, "key_of", key_of)
         travels = self.name.startswith(PICKLED)  # with each call another function
         object.__setattr__(self, "injection", None if travels else injection_of(self.function))
-        object.__setattr__(self, "shape", None if travels else shape_of(self.function))
+        tick = None if travels else tick_parameter(self.function)
+        object.__setattr__(self, "tick", tick)
+        object.__setattr__(self, "shape", None if travels else shape_of(self.function, tick))
 
 
 def _call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
@@ -177,6 +182,7 @@ class Registry:
         self._unchecked = AnnotationCheck()
         self.around: list[Around] = []
         self.pins = Pins(self._forget)
+        self.schedules: dict[str, Declaration] = {}  # that code declares, by name
         if carries_functions:
             for carrier in CARRIERS.values():
                 self._publish(carrier)

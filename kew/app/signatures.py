@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import attrs
 
-from kew.callables import accepted
+from kew.callables import UNRESOLVED, accepted
+from kew.domain.schedule import Tick
 
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -22,11 +23,42 @@ class Shape:
     most: float
 
 
-def shape_of(function: Callable[..., object]) -> Shape | None:
-    """The shape of the callable itself, not of a function that it wraps; None: this can't be known."""
+def tick_parameter(function: Callable[..., object]) -> str | None:
+    """The parameter that is annotated as `Tick`, if there is one: the executor passes it."""
+    known = accepted(function)
+    for each in known.signature.parameters.values() if known else ():
+        if each.annotation is Tick:
+            return each.name
+        if isinstance(each.annotation, str) and each.annotation.rpartition(".")[2] == "Tick":
+            hint = known.hint(each.annotation) if known else Tick
+            if hint is Tick or hint is UNRESOLVED:
+                return each.name
+    return None
+
+
+def _without(signature: inspect.Signature, name: str) -> inspect.Signature:
+    """The signature without a parameter that is passed by name: those behind it have to be passed by name, too."""
+    kept, is_behind = list[inspect.Parameter](), False
+    for each in signature.parameters.values():
+        if each.name == name:
+            is_behind = True
+        elif is_behind and each.kind is each.POSITIONAL_OR_KEYWORD:
+            kept.append(each.replace(kind=each.KEYWORD_ONLY))
+        elif not (is_behind and each.kind is each.VAR_POSITIONAL):
+            kept.append(each)
+    return signature.replace(parameters=kept)
+
+
+def shape_of(function: Callable[..., object], passed: str | None = None) -> Shape | None:
+    """The shape of the callable itself, not of a function that it wraps; None: this can't be known.
+
+    `passed`: a parameter that is no caller's.
+    """
     known = accepted(function)
     if known is None:
         return None
+    if passed is not None:
+        known = attrs.evolve(known, signature=_without(known.signature, passed))
     parameters = known.signature.parameters.values()
     by_place = [each for each in parameters if each.kind in BY_PLACE]
     required = [each for each in parameters if each.default is each.empty]

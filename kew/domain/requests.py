@@ -32,6 +32,8 @@ class Word(enum.StrEnum):
     MISSING = "missing"  # no such task
     ENDED = "ended"  # the task has ended: nothing to cancel
     ILLEGAL = "illegal"  # the lifecycle doesn't allow it: nothing changed
+    AHEAD = "ahead"  # a tick that is due later
+    BUSY = "busy"  # the task of the tick before has not ended
     NO_QUEUE = "no_queue"  # no process has declared the queue
     NO_WORKER = "no_worker"  # no repeat, and the incarnation hasn't announced itself, or its presence has ended
     NO_LANE = "no_lane"  # the store doesn't know the lane at this sequence: begin a new one

@@ -214,6 +214,7 @@ class SimulatedManager(TaskQueueManager):
             options: Any = {option: value for option, value in given.items() if value is not None}
             own = self._durable_name(known.function) if name.startswith(PINNED) else name
             self._registry.register(known.function, name=own, **options)
+        self._registry.schedules.update(registry.schedules)
 
     def _durable_name(self, function: Callable[..., object]) -> str | None:
         """A name for a function that has none of its own; a second one of one place gets a number."""

@@ -19,6 +19,7 @@ METHODS = (
         if not name.startswith("_") and callable(getattr(TaskQueueManager, name))
     ),
     *BEHIND_HANDLES,
+    "_here",  # what `manager.schedules` asks for
 )
 
 

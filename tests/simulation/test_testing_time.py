@@ -320,8 +320,8 @@ async def test_outside_a_simulation_the_advice_is_to_initialize():
 
 def test_every_public_method_of_a_manager_is_passed_on():
     named = {name for name in dir(TaskQueueManager) if not name.startswith("_")}
-    properties = {"loop_lag", "namespace", "store_address"}
-    assert {*named, *BEHIND_HANDLES} - properties == set(METHODS)
+    properties = {"loop_lag", "namespace", "schedules", "store_address"}
+    assert {*named, *BEHIND_HANDLES, "_here"} - properties == set(METHODS)
 
 
 def test_an_option_that_a_simulated_manager_has_not_is_refused():

@@ -44,6 +44,7 @@ from kew.app.ports import (
     ListFailed,
     ListGroups,
     ListKeyLimits,
+    ListSchedules,
     ListUnreadable,
     ListWaiting,
     Operation,
@@ -51,6 +52,7 @@ from kew.app.ports import (
     Peek,
     Processes,
     Purge,
+    PutSchedule,
     Queues,
     ReadAttempts,
     ReadPayload,
@@ -62,8 +64,10 @@ from kew.app.ports import (
     Settle,
     Status,
     Statuses,
+    SteerSchedule,
     Submit,
     Sweep,
+    Tick,
     Watch,
 )
 from kew.domain.config import Settings
@@ -81,6 +85,15 @@ from kew.domain.requests import (
     LifeRef,
     Settlement,
     SubmitRef,
+)
+from kew.domain.schedule import (
+    Missed,
+    Overlap,
+    Schedule,
+    ScheduleVerb,
+    TickCommit,
+    call_of,
+    tick_nonce,
 )
 from kew.domain.task import TERMINAL, Life, Submission, Task, TaskStatus, is_absent, pinned_name
 
@@ -107,11 +120,17 @@ COSTS = {
 }  # of tasks with this key: one alone, since what is parked holds up no others of its key
 HOUR_MS = 3_600_000
 EVERY_STATE = tuple(WaitingState)
+SCHEDULES = ("hourly", "näh:x/%", "c")
 GROUPS = ("KeyError@shop:sell", "KeyError@shop:buy", "Fähler@näh:Ware.senden")
 REPORTS = (
     *(Report(group=group, kind="KeyError", message="'a'", traceback="in g") for group in GROUPS),
     Report(group=GROUPS[0], kind="KeyError", message="", traceback="in \n f\x00"),
     Report(group="", kind="", message="", traceback=""),
+)
+
+
+PLAIN_CALL = Submission(
+    id="template", nonce="", task_type="sell", function="f", payload=b"", priority=2
 )
 
 
@@ -507,6 +526,49 @@ class Operations:
         edition = f"edition{self.editions}"
         return Declare(queue, settings, edition, self._chance(80))
 
+    def _put_schedule(self) -> PutSchedule:
+        self.editions += 1
+        call = attrs.evolve(self._call(), due_at=None, delay_ms=0, start_by_ms=0)
+        schedule = Schedule(
+            name=self._pick(*SCHEDULES),
+            queue=self._queue(),
+            call=call if self._chance(50) else attrs.evolve(PLAIN_CALL, function=call.function),
+            every_ms=self._pick(300, 2_000, 2_000),
+            overlap=self._pick(*Overlap),
+            missed=self._pick(*Missed),
+            jitter_ms=self._pick(0, 0, 400),
+            starts_at=self._pick(None, None, 1_000),
+            by_code=self._chance(50),
+        )
+        return PutSchedule(schedule, f"edition{self.editions}")
+
+    def _steer_schedule(self) -> SteerSchedule:
+        verb = self._pick(*ScheduleVerb, ScheduleVerb.RESUME, ScheduleVerb.RESUME)
+        note = self._pick("", "Eve: 'näh' =~;")
+        return SteerSchedule(self._queue(), self._pick(*SCHEDULES), verb, note)
+
+    def _schedules(self) -> ListSchedules:
+        return ListSchedules()
+
+    def _tick(self) -> Tick:
+        """A tick that is due, mostly, as a process that has just looked would submit it."""
+        name = self._pick(*SCHEDULES)
+        known = self.namespace.schedules.get(name)
+        if known is None:
+            return Tick(self._queue(), TickCommit(name=name, edition="e", after=0, upto=1))
+        schedule, now = known.schedule, self.now()
+        upto = self._pick(now, now, now, known.after + schedule.every_ms, now + 1, known.after)
+        nonce = tick_nonce(known.edition, 0)
+        commit = TickCommit(
+            name=name,
+            edition=known.edition if self._chance(95) else "other",
+            after=known.after if self._chance(95) else known.after - 1,
+            upto=upto,
+            overlap=schedule.overlap,
+            call=call_of(schedule, upto, nonce) if self._chance(85) else None,
+        )
+        return Tick(schedule.queue, commit)
+
     def _sweep(self) -> Sweep:
         gone_by = self._pick(None, self.now(), self.now(), self.now(), self.now() - 5_000)
         return Sweep(self._queue(), SWEEP_LIMIT, HOUR_MS, gone_by)
@@ -630,6 +692,10 @@ WEIGHT_OF = {
     "override": 2,
     "limit_key": 3,
     "key_limits": 1,
+    "put_schedule": 1,
+    "steer_schedule": 1,
+    "schedules": 1,
+    "tick": 4,
     "empty": 1.2,
     "watch": 2,
     "explain": 10,

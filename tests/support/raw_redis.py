@@ -40,6 +40,7 @@ OF_NAMESPACE = {
     "kew:contents": "hash",
     "kew:queues": "set",
     "kew:processes": "hash",
+    "kew:schedules": "hash",
 }
 PART_OF_QUEUE = re.compile(
     r"^kew:\{(?P<queue>[^}]+)\}:(?P<part>[a-z]+[0-9]?)(?::(?P<rest>.*))?$", re.DOTALL

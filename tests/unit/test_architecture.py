@@ -24,6 +24,7 @@ FUNCTIONS = {
     "operator",
     "re",
     "string",
+    "zlib",
 }
 TYPES = {"__future__", "abc", "numbers", "types", "typing"}
 PURE = VALUES | FUNCTIONS | TYPES | {"kew"}
@@ -35,6 +36,7 @@ INSTALLED = {"attr", "attrs", "hiredis", "kew", "msgspec", "redis"}
 EXTRAS = {
     "adapters/codecs": {"cloudpickle"},
     "app/injection.py": {"uncalled_for"},
+    "app/scheduling": {"cronsim"},
     "cli": {"click", "rich"},
     "metrics": {"prometheus_client"},
     "simulation/lua": {"fakeredis"},

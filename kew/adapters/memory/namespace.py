@@ -14,6 +14,7 @@ from kew.domain.gates.gate import facts_of
 from kew.domain.holding import Hold
 from kew.domain.maintenance import shortened
 from kew.domain.queue import Change
+from kew.domain.schedule import StoredSchedule
 from kew.domain.situation import situation_of
 from kew.domain.task import Task, is_absent, without_payload
 from kew.log import logger
@@ -193,9 +194,16 @@ class Namespace:
         self.records: dict[str, Task] = {}
         self.queues: dict[str, MemoryQueue] = {}
         self.reports: dict[str, tuple[int, str]] = {}  # of processes on themselves, and when
+        self.schedules: dict[str, StoredSchedule] = {}
         self.hub = Hub()
         self.last_ms = 0
         self.steps_back = 0
+
+    def forget_schedules(self, queue: str) -> None:
+        """Remove the schedules of a queue."""
+        found = [name for name, it in self.schedules.items() if it.schedule.queue == queue]
+        for name in found:
+            del self.schedules[name]
 
     def instant(self, now: int) -> int:
         """The store's clock: a step back under a second is clamped, a larger one is followed and counted."""

@@ -200,9 +200,12 @@ async def empty(store: Inside, operation: Empty) -> Emptied | None:
 async def purge(store: Inside, operation: Purge) -> bool:
     known = store.namespace.queues.get(operation.queue)
     if known is None:
+        if not operation.edition:
+            store.namespace.forget_schedules(operation.queue)
         return True
     if known.indexed.state.edition != operation.edition:
         return False
+    store.namespace.forget_schedules(operation.queue)
     del store.namespace.queues[operation.queue]
     for task_id in known.indexed.snapshot().tasks:
         del store.namespace.records[task_id]

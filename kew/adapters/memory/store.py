@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from kew.adapters.memory import processes, queues, runs, tasks
+from kew.adapters.memory import processes, queues, runs, schedules, tasks
 from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.app.notices import TaskEnded, Woken
 from kew.app.ports import Clock, Operation, Settled, Submitted, TaskStore
@@ -198,6 +198,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[MemoryStore, Any], Await
     **queues.HANDLERS,
     **processes.HANDLERS,
     **runs.HANDLERS,
+    **schedules.HANDLERS,
     **tasks.HANDLERS,
 }
 """How the memory store carries each operation out."""

@@ -1,10 +1,10 @@
 """Every Redis key and channel that kew uses is made here, and nowhere else.
 
-All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Four keys belong
-to the whole namespace: `tasks`, the records of every queue, `contents`, what is too large for a record, `queues`, the
-names of those declared, and `processes`, what processes report of themselves. On one node, `tasks` is also the
-directory that keeps ids unique; operations are given its name and never build it.
-docs/redis.md has the table. `hungry` has the starved processes: the key keeps the name that stored queues use.
+All keys of a queue carry its name as their hash tag, so a queue lives in one Cluster slot. Five keys belong to the
+whole namespace: `tasks`, the records of every queue, `contents`, what is too large for a record, `queues`, the names
+of those declared, `processes`, what processes report of themselves, and `schedules`. On one node, `tasks` is also the
+directory that keeps ids unique; operations are given its name and never build it. docs/redis.md has the table.
+`hungry` has the starved processes: the key keeps the name that stored queues use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from kew.domain.config import check_name
 
-OF_NAMESPACE = frozenset({"tasks", "contents", "queues", "processes"})
+OF_NAMESPACE = frozenset({"tasks", "contents", "queues", "processes", "schedules"})
 OF_QUEUE = frozenset(
     {
         "state",

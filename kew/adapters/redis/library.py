@@ -4,8 +4,8 @@ An operation's head comment is its contract and its binding at once: `-- KEYS:` 
 capitals), `-- ARGV:` the arguments (`name`, `name:int`, and last `name*`, whose first index Lua sees as `name_from`),
 `-- flags:` what Redis is to allow it. What Python passes is checked against these names before it reaches Redis.
 A `*` at the end of the keys says that they repeat, once for each queue; Lua sees all of them in `ALL_KEYS`, too.
-`ALONE` names fewer of them for the same operation without a claim (`submit_alone`); what an operation isn't given is
-nil while it runs.
+`ALONE` names fewer of them for the same operation without a claim (`submit_alone`), `TICK` those of a schedule's tick
+(`submit_tick`); what an operation isn't given is nil while it runs.
 
 Redis keeps the library and makes its functions once; a script's are made on every call. Its name says what is in it, so
 that processes of different versions can share a Redis.
@@ -26,7 +26,7 @@ Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
-    *("limit_key", "key_limits"),
+    *("limit_key", "key_limits", "schedule", "schedules"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
     *(
         "waiting",
@@ -39,6 +39,7 @@ NAMES: Final = (
         "examine",
     ),
 )
+VARIANTS: Final = ("ALONE", "TICK")
 ALL_KEYS: Final = "ALL_KEYS"
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}
@@ -82,7 +83,8 @@ class Operation:
     @property
     def file(self) -> str:
         """The file of `lua/` that contains it."""
-        return self.name.removesuffix("_alone")
+        endings = tuple(f"_{each.lower()}" for each in VARIANTS)
+        return self.name.rpartition("_")[0] if self.name.endswith(endings) else self.name
 
     @property
     def seen(self) -> tuple[set[str], set[str]]:
@@ -129,8 +131,9 @@ def genuine_library() -> Library:
 
 def _operations(name: str, source: str) -> Iterator[Operation]:
     yield _operation(name, source, "")
-    if "-- ALONE KEYS:" in source:
-        yield _operation(f"{name}_alone", source, "ALONE ")
+    for variant in VARIANTS:
+        if f"-- {variant} KEYS:" in source:
+            yield _operation(f"{name}_{variant.lower()}", source, f"{variant} ")
 
 
 def _operation(name: str, source: str, which: str) -> Operation:

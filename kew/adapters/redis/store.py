@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from kew.adapters.redis import processes, queues, runs, tasks
+from kew.adapters.redis import processes, queues, runs, schedules, tasks
 from kew.adapters.redis.address import Address, facts_of
 from kew.adapters.redis.arguments import (
     FunctionCall,
@@ -177,6 +177,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[RedisStore, Any], Awaita
     **queues.HANDLERS,
     **processes.HANDLERS,
     **runs.HANDLERS,
+    **schedules.HANDLERS,
     **tasks.HANDLERS,
 }
 """How the Redis store carries each operation out."""

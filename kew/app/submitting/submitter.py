@@ -125,7 +125,7 @@ class Submitter:
         try:
             async with self._until(submit.give_up_at):
                 if submit.call.priority == UNKNOWN:
-                    priority = await self._priority_elsewhere(queue)
+                    priority = await self.priority_of(queue)
                     submit.call = attrs.evolve(submit.call, priority=priority)
                 outbox = await self._outbox(queue, served, (submit.call.function,))
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
@@ -162,7 +162,7 @@ class Submitter:
         give_up_at = asyncio.get_running_loop().time() + self._patience
         async with self._until(give_up_at):
             known = served.maintainer.priority if served else None
-            priority = await self._priority_elsewhere(queue) if known is None else known
+            priority = await self.priority_of(queue) if known is None else known
         works = served is not None and served.worker is not None
         prepare = self._encoder.prepare
         submissions: list[Submission] = []
@@ -234,8 +234,13 @@ class Submitter:
             known_queue(queue)
             return None
 
-    async def _priority_elsewhere(self, queue: str) -> int:
-        """That of the configuration of a queue that another process declared: it is asked once a minute."""
+    async def priority_of(self, queue: str) -> int:
+        """That of a queue's configuration; if another process declared it, the store is asked once a minute.
+
+        Raises `QueueNotFoundError`.
+        """
+        if (served := self._serving(queue)) is not None:
+            return served.maintainer.priority
         known = self._priorities.get(queue)
         if known is None:
             read = SingleFlight(partial(self._store.do, ReadSettings(queue)))

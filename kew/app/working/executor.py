@@ -31,6 +31,7 @@ from kew.domain.events import Failed, Released, SettleEvent, Succeeded
 from kew.domain.keys import key_of
 from kew.domain.reports import Report
 from kew.domain.retry import FinalError, RetryPolicy, retry_after_ms
+from kew.domain.schedule import tick_of
 from kew.domain.snoozing import snooze_or_failure
 from kew.domain.task import PINNED, Task, TaskStatus
 
@@ -117,6 +118,8 @@ class Executor:
                 self._registry.pins.taken(run.task)
             function = self._registry.resolve(call.function)
             args, kwargs = self._codec.decode_call(call.payload, function.function, binding)
+            if function.tick is not None:
+                kwargs = {**kwargs, function.tick: tick_of(run.task)}
         except (UnknownFunctionError, CodecError) as error:
             return Raised(PayloadError(str(error)))
         except BaseException as error:  # noqa: BLE001 - decoding may run any code of the task's data, which may exit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from kew.app.processes import ProcessReport, ReportedTask
@@ -28,6 +28,7 @@ class Presence:
     """Makes this process's report, which one of its queues' announcements carries along every `interval` seconds.
 
     `workers`: those of its queues by name. `lag`: how late the event loop was since it was asked last; None: unknown.
+    `schedules`: the names of those that code declares for these queues.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Presence:
         workers: Callable[[], Mapping[str, Working]],
         lag: Callable[[], float | None],
         interval: float,
+        schedules: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.name = name
         self._version = version
@@ -46,6 +48,7 @@ class Presence:
         self._workers = workers
         self._lag = lag
         self._interval = interval
+        self._schedules = schedules
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
         self._due_at = self._began_at
@@ -74,6 +77,7 @@ class Presence:
             function_count=len(functions),
             lag=self._lag(),
             tasks=_first(run for each in workers.values() for run in each.slots),
+            schedules=list(self._schedules()),
         )
 
 

@@ -3,7 +3,7 @@
 -- leaves a mark in place of the queue: no task is added or granted and no process declares the queue again until the last
 -- call has removed the mark. Any call may go on from a mark. Without an edition, it also removes what is left without a
 -- queue.
--- KEYS: queues tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes
+-- KEYS: queues tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes schedules
 -- ARGV: queue edition limit:int
 -- Reply: more (call again), done, or other (the queue has another edition: nothing was removed)
 -- include: batch
@@ -89,6 +89,14 @@ local operation = (function()
     end
   end
 
+  -- The queue's schedules (include/ticks.lua).
+  local function remove_schedules()
+    local flat = redis.call('HGETALL', SCHEDULES)
+    for n = 1, #flat, 2 do
+      if string.match(flat[n + 1], '^%d+ %S+ %S+ %d+ %S+ (%S+) ') == queue then redis.call('HDEL', SCHEDULES, flat[n]) end
+    end
+  end
+
   local function operation()
     local counts = redis.call('HGET', STATE, 'counts')
     if counts then
@@ -115,6 +123,7 @@ local operation = (function()
     if limit > 0 then remove_groups() end
     if limit > 0 then remove_unreadable() end
     if limit == 0 or redis.call('EXISTS', key_of('groups')) == 1 or redis.call('EXISTS', PARKED) == 1 then return 'more' end
+    remove_schedules()
     redis.call('DEL', STATE)
     redis.call('SREM', QUEUES, queue)
     if redis.call('EXISTS', TASKS) == 0 then redis.call('DEL', CONTENTS) end -- what records left that were lost

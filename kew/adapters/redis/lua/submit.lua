@@ -5,13 +5,18 @@
 -- ARGV: channel queue incarnation lane sequence:int want:int lease_ms:int has_room:int holds:int recover_limit:int park_limit:int settled_count:int groups*
 -- ALONE KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases parked idle functions unreadable
 -- ALONE ARGV: channel queue groups*
+-- TICK KEYS: schedules tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases parked idle functions unreadable
+-- TICK ARGV: channel queue tick groups*
 --   groups: first so many settlements as in settle.lua; then per group the number of its tasks, if it is to come after
 --   another task also that one's nonce and id; then per task: id; due ('+delay_ms' or an instant; '': at once, in any
 --   process; with an 'x' before it if it has extras); the record's end, from the priority on
 -- Reply: {now, {word, id, ... per group}, the claim's answer or false, what settle.lua answers to settlements, if any came,
 --   1 if work waits}
+--   A tick: one group of one task, or none, if the schedule is what the caller believes (include/ticks.lua). Reply: {now, word,
+--   the schedule or false}
 -- include: settle
 -- include: storing
+-- include: ticks
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
@@ -189,6 +194,13 @@ local operation = (function()
   local function operation()
     if incarnation == '' then incarnation = nil end
     begin_ready()
+    local word, known, text
+    if tick then
+      word, known, text = ticks.judge(SCHEDULES, tick, #ARGV >= groups_from, now)
+      if word == 'done' and not s and #ARGV >= groups_from then return {now, 'no_queue', text} end
+      if word == 'busy' or (word == 'done' and #ARGV < groups_from) then text = ticks.committed(known, text, word) end
+      if word ~= 'done' or #ARGV < groups_from then return {now, word, text or false} end
+    end
     if not s then return {now, false, false} end
     if want == 0 then s.submitter, incarnation = incarnation, nil end
     begin_storing()
@@ -197,6 +209,7 @@ local operation = (function()
     local wake_before, epoch = s.wake_at, first_group > groups_from and s.breaker.epoch
     local answers, freed = look_up(first_group)
     local outcomes = store_groups(first_group)
+    if tick then text = ticks.committed(known, text, outcomes[1], ARGV[groups_from + 1]) end
     -- Counts first, then entries, then records: if a write fails, too much is counted, an entry means nothing, and
     -- nothing is stored.
     local is_saved = not incarnation and not answers and not s.keyed
@@ -229,6 +242,7 @@ local operation = (function()
     end
     write_state(is_saved)
     stored, lines, nonces, tails = nil, nil, nil, nil -- they would be kept until the next call
+    if tick then return {now, outcomes[1], text} end
     if s.has_work then return {now, outcomes, answer, answers or false, 1} end
     return {now, outcomes, answer, answers}
   end

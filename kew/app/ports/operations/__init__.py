@@ -30,6 +30,12 @@ from kew.app.ports.operations.queues import (
     Statuses,
 )
 from kew.app.ports.operations.runs import Claim, Extend, Settle, Submit
+from kew.app.ports.operations.schedules import (
+    ListSchedules,
+    PutSchedule,
+    SteerSchedule,
+    Tick,
+)
 from kew.app.ports.operations.tasks import (
     Cancel,
     CancelAll,
@@ -70,12 +76,14 @@ __all__ = [
     "ListFailed",
     "ListGroups",
     "ListKeyLimits",
+    "ListSchedules",
     "ListUnreadable",
     "ListWaiting",
     "Pasts",
     "Peek",
     "Processes",
     "Purge",
+    "PutSchedule",
     "Queues",
     "ReadAttempts",
     "ReadPayload",
@@ -87,8 +95,10 @@ __all__ = [
     "Settle",
     "Status",
     "Statuses",
+    "SteerSchedule",
     "Submit",
     "Sweep",
+    "Tick",
     "Watch",
 ]
 
@@ -110,6 +120,7 @@ OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
     *(Empty, Purge),
     *(Announce, Depart, Peek, Processes, Sweep),
     *(Submit, Claim, Settle, Extend),
+    *(PutSchedule, SteerSchedule, ListSchedules, Tick),
     *(Find, ReadPayload, Watch, Cancel, CancelAll, Replay, Discard),
     *(Explain, Running, ListWaiting, ListUnreadable),
     *(ListFailed, ListGroups, ReadAttempts, ReplayAll, Forget),

@@ -1,0 +1,1 @@
+"""Schedules: what is declared, when their ticks are due, and submitting these."""

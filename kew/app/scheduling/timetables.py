@@ -1,0 +1,119 @@
+"""When a schedule's ticks are due: intervals, and cron expressions in a time zone by the library cronsim (an extra)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from kew.domain.errors import shown
+from kew.domain.schedule import EPOCH, Intervals, Limited, Schedule, Timetable
+from kew.domain.schedule_errors import InvalidScheduleError, MissingExtraError
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
+
+LAST_YEAR: Final = 9990  # cronsim looks some years ahead
+
+
+class Cron:
+    """A cron expression in a time zone, by Debian's rules.
+
+    A fixed hour that a clock change skips comes right after the gap, one that it repeats comes once; wildcard hours go
+    by elapsed time.
+    """
+
+    def __init__(self, expression: str, zone: ZoneInfo) -> None:
+        """Raises `InvalidScheduleError` or `MissingExtraError`."""
+        simulator(expression, EPOCH)
+        self._expression = expression
+        self._zone = zone
+
+    def after(self, instant: int) -> int | None:
+        """The first tick that is later; None: there is none."""
+        return next((found for found in self._ticks(instant) if found > instant), None)
+
+    def until(self, instant: int) -> int | None:
+        """The last tick that is not later; None: there is none.
+
+        Near a clock change, walking back may pass over some, so that this walks ahead again from one that is earlier.
+        """
+        for earlier in self._ticks(instant + 1_000, is_reverse=True):
+            found = self.after(earlier - 1)
+            if found is None or found > instant:
+                continue
+            while (later := self.after(found)) is not None and later <= instant:
+                found = later
+            return found
+        return None
+
+    def _ticks(self, instant: int, *, is_reverse: bool = False) -> Iterator[int]:
+        moment = local(instant, self._zone).replace(microsecond=0)
+        if not 1 < moment.year < LAST_YEAR:
+            return iter(())
+        ticks = simulator(self._expression, moment, is_reverse=is_reverse)
+        return (instant_of(found) for found in ticks)
+
+
+def simulator(expression: str, moment: datetime, *, is_reverse: bool = False) -> CronSim:
+    """The ticks of an expression from a moment on, by cronsim. Raises `InvalidScheduleError` or `MissingExtraError`."""
+    try:
+        from cronsim import CronSim, CronSimError
+    except ImportError as missing:
+        raise MissingExtraError("cron schedules", "cronsim", "schedules") from missing
+    try:
+        return CronSim(expression, moment, is_reverse)
+    except CronSimError as error:
+        raise InvalidScheduleError(
+            f"cron takes five fields (minute, hour, day of month, month, day of week), such as '0 9 * * mon-fri', "
+            f"not {shown(expression)}: {error}"
+        ) from error
+
+
+def local(instant: int, zone: ZoneInfo) -> datetime:
+    """An instant (ms) in a time zone."""
+    return (EPOCH + timedelta(milliseconds=instant)).astimezone(zone)
+
+
+def instant_of(moment: datetime) -> int:
+    """An aware datetime as an instant (ms)."""
+    return (moment.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
+def zone_of(name: object) -> ZoneInfo:
+    """The time zone of this name. Raises `InvalidScheduleError`."""
+    try:
+        return ZoneInfo(name)  # type: ignore[arg-type]  # or an error
+    except Exception as error:
+        raise InvalidScheduleError(
+            f"tz takes the name of a time zone, such as 'Europe/Berlin', not {shown(name)}; on a system without time "
+            "zones, install tzdata"
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _times(
+    cron: str, every_ms: int, tz: str, starts_at: int | None, ends_at: int | None
+) -> Timetable:
+    zone = zone_of(tz)
+    times: Timetable = Cron(cron, zone) if cron else Intervals(every_ms, starts_at or 0)
+    return times if starts_at is None and ends_at is None else Limited(times, starts_at, ends_at)
+
+
+def times_of(schedule: Schedule) -> Timetable:
+    """When its ticks are due. Raises `InvalidScheduleError` for what can't be, and `MissingExtraError`."""
+    return _times(
+        schedule.cron, schedule.every_ms, schedule.tz, schedule.starts_at, schedule.ends_at
+    )
+
+
+def upcoming(schedule: Schedule, after: int, count: int) -> list[int]:
+    """The next ticks after an instant, at most so many."""
+    times, found = times_of(schedule), list[int]()
+    instant = times.after(after)
+    while instant is not None and len(found) < count:
+        found.append(instant)
+        instant = times.after(instant)
+    return found
