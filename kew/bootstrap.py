@@ -32,7 +32,7 @@ from kew.domain.errors import InvalidConfigError
 
 DEFAULT_URL = "redis://localhost:6379"
 DEFAULT_NAMESPACE = "kew"
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 # Schemes that a message may quote; anything else before "://" may be a piece of a password.
 OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp", "sqlite")
 
@@ -84,7 +84,7 @@ def connect(
         shown = f"{scheme}://{where.where}" + (f"/{where.database}" if where.database else "")
         return Parts(store=redis_store, wakeup=redis_wakeup, address=shown, **more)
     raise InvalidConfigError(
-        "the store's URL must begin with redis://, rediss://, unix:// or memory://"
+        "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel:// or memory://"
         + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
     )
 

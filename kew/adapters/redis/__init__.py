@@ -1,6 +1,7 @@
 """The Redis store: records and indexes in Redis, and a library in Lua that mirrors the domain's rules."""
 
 from kew.adapters.redis.address import Address, address
+from kew.adapters.redis.sentinel import SCHEMES, sentinel_address
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.redis.wakeup import RedisWakeup
 
@@ -19,5 +20,6 @@ def connect(
 
     `client_name`: of the connections; "": the one of the URL, or else "host:pid".
     """
-    where = address(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
+    read = sentinel_address if url.partition("://")[0] in SCHEMES else address
+    where = read(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
     return RedisStore(where, namespace), RedisWakeup(where, namespace)

@@ -138,6 +138,16 @@ class Address:
             protocol=2,
         )
 
+    async def located(self) -> WireConnection:
+        """A connection to the server that is the primary now, not connected yet. Raises `RedisError` or OSError."""
+        return self.connection()
+
+    async def follow(self) -> None:
+        """Replace the connections as soon as another primary is announced. Runs until it is cancelled.
+
+        Returns at once if the address has nothing to follow.
+        """
+
     async def wire(self) -> Wire:
         """A new connection to the primary. Raises `RedisError` or OSError, `NotThePrimary` among them."""
         return await self._opened(DirectWire)
@@ -147,11 +157,12 @@ class Address:
         return await self._opened(lambda writer: ListeningWire(writer, on_message))
 
     async def _opened(self, make: Callable[[asyncio.StreamWriter], L]) -> L:
-        connection = self.connection()
+        async with asyncio.timeout(self.timeout):
+            connection = await self.located()
         try:
             async with asyncio.timeout(self.timeout):
                 await connection.connect()
-            wire = make(_writer_of(connection))
+            wire = make(writer_of(connection))
         except BaseException:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
@@ -186,7 +197,8 @@ class Address:
         facts = facts_of(reply)
         if facts.get("redis_mode") == "sentinel":
             raise NotThePrimary(
-                "it is a Sentinel", "give the address of the primary that it watches"
+                "it is a Sentinel",
+                "give redis+sentinel://host:port,host:port/service, or the primary's own address",
             )
         if facts.get("role") == "slave":
             primary = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
@@ -308,7 +320,7 @@ def _check_timeout(seconds: float) -> None:
         )
 
 
-def _writer_of(connection: Any) -> asyncio.StreamWriter:
+def writer_of(connection: Any) -> asyncio.StreamWriter:
     """What the connection writes to. redis-py has no public way to take its socket over."""
     writer = getattr(connection, "_writer", None)
     if not isinstance(writer, asyncio.StreamWriter):

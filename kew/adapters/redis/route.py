@@ -41,7 +41,7 @@ class Route:
         if generation != self.generation or 0 <= now - self._renewed_at < RENEW_EVERY:
             return
         self._renewed_at = now
-        self._start_generation(why)
+        self.start_generation(why)
 
     def reached(self, server: str) -> None:
         """A new connection leads to the server with this run id ("": unknown).
@@ -49,10 +49,11 @@ class Route:
         If the older ones lead to another server, the address has moved.
         """
         if server and self._server and server != self._server:
-            self._start_generation("the address leads to another server now")
+            self.start_generation("the address leads to another server now")
         self._server = server or self._server
 
-    def _start_generation(self, why: object) -> None:
+    def start_generation(self, why: object) -> None:
+        """Replace all connections before they are used again."""
         self.generation += 1
         logger.debug("replacing the connections to Redis: %s", why)
         for callback in list(self._on_renewal):

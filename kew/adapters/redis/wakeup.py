@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -49,8 +50,10 @@ class RedisWakeup(Wakeup):
         self._address = address
         self._keys = Keys(namespace)
         self._listening: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._subscription: Subscription | None = None
         self._greets_next = True
+        self._is_renewed = asyncio.Event()
         address.route.on_renewal(self._renewed)
 
     @override
@@ -59,19 +62,25 @@ class RedisWakeup(Wakeup):
         if self._listening is not None:
             raise RuntimeError("a RedisWakeup listens once")
         self._subscription = None  # one that is left belongs to an event loop that was closed
+        self._is_renewed = asyncio.Event()
         channel = self._keys.channel(checked_incarnation(incarnation))
         tried = asyncio.Event()
         self._listening = asyncio.create_task(
             self._keep_listening(channel, deliver, tried), name=f"kew wake-ups of {incarnation}"
         )
+        self._following = asyncio.create_task(
+            self._address.follow(), name=f"kew primary of {self._address.where}"
+        )
         await tried.wait()
 
     @override
     async def close(self) -> None:
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.cancel()
-            await asyncio.wait([listening])
+        ended = [task for task in (self._listening, self._following) if task is not None]
+        self._listening = self._following = None
+        for task in ended:
+            task.cancel()
+        if ended:
+            await asyncio.wait(ended)
 
     async def _keep_listening(
         self, channel: str, deliver: Callable[[Notice], None], tried: asyncio.Event
@@ -100,8 +109,15 @@ class RedisWakeup(Wakeup):
             is_first = False
             deliver(interrupted)
             tried.set()
-            await asyncio.sleep(pause)  # an unreachable server is not asked in a tight loop
+            await self._rest(pause)  # an unreachable server is not asked in a tight loop
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _rest(self, seconds: float) -> None:
+        """Until it is time to try again, or the address is known to lead elsewhere."""
+        self._is_renewed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_renewed.wait()
 
     async def _subscribed(self, channel: str, deliver: Callable[[Notice], None]) -> Subscription:
         """Connect and subscribe. Raises `ReplyError`, `RedisError` or OSError."""
@@ -155,6 +171,7 @@ class RedisWakeup(Wakeup):
         return not isinstance(greeting, ReplyError)
 
     def _renewed(self) -> None:
+        self._is_renewed.set()
         if self._subscription is not None:
             self._subscription.hang_up()
 
