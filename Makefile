@@ -9,6 +9,8 @@
 #   make simulate-long 10,000 seeds of the simulation and 1,000 lossy ones, with the tables of docs/simulation.md
 #   make simulate-narrow-lossy  each narrow workload of the simulation, with a store that loses its last writes
 #   make docs          build the documentation site in ./site; a broken link or anchor fails it
+#   make reference     write docs/api.md from the code
+#   make diagrams      draw the diagrams of the pages for the site, with MERMAID=path/to/mermaid.min.js
 #   make format        format the code and apply the linter's fixes
 #   make bench         compare kew with other libraries (PEER=arq FIGURE=drain: only these; SAVE=1: write docs)
 #   make bench-self    compare two commits of kew, in turns: A=<commit> B=<commit>
@@ -46,7 +48,7 @@ COVERAGE_MINIMUM := 90
 MUTANTS_MINIMUM := 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contracts integration simulation simulate-long simulate-narrow-lossy soak check static docs format clean \
+.PHONY: help demo test unit contracts integration simulation simulate-long simulate-narrow-lossy soak check static docs reference diagrams format clean \
 	bench bench-self instructions profile mutation test-all-pythons
 
 help:
@@ -120,6 +122,13 @@ static: $(READY)
 docs: $(READY)
 	@echo "== Building the documentation"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+reference: $(READY)
+	@$(BIN)/python -m docs.site.api
+
+# Mermaid is in the npm package of this name. The tests don't need the pictures.
+diagrams: $(READY)
+	@$(BIN)/python -m docs.site.diagrams '$(MERMAID)'
 
 format: $(READY)
 	@echo "== Formatting, and applying the linter's fixes"

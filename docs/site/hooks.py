@@ -3,12 +3,17 @@
 mkdocs would take docs/ alone, where a link to ../README.md leads nowhere.
 """
 
+import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from docs.site.diagrams import with_pictures
 
 ROOT = Path(__file__).parents[2]
 FILES = (
@@ -46,3 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     ]
     themes = [file for file in files if file.src_dir != config.docs_dir]
     return Files([*themes, *ours])
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    return with_pictures(markdown, page.file.src_uri)

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from docs.site import api, diagrams
+from docs.site.diagrams import with_pictures
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COUNTED = ("h1", "h2", "h3", "h4", "pre", "table", "tr", "li", "ol", "img", "blockquote")
@@ -89,6 +92,16 @@ def built(page: Path, site: Path) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_has_the_same_structure_as_in_the_repository(page, site):
     """mkdocs reads Markdown by other rules: a list needs an empty line before it, and four spaces to nest."""
-    here = tags_of(f"<article>{MarkdownIt('gfm-like').render(page.read_text())}</article>")
+    pictures = with_pictures(page.read_text(), page.relative_to(ROOT).as_posix())
+    here = tags_of(f"<article>{MarkdownIt('gfm-like').render(pictures)}</article>")
     there = tags_of(built(page, site).read_text())
     assert there.counted == here.counted
+
+
+def test_the_page_of_the_api_is_written_from_the_code():
+    assert api.PAGE.read_text() == api.page(), "run `make reference`"
+
+
+def test_the_diagram_of_a_tasks_states_is_drawn_from_the_table():
+    text = (ROOT / "docs/protocol.md").read_text()
+    assert f"```mermaid\n{diagrams.states()}```" in text
