@@ -7,7 +7,7 @@ from kew.app.around import TaskCall
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
 from kew.app.diagnosis import Diagnosis, Finding
 from kew.app.health import Health
-from kew.app.info import Attempt, TaskInfo
+from kew.app.info import Attempt, TaskInfo, TaskProgress
 from kew.app.injection import Depends
 from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
@@ -82,6 +82,7 @@ __all__ = [
     "TaskInfo",
     "TaskLogFilter",
     "TaskPage",
+    "TaskProgress",
     "TaskQueueManager",
     "TaskStatus",
     "TaskStore",

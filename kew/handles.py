@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-from kew.app.info import TaskInfo
+from kew.app.info import TaskInfo, TaskProgress
 from kew.app.submitting.futures import Awaited
 from kew.compat import like_async
 from kew.domain.config import check_timeout
@@ -88,6 +88,13 @@ class TaskHandle(Generic[R]):
         if self._info is None:
             self._info = info
         return info
+
+    async def progress(self) -> TaskProgress | None:
+        """What its current or last attempt reported last; None: nothing, or it has completed.
+
+        Raises `TaskNotFoundError`.
+        """
+        return (await self.status()).progress
 
     async def cancel(self) -> bool:
         """Cancel it, or ask its run to stop: True, also if it was cancelled before; False: it had ended otherwise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import math
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from kew.domain.attempts import FailedAttempt
 from kew.domain.errors import ResultUnreadableError
 from kew.domain.incarnations import place_of
 from kew.domain.outcomes import settled_word
+from kew.domain.progress import shown_progress
 from kew.domain.requests import holder_of
 from kew.domain.task import Task, TaskStatus
 
@@ -51,6 +53,28 @@ class Attempt:
         return {**dataclasses.asdict(self), "failed_time": when.isoformat() if when else None}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TaskProgress:
+    """How far a task's current or last attempt said it had come.
+
+    `value` is from 0 to 1, `time` when the store received the report.
+    """
+
+    value: float
+    message: str = ""
+    time: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the time as ISO 8601 text."""
+        time = self.time.isoformat() if self.time else None
+        return {"value": self.value, "message": self.message, "time": time}
+
+    def __str__(self) -> str:
+        """ "40 %: page 12 of 30"."""
+        percent = f"{math.floor(self.value * 100 + 1e-9)} %"
+        return f"{percent}: {self.message}" if self.message else percent
+
+
 class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     """One task at one moment: a value, which `msgspec.structs.replace` copies with changes.
 
@@ -64,6 +88,8 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     `function` is the name under which processes know it, `key` the task's key as text.
     `attempts` are the last ten that failed, oldest first, until the task completes: of a status that was asked for. In
     a list of dead letters it is the last one alone; elsewhere it is empty.
+    `progress` is what the current attempt reported last, or the last one until another begins; None if it reported
+    nothing, or if the task has completed.
     """
 
     task_id: str
@@ -84,6 +110,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     attempts: tuple[Attempt, ...] = ()
     function: str = ""
     key: str | None = None
+    progress: TaskProgress | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
@@ -92,6 +119,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
             values[name] = values[name].isoformat() if values[name] else None
         values["status"] = self.status.value
         values["attempts"] = [attempt.to_dict() for attempt in self.attempts]
+        values["progress"] = self.progress.to_dict() if self.progress else None
         return values
 
     def to_json(self) -> str:
@@ -113,8 +141,10 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
                 known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
             known["status"] = TaskStatus(known.get("status", "queued"))
             known["attempts"] = tuple(map(_attempt_from, known.get("attempts", ())))
+            if known.get("progress"):
+                known["progress"] = _progress_from(known["progress"])
             return cls(**known)
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"not a TaskInfo: {error}") from error
 
     @classmethod
@@ -150,6 +180,15 @@ def _attempt_from(values: dict[str, Any]) -> Attempt:
     known = {name: value for name, value in values.items() if name in names}
     when = known.get("failed_time")
     return Attempt(**{**known, "failed_time": datetime.fromisoformat(when) if when else None})
+
+
+def _progress_from(values: dict[str, Any]) -> TaskProgress:
+    when = values.get("time")
+    return TaskProgress(
+        value=values["value"],
+        message=values.get("message", ""),
+        time=datetime.fromisoformat(when) if when else None,
+    )
 
 
 def _with_json_result(info: TaskInfo) -> dict[str, Any]:
@@ -202,7 +241,16 @@ def info_of(task: Task, codec: Codec, attempts: Sequence[FailedAttempt] = ()) ->
         tuple(map(attempt_info, attempts)),
         call.function,
         call.key or None,
+        progress_of(task) if task.progress else None,
     )
+
+
+def progress_of(task: Task) -> TaskProgress | None:
+    """Its progress as users see it."""
+    found = shown_progress(task)
+    if found is None:
+        return None
+    return TaskProgress(value=found.value, message=found.message, time=moment(found.at))
 
 
 def result_of(task: Task, codec: Codec, function: Callable[..., object] | None = None) -> Any:

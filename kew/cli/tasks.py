@@ -141,10 +141,17 @@ def facts(info: TaskInfo, now: datetime) -> dict[str, Cell | None]:
         "ended": both(info.completed_time, now) if info.completed_time else None,
         "due": both(info.due_time, now) if info.due_time and not is_done else None,
         "process": info.process,
+        "progress": progress_text(info, now),
         "attempts": ", ".join(counts),
         "error": info.error,
         "result": compact(info.result) if info.status == "completed" else None,
     }
+
+
+def progress_text(info: TaskInfo, now: datetime) -> str | None:
+    """ "40 %: page 12 of 30 (3 s ago)"."""
+    progress = info.progress
+    return None if progress is None else f"{progress} ({relative(progress.time, now)})"
 
 
 def print_attempt(session: Session, attempt: Attempt, now: datetime) -> None:
@@ -243,14 +250,17 @@ async def watch(session: Session, task_id: str, timeout: str | None) -> None:
 async def follow(session: Session, task_id: str) -> TaskInfo:
     """The task once it has ended; each change is a line."""
     ended = asyncio.create_task(until_ended(session, task_id))
-    shown = None
+    shown, reported = None, None
     try:
         while True:
             info = await session.manager.get_task_status(task_id)
             step = (info.status, info.attempt, info.retry_count, info.snooze_count)
-            if step != shown and not session.out.as_json:
-                session.out.line(await change_text(session, info))
-            shown = step
+            if not session.out.as_json:
+                if step != shown:
+                    session.out.line(await change_text(session, info))
+                if info.progress and info.progress != reported:
+                    session.out.line(one_line(f"{session.now():%H:%M:%S}  {info.progress}"))
+            shown, reported = step, info.progress
             if info.status in TERMINAL:
                 return info
             await asyncio.wait([ended], timeout=BETWEEN_LOOKS)

@@ -31,7 +31,6 @@ from kew.domain.requests import (
     Grant,
     Group,
     GroupOutcome,
-    LeaseRef,
     LostWorker,
     Settlement,
     SettleOutcome,
@@ -331,7 +330,7 @@ def _wait_ms(
     return max(0, min(known) - facts.now) if known else None
 
 
-# --- settle and extend
+# --- settle
 
 
 def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, SettleOutcome]:
@@ -379,20 +378,3 @@ def counted_by(
         return NONE_COUNTED
     task_id, error = (failed.id, failed.error) if failed else ("", "")
     return {slot_of(breaker): CountedFailure(at=now, task_id=task_id, error=error)}
-
-
-def extend(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:
-    """Prolong a live lease to `lease_ms` from now; never revive an ended one. CANCEL: and the task is to stop."""
-    task = view.find(ref.task_id)
-    if (
-        task is None
-        or task.lease != ref.lease
-        or task.lease_until <= now
-        or task.queue != view.name
-    ):
-        return NOTHING, Word.STALE
-    word = Word.CANCEL if task.cancel_requested else Word.DONE
-    state = None
-    if lease_ms > view.state.longest_lease_ms:
-        state = attrs.evolve(view.state, longest_lease_ms=lease_ms)
-    return Change((task.moved(lease_until=now + lease_ms),), state), word

@@ -131,6 +131,25 @@ class Life:
     replays: int
 
 
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far an attempt of a task said it had come: `parts` of a million, when (`at`), and in words.
+
+    `number` counts the attempt's reports.
+    """
+
+    attempt: int
+    number: int
+    parts: int
+    at: int
+    message: str = ""
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1."""
+        return self.parts / 1_000_000
+
+
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Task:
     """One task and how far it has come.
@@ -139,7 +158,7 @@ class Task:
     `max_deliveries` and `max_snoozes`; a replay, which `replays` counts, resets them. `lease` is the identity of the
     current lease ("" without one), `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant.
     `settled` remembers the last settled lease and its outcome, so that a repeated settle gets its answer. `watchers`
-    are the incarnations to notify of the end.
+    are the incarnations to notify of the end. `progress` is the last that an attempt reported, maybe an earlier one.
     """
 
     call: Submission
@@ -165,6 +184,7 @@ class Task:
     error: str = ""
     watchers: tuple[str, ...] = ()
     snoozes: int = 0
+    progress: Progress | None = None
 
     @property
     def id(self) -> str:

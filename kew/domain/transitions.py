@@ -72,12 +72,13 @@ def delivered_too_often(task: Task, event: Lost | NotStarted, settings: Settings
 
 
 def keep_result(task: Task, event: Succeeded, now: int, settings: Settings) -> FieldChanges:
-    """End with the result."""
+    """End with the result; how far it had come says nothing more."""
     return {
         **_ended(now, settings.task_ttl_ms),
         "settled": f"{task.lease}:{SUCCEED}",
         "result": event.result,
         "error": "",
+        "progress": None,
     }
 
 

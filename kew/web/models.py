@@ -246,6 +246,14 @@ class AttemptRow(BaseModel):
     traceback: str | None
 
 
+class ProgressRow(BaseModel):
+    """How far an attempt has come: from 0 to 1, in words, and when it said so."""
+
+    value: float
+    message: str
+    time: datetime | None
+
+
 class TaskRow(BaseModel):
     """A task's status."""
 
@@ -273,6 +281,7 @@ class TaskRow(BaseModel):
     process: str | None
     snooze_count: int
     attempts: list[AttemptRow]
+    progress: ProgressRow | None
 
 
 class ArgumentsShown(BaseModel):

@@ -44,7 +44,7 @@ from kew.app.working.runs import Run, Stop
 from kew.app.working.settler import Settler
 from kew.app.working.slots import Slots
 from kew.domain import breaker as breakers
-from kew.domain import draining, emptying, key_rooms, overrides, reasons, task_commands
+from kew.domain import draining, emptying, extending, key_rooms, overrides, reasons, task_commands
 from kew.domain import queue as rules
 from kew.domain import rate as rates
 from kew.domain import situation as situations
@@ -362,20 +362,20 @@ def attempts_are_counted_at_failure(original: Any) -> Any:
 # --- extending and losing
 
 
-@bug(rules, "extend", "leases")
+@bug(extending, "extend", "leases")
 def a_heartbeat_revives_a_dead_lease(original: Any) -> Any:
-    def extend(view, ref, lease_ms, now):
+    def extend(view, ref, lease_ms, now, report=None):
         task = view.find(ref.task_id)
         ended = task is not None and task.lease == ref.lease and task.lease_until <= now
-        return original(view, ref, lease_ms, task.lease_until - 1 if ended else now)
+        return original(view, ref, lease_ms, task.lease_until - 1 if ended else now, report)
 
     return extend
 
 
-@bug(rules, "extend", "leases", "calm")
+@bug(extending, "extend", "leases", "calm")
 def heartbeats_do_nothing(original: Any) -> Any:
-    def extend(view, ref, lease_ms, now):
-        _, word = original(view, ref, lease_ms, now)
+    def extend(view, ref, lease_ms, now, report=None):
+        _, word = original(view, ref, lease_ms, now, report)
         return NOTHING, word
 
     return extend

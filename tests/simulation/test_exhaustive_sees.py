@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kew.domain import breaker as breakers
-from kew.domain import commands, draining, ordering, snapshot, task_commands
+from kew.domain import commands, draining, extending, ordering, snapshot, task_commands
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings
@@ -48,7 +48,8 @@ SNOOZES = "snoozes of tasks and of the queue"
 Patch = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, tuple[str, str, Patch]] = {}
 judged, ended = breakers.judged, fold.ended
-claim, extend, settle, submit = rules.claim, rules.extend, rules.settle, rules.submit
+claim, settle, submit = rules.claim, rules.settle, rules.submit
+extend = extending.extend
 
 
 def planted(bound: str, promise: str, module: Any, name: str) -> Callable[[Any], Any]:
@@ -122,7 +123,7 @@ def recovery_forgets_the_probe(
     return attrs.evolve(state, breaker=judged(state.breaker, state.settings, now))
 
 
-@planted(THREE, "an ended lease is not revived", rules, "extend")
+@planted(THREE, "an ended lease is not revived", extending, "extend")
 def extend_revives(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:
     found = view.find(ref.task_id)
     if found is None or found.lease != ref.lease or found.lease_until > now:
@@ -130,7 +131,7 @@ def extend_revives(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[
     return Change((found.moved(lease_until=now + lease_ms),)), Word.DONE
 
 
-@planted(THREE, "a lease is extended by its holder alone", rules, "extend")
+@planted(THREE, "a lease is extended by its holder alone", extending, "extend")
 def extend_is_not_fenced(view: View, ref: LeaseRef, lease_ms: int, now: int) -> tuple[Change, Word]:
     found = view.find(ref.task_id)
     if found is None or found.lease_until <= now:

@@ -76,6 +76,7 @@ from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.explaining import SlotLimit
 from kew.domain.key_limits import OwnLimits
 from kew.domain.listing import WaitingFilter, WaitingState
+from kew.domain.progress import ProgressReport
 from kew.domain.reports import Report
 from kew.domain.requests import (
     Along,
@@ -387,7 +388,12 @@ class Operations:
     def _extend(self) -> Extend:
         queue = self._queue()
         refs = [ref for ref in (self._ref(queue) for _ in range(self._pick(1, 1, 2, 4))) if ref]
-        return Extend(queue, tuple(refs), self._lease_ms())
+        reports = tuple(self._progress() for _ in refs) if self._chance(40) else ()
+        return Extend(queue, tuple(refs), self._lease_ms(), reports)
+
+    def _progress(self) -> ProgressReport | None:
+        number, message = self.random.randrange(1, 9), self._pick("", "page 3", "é 100%,a=b.\n")
+        return ProgressReport(number, 100_000 * number, message) if self._chance(60) else None
 
     def _announce(self) -> Announce:
         queue, who = self._queue(), self._pick(*WORKERS)

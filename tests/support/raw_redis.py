@@ -19,7 +19,7 @@ from kew.domain.config import Settings
 from kew.domain.holding import Hold
 from kew.domain.sharing import Starved
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Submission, Task, TaskStatus, unstarted_until
+from kew.domain.task import Progress, Submission, Task, TaskStatus, unstarted_until
 from kew.domain.view import QueueState
 from tests.support.raw_keys import RawKeys
 
@@ -220,7 +220,7 @@ class _Record:
             at_most_once=priority[1:] == "a",
             **_label(label),
         )
-        call, snoozes = _with_extras(call, more)
+        call, snoozes, progress = _with_extras(call, more)
         task = Task(
             call=call,
             queue=queue,
@@ -229,6 +229,7 @@ class _Record:
             ticket=int(ticket),
             queued_at=int(queued),
             snoozes=snoozes,
+            progress=progress,
         )
         outcome = rest[payload_bytes:]
         if content is not None and letter == "c":
@@ -243,10 +244,13 @@ def _label(label: bytes) -> dict[str, Any]:
     return {"task_type": task_type, **dict(zip(names, options, strict=bool(options)))}
 
 
-def _with_extras(call: Submission, text: str) -> tuple[Submission, int]:
+ORDER = ["key", "cost", "start_by", "trace", "snoozes", "progress"]
+
+
+def _with_extras(call: Submission, text: str) -> tuple[Submission, int, Progress | None]:
     values = dict(pair.split("=") for pair in text.split(",")) if text else {}
     names = list(values)
-    assert names == sorted(names, key=["key", "cost", "start_by", "trace", "snoozes"].index), text
+    assert names == sorted(names, key=ORDER.index), text
     assert not {"key": "", "cost": "1", "start_by": "0", "snoozes": "0"}.items() & values.items()
     snoozes = int(values.pop("snoozes", "0"))
     call = attrs.evolve(
@@ -256,7 +260,14 @@ def _with_extras(call: Submission, text: str) -> tuple[Submission, int]:
         start_by_ms=int(values.pop("start_by", "0")),
         trace=_unescaped(values.pop("trace", "")),
     )
-    return call, snoozes
+    progress = None
+    if "progress" in values:
+        *numbers, message = values.pop("progress").split(".", 4)
+        attempt, number, parts, at = map(int, numbers)
+        progress = Progress(
+            attempt=attempt, number=number, parts=parts, at=at, message=_unescaped(message)
+        )
+    return call, snoozes, progress
 
 
 def _unescaped(field: str) -> str:

@@ -344,6 +344,11 @@ class Invented:
             "process": None,
             "snooze_count": 0,
             "attempts": attempts if status in ("retry", "failed") else [],
+            "progress": {
+                "value": 0.4,
+                "message": self.user("page 12 of 30"),
+                "time": self.ago(seconds=3),
+            },
             "args": [self.user("acme")],
             "kwargs": {
                 "full": False,

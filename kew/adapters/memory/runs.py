@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kew.adapters.memory.inside import Inside
 from kew.app.ports import Claim, Extend, Operation, Settle, Submit, by_method
-from kew.domain import queue as rules
+from kew.domain import extending
 from kew.domain.requests import Word
 
 
@@ -17,8 +17,9 @@ async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
     if known is None:
         return [Word.STALE for _ in operation.refs]
     words = []
-    for ref in operation.refs:
-        change, word = rules.extend(known.indexed, ref, operation.lease_ms, now)
+    reports = operation.reports or [None] * len(operation.refs)
+    for ref, report in zip(operation.refs, reports, strict=True):
+        change, word = extending.extend(known.indexed, ref, operation.lease_ms, now, report)
         store._apply(known, change, now)
         words.append(word)
     return words

@@ -1,6 +1,8 @@
 """The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas.
 
-    key=acme,cost=3,start_by=60000,trace=00-...,snoozes=2
+    key=acme,cost=3,start_by=60000,trace=00-...,snoozes=2,progress=1.7.400000.1750000000000.page%2012
+
+`progress` has the attempt, the number of its report, parts of a million, when, and the message.
 
 A value that is the default isn't written, and a task without extras has none of this in its record. The names stand in
 this order. `lua/include/extras.lua` is the same in Lua.
@@ -13,13 +15,15 @@ from typing import Final
 
 import attrs
 
-from kew.domain.task import Submission, Task
+from kew.domain.progress import ProgressReport
+from kew.domain.task import Progress, Submission, Task
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
 ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
 TEXTS: Final = frozenset({"key", "trace"})
 NUMBERS: Final = {"cost": 1, "start_by": 0, "snoozes": 0}  # with their defaults
-NAMES: Final = (*TEXTS, *NUMBERS)
+PROGRESS: Final = "progress"
+NAMES: Final = (*TEXTS, *NUMBERS, PROGRESS)
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
 PLAIN: Final = ("", 1, 0, "")
 
@@ -63,7 +67,27 @@ def with_extras(task: Task, text: str) -> Task:
         start_by_ms=numbers["start_by"],
         trace=from_value(values.get("trace", "")),
     )
-    return task.moved(call=call, snoozes=numbers["snoozes"])
+    task = task.moved(call=call, snoozes=numbers["snoozes"])
+    progress = values.get(PROGRESS)
+    return task if progress is None else task.moved(progress=_progress(progress))
+
+
+def report(report: ProgressReport | None) -> str:
+    """A report as `extend` is sent it; "": there is none."""
+    if report is None:
+        return ""
+    return f"{report.number}.{report.parts}.{to_value(report.message)}"
+
+
+def _progress(value: str) -> Progress:
+    attempt, number, parts, at, message = value.split(".", 4)
+    return Progress(
+        attempt=_number(attempt, 0),
+        number=_number(number, 0),
+        parts=_number(parts, 0),
+        at=_number(at, 0),
+        message=from_value(message),
+    )
 
 
 def has_unknown(text: str) -> bool:

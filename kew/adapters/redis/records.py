@@ -224,6 +224,7 @@ def read(task_id: str, raw: Raw, lease_until: int) -> Task:
             "" if status == "c" else outcome.decode(),
             () if who == "-" else tuple(who.split(";")),
             0,
+            None,
         )
     except TaskUnreadableError:
         raise

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.redis.arguments import LEASES_AT_ONCE
+from kew.adapters.redis.extras import report as report_text
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.replies import word
@@ -17,8 +18,10 @@ async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
     words: list[Word] = []
     while len(words) < len(operation.refs):
         rest: list[Argument] = []
-        for ref in operation.refs[len(words) :][:LEASES_AT_ONCE]:
-            rest += (ref.task_id, ref.lease)
+        done = len(words)
+        reports = operation.reports[done:] or [None] * LEASES_AT_ONCE
+        for ref, report in zip(operation.refs[done:][:LEASES_AT_ONCE], reports, strict=False):
+            rest += (ref.task_id, ref.lease, report_text(report) if report else "")
         now, *more = await store.functions.extend(operation.queue, operation.lease_ms, rest)
         store.saw(now)
         words += map(word, more)

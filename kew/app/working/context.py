@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
+from typing import Protocol
 
 import attrs
 
+from kew.app.working.runs import Run
 from kew.domain.task import Task
+
+
+class TakesReports(Protocol):
+    """Where a run reports its progress."""
+
+    def add(self, run: Run, value: float, message: str) -> None: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +40,18 @@ class TaskContext:
     snoozes: int = 0
     function: str = ""
     _process: str = attrs.field(default="", repr=False, eq=False)
+    _run: Run | None = attrs.field(default=None, repr=False, eq=False)
+    _reports: TakesReports | None = attrs.field(default=None, repr=False, eq=False)
+
+    def progress(self, value: float, message: str = "") -> None:
+        """Report how far the attempt has come: `value` from 0 to 1, and what it is at.
+
+        A plain call that waits for nothing, in coroutines and threads: call it as often as you like. The store gets the
+        last report about once a second. A message of more than 200 characters is cut. Does nothing once the attempt has
+        ended. Raises `InvalidProgressError`, a ValueError, if `value` is no such number or `message` no text.
+        """
+        if self._run is not None and self._reports is not None:
+            self._reports.add(self._run, value, message)
 
     @staticmethod
     def current() -> TaskContext:
@@ -61,8 +81,17 @@ def is_inside(process: str) -> bool:
     return current is not None and current._process == process
 
 
-def enter(task: Task, deadline: float, process: str) -> None:
-    """Make this the current attempt of the running asyncio task, whose context is its own."""
+def enter(
+    task: Task,
+    deadline: float,
+    process: str,
+    run: Run | None = None,
+    reports: TakesReports | None = None,
+) -> None:
+    """Make this the current attempt of the running asyncio task, whose context is its own.
+
+    `run`, which reports to `reports`; None: it has ended.
+    """
     _current.set(
         TaskContext(
             task_id=task.call.id,
@@ -74,5 +103,7 @@ def enter(task: Task, deadline: float, process: str) -> None:
             snoozes=task.snoozes,
             function=task.call.function,
             process=process,
+            run=run,
+            reports=reports,
         )
     )

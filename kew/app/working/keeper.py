@@ -6,10 +6,12 @@ One timer serves all runs. It sleeps until the earliest time at which one of the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 
 from kew.app.ports import Extend, StoreError, TaskStore, Uptime
 from kew.app.repeat import Failures
+from kew.app.working.reports import Reports
 from kew.app.working.runs import Run, Stop
 from kew.app.working.slots import Slots
 from kew.domain.config import QueueConfig, to_ms
@@ -46,6 +48,7 @@ class Keeper:
         self._occupied = asyncio.Event()
         self._guard: asyncio.TimerHandle | None = None
         self._guard_at = FOREVER
+        self.reports = Reports(self._begin_reporting)
 
     # --- extending
 
@@ -89,8 +92,9 @@ class Keeper:
         if not runs:
             return
         sent_at = self.uptime()
-        refs = [run.ref for run in runs]
-        words = await self._store.do(Extend(self._queue, refs, to_ms(self._lease)))
+        refs, reports = [run.ref for run in runs], self.reports.of(runs)
+        words = await self._store.do(Extend(self._queue, refs, to_ms(self._lease), reports))
+        self.reports.sent(runs, reports)
         for run, word in zip(runs, words, strict=True):
             if word is Word.STALE:
                 run.ask_to_stop(Stop.LOST)
@@ -98,6 +102,17 @@ class Keeper:
             run.fence_at = sent_at + self._lease * (1 - MARGIN)
             if word is Word.CANCEL:
                 run.ask_to_stop(Stop.CANCEL)
+
+    def _begin_reporting(self) -> None:
+        self._slots.background.begin(self._report())
+
+    async def _report(self) -> None:
+        """Extend the leases of the runs that have progress to report. If that fails, the next heartbeat takes it."""
+        self.reports.keep(set(self._slots))
+        runs = [run for run in self._slots if self.reports.has_news(run) and not run.is_settling]
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(self._lease / EXTENSIONS_PER_LEASE):
+                await self.extend(runs)
 
     async def hold(self, store: TaskStore) -> None:
         """Extend all leases in another thread, through a store of its own, while this one's event loop is blocked.
@@ -108,8 +123,9 @@ class Keeper:
         if not runs:
             return
         sent_at = self.uptime()
-        refs = [run.ref for run in runs]
-        words = await store.do(Extend(self._queue, refs, to_ms(self._lease)))
+        refs, reports = [run.ref for run in runs], self.reports.of(runs)
+        words = await store.do(Extend(self._queue, refs, to_ms(self._lease), reports))
+        self.reports.sent(runs, reports)
         for run, word in zip(runs, words, strict=True):
             if word is not Word.STALE:
                 run.fence_at = sent_at + self._lease * (1 - MARGIN)
@@ -158,5 +174,6 @@ class Keeper:
         return min(run.fence_at - self._ahead, run.timeout_at)
 
     def close(self) -> None:
-        """Guard no more."""
+        """Guard no more, and report nothing."""
         self._set_guard(FOREVER)
+        self.reports.close()

@@ -167,7 +167,8 @@ class Runner:
         """How its code ended; None: it was stopped before its code began."""
         if run.is_stopped():
             return None
-        context.enter(run.task, run.timeout_at, self._reporter.process)
+        reports = self._keeper.reports
+        context.enter(run.task, run.timeout_at, self._reporter.process, run, reports)
         if self._tracer is not None:
             run.span = self._tracer.attempt(run.task, self._reporter.process)
         if self._reporter.tells_starts:

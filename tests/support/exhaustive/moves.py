@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from kew.domain import commands, task_commands
+from kew.domain import commands, extending, task_commands
 from kew.domain import queue as rules
 from kew.domain.events import (
     CancelRequested,
@@ -198,7 +198,7 @@ class World:
     def _extend(self, task_id: str) -> Snapshot:
         task = self.queue.tasks[task_id]
         ref = LeaseRef(task_id, task.lease)
-        change, word = rules.extend(self.queue, ref, self.bound.lease_ms, self.now)
+        change, word = extending.extend(self.queue, ref, self.bound.lease_ms, self.now)
         if task.lease_until <= self.now:
             insist(change is NOTHING and word is Word.STALE, "an ended lease is not revived", word)
             return self.queue
@@ -282,7 +282,7 @@ class World:
                     self._check_stray(task, lease)
 
     def _check_stray(self, task: Task, lease: str) -> None:
-        told = rules.extend(self.queue, LeaseRef(task.id, lease), self.bound.lease_ms, self.now)
+        told = extending.extend(self.queue, LeaseRef(task.id, lease), self.bound.lease_ms, self.now)
         insist(told == (NOTHING, Word.STALE), "a lease is extended by its holder alone", told)
         for event in OUTCOMES.values():
             settlement = Settlement(task_id=task.id, lease=lease, event=event)

@@ -12,7 +12,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from kew import QueueConfig, ResultUnreadableError, TaskFailedError, TaskInfo, TaskQueueManager
+from kew import (
+    QueueConfig,
+    ResultUnreadableError,
+    TaskFailedError,
+    TaskInfo,
+    TaskProgress,
+    TaskQueueManager,
+)
 from kew.adapters.codecs import PickleCodec
 from kew.app.info import retries_of
 from kew.domain.config import Settings
@@ -50,6 +57,21 @@ def test_an_info_can_be_copied_pickled_and_referred_to_weakly():
     assert msgspec.structs.replace(one, attempt=2).attempt == 2
     with pytest.raises(AttributeError):
         one.attempt = 2  # type: ignore[misc]
+
+
+def test_progress_survives_json_and_is_text_for_people():
+    progress = TaskProgress(value=0.29, message="page 12", time=datetime(2030, 1, 1, tzinfo=UTC))
+    one = msgspec.structs.replace(info(None), progress=progress)
+    assert TaskInfo.from_json(one.to_json()) == one
+    assert one.to_dict()["progress"] == {
+        "value": 0.29,
+        "message": "page 12",
+        "time": "2030-01-01T00:00:00+00:00",
+    }
+    assert (str(progress), str(TaskProgress(value=1))) == ("29 %: page 12", "100 %")
+    assert TaskInfo.from_json(info(None).to_json()).progress is None
+    with pytest.raises(ValueError, match="not a TaskInfo"):
+        TaskInfo.from_json(one.to_json().replace('"value": 0.29, ', ""))
 
 
 AGAIN, FINAL = Failed(error="no", retry_after_ms=0), Failed(error="no", retry_after_ms=None)

@@ -11,6 +11,7 @@ from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.errors import IllegalTransition
 from kew.domain.events import Failed, NotStarted, Released, SettleEvent, Snoozed, Succeeded
+from kew.domain.extending import extend
 from kew.domain.outcomes import outcome_word
 from kew.domain.queue import NOTHING, RECOVER_AT_ONCE
 from kew.domain.requests import SettleOutcome, Word
@@ -246,14 +247,14 @@ def test_a_lost_probe_is_free_again() -> None:
 def test_a_live_lease_is_prolonged_and_told_of_a_cancel(stopping: bool, word: Word) -> None:
     task = running(lease_until=NOW + 1, cancel_requested=stopping)
     before = queue(task, longest_lease_ms=700)
-    change, answer = rules.extend(before, lease_ref(), 700, NOW)
+    change, answer = extend(before, lease_ref(), 700, NOW)
     assert answer is word
     assert changed(before, change) == {"lease_until": NOW + 700}
     assert change.state is None
 
 
 def test_the_longest_lease_is_remembered_whether_granted_or_prolonged() -> None:
-    change, _ = rules.extend(queue(running(lease_until=NOW + 1)), lease_ref(), 700, NOW)
+    change, _ = extend(queue(running(lease_until=NOW + 1)), lease_ref(), 700, NOW)
     assert change.state is not None
     assert change.state.longest_lease_ms == 700
 
@@ -279,8 +280,8 @@ def test_leases_that_last_longer_than_any_granted_are_shortened() -> None:
     ],
 )
 def test_a_lease_that_is_not_live_is_never_revived(found: Snapshot) -> None:
-    assert rules.extend(found, lease_ref(), 700, NOW) == (NOTHING, Word.STALE)
+    assert extend(found, lease_ref(), 700, NOW) == (NOTHING, Word.STALE)
 
 
 def test_no_lease_is_extended_under_no_name() -> None:
-    assert rules.extend(queue(task()), lease_ref(lease=""), 700, NOW) == (NOTHING, Word.STALE)
+    assert extend(queue(task()), lease_ref(lease=""), 700, NOW) == (NOTHING, Word.STALE)

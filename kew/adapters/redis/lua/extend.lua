@@ -1,8 +1,8 @@
 -- flags: allow-oom
--- Prolong live leases to `lease_ms` from now; never revive an ended one.
+-- Prolong live leases to `lease_ms` from now; never revive an ended one. What their tasks report is kept.
 -- KEYS: tasks state leases
 -- ARGV: queue lease_ms:int refs*
---   refs: per lease: id; lease
+--   refs: per lease: id; lease; how far it has come, as 'number.parts.message', or ''
 -- Reply: {now, word, ...}: done, cancel (live, and the task is to stop) or stale
 -- include: record
 
@@ -16,10 +16,20 @@ end
 
 local function operation()
   begin_state()
-  local words, ends, ids = {now}, {}, {}
-  for n = refs_from, #ARGV, 2 do ids[#ids + 1] = ARGV[n] end
-  for n, t in ipairs(s and fetch(ids) or {}) do words[n + 1] = extend(t, ARGV[refs_from + 2 * n - 1], ends) end
+  local words, ends, ids, reported, written = {now}, {}, {}, {}, {}
+  for n = refs_from, #ARGV, 3 do ids[#ids + 1] = ARGV[n] end
+  for n, t in ipairs(s and fetch(ids) or {}) do
+    local at = refs_from + 3 * (n - 1)
+    local report = ARGV[at + 2]
+    words[n + 1] = extend(t, ARGV[at + 1], ends)
+    if report ~= '' and words[n + 1] ~= 'stale' then
+      reported[t.id] = reported[t.id] or t -- one that was fetched twice is one table from here on
+      t = reported[t.id]
+      if extra.report(t, report, NOW) then written[#written + 1], written[#written + 2] = t.id, packed(t) end
+    end
+  end
   if not s then for n = 1, #ids do words[n + 1] = 'stale' end end
+  send('HSET', TASKS, written)
   send('ZADD', LEASES, ends)
   if #ends > 0 and (now + lease_ms < s.wake_at or lease_ms > s.longest) then -- seldom: leases of another length
     s.longest = math.max(s.longest, lease_ms)

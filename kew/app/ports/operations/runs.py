@@ -11,6 +11,7 @@ import attrs
 
 from kew.app.ports.answers import Settled, Submitted
 from kew.app.ports.operation import Operation
+from kew.domain.progress import ProgressReport
 from kew.domain.requests import ALONE, Along, ClaimRequest, Grant, Group, LeaseRef, Settlement, Word
 
 
@@ -62,10 +63,14 @@ class Settle(Operation[Settled]):
 
 @attrs.frozen
 class Extend(Operation[Sequence[Word]]):
-    """Prolong live leases to `lease_ms` from now: DONE, CANCEL (live, and it is to stop) or STALE, in order."""
+    """Prolong live leases to `lease_ms` from now: DONE, CANCEL (live, and it is to stop) or STALE, in order.
+
+    `reports`: what these runs have to report, one for each of `refs`, or none at all. A stale one is discarded.
+    """
 
     name = "extend"
 
     queue: str
     refs: Sequence[LeaseRef]
     lease_ms: int
+    reports: Sequence[ProgressReport | None] = ()

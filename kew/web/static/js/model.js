@@ -166,6 +166,7 @@ export function taskOf(raw) {
     snoozes: number(raw.snooze_count, 0),
     process: raw.process || "",
     attempts: list(raw.attempts).map(attemptOf),
+    progress: raw.progress ? { value: number(raw.progress.value, 0), message: String(raw.progress.message || ""), at: instant(raw.progress.time) } : null,
     args: raw.args,
     kwargs: raw.kwargs,
     unreadable: raw.unreadable || "",

@@ -1,7 +1,12 @@
 -- The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas. A value that is the
 -- default isn't written. kew/adapters/redis/extras.py says more, and writes those of a new task.
 
-local extra = {MOST_DIGITS = 15}
+-- `progress` is 'attempt.number.parts.at.message': kew.domain.task.Progress.
+
+local extra = {
+  MOST_DIGITS = 15,
+  LAST = {'snoozes', 'progress'}, -- what happens to a task stands behind what it was submitted with, in this order
+}
 
 -- Whether they can be read; and whether that is since a newer version wrote one of a name that this library doesn't know.
 function extra.check(text)
@@ -12,27 +17,56 @@ function extra.check(text)
     if not name then return false, false end
     if name == 'cost' or name == 'start_by' or name == 'snoozes' then
       sound = sound and #value <= extra.MOST_DIGITS and not string.find(value, '%D')
+    elseif name == 'progress' then
+      local attempt, number, parts, at = string.match(value, '^(%d+)%.(%d+)%.(%d+)%.(%d+)%.')
+      sound = sound and attempt and math.max(#attempt, #number, #parts, #at) <= extra.MOST_DIGITS
     elseif name ~= 'key' and name ~= 'trace' then
       is_newer = true
     end
   end
-  return sound and not is_newer, is_newer
+  return sound and not is_newer or false, is_newer
 end
 
-local function set_snoozes(t, number)
-  local text = t.extras and string.gsub(',' .. t.extras, ',snoozes=%d+', '') or ''
-  if number > 0 then text = text .. string.format(',snoozes=%d', number) end
+-- One of `LAST`; nil: it has no value.
+function extra.set(t, name, value)
+  local text, found = t.extras and ',' .. t.extras or '', {}
+  for _, each in ipairs(extra.LAST) do
+    found[each] = string.match(text, ',' .. each .. '=([^,]*)')
+    if found[each] then text = string.gsub(text, ',' .. each .. '=[^,]*', '') end
+  end
+  found[name] = value
+  for _, each in ipairs(extra.LAST) do
+    if found[each] then text = text .. ',' .. each .. '=' .. found[each] end
+  end
   t.extras = text ~= '' and string.sub(text, 2) or false
 end
 
 -- The task came back later once more.
 function extra.count_snooze(t)
-  set_snoozes(t, (t.extras and tonumber(string.match(',' .. t.extras, ',snoozes=(%d+)')) or 0) + 1)
+  local before = t.extras and tonumber(string.match(',' .. t.extras, ',snoozes=(%d+)')) or 0
+  extra.set(t, 'snoozes', string.format('%d', before + 1))
 end
 
 -- It is as if it had never done so.
 function extra.forget_snoozes(t)
-  if t.extras then set_snoozes(t, 0) end
+  if t.extras then extra.set(t, 'snoozes', nil) end
+end
+
+-- An attempt reports how far it has come, as 'number.parts.message': kew.domain.progress.progress_after. True: that is news.
+function extra.report(t, report, now)
+  local number, parts, message = string.match(report, '^(%d+)%.(%d+)%.(.*)$')
+  local attempt, last = string.match(',' .. (t.extras or ''), ',progress=(%d+)%.(%d+)%.')
+  if attempt and (tonumber(attempt) > tonumber(t.attempt)
+    or tonumber(attempt) == tonumber(t.attempt) and tonumber(last) >= tonumber(number)) then
+    return false
+  end
+  extra.set(t, 'progress', table.concat({t.attempt, number, parts, now, message}, '.'))
+  return true
+end
+
+-- It has completed.
+function extra.forget_progress(t)
+  if string.find(t.extras, 'progress=', 1, true) then extra.set(t, 'progress', nil) end
 end
 
 -- What its start takes of a rate.

@@ -205,6 +205,7 @@ local function set_result(t, result)
     t.beside = false
   end
   t.body = string.sub(t.body, 1, label_bytes) .. result
+  if t.extras then extra.forget_progress(t) end
 end
 
 -- The record as a reader gets it who needs no payload.

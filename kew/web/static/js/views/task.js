@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { ago, clock, duration, instant, num, until } from "../format.js";
 import { ENDED, priorityWord, statusOf, taskOf } from "../model.js";
-import { button, chip, href, sentence, state, traceback } from "../parts.js";
+import { button, chip, href, meter, sentence, state, traceback } from "../parts.js";
 
 export const every = true;
 export const title = ({ parts }) => parts[0] || "Task";
@@ -170,6 +170,7 @@ function call(task) {
     ["Type", task.type],
     ["Retries", task.maxRetries === null ? num(task.retries) : `${num(task.retries)} of ${num(task.maxRetries)} used`],
     ["Snoozes", task.snoozes ? num(task.snoozes) : null],
+    ["Progress", task.progress ? progress(task.progress) : null],
     ["Submitted", ago(task.queuedAt)],
     ["Runs on", task.process && !ENDED.has(task.status) ? chip(task.process) : null],
   ];
@@ -179,6 +180,11 @@ function call(task) {
     callText(task),
     h("dl", { class: "facts" }, fields.filter(([, value]) => value !== null).map(([name, value]) => h("div", { key: name }, h("dt", { class: "soft" }, name), h("dd", { class: "wrap" }, value)))),
   );
+}
+
+function progress({ value, message, at }) {
+  const percent = `${Math.floor(value * 100 + 1e-9)} %`;
+  return [meter(value, 1, { label: percent, title: `${percent} done` }), message ? ` ${message}` : null, at ? [h("span", { class: "soft" }, " · "), ago(at)] : null];
 }
 
 function callText(task) {
