@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -38,6 +39,16 @@ class Resource(Generic[T_co]):
         value: T_co = await self._manager._open_resource(self)
         return value
 
+    @contextlib.contextmanager
+    def override(self, factory: Callable[[], Any]) -> Iterator[None]:
+        """Open what `factory` makes instead, within this block: for tests. What is open already is not touched."""
+        check_resource(factory)
+        own, self._factory = self._factory, factory
+        try:
+            yield
+        finally:
+            self._factory = own
+
     def __repr__(self) -> str:
         return f"<Resource {self._name}>"
 
@@ -72,21 +83,12 @@ class Sharing(ABC):
         event loop. What follows its `yield` runs at shutdown, after the tasks have ended. Its parameters may have
         `Depends`. Raises `InvalidConfigError` if it takes others, or is no function.
         """
-        check_factory(factory, "resource()")
-        injection_of(factory)
-        known = accepted(factory)
-        if known is not None:
-            try:
-                known.signature.bind()
-            except TypeError as error:
-                raise InvalidConfigError(
-                    f"{shown(factory)} is called without arguments: {error}"
-                ) from None
+        check_resource(factory)
         return Resource(self, factory)
 
     async def _open_resource(self, resource: Resource[Any]) -> Any:
-        resources = self._here().resources
-        return await resources.get(resource, resource._name, resource._factory)
+        name, factory = resource._name, resource._factory
+        return await self._here().resources.get((resource, factory), name, factory)
 
     def around(self, middleware: A, /) -> A:
         """Put an async function around each run of this manager's tasks: `async def timed(call, context)`.
@@ -102,3 +104,17 @@ class Sharing(ABC):
             )
         self._registry.around.append(middleware)
         return middleware
+
+
+def check_resource(factory: object) -> None:
+    """Raise `InvalidConfigError` for what can't be called without arguments."""
+    check_factory(factory, "resource()")
+    assert callable(factory)
+    injection_of(factory)
+    known = accepted(factory)
+    if known is None:
+        return
+    try:
+        known.signature.bind()
+    except TypeError as error:
+        raise InvalidConfigError(f"{shown(factory)} is called without arguments: {error}") from None

@@ -13,7 +13,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any
 
+import fastapi
+import httpx
 import pytest
+from fastapi import FastAPI
 from uncalled_for import CallArgument, Provided
 
 from kew import (
@@ -738,6 +741,34 @@ def test_a_resource_is_closed_once_on_every_way_out(way):
         assert sorted(text.split("\n")[:-1]) == sorted(expected), errors
     else:
         assert text.split("\n")[:-1] == expected, errors
+
+
+async def test_a_resource_may_be_overridden_in_a_block(manager):
+    source, fake = Pool(), Pool()
+    pool = manager.resource(source.open)
+    assert await pool() == "pool 1"
+    with pool.override(fake.open):
+        assert await pool() == "pool 1"
+    with pytest.raises(InvalidConfigError, match="without arguments"), pool.override(len):
+        pass
+    assert await pool() == "pool 1"
+    await manager.shutdown()
+    assert (source.opened, source.closed, fake.opened, fake.closed) == (1, 1, 1, 1)
+
+
+async def test_a_resource_is_a_dependency_of_fastapi_too(manager):
+    source = Pool()
+    pool = manager.resource(source.open)
+    app = FastAPI()
+
+    @app.get("/")
+    async def which(pool: Annotated[str, fastapi.Depends(pool)]) -> str:
+        return pool
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert [(await client.get("/")).json() for _ in range(2)] == ["pool 1"] * 2
+    assert "parameters" not in app.openapi()["paths"]["/"]["get"]
 
 
 # --- middleware
