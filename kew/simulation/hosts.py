@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kew.simulation.processes import SimulatedProcess
@@ -24,6 +25,8 @@ class Host:
         self.process: SimulatedProcess | None = None
         self.manager: TaskQueueManager | None = None
         self.incarnation = ""  # of the manager, as the store knows it
+        self.sharing: Callable[..., object] | None = None  # a function whose runs share a pool
+        self.on_shut_down: Callable[[], None] | None = None
         self.is_ready = False
         self.is_stopping = False
         self.stalled_until = -1.0  # for a moment after a sleep too
@@ -44,6 +47,7 @@ class Host:
         self.process = process
         self.manager = None
         self.incarnation = ""
+        self.sharing = self.on_shut_down = None
         self.is_ready = self.is_stopping = False
         self.stalled_until = self.silent_until = -1.0
         self.refusals = 0

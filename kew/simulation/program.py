@@ -24,6 +24,7 @@ from kew.simulation.network import Network
 from kew.simulation.notices import FaultyHub
 from kew.simulation.plan import Plan
 from kew.simulation.port import FaultyWakeup
+from kew.simulation.sharing import WORKLOAD, share
 from kew.simulation.supervisor import parts_on
 
 AGAIN_AFTER: Final = 1.0
@@ -55,6 +56,8 @@ async def run_program(world: Surroundings, host: Host) -> None:
     if host.starts > 1:  # tasks may wait for what the process before it had loaded
         for number in range(OWN):
             manager.register(perform_here, name=own_name(host, number))
+    if world.plan.workload == WORKLOAD:
+        share(manager, host, world.facts, random)
     await manager.initialize()
     world.facts.incarnations[str(host.process)] = host.incarnation
     for config in world.queues:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from kew.app.injection import CLEANUP_FAILED
 from kew.compat import override
 from kew.simulation.chaos import chaos
 from kew.simulation.errors import SimulationError, Violation
@@ -119,6 +120,8 @@ class _Catcher(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "the hook" in str(record.msg):
             return  # a user's hook failed, as users' hooks do
+        if CLEANUP_FAILED in record.getMessage():
+            return  # a user's dependency did
         if StartFailed.__name__ in record.getMessage():
             return  # a fault, and kew blames it
         self._facts.loop.fail(Violation("logged", record.getMessage()))

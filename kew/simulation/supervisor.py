@@ -114,6 +114,8 @@ class Supervisor:
     async def _shut_down(self, host: Host, timeout: float) -> None:
         assert host.manager is not None
         await host.manager.shutdown(wait=self._random.random() < 0.8, timeout=timeout)
+        if host.on_shut_down is not None:
+            host.on_shut_down()
         self._later(0.0, self._kill_if, host, host.process)
 
     def _kill_if(self, host: Host, process: SimulatedProcess | None) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import attrs
 
+from kew import shutdown
 from kew.adapters.memory import history as histories
 from kew.adapters.memory import indexed_queue as indexed_queues
 from kew.adapters.memory import key_logs, keyed
@@ -31,9 +32,11 @@ from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.namespace import MemoryQueue
 from kew.adapters.memory.store import MemoryStore
+from kew.app.injection import Injection
 from kew.app.maintainer import Maintainer
 from kew.app.ports import Peek
 from kew.app.process import Process
+from kew.app.resources import Resources
 from kew.app.steady import Steady
 from kew.app.submitting import encoding
 from kew.app.submitting.submit_future import SubmitFuture
@@ -1085,6 +1088,77 @@ def a_replay_is_of_any_life(original: Any) -> Any:
         return original(view, task_id, None, now, after_ms, **more)
 
     return replay
+
+
+# --- what tasks share
+
+SHARING = Choice(workload="sharing")
+
+
+@bug(Resources, "get", "resources", choice=SHARING)
+def each_that_waits_opens_the_resource(original: Any) -> Any:
+    """It is not known before it is open."""
+
+    async def get(self, key, name, factory):
+        held = self._held.get(key)
+        if held is not None and not held._value.done():
+            del self._held[key]
+        return await original(self, key, name, factory)
+
+    return get
+
+
+@bug(Resources, "_ended", "resources", "liveness", "ends", "answers", choice=SHARING)
+def a_resource_that_failed_is_not_opened_again(original: Any) -> Any:
+    """Its error is kept instead."""
+    return lambda self, key: None
+
+
+@bug(shutdown, "_shut_down", "resources", choice=SHARING)
+def resources_are_closed_before_the_runs_have_ended(original: Any) -> Any:
+    """They are closed first."""
+
+    async def shut_down(process, parts, served, **options):
+        await process.resources.close()
+        await original(process, parts, served, **options)
+
+    return shut_down
+
+
+@bug(Resources, "close", "resources", choice=SHARING)
+def resources_stay_open_at_shutdown(original: Any) -> Any:
+    """The end of the program is to close them."""
+
+    async def close(self, timeout=0.0):
+        self._is_closed = True
+
+    return close
+
+
+@bug(Injection, "scope", "resources", choice=SHARING)
+def runs_share_their_dependencies(original: Any) -> Any:
+    """The first run's are kept for the next ones."""
+    scopes: dict[Any, Any] = {}
+
+    def scope(self, args, kwargs):
+        return scopes.setdefault((current_process(), self.function), original(self, args, kwargs))
+
+    return scope
+
+
+@bug(Runner, "_clean_up", "outcomes", choice=SHARING)
+def a_clean_up_that_fails_fails_the_run(original: Any) -> Any:
+    """Its error is the outcome."""
+
+    async def clean_up(self, run, outcome):
+        try:
+            await run.scope.close(getattr(outcome, "error", None))
+        except OSError as error:
+            self.finished(run, Raised(error))
+            return False
+        return True
+
+    return clean_up
 
 
 # --- finding them
