@@ -35,6 +35,8 @@ local function operation()
     s.longest = math.max(s.longest, lease_ms)
     wake(now + lease_ms)
     write_state()
+  elseif s then
+    write_state(true)
   end
   return words
 end

@@ -54,5 +54,6 @@ local function operation()
     end
   end
   send('HSET', TASKS, watched)
+  if s then write_state(true) end
   return reply
 end

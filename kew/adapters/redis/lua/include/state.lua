@@ -183,8 +183,13 @@ local function save_state(is_last)
   s.stepped_back = false
 end
 
--- The same at the end of a call, for the next one to find. `is_saved`: nothing has changed since `save_state`.
+-- The same at the end of a call, for the next one to find. `is_saved`: nothing has changed since `save_state`, or since the
+-- call began; what the clock alone has changed then is for the next call to find out.
 local function write_state(is_saved)
-  if not is_saved then save_state(true) end
+  if not is_saved then
+    save_state(true)
+  elseif s.stepped_back or s.closed then
+    return
+  end
   kept[STATE] = s
 end
