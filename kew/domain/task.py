@@ -214,13 +214,14 @@ class Task:
 make_submission = maker(Submission)
 make_task = maker(Task)
 moved = mover(Task)
+_move_submission = mover(Submission)
 
 
 def without_payload(task: Task) -> Task:
     """The task as a reader gets it: the payload, which may be large, is only handed to a run."""
     if not task.call.payload:
         return task
-    return task.moved(call=attrs.evolve(task.call, payload=b""))
+    return moved(task, call=_move_submission(task.call, payload=b""))
 
 
 def kept_payload(task: Task) -> bytes | None:

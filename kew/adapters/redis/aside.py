@@ -21,7 +21,7 @@ from kew.adapters.redis.records import (
 from kew.adapters.redis.replies import Unread
 from kew.app.ports import StoreError
 from kew.domain.errors import TaskUnreadableError
-from kew.domain.task import Found, Unreadable, without_payload
+from kew.domain.task import Found, Unreadable
 from kew.log import logger
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Aside:
         if raw is None:
             return None
         try:
-            return without_payload(read_strictly(task_id, raw, end))
+            return read_strictly(task_id, raw, end, with_payload=False)
         except TaskUnreadableError as error:
             record = record_of(raw)
             queue, newer = queue_named_in(record), newer_version(record)

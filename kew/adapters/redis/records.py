@@ -57,6 +57,7 @@ VERSION: Final = 3  # of records: what this code knows
 BELOW_LETTERS: Final = ord("A")  # a record of version 1 begins with a letter
 VERSIONED = re.compile(rb"(\d{1,3})[a-z] ")
 Raw = Any  # a record (bytes), or a pair of it and its content (a list)
+ABSURD: Final = "its fields contradict each other or are absurd"
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -140,13 +141,18 @@ def _read_label(label: bytes) -> Label:
 
 
 # Long: a table of the record's fields, in the order of the classes; taking it apart would cost each task a call.
-def read(task_id: str, raw: Raw, lease_until: int) -> Task:
-    """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskUnreadableError`."""
+def read(
+    task_id: str, raw: Raw, lease_until: int, with_payload: bool = True, is_strict: bool = False
+) -> Task:
+    """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskUnreadableError`.
+
+    `is_strict` is for `read_strictly` alone.
+    """
     try:
         if (
             raw.__class__ is list or raw[0] < BELOW_LETTERS
         ):  # a function would be called for each task
-            return _read_later_version(task_id, raw, lease_until)
+            return _read_later_version(task_id, raw, lease_until, with_payload, is_strict)
         head, _, body = raw.partition(b"\n")
         (
             status,
@@ -179,6 +185,8 @@ def read(task_id: str, raw: Raw, lease_until: int) -> Task:
         queued_at = int(queued)
         label_end = int(label)
         payload_end = label_end + int(payload)
+        if is_strict and payload_end > len(body):
+            raise TaskUnreadableError(task_id, ABSURD)
         task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
             body[:label_end]
         )
@@ -189,7 +197,7 @@ def read(task_id: str, raw: Raw, lease_until: int) -> Task:
                 from_field(nonce) if "%" in nonce else nonce,
                 task_type,
                 from_field(function) if "%" in function else function,
-                body[label_end:payload_end],
+                body[label_end:payload_end] if with_payload else b"",
                 PRIORITY[priority[0]],
                 due_at,
                 delay_ms,
@@ -232,7 +240,9 @@ def read(task_id: str, raw: Raw, lease_until: int) -> Task:
         raise TaskUnreadableError(task_id, type(error).__name__) from error
 
 
-def _read_later_version(task_id: str, raw: Raw, lease_until: int) -> Task:
+def _read_later_version(
+    task_id: str, raw: Raw, lease_until: int, with_payload: bool, is_strict: bool
+) -> Task:
     record, content = raw if isinstance(raw, list) else (raw, None)
     head, _, body = record.partition(b"\n")
     version, fields = head[:1], head[1:].split(b" ")
@@ -240,7 +250,8 @@ def _read_later_version(task_id: str, raw: Raw, lease_until: int) -> Task:
         raise TaskUnreadableError(task_id, f"it has an unknown version: {head[:4]!r}")
     more = fields.pop().decode() if version == b"3" else ""
     size = fields.pop()
-    task = read(task_id, b" ".join(fields) + b"\n" + body, lease_until)
+    plain = b" ".join(fields) + b"\n" + body
+    task = read(task_id, plain, lease_until, with_payload, is_strict)
     if more:
         task = extras.with_extras(task, more)
     if not isinstance(raw, list):
@@ -250,7 +261,7 @@ def _read_later_version(task_id: str, raw: Raw, lease_until: int) -> Task:
         raise TaskUnreadableError(task_id, f"its {what} is missing or damaged")
     if task.status is TaskStatus.COMPLETED:
         return task.moved(result=content)
-    return task.moved(call=attrs.evolve(task.call, payload=content))
+    return task.moved(call=attrs.evolve(task.call, payload=content)) if with_payload else task
 
 
 def newer_version(raw: Raw) -> int:
@@ -273,24 +284,21 @@ def record_of(raw: Raw) -> bytes:
     return record
 
 
-def read_strictly(task_id: str, raw: Raw, lease_until: int) -> Task:
+def read_strictly(task_id: str, raw: Raw, lease_until: int, *, with_payload: bool = True) -> Task:
     """The same with all that `parse` in `lua/include/record.lua` checks, for records that it has not seen."""
-    task = read(task_id, raw, lease_until)
-    head, _, body = record_of(raw).partition(b"\n")
-    lengths = head.split(b" ")[9:11]
-    numbers = (
+    task = read(task_id, raw, lease_until, with_payload, True)
+    most = max(
         *(task.attempt, task.failures, task.losses, task.replays, task.token, task.epoch),
         *(task.started_at, task.queued_at, task.ready_at, task.ended_at, task.expires_at),
     )
     is_sound = (
-        max(numbers) < MOST
+        most < MOST
         and task.ticket < MOST_TICKETS
-        and sum(map(int, lengths)) <= len(body)
         and (task.status is TaskStatus.PROCESSING) == bool(task.lease)
         and task.is_terminal == bool(task.expires_at)
     )
     if not is_sound:
-        raise TaskUnreadableError(task_id, "its fields contradict each other or are absurd")
+        raise TaskUnreadableError(task_id, ABSURD)
     return task
 
 
