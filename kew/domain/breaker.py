@@ -35,6 +35,11 @@ class Breaker:
     epoch: int = 0
     probes: int = 0
 
+    @property
+    def is_at_rest(self) -> bool:
+        """It is closed and has counted nothing."""
+        return self.state is BreakerState.CLOSED and not self.failures
+
 
 def judged(breaker: Breaker, settings: Settings, now: int) -> Breaker:
     """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed.

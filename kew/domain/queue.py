@@ -39,17 +39,16 @@ from kew.domain.requests import (
 )
 from kew.domain.sharing import COME_MS, Starved, notified_again, waiting_since
 from kew.domain.task import Submission, Task, TaskStatus, is_absent
+from kew.domain.values import maker
 from kew.domain.view import QueueState, View
 
 LOST = Lost()
 EXPIRED_AT_ONCE = 100  # that one claim ends before it grants
 RECOVER_AT_ONCE = 100  # ended leases that one claim recovers before it grants
-
-
 NONE_COUNTED: Final[Mapping[int, CountedFailure]] = MappingProxyType({})
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Change:
     """What an operation wants written, all of it or nothing.
 
@@ -73,6 +72,7 @@ class Change:
 
 
 NOTHING = Change()
+make_change = maker(Change)
 
 
 # --- submit
@@ -347,7 +347,8 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     after, effect = step(task, event, now, view.state.settings)
     state = gates.ended(view.state, effect, task.epoch, now)
     if event.__class__ is Succeeded:  # the usual case pays for nothing that only failures need
-        return Change((after,), state), SettleOutcome(Word.DONE, after.status)
+        change = make_change((after,), state, None, (), None, (), (), NONE_COUNTED, (), ())
+        return change, SettleOutcome(Word.DONE, after.status)
     key_logs: Sequence[tuple[str, tuple[int, ...]]] = ()
     if isinstance(event, Snoozed):
         state = gates.snoozed(state, task, event, now)

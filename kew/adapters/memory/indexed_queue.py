@@ -249,14 +249,38 @@ class IndexedQueue(KeyedView, View):
         """Write a change and keep every index true."""
         if now // MINUTE_MS != self.history.minute:
             self.history.roll(now // MINUTE_MS, self._state, self.waiting())
-        if change.state is not None:
-            if change.state.settings is not self._state.settings:
-                self._keyed.set_limits(change.state.settings)
-            self._state = change.state
+        state, records = change.state, self._records
+        if state is not None and state is not self._state:
+            if state.settings is not self._state.settings:
+                self._keyed.set_limits(state.settings)
+            self._state = state
         if change.lane is not None:
             self.lanes[change.lane[0]] = change.lane[1]
-        if change.counted:
-            self.dead.counted.update(change.counted)
+        if change.counted or change.starved or change.key_limits or change.key_logs:
+            self._note(change, now)
+        for task in change.tasks:
+            call = task.call
+            old = records.get(call.id)
+            records[call.id] = task
+            is_rewritten = old is not None and old.status is task.status
+            if not is_rewritten and old is not None and old.ticket == task.ticket:
+                self.history.note(old, task, now)
+            if self.dead.attempts or change.attempts:
+                self._note_attempts(old, task, change)
+            if is_rewritten and old is not None and place_of(old) == place_of(task):
+                if task.lease:
+                    self._leased[call.id] = task
+            else:
+                self._unindex(old)
+                self._index(task, now)
+            if self._keyed.turns or call.key:
+                self._keyed.move(old, task)
+            if not task.lease and old is not None and not old.lease:
+                self._shrink(old, task)
+
+    def _note(self, change: Change, now: int) -> None:
+        """What few changes have beside tasks."""
+        self.dead.counted.update(change.counted)
         for who, starved in change.starved:
             if starved is None:
                 self.forget_starved(who)
@@ -266,22 +290,6 @@ class IndexedQueue(KeyedView, View):
             self._keyed.limit_key(key, own)
         if change.key_logs:
             self._keyed.note_starts(change.key_logs, now)
-        for task in change.tasks:
-            old = self._records.get(task.call.id)
-            self._records[task.call.id] = task
-            if old is not None and old.status is not task.status and old.ticket == task.ticket:
-                self.history.note(old, task, now)
-            if self.dead.attempts or change.attempts:
-                self._note_attempts(old, task, change)
-            if old is not None and old.status is task.status and place_of(old) == place_of(task):
-                self._stay(task)
-            else:
-                self._unindex(old)
-                self._index(task, now)
-            if self._keyed.turns or task.call.key:
-                self._keyed.move(old, task)
-            if old is not None and not old.lease and task.is_terminal and old.is_waiting:
-                self._shrink(old)
 
     def _note_attempts(self, old: Task | None, task: Task, change: Change) -> None:
         """Keep what failed, until the task completes, is cancelled, or has its id used again."""
@@ -293,9 +301,9 @@ class IndexedQueue(KeyedView, View):
         if old is not None and old.queue == self._name and old.ticket != task.ticket:
             self.dead.forget(old.ticket, old.id)
 
-    def _shrink(self, old: Task) -> None:
+    def _shrink(self, old: Task, task: Task) -> None:
         """A line that no process claims from must not grow with what is cancelled: compact it if half of it is void."""
-        if old.call.key and key_of(old.call):
+        if not task.is_terminal or not old.is_waiting or (old.call.key and key_of(old.call)):
             return
         line = self._line(old)
         if line.size > 2 * self._waiting[old.call.priority] + SHORT_LINE:
@@ -306,10 +314,6 @@ class IndexedQueue(KeyedView, View):
         self._unindex(task)
         self.dead.forget(task.ticket, task.id)
         del self._records[task.id]
-
-    def _stay(self, task: Task) -> None:
-        if task.lease:
-            self._leased[task.id] = task
 
     def _unindex(self, old: Task | None) -> None:
         if old is None or old.queue != self._name:

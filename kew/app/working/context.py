@@ -9,6 +9,7 @@ import attrs
 
 from kew.app.working.runs import Run
 from kew.domain.task import Task
+from kew.domain.values import maker
 
 
 class TakesReports(Protocol):
@@ -17,7 +18,7 @@ class TakesReports(Protocol):
     def add(self, run: Run, value: float, message: str) -> None: ...
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class TaskContext:
     """The running attempt. Pass `fencing_token` to storage that refuses writes with an older one.
 
@@ -62,6 +63,7 @@ class TaskContext:
             raise LookupError("not inside a kew task") from None
 
 
+make_context = maker(TaskContext)
 _current: ContextVar[TaskContext] = ContextVar("kew_task")
 
 
@@ -92,18 +94,19 @@ def enter(
 
     `run`, which reports to `reports`; None: it has ended.
     """
+    call = task.call
     _current.set(
-        TaskContext(
-            task_id=task.call.id,
-            queue=task.queue,
-            task_type=task.call.task_type,
-            attempt=task.attempt,
-            fencing_token=task.token,
-            deadline=deadline,
-            snoozes=task.snoozes,
-            function=task.call.function,
-            process=process,
-            run=run,
-            reports=reports,
+        make_context(
+            call.id,
+            task.queue,
+            call.task_type,
+            task.attempt,
+            task.token,
+            deadline,
+            task.snoozes,
+            call.function,
+            process,
+            run,
+            reports,
         )
     )

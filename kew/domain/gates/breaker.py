@@ -23,8 +23,7 @@ class CircuitBreaker(Gate):
     name = "breaker"
 
     def is_used(self, state: QueueState) -> bool:
-        has_begun = state.breaker.failures or state.breaker.state is not BreakerState.CLOSED
-        return bool(state.settings.breaker_failures or has_begun)
+        return bool(state.settings.breaker_failures) or not state.breaker.is_at_rest
 
     def judged(self, state: QueueState, now: int) -> QueueState:
         return _with(state, breakers.judged(state.breaker, state.settings, now))
@@ -41,6 +40,8 @@ class CircuitBreaker(Gate):
         return _with(state, breakers.granted(state.breaker, len(tasks)))
 
     def ended(self, state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
+        if effect is Effect.COUNT_SUCCESS and state.breaker.is_at_rest:
+            return state  # most tasks end like this
         after = before = breakers.judged(state.breaker, state.settings, now)
         match effect:
             case Effect.COUNT_SUCCESS:

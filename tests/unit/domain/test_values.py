@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kew.app.working.context import TaskContext, make_context
+from kew.domain.queue import Change, make_change
 from kew.domain.requests import Along, Group, make_along, make_group
 from kew.domain.task import Submission, TaskStatus, make_submission, make_task
 from kew.domain.values import _draft, maker, mover
@@ -19,6 +21,12 @@ MADE = [
     (make_task, ended(result=b"r", watchers=("a",))),
     (make_group, Group(submissions=(call(),))),
     (make_along, Along(claim=None, settlements=(), submitter="")),
+    (
+        make_context,
+        TaskContext(
+            task_id="a", queue="q", task_type="t", attempt=1, fencing_token=2, deadline=3.0
+        ),
+    ),
 ]
 
 
@@ -42,6 +50,13 @@ def test_a_value_is_made_of_its_fields_and_is_frozen_then(make: Any, value: Any)
 def test_a_value_is_made_of_all_its_fields(make: Any, value: Any) -> None:
     with pytest.raises(TypeError):
         make(*list(attrs.asdict(value, recurse=False).values())[1:])
+
+
+def test_a_change_is_made_of_its_fields() -> None:
+    change = Change((ended(),), lane=("w.0", 1))
+    made = make_change(*attrs.asdict(change, recurse=False).values())
+    assert type(made) is Change
+    assert made == change
 
 
 def test_what_a_function_says_of_every_call_are_fields_side_by_side_before_the_extras() -> None:
