@@ -134,7 +134,7 @@ def lost_workers(losses: Iterable[tuple[str, Task]]) -> tuple[LostWorker, ...]:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Grant:
     """The answer to a claim: tasks in order, each PROCESSING under its lease.
 
@@ -153,6 +153,9 @@ class Grant:
     functions: int | None = None
     lost: tuple[LostWorker, ...] = ()
     expired: int = 0
+
+
+make_grant = maker(Grant)
 
 
 @attrs.frozen

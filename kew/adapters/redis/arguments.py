@@ -133,7 +133,7 @@ def submit_arguments(groups: Iterable[Group]) -> list[Argument]:
         submissions, after = group.submissions, group.after
         rest.append(len(submissions) if after is None else records.head_after(group, after))
         for call in submissions:
-            rest += (call.id, records.due_of(call), records.end_of(call))
+            rest += records.new_record(call)
     return rest
 
 

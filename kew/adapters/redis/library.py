@@ -41,6 +41,7 @@ NAMES: Final = (
 )
 VARIANTS: Final = ("ALONE", "TICK")
 ALL_KEYS: Final = "ALL_KEYS"
+INTS: Final = frozenset({int})
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name
 SCRIPT: Final = """local given_keys, given_arguments, registered = KEYS, ARGV, {}
 local function register(one) registered[one.function_name] = one.callback end
@@ -71,12 +72,12 @@ class Operation:
         if len(named) != len(self.arguments) or (rest and not self.rest):
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(named)}")
         try:
-            bound = [named[name] for name in self.arguments]
+            bound = [*map(named.__getitem__, self.arguments)]
         except KeyError as error:
             raise TypeError(f"{self.name} lacks the argument {error}") from None
-        for name in self.numbers:
-            if type(named[name]) is not int:
-                raise TypeError(f"{self.name}: {name} must be an int, not {named[name]!r}")
+        if not INTS.issuperset(map(type, map(named.__getitem__, self.numbers))):
+            name = next(each for each in self.numbers if type(named[each]) is not int)
+            raise TypeError(f"{self.name}: {name} must be an int, not {named[name]!r}")
         bound += rest
         return bound
 

@@ -91,29 +91,25 @@ def head_after(group: Group, after: SubmitRef) -> str:
     return f"{len(group.submissions)} {to_field(after.nonce)} {after.task_id}"
 
 
-def due_of(call: Submission) -> str:
-    """When it is due: `+delay_ms`, or an instant; nothing if it is due at once and any process may run it.
+def new_record(call: Submission) -> tuple[str, str, bytes]:
+    """What Redis is given of a new task: its id, when it is due, and the end of its record, from the priority on.
 
-    With an `x` before it if the record has extras.
+    Due: `+delay_ms`, or an instant; nothing if it is due at once and any process may run it. An `x` comes before it if
+    the record has extras.
     """
-    # As `extras.PLAIN` says; a tuple of these would cost each task.
-    has_extras = "x" if call.key or call.start_by_ms or call.cost != 1 or call.trace else ""
-    if call.due_at is not None:
-        return f"{has_extras}{call.due_at}"
-    is_plain = call.delay_ms <= 0 and not call.function.startswith(PINNED)
-    return has_extras if is_plain else f"{has_extras}+{max(0, call.delay_ms)}"
-
-
-def end_of(call: Submission) -> bytes:
-    """The end of a new record, from the priority on; Redis adds what only it knows."""
-    label = _label(call)
-    payload = call.payload
+    label, payload = _label(call), call.payload
     once = "a" if call.at_most_once else ""
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
-    has_extras = call.key or call.start_by_ms or call.cost != 1 or call.trace
-    more = f" - {extras.write(call)}" if has_extras else ""
+    due = more = ""
+    # As `extras.PLAIN` says; a tuple of these would cost each task.
+    if call.key or call.start_by_ms or call.cost != 1 or call.trace:
+        due, more = "x", f" - {extras.write(call)}"
+    if call.due_at is not None:
+        due += str(call.due_at)
+    elif call.delay_ms > 0 or call.function.startswith(PINNED):
+        due += f"+{max(0, call.delay_ms)}"
     head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}{more}\n"
-    return head.encode() + label + payload
+    return call.id, due, head.encode() + label + payload
 
 
 def _label(call: Submission) -> bytes:

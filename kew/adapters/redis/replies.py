@@ -21,6 +21,7 @@ from kew.app.ports import (
     QueueStatus,
     Settled,
     Submitted,
+    make_submitted,
 )
 from kew.domain.attempts import FailedAttempt
 from kew.domain.breaker import Breaker, BreakerState
@@ -38,6 +39,7 @@ from kew.domain.requests import (
     Settlement,
     SettleOutcome,
     Word,
+    make_grant,
 )
 from kew.domain.task import Task
 from kew.domain.view import QueueState
@@ -82,12 +84,12 @@ def read_submitted(
             settled=_all_stale(along.settlements),
         )
     pairs = zip(outcomes[::2], outcomes[1::2], strict=True)
-    return Submitted(
-        outcomes=[_group_outcome(said, task_id) for said, task_id in pairs],
-        now_ms=now,
-        grant=None if answer is None else read_grant(answer, unread),
-        settled=_settle_outcomes(more[0]) if more and more[0] is not None else (),
-        has_work=len(more) > 1,
+    return make_submitted(
+        [_group_outcome(said, task_id) for said, task_id in pairs],
+        now,
+        None if answer is None else read_grant(answer, unread),
+        _settle_outcomes(more[0]) if more and more[0] is not None else (),
+        len(more) > 1,
     )
 
 
@@ -183,14 +185,15 @@ def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
     said, wait_ms, edition, leases, functions, *more = answer
     if len(more) > 1:
         unread.newest = more[1]
-    return Grant(
-        word=word(said),
-        tasks=tuple(read_tasks(leases, unread)),
-        wait_ms=_wait_ms(word(said), wait_ms),
-        edition=edition.decode(),
-        functions=None if functions < 0 else functions,
-        lost=read_lost(more[0]) if more else (),
-        expired=more[2] if len(more) > 2 else 0,
+    known = word(said)
+    return make_grant(
+        known,
+        tuple(read_tasks(leases, unread)),
+        _wait_ms(known, wait_ms),
+        edition.decode(),
+        None if functions < 0 else functions,
+        read_lost(more[0]) if more else (),
+        more[2] if len(more) > 2 else 0,
     )
 
 

@@ -122,7 +122,7 @@ async def tick(store: Inside, operation: Tick) -> TickAnswer:
     call = commit.call
     rest: list[Argument] = []
     if call is not None:
-        rest = [1, call.id, records.due_of(call), records.end_of(call)]
+        rest = [1, *records.new_record(call)]
     now, answer, text = await store.functions.ask("submit_tick", operation.queue, named, rest)
     store.saw(now)
     return TickAnswer(word=word(answer), now_ms=now, schedule=read_schedule(text) if text else None)

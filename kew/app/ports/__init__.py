@@ -20,6 +20,7 @@ from kew.app.ports.answers import (
     Submitted,
     Swept,
     WaitingTasks,
+    make_submitted,
 )
 from kew.app.ports.codec import (
     UNBOUND,
@@ -173,4 +174,5 @@ __all__ = [
     "Watch",
     "Watchdog",
     "by_method",
+    "make_submitted",
 ]

@@ -14,10 +14,11 @@ from kew.domain.history import NO_RATES, Rates
 from kew.domain.listing import Place
 from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
 from kew.domain.task import Task
+from kew.domain.values import maker
 from kew.domain.view import QueueState
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Submitted:
     """One outcome per group, and per settlement sent along, in order; the store's instant; what the claim brought.
 
@@ -29,6 +30,9 @@ class Submitted:
     grant: Grant | None = None
     settled: Sequence[SettleOutcome] = ()
     has_work: bool = False
+
+
+make_submitted = maker(Submitted)
 
 
 @attrs.frozen(kw_only=True)

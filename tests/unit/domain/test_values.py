@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kew.app.ports import Submitted, make_submitted
 from kew.app.working.context import TaskContext, make_context
 from kew.domain.queue import Change, make_change
-from kew.domain.requests import Along, Group, make_along, make_group
+from kew.domain.requests import Along, Grant, Group, Word, make_along, make_grant, make_group
 from kew.domain.task import Submission, TaskStatus, make_submission, make_task
 from kew.domain.values import _draft, maker, mover
 from tests.support.tasks import call, ended
@@ -20,6 +21,8 @@ MADE = [
     (make_submission, call(payload=b"p", max_retries=3)),
     (make_task, ended(result=b"r", watchers=("a",))),
     (make_group, Group(submissions=(call(),))),
+    (make_grant, Grant(word=Word.DONE)),
+    (make_submitted, Submitted(outcomes=(), now_ms=1)),
     (make_along, Along(claim=None, settlements=(), submitter="")),
     (
         make_context,

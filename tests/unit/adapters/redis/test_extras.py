@@ -19,9 +19,9 @@ NUMBERS = st.integers(0, 10**15 - 1)
 
 def stored(**changes: Any) -> bytes:
     """The record of a new task as Redis has it."""
-    submission = call("t", **changes)
-    version = b"3" if records.due_of(submission).startswith("x") else b""
-    return version + b"q orders 1 1000 0 - " + records.end_of(submission)
+    _, due, end = records.new_record(call("t", **changes))
+    version = b"3" if due.startswith("x") else b""
+    return version + b"q orders 1 1000 0 - " + end
 
 
 def read(raw: bytes) -> Task:
@@ -51,10 +51,9 @@ def test_a_task_without_extras_is_stored_as_before():
 
 @pytest.mark.parametrize("due", [{}, {"delay_ms": 5}, {"due_at": 7}, {"function": "@w1/f"}])
 def test_a_due_time_says_whether_the_record_has_extras(due: dict[str, Any]):
-    plain = records.due_of(call(**due))
-    assert records.due_of(call(**due, key="a")) == f"x{plain}"
-    assert records.due_of(call(**due, cost=3)) == f"x{plain}"
-    assert records.due_of(call(**due, start_by_ms=3)) == f"x{plain}"
+    _, plain, _ = records.new_record(call(**due))
+    for more in ({"key": "a"}, {"cost": 3}, {"start_by_ms": 3}):
+        assert records.new_record(call(**due, **more))[1] == f"x{plain}"
 
 
 def with_extras(text: bytes) -> bytes:
