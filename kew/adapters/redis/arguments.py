@@ -141,9 +141,10 @@ def pieces(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
     """The settlements, cut where one call would have too many of them or too many bytes; at least one piece."""
     start = size = 0
     for n, settlement in enumerate(settlements):
-        event = settlement.event
-        added = len(event.result) if isinstance(event, Succeeded) else 0
-        if isinstance(event, Failed) and event.report is not None:
+        event, added = settlement.event, 0
+        if isinstance(event, Succeeded):
+            added = len(event.result)
+        elif isinstance(event, Failed) and event.report is not None:
             added = len(event.report.message) + len(event.report.traceback)
         if n - start >= LEASES_AT_ONCE or (n > start and size + added > SETTLED_BYTES_AT_ONCE):
             yield settlements[start:n]

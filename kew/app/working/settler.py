@@ -237,7 +237,8 @@ class Settler:
 
 def _after(report: Report, status: TaskStatus, now_ms: int, settings: Settings) -> Task:
     """The record as the store has it now: by the rules, with a request to stop if it is CANCELLED."""
-    is_cancelled = status is TaskStatus.CANCELLED
-    task = report.run.task.moved(cancel_requested=is_cancelled)
+    task, is_cancelled = report.run.task, status is TaskStatus.CANCELLED
+    if task.cancel_requested is not is_cancelled:  # seldom: a copy costs more than the step
+        task = task.moved(cancel_requested=is_cancelled)
     after, _ = step(task, report.settlement.event, now_ms, settings)
     return after
