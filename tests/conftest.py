@@ -17,6 +17,7 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 
+from tests.support.ordering import seconds_of, slow_first
 from tests.support.redis_process import ProcessRedis, RedisServer, ServerFailed
 from tests.support.redis_source import (
     RedisPool,
@@ -134,10 +135,12 @@ def _process_number() -> int:
 # --- What the run says about its Redis ------------------------------------------------------------
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if REDIS_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = slow_first(items, seconds_of, shares=processes)
 
 
 def pytest_report_header() -> str:
