@@ -84,7 +84,8 @@ async def twins(url: str, random: Random, label: str) -> AsyncIterator[Twins]:
             await client.aclose()
 
 
-@pytest.mark.slow
+@pytest.mark.no_cover
+@pytest.mark.slow(60)
 @pytest.mark.timeout(max(300, OPERATIONS // 200))
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_long_run_of_random_operations_ends_in_the_same_answers_and_the_same_state(
@@ -161,6 +162,7 @@ class Machine(RuleBasedStateMachine):
         self.runner.close()
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(600)  # shrinking takes its time
 def test_no_short_sequence_of_operations_tells_the_stores_apart(redis_url: str):
     Machine.url = redis_url

@@ -22,7 +22,7 @@ from tests.support.exhaustive.search import Search
 SEARCHED = {**BOUNDS, **(LONGER if os.environ.get("KEW_EXHAUSTIVE") == "long" else {})}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SEARCHED)
 @pytest.mark.no_cover
@@ -42,6 +42,7 @@ EVERYTHING = Bound(
 )
 
 
+@pytest.mark.no_cover
 def test_the_search_takes_every_row_of_the_lifecycle() -> None:
     """But those of orphans, whose process isn't in the picture, and of tasks that expire before they start."""
     taken = Search(EVERYTHING).run().rows
@@ -56,6 +57,7 @@ def test_a_task_that_never_ends_is_seen() -> None:
         Search(nobody).run()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", BOUNDS)
 def test_canonical_moments_have_the_same_future(name: str) -> None:
     """A queue and the plainest one with its key, led through the same moves, never come to differ."""

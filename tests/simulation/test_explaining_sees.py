@@ -53,6 +53,7 @@ def without(code: Code) -> Callable[[Any], Any]:
     return wrap
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("code", SEEN)
 def test_the_oracle_sees_that_a_reason_is_left_out(code: Code):
     def violations() -> Iterator[str]:

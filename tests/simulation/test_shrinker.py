@@ -28,6 +28,7 @@ def test_shrinking_stops_after_so_many_runs():
         assert shrink(plan, "bounds", "", most_runs=3).runs == 3
 
 
+@pytest.mark.no_cover
 def test_an_outcome_that_can_be_had_without_faults_shrinks_to_none():
     with BUGS["priorities_are_ignored"].planted():
         plan = next(plan for plan in map(draw_plan, range(50)) if simulate(plan).oracle == "order")

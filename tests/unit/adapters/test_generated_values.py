@@ -396,6 +396,7 @@ def generated(pair: tuple[Any, Any], form: Callable[[Any], Any]) -> None:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.timeout(max(600, VALUES // 20))
 def test_generated_values_arrive_equal_and_of_equal_type_or_are_refused():

@@ -198,6 +198,7 @@ class Processes:
             self.claim(change.next_in_turn)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=30, deadline=None)
 @given(random=st.randoms(use_true_random=False), count=st.integers(2, 4))
 def test_processes_that_settle_and_claim_by_turns_have_at_least_half_an_equal_part(
