@@ -364,14 +364,23 @@ async def test_a_waiting_task_takes_at_most_300_bytes_of_redis(
 # --- Python
 
 
+TURN = ("_run_once", "select", "_process_events", "time")
+LOOP_FILES = ("base_events.py", "selectors.py", "selector_events.py")
+
+
 class Calls:
-    """Python functions that were entered, in this thread, generators and coroutines each time they went on."""
+    """Python functions that were entered, in this thread, generators and coroutines each time they went on.
+
+    Those of every turn of the event loop are left out: on a busy machine, a reply is there a turn sooner or later.
+    """
 
     def __init__(self) -> None:
         self.count = 0
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
-        self.count += event == "call"
+        if event == "call":
+            code = frame.f_code
+            self.count += not (code.co_name in TURN and code.co_filename.endswith(LOOP_FILES))
 
     async def during(self, work: Callable[[], Awaitable[object]]) -> int:
         """How many there were in `work`."""
@@ -414,13 +423,13 @@ async def test_the_python_calls_per_task_stay_within_their_bounds(
     measured("Python calls per task drained", drained)
     assert gathered <= 79
     assert batched <= 30
-    assert drained <= 114
+    assert drained <= 110
 
 
 async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
     clean_redis_url: str, managers: Managers, measured: Measured
 ):
-    """On Redis, down to the socket and with the event loop's own. What runs by the clock spoils a round, not ten."""
+    """On Redis, down to the socket and with the loop's handles. What runs by the clock spoils a round, not ten."""
     count, ids = 50, itertools.count()
     manager = await managers(clean_redis_url)
     await manager.create_queue(QUEUE, work=False, functions=[task])
@@ -432,7 +441,7 @@ async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
 
     calls = min([await Calls().during(one_by_one) for _ in range(10)]) / count
     measured("Python calls per lone submit", calls)
-    assert calls <= 125  # 117 to 122 were counted with the same code, on busy and quiet machines
+    assert calls <= 107  # 106.2 to 106.9: how many share a millisecond is up to the machine
 
 
 async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_within_their_bounds(
@@ -449,7 +458,7 @@ async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_
 
     calls = min([await Calls().during(one_by_one) for _ in range(3)]) / count
     measured("Python calls per task submitted and run in turn", calls)
-    assert calls <= 255
+    assert calls <= 245
 
 
 # --- importing
