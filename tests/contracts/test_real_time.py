@@ -43,7 +43,7 @@ async def store_ms(scene: Scene) -> int:
 
 async def pass_instant(scene: Scene, instant: int) -> None:
     """Return once the store's clock says `instant` or later."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (now := await store_ms(scene)) < instant:  # noqa: ASYNC110 - a clock has no event
             await asyncio.sleep((instant - now) / 1000)
 

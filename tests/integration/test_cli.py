@@ -104,7 +104,7 @@ async def test_a_cancellation_asks_first(manager, clean_redis_url):
 async def test_a_task_that_has_ended_is_not_cancelled(manager, clean_redis_url):
     await manager.create_queue(QueueConfig("quick"), functions=[fine])
     await waits(manager, "t-2", "quick")
-    await manager.handle("t-2").result(timeout=10)
+    await manager.handle("t-2").result(timeout=30)
     printed = await kew("task", "cancel", "t-2", "--yes", url=clean_redis_url)
     assert (printed.code, printed.out) == (1, "")
     shown = await kew("task", "show", "t-2", url=clean_redis_url)
@@ -144,7 +144,7 @@ async def test_hostile_text_is_printed_without_effect(manager, clean_redis_url):
     await manager.create_queue(config, functions=[fails])
     await manager.submit_task(HOSTILE, "bad", "[b]x[/b]", fails, None)
     with pytest.raises(Exception, match="red"):
-        await manager.handle(HOSTILE).result(timeout=10)
+        await manager.handle(HOSTILE).result(timeout=30)
     printed = await kew("task", "show", HOSTILE, url=clean_redis_url)
     assert printed.code == 0
     assert "[bold]b[/bold]" in printed.out
@@ -233,7 +233,7 @@ async def test_a_breaker_shows_what_opened_it_and_is_closed_and_opened(manager, 
     for task_id in ("a", "b"):
         await manager.submit_task(task_id, "crm", "t", fails, None)
     with pytest.raises(TaskFailedError):
-        await manager.handle("b").result(timeout=10)
+        await manager.handle("b").result(timeout=30)
     printed = await kew("breaker", "show", "crm", url=clean_redis_url)
     assert "breaker open" in printed.words
     assert "opens after 2 failures in a row" in printed.words
@@ -264,7 +264,7 @@ async def letters(manager):
         await manager.submit_task(f"bad-{number}", "bad", "t", fails, None)
     for number in range(3):
         with pytest.raises(TaskFailedError):
-            await manager.handle(f"bad-{number}").result(timeout=10)
+            await manager.handle(f"bad-{number}").result(timeout=30)
     return manager
 
 
@@ -347,7 +347,7 @@ async def test_tasks_are_listed_by_state_and_all_that_run_without_a_queue(
     await manager.create_queue(QueueConfig("jobs", max_workers=1), functions=[jobs.wait_for])
     for number in range(2):
         await manager.submit_task(f"j-{number}", "jobs", "t", jobs.wait_for, None, str(end))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await manager.get_ongoing_tasks():  # noqa: ASYNC110 - the store says it
             await asyncio.sleep(0.01)
     running = (await kew("task", "ls", "--json", url=clean_redis_url)).lines
@@ -360,7 +360,7 @@ async def test_tasks_are_listed_by_state_and_all_that_run_without_a_queue(
     assert (misspelt.code, "did you mean 'running'?" in misspelt.err) == (2, True)
     assert (await kew("task", "ls", "--state", "waiting", url=clean_redis_url)).code == 2
     end.touch()
-    await manager.handle("j-1").result(timeout=10)
+    await manager.handle("j-1").result(timeout=30)
 
 
 async def test_processes_are_listed_and_shown(manager, clean_redis_url):
@@ -405,7 +405,7 @@ async def test_stats_have_a_line_for_each_queue_or_each_minute_of_one(manager, c
     await manager.create_queue(QueueConfig("jobs"), functions=[jobs.echo])
     for number in range(3):
         await manager.submit_task(f"j-{number}", "jobs", "t", jobs.echo, None)
-        await manager.handle(f"j-{number}").result(timeout=10)
+        await manager.handle(f"j-{number}").result(timeout=30)
     title, done, mails = (await kew("stats", url=clean_redis_url)).out.splitlines()
     assert title.split()[:4] == ["QUEUE", "SUBMITTED", "DONE", "FAILED"]
     assert done.split()[:4] == ["jobs", "3", "3", "0"]

@@ -57,7 +57,7 @@ async def scene(managers, clean_redis_url):
     await manager.create_queue(mails, functions=[jobs.refuse])
     for number in range(1, 4):
         await manager.submit_task(f"mail-{number}", "mails", "mail", jobs.refuse, None, "smtp-1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await manager.get_queue_status("mails"))["breaker"]["state"] != "open":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await manager.create_queue(QueueConfig("reports"), work=False)
@@ -74,7 +74,7 @@ async def scene(managers, clean_redis_url):
     submitting.register(ship, name="shop.jobs:ship")
     for number in range(1, 3):
         await submitting.submit_task(f"order-{number}", "orders", "order", ship, None, number)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (await manager.get_queue_status("orders"))["stuck_functions"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return manager

@@ -135,7 +135,7 @@ async def test_tasks_of_undamaged_records_complete_and_what_cannot_be_read_is_li
     assert await manager.unreadable_tasks("q") == []
     for task_id in sorted(unreadable.intersection(listed)):
         info = await manager.submit_task(task_id, "q", "t", jobs.echo, None, "again")
-        assert await manager.handle(info).result(timeout=10) == "again"
+        assert await manager.handle(info).result(timeout=30) == "again"
 
 
 def has_completed(info: TaskInfo) -> bool:

@@ -21,7 +21,7 @@ def store_url(request: pytest.FixtureRequest, store_url: str) -> str:
 
 
 async def ended(manager: TaskQueueManager, task_id: str) -> TaskStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             status = (await manager.get_task_status(task_id)).status
             if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):

@@ -50,7 +50,7 @@ async def test_a_decorated_functions_submit_leads_to_a_typed_handle(manager):
     await work.submit(Point(1))
     handle = await existing(lambda: work.submit(Point(2)))
     assert handle.task_id == "a"
-    assert await handle.result(timeout=5) == Point(-1)
+    assert await handle.result(timeout=30) == Point(-1)
 
 
 async def test_the_plain_way_and_a_batch_lead_to_one_as_well(manager):
@@ -63,7 +63,7 @@ async def test_the_plain_way_and_a_batch_lead_to_one_as_well(manager):
     ]
     handle = await existing(lambda: manager.submit_tasks("q", tasks))
     assert handle.task_id == "a"
-    assert await handle.result(timeout=5) == Point(-1)
+    assert await handle.result(timeout=30) == Point(-1)
     with pytest.raises(TaskNotFoundError):
         await manager.get_task_status("b")
 
@@ -71,7 +71,7 @@ async def test_the_plain_way_and_a_batch_lead_to_one_as_well(manager):
 async def test_a_closures_submit_leads_to_one_as_well(manager):
     await manager.submit_task("a", "q", "t", mirrored, None, Point(1))
     handle = await existing(lambda: manager.submit_task("a", "q", "t", lambda: None))
-    assert await handle.result(timeout=5) == Point(-1)
+    assert await handle.result(timeout=30) == Point(-1)
 
 
 async def test_the_result_is_that_of_the_existing_tasks_own_function(manager):
@@ -80,7 +80,7 @@ async def test_the_result_is_that_of_the_existing_tasks_own_function(manager):
 
     await manager.submit_task("a", "q", "t", mirrored, None, Point(1))
     handle = await existing(lambda: manager.submit_task("a", "q", "t", numbered, None, 1))
-    assert await handle.result(timeout=5) == Point(-1)
+    assert await handle.result(timeout=30) == Point(-1)
 
 
 async def test_the_result_is_plain_data_if_the_existing_tasks_function_is_not_known_here(
@@ -90,14 +90,14 @@ async def test_the_result_is_plain_data_if_the_existing_tasks_function_is_not_kn
     async with TaskQueueManager(store_url) as other:
         await other.create_queue(QueueConfig("q"), work=False)
         handle = await existing(lambda: other.submit_task("a", "q", "t", jobs.echo, None, 1))
-        assert await handle.result(timeout=5) == {"x": -1}
+        assert await handle.result(timeout=30) == {"x": -1}
 
 
 async def test_the_existing_task_may_be_in_another_queue(manager):
     work = manager.task(queue="q")(mirrored).options(task_id="a")
     await work.options(queue="other").submit(Point(1))
     handle = await existing(lambda: work.submit(Point(1)))
-    assert await handle.result(timeout=5) == Point(-1)
+    assert await handle.result(timeout=30) == Point(-1)
     assert handle.info.queue_name == "other"
     assert repr(handle) == "<TaskHandle 'a' in 'other'>"
 
@@ -114,7 +114,7 @@ async def test_its_status_is_known_once_it_was_asked_for(manager):
     assert (await handle.status()).queue_name == handle.info.queue_name == "q"
     assert await handle.cancel()
     with pytest.raises(TaskCancelledError):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 async def test_an_id_that_appears_twice_in_a_batch_leads_to_nothing(manager):

@@ -133,7 +133,7 @@ async def test_connections_that_went_silent_cost_a_submit_about_one_timeout(
     clean_redis_url: str, managers: Managers
 ):
     async with Proxy(clean_redis_url, lambda _: None) as proxy:
-        manager = await managers(f"{proxy.url}?socket_timeout=1")
+        manager = await managers(f"{proxy.url}?socket_timeout=2")
         await manager.create_queue(QUEUE)
         await asyncio.gather(*(submit(manager, f"t-{n}", jobs.echo) for n in range(50)))
         await asyncio.gather(*(manager.get_queue_status("q") for _ in range(50)))
@@ -143,7 +143,7 @@ async def test_connections_that_went_silent_cost_a_submit_about_one_timeout(
         began = time.monotonic()
         await submit(manager, "task", jobs.echo, value=1)
         assert (await end_of(manager, "task")).result == 1
-        assert time.monotonic() - began < 2.5  # not one second for each connection
+        assert time.monotonic() - began < 7.5  # not two seconds for each connection
         await manager.shutdown()
 
 

@@ -201,7 +201,7 @@ async def test_a_library_that_is_flushed_again_and_again_stops_nothing(
             await submit(manager, f"task-{number}", jobs.echo, value=number)
             client.function_flush()
             info = await manager.get_task_status(f"task-{number}")
-            assert await TaskHandle[int](manager, info).result(timeout=10) == number
+            assert await TaskHandle[int](manager, info).result(timeout=30) == number
         stats = client.info("stats")
     assert stats["total_error_replies"] >= 100, "the library was never missing"
 

@@ -135,7 +135,7 @@ async def test_a_submit_names_the_overwritten_key_long_before_its_patience_ends(
         info = await manager.submit_task("b", Q, "sum", jobs.echo, None, 3)
         async with TaskQueueManager(clean_redis_url) as worker:
             await worker.create_queue(QueueConfig(Q), functions=[jobs.echo])
-            assert await manager.handle(info).result(timeout=10) == 3
+            assert await manager.handle(info).result(timeout=30) == 3
 
 
 async def test_the_keys_of_processes_and_shelves_are_found_too(clean_redis_url: str):
@@ -159,7 +159,7 @@ async def test_an_overwritten_key_of_one_queue_stops_no_other(clean_redis_url: s
             for part in KEYS:
                 stack.enter_context(overwritten(clean_redis_url, key_of(part)))
             info = await manager.submit_task("a", "others", "sum", jobs.echo, None, 3)
-            assert await manager.handle(info).result(timeout=10) == 3
+            assert await manager.handle(info).result(timeout=30) == 3
 
 
 # --- what an operation that Redis broke off leaves

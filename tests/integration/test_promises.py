@@ -97,9 +97,9 @@ async def test_a_high_task_deferred_for_3_seconds_does_not_hold_up_a_low_one(
     await manager.submit_task("high", "q", "t", jobs.work, HIGH, _defer_by=3)
     await manager.submit_task("low", "q", "t", jobs.work, LOW)
     await end_of(manager, "low")
-    assert time.monotonic() - begun < 2
     await end_of(manager, "high")
-    assert 3 <= ledger.entries("start", "high")[0].at - begun < 5
+    low, high = (ledger.entries("start", name)[0].at - begun for name in ("low", "high"))
+    assert low < 3 <= high
 
 
 async def test_ready_tasks_run_by_priority_and_then_in_order(
@@ -361,7 +361,7 @@ async def test_500_tasks_fail_fast_and_one_probe_passes_after_each_reset_time(
         ours[1], lambda s: s["circuit_breaker_status"] == "open" and s["current_workers"] == 0
     )
     opened = len(ledger.entries("start"))
-    times = [entry.at for entry in await ledger.until("start", count=opened + 2, seconds=10)]
+    times = [entry.at for entry in await ledger.until("start", count=opened + 2)]
     assert 3 <= opened <= 3 + 4
     assert times[opened - 1] < times[0] + reset * 0.8
     for before, after in pairwise(times[opened - 1 :]):

@@ -356,7 +356,7 @@ async def test_a_process_whose_submits_a_full_redis_refuses_drains_its_queue_mea
             await asyncio.sleep(0.1)
             await manager.resume_queue("q")
             for info in waiting:
-                await manager.handle(info).result(timeout=10)
+                await manager.handle(info).result(timeout=30)
             client.config_set("maxmemory", "0")
         for submitting in refused:
             await submitting
@@ -396,7 +396,7 @@ async def test_a_process_that_starts_while_redis_is_full_drains_the_queue(
             client.config_set("maxmemory", "1mb")
         async with TaskQueueManager(server.url) as worker:
             await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 ended = await record_of(submitter, "full", "t")
     assert ended.status is TaskStatus.COMPLETED
 
@@ -415,7 +415,7 @@ async def test_a_full_redis_that_lacks_the_library_drains_all_the_same(
             client.function_flush()
             async with TaskQueueManager(server.url) as worker:
                 await worker.create_queue(QueueConfig("full"), functions=[jobs.echo])
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     for n in range(50):
                         ended = await record_of(submitter, "full", f"t{n}")
                         assert ended.status is TaskStatus.COMPLETED
@@ -542,7 +542,7 @@ async def use_everything(store: RedisStore, url: str) -> None:
     assert await store.do(Watch(Q, ["a"], "w9"))
     assert len(await store.do(Running(Q))) == 2
     await store.settle(Q, succeeded(grant), request(2))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await told.wait()
     assert await store.do(Cancel(Q, "b", None)) is Word.DONE
     assert await store.do(Cancel(Q, "strange", None)) is Word.DONE
@@ -739,13 +739,13 @@ async def test_a_lost_subscription_stands_again_and_says_so(private_redis: Priva
         await wakeup.listen("w1", notices.put_nowait)
         with contextlib.closing(plain_client(server.url)) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert isinstance(await notices.get(), Interrupted)
             assert await notices.get() == Resumed()
         await store.submit(Q, group(call("a")))
         await store.do(Watch(Q, ["a"], "w1"))
         await store.do(Cancel(Q, "a", None))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await notices.get() == TaskEnded("a")
         await wakeup.close()
 

@@ -84,7 +84,7 @@ async def test_the_other_tasks_of_a_claim_run_and_the_unreadable_one_is_listed_a
             await worker.create_queue(QueueConfig("q"), functions=[jobs.echo])
             await manager.resume_queue("q")
             for n in (0, 1, 3, 4):
-                assert await manager.handle(infos[n]).result(timeout=10) == n
+                assert await manager.handle(infos[n]).result(timeout=30) == n
             status = await status_once(manager, lambda now: now["unreadable_tasks"] == 1)
             assert status["current_workers"] == 0
             assert await manager.unreadable_tasks("q") == ["t2"]
@@ -96,7 +96,7 @@ async def test_the_other_tasks_of_a_claim_run_and_the_unreadable_one_is_listed_a
             assert await manager.remove_unreadable_task("q", "t2") is False
             assert await manager.unreadable_tasks("q") == []
             again = await manager.submit_task("t2", "q", "test", jobs.echo, None, 7)
-            assert await manager.handle(again).result(timeout=10) == 7
+            assert await manager.handle(again).result(timeout=30) == 7
 
 
 @pytest.mark.parametrize("delay", [0, 0.05])
@@ -121,7 +121,7 @@ async def test_an_unreadable_entry_of_a_starved_process_stops_no_claim(clean_red
         with contextlib.closing(connect(clean_redis_url)) as client:
             client.hset("kew:{q}:hungry", "somebody", "garbage")
         info = await manager.submit_task("t", "q", "test", jobs.echo, None, 7)
-        assert await manager.handle(info).result(timeout=10) == 7
+        assert await manager.handle(info).result(timeout=30) == 7
 
 
 async def test_entries_of_no_task_and_of_no_text_can_be_removed(clean_redis_url: str):
@@ -143,7 +143,7 @@ async def test_who_waits_for_results_is_told_of_the_unreadable_one_alone(clean_r
     async with TaskQueueManager(clean_redis_url) as manager:
         infos = await submitted(manager)
         spoil(clean_redis_url, "t2", label_of_no_messagepack)
-        waiting = [asyncio.ensure_future(manager.handle(info).result(timeout=10)) for info in infos]
+        waiting = [asyncio.ensure_future(manager.handle(info).result(timeout=30)) for info in infos]
         with pytest.raises(TaskUnreadableError):
             await waiting[2]
         async with TaskQueueManager(clean_redis_url) as worker:

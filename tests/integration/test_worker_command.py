@@ -17,7 +17,7 @@ import pytest
 
 from kew import QueueConfig, TaskQueueManager, TaskStatus
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 T = TypeVar("T")
 PROGRAM = """
 import asyncio

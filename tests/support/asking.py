@@ -10,7 +10,7 @@ from kew.app.submitting.futures import unchanged
 from kew.domain.task import Task
 from kew.handles import TaskHandle
 
-SECONDS = 20.0
+SECONDS = 90.0
 
 
 async def submit(

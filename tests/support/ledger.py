@@ -64,7 +64,7 @@ class Ledger:
         ]
 
     async def until(
-        self, what: str, *, task: str | None = None, count: int = 1, seconds: float = 30.0
+        self, what: str, *, task: str | None = None, count: int = 1, seconds: float = 90.0
     ) -> list[Entry]:
         """The entries of that kind, once there are `count`."""
         found: list[Entry] = []
@@ -88,7 +88,7 @@ class Ledger:
         return most
 
 
-async def until(is_so: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+async def until(is_so: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Return once `is_so()`, looking often; fail after `seconds`."""
     try:
         async with asyncio.timeout(seconds):

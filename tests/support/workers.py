@@ -14,7 +14,7 @@ import attrs
 from tests.support.ledger import ENVIRONMENT, Ledger
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 @attrs.define(eq=False)

@@ -89,7 +89,7 @@ async def test_a_batch_needs_no_more_than_the_decorated_function(manager):
     assert infos[0].task_id.startswith("double-")
     assert infos[1].task_id.startswith("big-")
     assert infos[2].task_id == "own"
-    assert await manager.handle(infos[1]).result(timeout=5) == 4
+    assert await manager.handle(infos[1]).result(timeout=30) == 4
 
 
 async def test_a_batch_says_what_a_mapping_lacks(manager):
@@ -221,7 +221,7 @@ async def test_an_inner_block_of_a_manager_does_not_shut_it_down(manager):
     async with manager:
         pass
     handle = await double.submit(4)
-    assert await handle.result(timeout=5) == 8
+    assert await handle.result(timeout=30) == 8
 
 
 async def test_a_type_error_names_the_class_that_users_know(manager):

@@ -57,7 +57,7 @@ async def fail(
     for task_id in task_ids:
         info = await manager.submit_task(task_id, "q", task_type, function, None, task_id)
         with pytest.raises(TaskFailedError):
-            await TaskHandle(manager, info).result(timeout=10)
+            await TaskHandle(manager, info).result(timeout=30)
 
 
 async def ids(manager: TaskQueueManager, **filters: Any) -> list[str]:
@@ -102,7 +102,7 @@ async def test_a_task_that_never_failed_has_no_attempts(manager: TaskQueueManage
         return "fine"
 
     handle = await manager.task(queue="q")(fine).submit()
-    await handle.result(timeout=10)
+    await handle.result(timeout=30)
     assert (await handle.status()).attempts == ()
 
 
@@ -111,7 +111,7 @@ async def test_a_queue_may_keep_no_tracebacks(manager: TaskQueueManager):
     await manager.create_queue(config)
     info = await manager.submit_task("a", "quiet", "t", sell, None, "a")
     with pytest.raises(TaskFailedError):
-        await TaskHandle(manager, info).result(timeout=10)
+        await TaskHandle(manager, info).result(timeout=30)
     [attempt] = (await manager.get_task_status("a")).attempts
     assert (attempt.traceback, attempt.message, attempt.group) == (None, "'a'", SELL)
 
@@ -326,7 +326,7 @@ async def failed_echo(manager: TaskQueueManager) -> TaskHandle[Any]:
     info = await manager.submit_task("e", "q", "t", echo, None, -1, more="before")
     handle: TaskHandle[Any] = TaskHandle(manager, info)
     with pytest.raises(TaskFailedError):
-        await handle.result(timeout=10)
+        await handle.result(timeout=30)
     return handle
 
 
@@ -334,14 +334,14 @@ async def test_one_is_replayed_with_other_arguments(
     manager: TaskQueueManager, failed_echo: TaskHandle[Any]
 ):
     assert await manager.replay_task(failed_echo, args=[1], kwargs={"more": "after"}) is True
-    assert await failed_echo.result(timeout=10) == [1, "after"]
+    assert await failed_echo.result(timeout=30) == [1, "after"]
 
 
 async def test_other_arguments_take_the_place_of_all(
     manager: TaskQueueManager, failed_echo: TaskHandle[Any]
 ):
     await manager.replay_task(failed_echo, args=[1])
-    assert await failed_echo.result(timeout=10) == [1, ""]
+    assert await failed_echo.result(timeout=30) == [1, ""]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ async def test_an_unknown_function_takes_no_other_arguments():
         worker.register(echo)
         info = await worker.submit_task("e", "q", "t", echo, None, -1)
         with pytest.raises(TaskFailedError):
-            await TaskHandle(worker, info).result(timeout=10)
+            await TaskHandle(worker, info).result(timeout=30)
         with pytest.raises(InvalidTaskError, match="its arguments can't be encoded"):
             await admin.replay_task("e", args=[1])
         assert await admin.replay_task("e") is True
@@ -401,8 +401,8 @@ async def test_a_replay_with_other_arguments_finds_the_key_in_them():
 
         handle = await sell.submit("typo")
         with pytest.raises(TaskFailedError):
-            await handle.result(timeout=5)
+            await handle.result(timeout=30)
         assert (await handle.status()).key == "typo"
         assert await manager.replay_task(handle, args=["acme"])
         assert (await handle.status()).key == "acme"
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)

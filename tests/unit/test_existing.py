@@ -38,7 +38,7 @@ async def test_a_submit_of_an_id_in_use_returns_the_task_that_has_it(manager, wo
     first, second = await once.submit(1), await once.submit(2)
     assert (first.created, second.created) == (True, False)
     assert second.task_id == "a"
-    assert await second.result(timeout=5) == 2  # of the first arguments
+    assert await second.result(timeout=30) == 2  # of the first arguments
     info = await manager.submit_task("a", "q", "work", work, None, 3, _if_exists="return")
     assert info.status == "completed"
 
@@ -89,13 +89,13 @@ async def test_an_error_of_a_batch_names_only_what_the_batch_stored(manager, wor
 
 async def test_the_id_of_an_ended_task_can_be_used_again_once_it_is_forgotten(manager, work):
     handle = await work.options(task_id="a").submit(1)
-    await handle.result(timeout=5)
+    await handle.result(timeout=30)
     await handle.forget()
     with pytest.raises(TaskNotFoundError):
         await handle.forget()
     with pytest.raises(TaskNotFoundError):
         await manager.get_task_status("a")
-    assert await (await work.options(task_id="a").submit(5)).result(timeout=5) == 10
+    assert await (await work.options(task_id="a").submit(5)).result(timeout=30) == 10
 
 
 async def test_a_task_that_waits_is_not_forgotten(manager, work):

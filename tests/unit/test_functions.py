@@ -107,7 +107,7 @@ async def test_another_manager_takes_it_as_the_function_that_it_is(manager, capl
         ],
     )
     infos.append(await manager.submit_task("a", "mails", "t", decorated.send, None, "ada"))
-    results = [await manager.handle(info).result(timeout=5) for info in infos]
+    results = [await manager.handle(info).result(timeout=30) for info in infos]
     assert results == ["hello -> bob", 3, "hello -> ada"]
     assert not caplog.records
 
@@ -138,7 +138,7 @@ async def test_two_managers_may_decorate_one_function(manager):
     both = manager.task(queue="other")(decorated.send)
     assert both.function is decorated.send.function
     await manager.create_queue(QueueConfig("other"))
-    assert await (await both.submit("ada")).result(timeout=5) == "hello -> ada"
+    assert await (await both.submit("ada")).result(timeout=30) == "hello -> ada"
 
 
 async def test_a_queue_may_be_given_as_its_configuration(manager):
@@ -146,7 +146,7 @@ async def test_a_queue_may_be_given_as_its_configuration(manager):
     await manager.create_queue(decorated.MAILS)
     work = manager.task()(jobs.echo)
     for options in ({"queue": decorated.MAILS}, {"queue": "mails"}):
-        assert await (await work.options(**options).submit(1)).result(timeout=5) == 1
+        assert await (await work.options(**options).submit(1)).result(timeout=30) == 1
     with pytest.raises(InvalidConfigError, match=NO_QUEUE[:8]):
         await work.submit(1)
     with pytest.raises(InvalidConfigError, match="queue"):
@@ -191,7 +191,7 @@ async def test_a_static_method_may_hold_a_decorated_function(manager):
             return item
 
     await manager.create_queue(QueueConfig("q"))
-    assert await (await Shop.sell.submit("tea")).result(timeout=5) == "tea"
+    assert await (await Shop.sell.submit("tea")).result(timeout=30) == "tea"
 
 
 def test_a_class_may_have_a_decorated_function_as_an_attribute():
@@ -208,7 +208,9 @@ async def test_a_static_method_is_decorated_outside_of_its_class(manager):
             return item
 
     await manager.create_queue(QueueConfig("q"))
-    assert await (await manager.task(queue="q")(Shop.sell).submit("tea")).result(timeout=5) == "tea"
+    assert (
+        await (await manager.task(queue="q")(Shop.sell).submit("tea")).result(timeout=30) == "tea"
+    )
 
 
 async def test_a_retry_of_another_managers_function_follows_its_options(manager, caplog):
@@ -223,5 +225,5 @@ async def test_a_retry_of_another_managers_function_follows_its_options(manager,
     await manager.create_queue(QueueConfig("q"), functions=[fails])
     info = await manager.submit_task("a", "q", "t", fails)
     with pytest.raises(TaskFailedError):
-        await manager.handle(info).result(timeout=5)
+        await manager.handle(info).result(timeout=30)
     assert len(tries) == 2

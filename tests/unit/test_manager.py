@@ -135,7 +135,7 @@ async def test_a_submit_beside_a_create_queue_that_fails_is_not_run_by_a_worker_
         await manager.submit_task("another", "q", "t", work)
         for task_id in ("t", "another") if is_known else ("another",):
             info = await manager.get_task_status(task_id)
-            await manager.handle(info).result(timeout=5)
+            await manager.handle(info).result(timeout=30)
 
 
 async def test_a_submit_without_an_answer_is_given_up_at_shutdown_and_its_caller_told():
@@ -148,7 +148,7 @@ async def test_a_submit_without_an_answer_is_given_up_at_shutdown_and_its_caller
         await asyncio.sleep(0.05)
         await manager.shutdown(timeout=0.1)
         with pytest.raises(SubmitUncertainError):
-            await asyncio.wait_for(submitting, 1)
+            await asyncio.wait_for(submitting, 5)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
@@ -208,7 +208,7 @@ async def test_a_claim_says_how_many_leases_its_process_goes_on_with():
         infos = [await manager.submit_task(f"t{n}", "q", "test", wait) for n in range(5)]
         may_end.set()
         for info in infos:
-            await manager.handle(info).result(timeout=5)
+            await manager.handle(info).result(timeout=30)
     assert (4, 4) in held
     assert all(says == knows for says, knows in held)
 
@@ -235,7 +235,7 @@ async def test_shutdown_refuses_a_timeout_that_is_none_and_goes_on(timeout: Any)
         with pytest.raises(InvalidConfigError, match="timeout must be 0 or more seconds"):
             await manager.shutdown(timeout=timeout)
         task = await manager.submit_task("t", "q", "test", jobs.echo)
-        assert await manager.handle(task).result(timeout=5) is None
+        assert await manager.handle(task).result(timeout=30) is None
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 0.5, 10**400, math.inf])
@@ -306,7 +306,7 @@ async def test_a_breaker_that_opens_is_told(caplog: pytest.LogCaptureFixture):
         for _ in range(2):
             handle = await fail.submit()
             with pytest.raises(TaskFailedError):
-                await handle.result(timeout=10)
+                await handle.result(timeout=30)
     told = [r.getMessage() for r in caplog.records if "circuit breaker opens" in r.getMessage()]
     assert len(told) == 1
     assert "shaky" in told[0]
@@ -323,7 +323,7 @@ async def test_polling_a_status_without_a_pause_lets_the_task_run():
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"))
         await manager.submit_task("t", "q", "t", failing)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await manager.get_task_status("t")).status != "failed":
                 pass
 
@@ -332,7 +332,7 @@ async def test_a_handle_can_be_had_for_any_task():
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("q"))
         info = await manager.submit_task("t", "q", "echo", jobs.echo, None, 7)
-        assert await manager.handle(info).result(timeout=10) == 7
+        assert await manager.handle(info).result(timeout=30) == 7
 
 
 async def test_who_waits_for_a_result_is_told_of_the_shutdown():
@@ -433,7 +433,7 @@ async def test_a_queue_and_a_task_take_one_class_of_errors_as_except_does(option
         ]
         for info in infos:
             with pytest.raises(TaskFailedError, match="ValueError: always") as caught:
-                await manager.handle(info).result(timeout=10)
+                await manager.handle(info).result(timeout=30)
             assert cast("TaskInfo", caught.value.info).retry_count == (option == "retry_on")
 
 
@@ -450,7 +450,7 @@ async def test_after_a_clean_up_fencing_tokens_begin_anew():
         tokens = []
         for task_id in ("a", "b", "c"):
             info = await manager.submit_task(task_id, "q", "t", token)
-            tokens.append(await manager.handle(info).result(timeout=10))
+            tokens.append(await manager.handle(info).result(timeout=30))
             if task_id == "b":
                 await manager.cleanup()
         assert tokens == [1, 2, 1]
@@ -602,7 +602,7 @@ async def test_a_function_takes_its_timeout_by_the_name_that_a_queue_has_for_it(
             options: Any = option
             work = manager.task(queue="q", **options)(asyncio.sleep)
             with pytest.raises(TaskFailedError, match=r"timed out after 0\.02 s"):
-                await (await work.submit(60)).result(timeout=5)
+                await (await work.submit(60)).result(timeout=30)
 
 
 async def test_an_option_under_another_name_is_answered_with_the_one_that_was_meant():

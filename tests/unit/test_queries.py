@@ -86,7 +86,7 @@ async def have_failed(manager: TaskQueueManager, *names: str, function: Any = fa
     for name in names:
         info = await manager.submit_task(name, "q", "test", function)
         with pytest.raises(TaskQueueError):
-            await manager.handle(info).result(timeout=10)
+            await manager.handle(info).result(timeout=30)
 
 
 async def all_failed(manager: TaskQueueManager, limit: int | None = None) -> list[TaskInfo]:
@@ -112,7 +112,7 @@ async def test_all_dead_letters_are_found_over_all_pages_and_nothing_else():
     async with TaskQueueManager("memory://") as manager:
         await have_failed(manager, *NAMES)
         info = await manager.submit_task("fine", "q", "test", jobs.echo, None, 7)
-        await manager.handle(info).result(timeout=10)
+        await manager.handle(info).result(timeout=30)
         await manager.submit_task("later", "q", "test", fail, None, _defer_by=HOUR)
         found = await all_failed(manager)
         assert sorted(info.task_id for info in found) == NAMES
@@ -130,7 +130,7 @@ async def test_each_dead_letter_can_be_replayed_where_it_is_found():
             assert await manager.replay_task(info.task_id)
         for name in NAMES:
             info = await manager.get_task_status(name)
-            assert await manager.handle(info).result(timeout=10) == "done"
+            assert await manager.handle(info).result(timeout=30) == "done"
         assert await all_failed(manager) == []
 
 
@@ -144,7 +144,7 @@ async def test_what_is_replayed_and_fails_again_is_not_met_twice():
             met.append(info.task_id)
             await manager.replay_task(info.task_id)
             with pytest.raises(TaskQueueError):
-                await manager.handle(info).result(timeout=10)
+                await manager.handle(info).result(timeout=30)
         assert sorted(met) == NAMES
         assert len(await all_failed(manager)) == len(NAMES)
 
@@ -298,12 +298,12 @@ async def test_what_another_process_runs_of_a_deleted_queue_counts_for_nothing()
         info = await ours.submit_task("t", "q", "test", wait)
         await began.wait()
         await other.delete_queue("q")
-        waiting = asyncio.create_task(other.handle(info).result(timeout=10))
+        waiting = asyncio.create_task(other.handle(info).result(timeout=30))
         end.set()
         with pytest.raises(TaskNotFoundError):
             await waiting
         info = await ours.submit_task("next", "q", "test", jobs.echo, None, 7)
-        assert await ours.handle(info).result(timeout=10) == 7
+        assert await ours.handle(info).result(timeout=30) == 7
         with pytest.raises(TaskNotFoundError):
             await ours.get_task_status("t")
 
@@ -315,13 +315,13 @@ async def test_a_process_whose_queue_another_one_deletes_declares_it_anew_empty(
         await ours.create_queue(QueueConfig("q"), work=works)
         await ours.submit_task("t", "q", "test", fail, None, _defer_by=HOUR)
         await other.delete_queue("q")
-        await asyncio.wait_for(ours.submit_task("u", "q", "test", jobs.echo, None, 7), 10)
+        await asyncio.wait_for(ours.submit_task("u", "q", "test", jobs.echo, None, 7), 30)
         assert await other.get_queue_names() == ["q"]
         with pytest.raises(TaskNotFoundError):
             await other.get_task_status("t")
         if works:
             info = await other.get_task_status("u")
-            assert await other.handle(info).result(timeout=10) == 7
+            assert await other.handle(info).result(timeout=30) == 7
 
 
 class Mute:

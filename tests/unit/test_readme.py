@@ -97,7 +97,7 @@ async def test_the_snippets_of_a_page_run_and_print_what_they_say(page, monkeypa
     module = types.ModuleType("page_of_snippets")
     module.__dict__.update({name: getattr(kew, name) for name in kew.__all__}, asyncio=asyncio)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    async with asyncio.timeout(20), TaskQueueManager("memory://") as module.__dict__["manager"]:
+    async with asyncio.timeout(30), TaskQueueManager("memory://") as module.__dict__["manager"]:
         for snippet in snippets_of(page):
             if not snippet.is_program:
                 said = await run(snippet, module)

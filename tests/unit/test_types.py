@@ -23,7 +23,7 @@ async def test_what_is_awaited_has_its_type_however_it_is_awaited():
         number, text = await asyncio.gather(count.submit("ab"), shout.submit("ab"))
         assert_type(number, TaskHandle[int])
         assert_type(text, TaskHandle[str])
-        results = await asyncio.gather(number.result(), text.result(timeout=5))
+        results = await asyncio.gather(number.result(), text.result(timeout=30))
         assert_type(results, tuple[int, str])
         assert list(results) == [2, "AB"]
 
@@ -35,7 +35,7 @@ async def test_what_is_awaited_has_its_type_however_it_is_awaited():
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(text.result())
         assert_type(waiting.result(), str)
-        assert_type(await asyncio.wait_for(count.submit("abc"), 5), TaskHandle[int])
+        assert_type(await asyncio.wait_for(count.submit("abc"), 30), TaskHandle[int])
         assert_type(await manager.handle(info).result(), Any)
 
 
@@ -67,7 +67,7 @@ async def test_a_call_of_a_decorated_function_has_the_type_of_a_call_of_the_func
         assert_type(await plainly.submit("ab"), TaskHandle[int])
         handle = await later.submit("ab")
         assert_type(handle, TaskHandle[int])
-        assert await handle.result(timeout=5) == 2
+        assert await handle.result(timeout=30) == 2
 
 
 async def test_calls_of_decorated_functions_are_awaited_together_like_any_coroutines():

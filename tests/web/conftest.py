@@ -44,7 +44,7 @@ ADVICE = (
 )
 WIDE, PHONE = 1440, 390
 HEIGHT = {WIDE: 1000, PHONE: 844}
-PATIENCE_MS = 20_000  # on a busy machine; a page that works needs a fraction of it
+PATIENCE_MS = 60_000  # on a busy machine; a page that works needs a fraction of it
 expect.set_options(timeout=PATIENCE_MS)
 RELOADS = 5  # of a page, while the network changes
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"

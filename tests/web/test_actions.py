@@ -45,7 +45,7 @@ async def dead_queue(manager: TaskQueueManager, *ids: str) -> None:
 
 async def are_dead(manager: TaskQueueManager, count: int) -> None:
     """Wait until so many tasks have failed for good."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len((await manager.dead_letters("mails")).tasks) < count:  # noqa: ASYNC110 - a poll
             await asyncio.sleep(0.01)
 
@@ -349,7 +349,7 @@ async def test_the_overview_shows_what_a_queue_completes(
     for number in range(3):
         await manager.submit_task(f"mail-{number}", "mails", "send", nothing)
     for number in range(3):
-        await manager.handle(f"mail-{number}").result(timeout=5)
+        await manager.handle(f"mail-{number}").result(timeout=30)
     page = (await browser_page("#/", admin_app)).page
     tile = page.locator(".tile").filter(has_text="Completed, last hour")
     await expect(tile.locator(".figure")).to_have_text("3")

@@ -95,7 +95,7 @@ async def test_arguments_and_results_can_be_kept_from_the_page(
     app = admin(manager, loopback_only=True, show_payloads=False)
     await manager.create_queue(QueueConfig("mails"))
     await manager.submit_task("mail-1", "mails", "send", str, None, "s3cret")
-    assert await manager.handle("mail-1").result(timeout=5) == "s3cret"
+    assert await manager.handle("mail-1").result(timeout=30) == "s3cret"
     await manager.pause_queue("mails")
     await manager.submit_task("mail-2", "mails", "send", str, None, "s3cret")
     opened = await browser_page("#/task/mail-1", app)

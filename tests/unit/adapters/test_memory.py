@@ -37,7 +37,7 @@ def test_a_named_store_is_for_one_event_loop_at_a_time():
     async def use(manager: TaskQueueManager) -> None:
         await manager.create_queue(QueueConfig("q"))
         info = await manager.submit_task(uuid4().hex, "q", "t", work)
-        assert await manager.handle(info).result(timeout=2) == 1
+        assert await manager.handle(info).result(timeout=30) == 1
 
     async def begin() -> None:
         await first.initialize()

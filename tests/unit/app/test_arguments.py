@@ -69,7 +69,7 @@ async def test_a_completed_task_keeps_no_arguments() -> None:
     async with TaskQueueManager("memory://") as manager:
         await manager.create_queue(QueueConfig("orders"))
         await manager.submit_task("order-1", "orders", "ship", print)
-        await manager.handle("order-1").result(timeout=5)
+        await manager.handle("order-1").result(timeout=30)
         found = await manager.get_task_arguments("order-1")
     assert found.unreadable == "a completed task keeps no arguments"
 

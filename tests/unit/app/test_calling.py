@@ -57,7 +57,7 @@ async def manager() -> AsyncIterator[TaskQueueManager]:
 
 async def outcome_of(manager: TaskQueueManager, function: Any, *args: Any) -> Any:
     handle = manager.handle(await manager.submit_task("t", "q", "t", function, None, *args))
-    return await handle.result(timeout=5)
+    return await handle.result(timeout=30)
 
 
 def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,10 +198,10 @@ async def test_what_is_awaited_can_be_stopped(end):
         if end == "cancelled":
             assert await handle.cancel()
             with pytest.raises(TaskCancelledError):
-                await handle.result(timeout=5)
+                await handle.result(timeout=30)
         elif end == "too late":
             with pytest.raises(TaskFailedError, match="timed out"):
-                await handle.result(timeout=5)
+                await handle.result(timeout=30)
         else:
             await manager.shutdown(timeout=0)
         await stopped.wait()
@@ -216,7 +216,7 @@ async def test_a_coroutine_is_not_started_once_its_task_was_cancelled(manager):
 
     def slow() -> Any:
         loop.call_soon_threadsafe(is_in_thread.set)
-        may_return.wait(5)
+        may_return.wait(30)
         return later()
 
     handle = manager.handle(await manager.submit_task("t", "q", "t", slow))
@@ -224,7 +224,7 @@ async def test_a_coroutine_is_not_started_once_its_task_was_cancelled(manager):
     assert await handle.cancel()
     may_return.set()
     with pytest.raises(TaskCancelledError):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
     assert not started
 
 
@@ -234,7 +234,7 @@ def test_a_coroutine_that_comes_when_the_loop_is_closed_is_closed_too():
     def slow() -> Any:
         threads.append(threading.current_thread())
         is_in_thread.set()
-        may_return.wait(5)
+        may_return.wait(30)
         return native("ada")
 
     async def leave() -> None:
@@ -295,7 +295,7 @@ async def test_a_decorator_that_makes_a_task_is_called_on_the_loop(manager, make
     manager.register(function, name="spawning")
     for n in range(2):
         info = await manager.submit_task(f"t{n}", "q", "t", function, None, "ada")
-        assert "hello ada" in await manager.handle(info).result(timeout=5)
+        assert "hello ada" in await manager.handle(info).result(timeout=30)
     assert made_tasks == [False, True, True]
     assert {inspect.getcoroutinestate(each) for each in made_coroutines} == {inspect.CORO_CLOSED}
 

@@ -80,9 +80,9 @@ async def test_a_queue_without_tasks_soon_stops_keeping_slots_from_others():
         for name, priority in (("high", 1), ("low", 3)):  # neither claims any more, then
             await manager.create_queue(QueueConfig(name, priority=priority), functions=[twice])
             await manager.submit_task(name, name, "t", twice, None, 0)
-            await manager.handle(name).result(timeout=10)
+            await manager.handle(name).result(timeout=30)
         high = manager._served["high"].worker
         assert high is not None
         high.claims.missing = 2
         await manager.submit_task("t", "low", "t", twice, None, 21)
-        assert await manager.handle("t").result(timeout=10) == 42
+        assert await manager.handle("t").result(timeout=30) == 42

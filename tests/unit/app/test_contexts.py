@@ -73,7 +73,7 @@ async def run_all(manager: TaskQueueManager) -> None:
         for n in range(TASKS)
     ]
     infos = await manager.submit_tasks("q", tasks)
-    results = (manager.handle(info).result(timeout=20) for info in infos)
+    results = (manager.handle(info).result(timeout=30) for info in infos)
     await asyncio.gather(*results, return_exceptions=True)
 
 
@@ -135,7 +135,7 @@ async def test_a_queue_that_is_created_in_a_request_passes_none_of_its_context_o
             await manager.submit_task(f"t{n}", "q", "t", task if n % 2 else plain, None, n)
         for n in range(6):
             info = await manager.get_task_status(f"t{n}")
-            await manager.handle(info).result(timeout=5)
+            await manager.handle(info).result(timeout=30)
     assert len(seen) == 18
     assert set(seen) == {"none"}
 
@@ -192,8 +192,8 @@ async def test_what_serves_many_tasks_has_the_context_of_none():
                 await manager.submit_task(f"d{depth}", "q", "t", submits, None, depth - 1)
 
         first = await manager.submit_task("d", "q", "t", submits, None, 2)
-        await manager.handle(first).result(timeout=5)
+        await manager.handle(first).result(timeout=30)
         for depth in (2, 1):
-            await manager.handle(await manager.get_task_status(f"d{depth}")).result(timeout=5)
+            await manager.handle(await manager.get_task_status(f"d{depth}")).result(timeout=30)
     assert {operation for operation, _, _ in store.seen} == {"post", "claim", "settle", "extend"}
     assert {(of_a_task, inside) for _, of_a_task, inside in store.seen} == {("none", "none")}

@@ -173,7 +173,7 @@ async def manager() -> AsyncIterator[TaskQueueManager]:
 
 async def result_of(manager: TaskQueueManager, function: Function, *args: object) -> object:
     info = await manager.submit_task(manager.new_task_id("t"), "q", "test", function, None, *args)
-    return await manager.handle(info).result(timeout=5)
+    return await manager.handle(info).result(timeout=30)
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -264,4 +264,4 @@ async def test_an_option_that_the_wrapper_takes_is_an_argument(manager: TaskQueu
         return queue
 
     handle = await queued.submit(queue="the function's own")
-    assert await handle.result(timeout=5) == "the function's own"
+    assert await handle.result(timeout=30) == "the function's own"

@@ -73,7 +73,7 @@ async def until(
     manager: TaskQueueManager, *statuses: TaskStatus, task_id: str = "t", attempt: int = 0
 ) -> TaskInfo:
     """The task once it has one of these statuses (without any: once it has ended)."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             info = await manager.get_task_status(task_id)
             if info.status in (statuses or TERMINAL) and info.attempt >= attempt:
@@ -228,7 +228,7 @@ async def test_what_a_log_handler_raises_stops_nothing(monkeypatch, caplog):
                 await manager.submit_task(f"good-{n}", "q", "t", jobs.echo, None, value=n)
             for n in range(4):
                 good = manager.handle(await manager.get_task_status(f"good-{n}"))
-                assert await good.result(timeout=5) == n
+                assert await good.result(timeout=30) == n
                 assert (await manager.get_task_status(f"bad-{n}")).status is TaskStatus.FAILED
     finally:
         log.removeHandler(handler)
@@ -470,7 +470,7 @@ async def test_a_thread_keeps_its_slot_and_its_lease_until_it_ends(manager):
     release = threading.Event()
 
     def stuck() -> None:
-        release.wait(5)
+        release.wait(30)
 
     await queue(manager, task_timeout=0.05)
     await submit(manager, stuck)
@@ -597,7 +597,7 @@ async def test_an_end_hook_that_never_ends_holds_no_slot_and_no_shutdown():
     manager = TaskQueueManager("memory://", on_task_complete=forever)
     await manager.initialize()
     assert (await end_of(manager, fine)).result == "fine"
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await manager.shutdown(timeout=0.05)
 
 
@@ -737,24 +737,34 @@ async def test_a_store_that_goes_away_between_success_and_settle_makes_no_failur
 
 
 async def test_a_lease_that_cannot_be_extended_cancels_its_run_before_it_ends():
-    store, cancelled_at = Deaf(SystemClock()), list[float]()
-    loop = asyncio.get_running_loop()
+    store, order = Deaf(SystemClock()), list[str]()
 
     async def long() -> str:
         if TaskContext.current().attempt > 1:
             return "second"
-        store.is_away, begun = True, loop.time()
+        store.is_away = True
+        lease.append(asyncio.create_task(end_of_the_lease()))
         try:
             await asyncio.sleep(60)
         finally:
-            cancelled_at.append(loop.time() - begun)
+            order.append("cancelled")
             store.is_away = False
         return "never"
 
+    async def end_of_the_lease() -> None:
+        await asyncio.sleep(LEASE)
+        for _ in range(
+            20
+        ):  # on a busy machine, the keeper's timer goes off in the same turn of the loop as this one
+            await asyncio.sleep(0)
+        order.append("the lease ended")
+
+    lease: list[asyncio.Task[None]] = []
     async with TaskQueueManager(parts=parts_of(store)) as manager:
         info = await end_of(manager, long)
+        await asyncio.gather(*lease)
     assert (info.status, info.result, info.retry_count) == (TaskStatus.COMPLETED, "second", 0)
-    assert cancelled_at[0] < LEASE
+    assert order == ["cancelled", "the lease ended"]
 
 
 # --- processes
@@ -1032,5 +1042,5 @@ async def test_a_result_that_is_waited_for_raises_what_became_of_the_task(manage
     await queue(manager)
     handle = await fails.submit()
     with pytest.raises(TaskFailedError, match="ValueError: x") as failed:
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
     assert failed.value.info.status is TaskStatus.FAILED  # type: ignore[attr-defined]

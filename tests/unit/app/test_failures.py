@@ -116,7 +116,7 @@ CONFIG: dict[str, Any] = {"max_retries": 2, "retry_delay": 0.01, "max_workers": 
 
 async def over(handle: TaskHandle[Any]) -> None:
     """Wait until the task has ended, however it does."""
-    await asyncio.gather(asyncio.wait_for(handle.result(), 5), return_exceptions=True)
+    await asyncio.gather(asyncio.wait_for(handle.result(), 30), return_exceptions=True)
 
 
 async def ends(function: Callable[..., Any], **config: Any) -> TaskInfo:

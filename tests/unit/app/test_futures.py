@@ -64,7 +64,7 @@ async def gathered(call: Call) -> Any:
 
 
 async def within_a_time(call: Call) -> Any:
-    return await asyncio.wait_for(call, 5)
+    return await asyncio.wait_for(call, 30)
 
 
 async def from_another_thread(call: Call) -> Any:
@@ -114,7 +114,7 @@ async def test_what_is_wrong_is_raised_where_it_is_awaited(
 
 
 async def stored(manager: TaskQueueManager, task_id: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await manager.get_task_status(task_id)
@@ -166,7 +166,7 @@ async def test_whoever_waits_for_a_store_that_is_asked_first_is_told_at_a_shutdo
             await asked.wait()
         await manager.shutdown(timeout=0.05 if waits else 0)
         with pytest.raises(StoreUnavailableError):
-            await asyncio.wait_for(submitting, 1)
+            await asyncio.wait_for(submitting, 5)
 
 
 async def test_what_stands_for_a_coroutine_is_used_once_like_one():
@@ -216,7 +216,7 @@ async def test_whoever_cannot_be_told_is_told_why_and_nobody_else(error: BaseExc
                     await answer
             else:
                 assert await answer == each
-        assert await manager.handle(await submit(manager, "later")).result(timeout=5) == "later"
+        assert await manager.handle(await submit(manager, "later")).result(timeout=30) == "later"
 
 
 async def test_a_result_is_decoded_in_the_context_of_whoever_waits_for_it():
@@ -318,7 +318,7 @@ async def test_whoever_is_cancelled_leaves_the_submit_on_its_way_and_the_task_al
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
         assert manager._ready().results._waiting == {}
 
 
@@ -359,7 +359,7 @@ async def test_callers_of_a_full_queue_are_told_so_at_a_shutdown_that_does_not_w
         await asked.wait()
         await manager.shutdown(timeout=0.05)
         with pytest.raises(QueueFullError):
-            await asyncio.wait_for(refused, 1)
+            await asyncio.wait_for(refused, 5)
 
 
 def test_they_are_taken_for_the_coroutine_functions_that_they_look_like():

@@ -29,7 +29,7 @@ async def test_a_hook_that_fails_is_logged_by_its_name(caplog):
     async with TaskQueueManager("memory://", on_task_start=broken) as manager:
         await manager.create_queue(QueueConfig("q"))
         work = manager.task(queue="q")(len)
-        await (await work.options(task_id="t").submit("four")).result(timeout=5)
+        await (await work.options(task_id="t").submit("four")).result(timeout=30)
     named = "test_a_hook_that_fails_is_logged_by_its_name.<locals>.broken"
     assert any(
         message.startswith("task t (queue q, ") and message.endswith(f": the hook {named} failed")
@@ -72,7 +72,7 @@ async def test_a_task_that_blocks_the_event_loop_is_named_with_its_queue_and_fun
         manager.register(work, name="jobs:work")
         await manager.create_queue(QueueConfig("q"))
         info = await manager.submit_task("t", "q", "t", work)
-        await manager.handle(info).result(timeout=5)
+        await manager.handle(info).result(timeout=30)
     assert names == ["task t (queue q, jobs:work)"]
 
 
@@ -125,7 +125,7 @@ async def fine() -> None:
 
 async def until(manager: TaskQueueManager, completed: int) -> None:
     ends = (
-        manager.handle(await manager.get_task_status(str(n))).result(timeout=10)
+        manager.handle(await manager.get_task_status(str(n))).result(timeout=30)
         for n in range(completed)
     )
     async for end in ends:

@@ -111,7 +111,7 @@ async def test_a_result_that_is_not_as_annotated_fails_the_task():
         await manager.create_queue(QueueConfig("q"))
         handle = await promises_an_id.submit()
         with pytest.raises(TaskFailedError, match="annotated as UUID"):
-            await handle.result(timeout=5)
+            await handle.result(timeout=30)
 
 
 async def test_an_info_says_when_its_task_is_due_and_where_it_runs():
@@ -132,7 +132,7 @@ async def test_an_info_says_when_its_task_is_due_and_where_it_runs():
         assert running.process == place_of(manager._here().incarnation)
         assert running.due_time == running.queued_time
         finish.set()
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
         assert (await handle.status()).process is None
 
 

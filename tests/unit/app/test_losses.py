@@ -70,7 +70,7 @@ async def test_the_process_that_recovers_by_claiming_logs_the_loss(
         async with TaskQueueManager(parts=attrs.evolve(parts, wakeup=other(namespace))) as worker:
             with caplog.at_level(logging.WARNING, logger="kew"):
                 await worker.create_queue(QueueConfig("q"), functions=[jobs.echo])
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     assert (await record_of(manager, "q", "t")).losses == 1
     assert caplog.messages.count("queue q: worker dead lost, 1 task recovered") == 1
 
@@ -114,7 +114,7 @@ async def poisoned(
         info = await one.submit_task("t", "q", "test", jobs.echo, None, 1)
         dead = ClaimRequest(incarnation="dead", lane=1, sequence=1, want=1, lease_ms=1)
         assert len((await store.claim("q", dead)).tasks) == 1
-        waiting = asyncio.ensure_future(one.handle(info).result(timeout=5))
+        waiting = asyncio.ensure_future(one.handle(info).result(timeout=30))
         await two.create_queue(config, functions=[jobs.echo])
         with pytest.raises(TaskFailedError, match="max_deliveries"):
             await waiting

@@ -81,7 +81,7 @@ async def test_a_process_that_declares_anew_goes_by_its_own_settings_again():
 
 async def ended(manager: TaskQueueManager, task_id: str) -> TaskInfo:
     with pytest.raises(TaskFailedError) as told:
-        await manager.handle(await manager.get_task_status(task_id)).result(timeout=5)
+        await manager.handle(await manager.get_task_status(task_id)).result(timeout=30)
     return cast("TaskInfo", told.value.info)
 
 

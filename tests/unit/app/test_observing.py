@@ -309,7 +309,7 @@ async def test_an_observer_that_raises_harms_nothing_and_is_logged_once_per_kind
         await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
         for n in range(3):
             info = await manager.submit_task(f"t{n}", "q", "t", jobs.echo, None, n)
-            assert await manager.handle(info).result(timeout=5) == n
+            assert await manager.handle(info).result(timeout=30) == n
     assert len(caplog.messages) == 3
     said = sorted(message.partition(" failed")[0] for message in caplog.messages)
     assert said == ["the observer's on_store_call", *["the observer's on_task"] * 2]

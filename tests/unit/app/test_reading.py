@@ -79,7 +79,7 @@ async def test_it_follows_what_a_worker_declares_later(monkeypatch: pytest.Monke
     ):
         await web.create_queue(QueueConfig("q"), work=False)
         await worker.create_queue(OWN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while web._served["q"].maintainer.priority != QueuePriority.HIGH:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
 
@@ -93,7 +93,7 @@ async def test_a_queue_that_the_store_lost_is_brought_back_without_overriding_an
         await purged(worker._parts.store, "q")
         await worker.create_queue(OWN, functions=[jobs.echo])
         handle = web.handle(await web.submit_task("t", "q", "t", jobs.echo, None, 1))
-        assert await handle.result(timeout=5) == 1
+        assert await handle.result(timeout=30) == 1
         assert await settings_of(web) == (5, 7)
 
 
@@ -124,13 +124,13 @@ async def test_every_command_works_on_a_queue_of_others_and_leaves_its_settings(
         await worker.submit_task("t", "q", "t", jobs.echo, None, 1)
         await admin.reset_breaker("q")
         assert (await admin.get_queue_status("q"))["circuit_breaker_status"] == "closed"
-        assert await admin.handle(await admin.get_task_status("t")).result(timeout=5) == 1
+        assert await admin.handle(await admin.get_task_status("t")).result(timeout=30) == 1
         await admin.pause_queue("q")
         await worker.submit_task("u", "q", "t", jobs.echo, None, 1)
         assert await admin.cancel_task("u")
         assert await admin.replay_task("u")
         await admin.resume_queue("q")
-        assert await admin.handle(await admin.get_task_status("u")).result(timeout=5) == 1
+        assert await admin.handle(await admin.get_task_status("u")).result(timeout=30) == 1
         assert [each async for each in admin.failed_tasks("q")] == []
         assert await settings_of(admin) == (5, 7)
         assert (await admin.get_queue_status("q"))["processes"] == [worker._here().incarnation]
@@ -165,7 +165,7 @@ async def test_reading_leaves_the_store_as_it_was():
     ):
         await worker.create_queue(OWN, functions=[jobs.echo])
         handle = worker.handle(await worker.submit_task("t", "q", "t", jobs.echo, None, 1))
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
         await worker.pause_queue("q")
         await worker.submit_task("u", "q", "t", jobs.echo, None, 1)
         before = everything("read")

@@ -17,6 +17,6 @@ async def test_names_of_unknown_queues_do_not_add_up(monkeypatch: pytest.MonkeyP
             with pytest.raises(QueueNotFoundError):
                 await manager.submit_task(f"t{n}", f"nowhere{n}", "test", jobs.echo, 1, n)
         assert len(outboxes.all()) > 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while outboxes.all():  # noqa: ASYNC110 - a timer ends it
                 await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ KINDS: list[dict[str, Any]] = [{}, SHORT, {"timeout": 0}, {"timeout": None}]
 
 async def ended(manager: TaskQueueManager) -> None:
     """Wait for the end of the shutdown that a task or a hook asked for."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         await manager.shutdown()
 
 
@@ -47,7 +47,7 @@ async def test_a_task_that_shuts_its_manager_down_completes_and_is_not_run_again
 
     def thread() -> str:
         runs.append(1)
-        asyncio.run_coroutine_threadsafe(manager.shutdown(**options), loop).result(1)
+        asyncio.run_coroutine_threadsafe(manager.shutdown(**options), loop).result(10)
         loop.call_soon_threadsafe(called.set)
         return "the last one"
 
@@ -59,7 +59,7 @@ async def test_a_task_that_shuts_its_manager_down_completes_and_is_not_run_again
     await manager.initialize()
     await manager.create_queue(QueueConfig("q", lease=1.0))
     await manager.submit_task("last", "q", "t", function)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await called.wait()
     await ended(manager)
     assert await status_in(url, "last") is TaskStatus.COMPLETED
@@ -84,7 +84,7 @@ async def test_a_hook_that_shuts_its_manager_down_does_not_wait_for_itself(hook,
     await manager.initialize()
     await manager.create_queue(QueueConfig("q"))
     await manager.submit_task("t", "q", "t", work, None, hook == "on_task_fail")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await called.wait()
     await ended(manager)
     assert not [message for message in caplog.messages if "still ran" in message]
@@ -101,7 +101,7 @@ async def test_two_tasks_that_shut_the_manager_down_at_once_both_complete():
     await manager.initialize()
     await manager.create_queue(QueueConfig("q", max_workers=2))
     infos = [await manager.submit_task(f"t{n}", "q", "t", stops) for n in range(2)]
-    results = asyncio.gather(*(manager.handle(info).result(timeout=2) for info in infos))
+    results = asyncio.gather(*(manager.handle(info).result(timeout=10) for info in infos))
     await results
     await ended(manager)
 
@@ -125,7 +125,7 @@ async def test_a_task_of_another_manager_waits_for_the_end_of_the_shutdown():
         await first.submit_task("t", "q", "t", runs)
         await running.wait()
         info = await second.submit_task("t", "q", "t", stops_the_other)
-        assert await second.handle(info).result(timeout=3) is True
+        assert await second.handle(info).result(timeout=10) is True
 
 
 class Gone(MemoryStore):
@@ -187,5 +187,5 @@ async def test_tasks_that_come_again_at_once_do_not_hold_a_shutdown_up():
     for n in range(8):
         await manager.submit_task(f"t{n}", "q", "t", comes_again)
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await manager.shutdown(timeout=None)

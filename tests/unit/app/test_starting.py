@@ -174,7 +174,7 @@ async def test_a_start_hook_that_cancels_its_asyncio_task_does_not_touch_the_att
     async with TaskQueueManager("memory://", on_task_start=cancels) as manager:
         await manager.create_queue(QueueConfig("q"))
         work = manager.task(queue="q")(awaits)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await (await work.submit(7)).result() == 7
 
 
@@ -195,7 +195,7 @@ async def test_a_run_that_is_cancelled_before_its_first_step_is_released_and_run
         loop.set_task_factory(cancels_one)
         try:
             info = await manager.submit_task("t", "q", "t", works, None, 7)
-            result = await manager.handle(info).result(timeout=5)
+            result = await manager.handle(info).result(timeout=30)
         finally:
             loop.set_task_factory(None)
     assert result == (7, 2)

@@ -291,7 +291,7 @@ async def test_a_submit_waits_for_no_function_that_was_registered_after_it():
             return await do(announce)
 
         answer_instead(store, Announce, another)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await submit(manager, "a", jobs.echo)
         await until_ended(manager, "a")
 
@@ -346,6 +346,6 @@ async def test_a_closure_that_was_refused_is_not_kept():
 
 async def until_ended(manager: TaskQueueManager, task_id: str) -> None:
     ended = {TaskStatus.COMPLETED, TaskStatus.FAILED}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await manager.get_task_status(task_id)).status not in ended:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)

@@ -81,7 +81,7 @@ async def test_a_sweep_that_does_not_end_delays_no_renewal_of_the_presence():
     store.hanging = "q"
     async with TaskQueueManager(parts=store.parts(), tick=TICK) as manager:
         await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await store.is_hanging.wait()
             before = store.renewals
             async with store.renewed:
@@ -93,7 +93,7 @@ async def test_queues_that_no_process_works_on_are_swept_in_turn():
     async with TaskQueueManager(parts=store.parts(), tick=TICK) as manager:
         for name in ("a", "b", "c"):
             await manager.create_queue(QueueConfig(name), work=False)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert [await store.swept.get() for _ in range(4)] == ["a", "b", "c", "a"]
 
 
@@ -105,7 +105,7 @@ async def test_a_sweep_that_fails_does_not_end_the_sweeping(
     store.error = error
     async with TaskQueueManager(parts=store.parts(), tick=TICK) as manager:
         await manager.create_queue(QueueConfig("q"), work=False)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await store.swept.get() == "q"
     assert "sweep of a queue without workers failed" in caplog.text
 
@@ -117,7 +117,7 @@ async def test_an_expired_record_of_a_queue_without_workers_is_removed():
         await manager.submit_task("t", "q", "test", jobs.echo)
         assert await store.do(Cancel("q", "t", None)) is Word.DONE
         store.clock.ahead = 100_000
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await store.swept.get()
     assert "t" not in store.namespace.records
 

@@ -95,7 +95,7 @@ async def test_who_waits_for_an_end_is_told_of_an_answer_that_makes_no_sense():
         await manager.submit_task("t", "q", "test", jobs.echo)
         store.garble("watch")
         with pytest.raises(ValueError, match="expected"):
-            await asyncio.wait_for(record_of(manager, "q", "t"), 5)
+            await asyncio.wait_for(record_of(manager, "q", "t"), 30)
 
 
 async def test_an_error_while_outcomes_are_reported_costs_no_slot(monkeypatch, caplog):

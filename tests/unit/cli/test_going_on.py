@@ -97,7 +97,7 @@ async def test_a_file_whose_record_was_cleaned_away_ends_the_run_all_the_same(
     async with TaskQueueManager(url, namespace="kew-demo") as manager:
         one._manager = manager
         await manager.create_queue(config_of(folder, 2), work=False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await one._until_all_ended()
     assert {error for _, error in one.tally.dead.values()} == {GONE}
 
