@@ -37,8 +37,12 @@ SIMULATION_SECONDS ?= 1800
 ALL_SECONDS ?= 5400
 SOAK_SECONDS ?= 7200
 
-# The number of test processes. Each starts its own servers.
-WORKERS ?= 2
+# The number of test processes, for two cores: a third of a test's time is waiting for other processes and for leases.
+# Each starts its own servers.
+WORKERS ?= 3
+
+# The number of processes of a simulation, which never waits.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -80,12 +84,12 @@ simulation: $(READY)
 
 simulate-long: $(READY)
 	@echo "== Simulating 10,000 seeds, and 1,000 with a store that loses its last writes"
-	@$(BIN)/kew simulate --seeds 10000 --jobs $(WORKERS)
-	@$(BIN)/kew simulate --seeds 1000 --lossy --jobs $(WORKERS)
+	@$(BIN)/kew simulate --seeds 10000 --jobs $(JOBS)
+	@$(BIN)/kew simulate --seeds 1000 --lossy --jobs $(JOBS)
 
 simulate-narrow-lossy: $(READY)
 	@echo "== Simulating each narrow workload with a store that loses its last writes: 200 seeds, 600 of closures"
-	@$(BIN)/kew simulate --narrow --lossy --jobs $(WORKERS)
+	@$(BIN)/kew simulate --narrow --lossy --jobs $(JOBS)
 
 soak: $(READY)
 	@echo "== Running the long tests"
