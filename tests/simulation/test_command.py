@@ -7,6 +7,7 @@ import pytest
 
 from kew.cli.commands import kew
 from kew.simulation.lua import redis as lua_redis
+from kew.simulation.shrinker import shrink
 from tests.simulation.bugs import BUGS
 
 
@@ -44,7 +45,9 @@ def test_one_seed_is_told_line_by_line_with_its_hash():
 
 
 @pytest.mark.no_cover
-def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe():
+def test_a_broken_promise_is_one_with_a_replay_line_and_a_shrunk_recipe(monkeypatch):
+    """How small a recipe becomes is a matter of test_shrinker.py."""
+    monkeypatch.setattr(shrink, "__kwdefaults__", {"most_runs": 10})
     with BUGS["what_is_lost_is_failed"].planted():
         many = command("--seeds", "1", "--jobs", "1")
         one = command("--seed", "0")
