@@ -526,6 +526,7 @@ async def test_a_question_for_the_settings_is_waited_for_within_the_patience(man
 # --- shutdowns that come in between
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", [None, Ambiguous, ValueError])
 @pytest.mark.parametrize("is_cancelled", [False, True])
 @pytest.mark.parametrize("timeout", [0, 1])
