@@ -67,6 +67,7 @@ async def test_after_a_sigkill_another_process_finishes_the_task_within_lease_an
     assert info.result == second.token > ledger.entries("start")[0].token
 
 
+@pytest.mark.slow(20)
 async def test_with_default_settings_a_killed_process_is_replaced_within_20_seconds(
     clean_redis_url: str,
     managers: Managers,
@@ -92,6 +93,7 @@ async def test_with_default_settings_a_killed_process_is_replaced_within_20_seco
     assert (await end_of(manager, "task")).status is TaskStatus.COMPLETED
 
 
+@pytest.mark.slow(30)
 async def test_killed_again_and_again_under_load_nothing_is_lost(
     manager: TaskQueueManager,
     clean_redis_url: str,

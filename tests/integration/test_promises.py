@@ -414,6 +414,7 @@ async def test_no_key_of_a_task_that_waits_has_a_ttl(clean_redis_url: str, manag
 # --- idle
 
 
+@pytest.mark.slow(25)
 async def test_an_idle_queue_costs_redis_less_than_half_a_command_a_second(
     private_redis: PrivateRedis, managers: Managers, measured: Measured
 ):
