@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 FILES = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     *("docs/**/*.md", "docs/**/*.png", "docs/**/*.svg"),
-    *("examples/*.py", "tests/unit/app/test_endings.py"),
+    "examples/*.py",
 )
 
 
