@@ -156,7 +156,10 @@ async def _close_all(process: Process, parts: Parts, served: Sequence[QueueServi
         process.submitter.close(),
         *(each.worker.end() for each in served if each.worker is not None),
     )
-    await process.resources.close()
+    if process.resources:
+        workers = [each.worker for each in served if each.worker is not None]
+        await asyncio.gather(*(worker.until_stopped() for worker in workers))
+        await process.resources.close()
     try:
         await parts.wakeup.close()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import (
@@ -168,6 +169,15 @@ def _at_once(work: Coroutine[Any, Any, Any], function: Function) -> Any:
     raise error
 
 
+class Travelling:
+    """What dependencies give to a function that travels as the first argument of its calls: each is another one."""
+
+    def scope(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Scope | None:
+        """The dependencies of one call; None if the function has none."""
+        injection = injection_of(args[0])
+        return None if injection is None else injection.scope(args[1:], kwargs)
+
+
 class Scope:
     """The dependencies of one call, from their opening to their clean-up."""
 
@@ -188,7 +198,13 @@ class Scope:
     async def open(self) -> dict[str, Any]:
         """The arguments that they provide, opened at the first call. Raises what a dependency raises."""
         if not self._is_open:
-            self.values = await self._opening.__aenter__()
+            try:
+                self.values = await self._opening.__aenter__()
+            except Exception as error:
+                if (cancelled := _cancellation_behind(error)) is None:
+                    raise
+                logger.exception("%s %s", shown(self._injection.function), CLEANUP_FAILED)
+                raise cancelled from None
             self._is_open = True
         for value in self.values.values():
             if isinstance(value, _library().FailedDependency):
@@ -217,6 +233,14 @@ class Scope:
         except BaseException as raised:
             if raised is not error:
                 raise
+
+
+def _cancellation_behind(error: BaseException) -> asyncio.CancelledError | None:
+    """What cancelled the opening, if this error of a clean-up has taken its place."""
+    task, behind = asyncio.current_task(), error.__context__
+    while behind is not None and not isinstance(behind, asyncio.CancelledError):
+        behind = behind.__context__
+    return behind if task is not None and task.cancelling() else None
 
 
 def injection_of(function: Function) -> Injection | None:

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 from kew.app.around import Around
-from kew.app.injection import Injection, injection_of
+from kew.app.injection import Injection, Travelling, injection_of
 from kew.app.naming import (
     PICKLED,
     Function,
@@ -94,7 +94,7 @@ class RegisteredFunction:
     start_by_ms: int = attrs.field(init=False, eq=False, repr=False)
     shape: Shape | None = attrs.field(init=False, eq=False, repr=False)
     """What its calls must fit; None: that can't be said."""
-    injection: Injection | None = attrs.field(init=False, eq=False, repr=False)
+    injection: Injection | Travelling | None = attrs.field(init=False, eq=False, repr=False)
     """What dependencies give it; None: nothing."""
     tick: str | None = attrs.field(init=False, eq=False, repr=False)
     """The parameter that gets the `Tick`; None: it has none."""
@@ -131,7 +131,8 @@ class RegisteredFunction:
         key_of = None if self.key is None else key_finder(self.key, self.function)
         object.__setattr__(self, "key_of", key_of)
         travels = self.name.startswith(PICKLED)  # with each call another function
-        object.__setattr__(self, "injection", None if travels else injection_of(self.function))
+        injection = Travelling() if travels else injection_of(self.function)
+        object.__setattr__(self, "injection", injection)
         tick = None if travels else tick_parameter(self.function)
         object.__setattr__(self, "tick", tick)
         object.__setattr__(self, "shape", None if travels else shape_of(self.function, tick))

@@ -148,6 +148,9 @@ class Resources:
     def _ended(self, key: object) -> None:
         self._held.pop(key, None)
 
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
     async def close(self, timeout: float = GRACE) -> None:
         """Close all, the last one first, and open none any more."""
         self._is_closed = True

@@ -16,6 +16,7 @@ import attrs
 from kew.app.around import TaskCall, surrounded
 from kew.app.failures import describe, failure_causes
 from kew.app.fingerprints import report_of
+from kew.app.naming import PICKLED
 from kew.app.ports import Codec, CodecError, Entropy, Threads
 from kew.app.registry import RegisteredFunction, Registry
 from kew.app.working.calling import NoThreadError, PlainCalls, adopt, is_awaitable, why_no_result
@@ -162,7 +163,9 @@ class Executor:
             provided = {} if run.scope is None else await run.scope.open()
             return await self._called(run, function, args, {**kwargs, **provided})
 
-        call = TaskCall(function.function, tuple(args), kwargs, innermost)
+        is_carrier = function.name.startswith(PICKLED)
+        seen = (args[0], *args[1:]) if is_carrier else (function.function, *args)
+        call = TaskCall(seen[0], seen[1:], kwargs, innermost)
         return await surrounded(self._around, call, TaskContext.current())()
 
     async def _called(

@@ -167,6 +167,12 @@ class Worker:
         slots = self.slots
         return not slots.is_settling and self.claims.are_all_answered and not slots.background
 
+    async def until_stopped(self) -> None:
+        """Wait until what was cancelled has ended, but for what refuses to."""
+        handles = [run.handle for run in self.slots if run.handle and not run.is_thread]
+        if handles:
+            await asyncio.wait(handles, timeout=CANCEL_GRACE)
+
     async def end(self) -> None:
         """Stop using the store, at once; what still runs is asked to stop."""
         self.close()

@@ -23,9 +23,11 @@ from kew import (
     Depends,
     InvalidConfigError,
     InvalidTaskError,
+    PickleCodec,
     QueueConfig,
     Resource,
     TaskCall,
+    TaskCancelledError,
     TaskContext,
     TaskFailedError,
     TaskQueueError,
@@ -218,6 +220,33 @@ async def test_a_dependency_that_fails_fails_the_run_and_what_was_opened_cleans_
     assert log == ["open", "saw OSError", "close"]
 
 
+async def test_a_function_that_travels_has_dependencies_and_middleware_too(log):
+    seen: list[object] = []
+    async with TaskQueueManager("memory://", codec=PickleCodec(secret="x" * 32)) as manager:
+        await manager.create_queue(QUEUE)
+
+        @manager.around
+        async def noting(call: TaskCall, context: TaskContext) -> Any:
+            seen.append((call.function.__name__, call.args))
+            return await call()
+
+        async def travelling(a: str, number: int = Depends(lambda: 7)) -> str:
+            return f"{a} {number}"
+
+        def plainly(a: str, number: int = Depends(lambda: 7)) -> str:
+            return f"{a} {number}"
+
+        async def without(a: str) -> str:
+            return a
+
+        for function in (travelling, plainly, without):
+            await manager.submit_task(function.__name__, "q", "t", function, None, "a")
+        results = [await manager.handle(name).result(10) for name in ("travelling", "plainly")]
+        assert results == ["a 7", "a 7"]
+        assert await manager.handle("without").result(10) == "a"
+    assert set(seen) == {("travelling", ("a",)), ("plainly", ("a",)), ("without", ("a",))}
+
+
 # --- clean-up
 
 
@@ -353,6 +382,62 @@ async def test_a_task_that_is_cancelled_while_it_opens_a_dependency_cleans_up_th
     with pytest.raises(Exception, match="cancelled"):
         await handle.result(timeout=10)
     assert log == ["open", "saw CancelledError", "close"]
+
+
+async def test_a_clean_up_that_fails_while_another_dependency_opens_hides_no_cancellation(
+    manager, caplog
+):
+    begun = asyncio.Event()
+
+    async def failing() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            raise OSError("while closing")
+
+    async def slow(failing: None = Depends(failing)) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    @manager.task(queue="q")
+    async def task(slow: None = Depends(slow)) -> None: ...
+
+    handle = await task.submit()
+    await begun.wait()
+    await handle.cancel()
+    with pytest.raises(TaskCancelledError):
+        await handle.result(timeout=10)
+    assert "while closing" in caplog.text
+
+
+async def test_a_shutdown_that_is_cancelled_closes_resources_after_the_runs(log):
+    manager = TaskQueueManager("memory://")
+    begun = asyncio.Event()
+
+    @manager.resource
+    async def pool() -> AsyncIterator[None]:
+        yield
+        log.append("closed")
+
+    @manager.task(queue="q")
+    async def task(pool: None = Depends(pool)) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            log.append("ended")
+
+    await manager.initialize()
+    await manager.create_queue(QUEUE)
+    await task.submit()
+    await begun.wait()
+    ending = asyncio.ensure_future(manager.shutdown(timeout=60))
+    await asyncio.sleep(0.01)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert log == ["ended", "closed"]
 
 
 async def test_a_shutdown_reports_what_is_decided_and_lets_the_clean_up_end(log):
