@@ -20,6 +20,7 @@ import click
 import kew
 from kew.app.options import Options
 from kew.cli import commands
+from kew.compat import is_like_async
 from kew.functions import Overrides
 
 PAGE = Path(__file__).parents[1] / "api.md"
@@ -113,7 +114,7 @@ def _signature(name: str, value: Any) -> str:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
         return f"class {name}"
-    prefix = "async def " if inspect.iscoroutinefunction(value) else ""
+    prefix = "async def " if is_like_async(value) else ""
     prefix = prefix or ("class " if isinstance(value, type) else "def ")
     parameters = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
     returned = signature.return_annotation
@@ -146,7 +147,7 @@ def _parameters(parameters: list[inspect.Parameter]) -> Iterator[str]:
 
 def _annotation(annotation: object) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text.strip("'"))
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text.strip("'"))
 
 
 def _value(value: object) -> str:
