@@ -4,7 +4,6 @@ from kew.domain.errors import (
     CostTooHighError,
     GiveUp,
     InvalidConfigError,
-    InvalidProgressError,
     InvalidTaskError,
     KeyFullError,
     QueueDrainingError,
@@ -28,6 +27,7 @@ from kew.domain.errors import (
     TaskUnreadableError,
     UnknownFunctionError,
 )
+from kew.domain.errors_in_tasks import InvalidCheckpointError, InvalidProgressError, LeaseLostError
 from kew.domain.existing import TaskNotEndedError
 from kew.domain.schedule_errors import (
     InvalidScheduleError,
@@ -38,11 +38,13 @@ from kew.domain.schedule_errors import (
 __all__ = [
     "CostTooHighError",
     "GiveUp",
+    "InvalidCheckpointError",
     "InvalidConfigError",
     "InvalidProgressError",
     "InvalidScheduleError",
     "InvalidTaskError",
     "KeyFullError",
+    "LeaseLostError",
     "MissingExtraError",
     "QueueDrainingError",
     "QueueFullError",

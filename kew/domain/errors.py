@@ -54,10 +54,6 @@ class InvalidTaskError(TaskQueueError, ValueError):
         self.accepted: tuple[str, ...] = ()
 
 
-class InvalidProgressError(TaskQueueError, ValueError):
-    """A task reported progress that isn't a number from 0 to 1, or a message that isn't text."""
-
-
 class TaskAlreadyExistsError(TaskQueueError):
     """The task id is already used in this namespace, or appears twice in one batch (`is_twice`).
 

@@ -7,7 +7,13 @@ import attrs
 from kew.domain.progress import ProgressReport, progress_after
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import LeaseRef, Word
+from kew.domain.task import Task
 from kew.domain.view import View
+
+
+def holds(view: View, task: Task, ref: LeaseRef, now: int) -> bool:
+    """Whether this is the current lease of the queue's task, and has not ended."""
+    return task.lease == ref.lease and task.lease_until > now and task.queue == view.name
 
 
 def extend(
@@ -18,12 +24,7 @@ def extend(
     `report` is kept as the task's progress.
     """
     task = view.find(ref.task_id)
-    if (
-        task is None
-        or task.lease != ref.lease
-        or task.lease_until <= now
-        or task.queue != view.name
-    ):
+    if task is None or not holds(view, task, ref, now):
         return NOTHING, Word.STALE
     word = Word.CANCEL if task.cancel_requested else Word.DONE
     state = None

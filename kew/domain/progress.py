@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 
-from kew.domain.errors import InvalidProgressError, shown
+from kew.domain.errors import shown
+from kew.domain.errors_in_tasks import InvalidProgressError
 from kew.domain.task import Progress, Task
 
 PARTS: Final = 1_000_000  # into which the whole is divided

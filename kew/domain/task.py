@@ -150,6 +150,19 @@ class Progress:
         return self.parts / 1_000_000
 
 
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """What an attempt of a task saved: `data`, of `size` bytes, which only a run is handed out.
+
+    `number` grows with the checkpoints of the attempt.
+    """
+
+    attempt: int
+    number: int
+    size: int
+    data: bytes = b""
+
+
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Task:
     """One task and how far it has come.
@@ -158,7 +171,8 @@ class Task:
     `max_deliveries` and `max_snoozes`; a replay, which `replays` counts, resets them. `lease` is the identity of the
     current lease ("" without one), `token` the fencing token of the last one, `epoch` the breaker's epoch at its grant.
     `settled` remembers the last settled lease and its outcome, so that a repeated settle gets its answer. `watchers`
-    are the incarnations to notify of the end. `progress` is the last that an attempt reported, maybe an earlier one.
+    are the incarnations to notify of the end. `progress` is the last that an attempt reported, maybe an earlier one,
+    `checkpoint` what one saved last.
     """
 
     call: Submission
@@ -185,6 +199,7 @@ class Task:
     watchers: tuple[str, ...] = ()
     snoozes: int = 0
     progress: Progress | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def id(self) -> str:
@@ -218,7 +233,9 @@ _move_submission = mover(Submission)
 
 
 def without_payload(task: Task) -> Task:
-    """The task as a reader gets it: the payload, which may be large, is only handed to a run."""
+    """The task as a reader gets it: payload and checkpoint, which may be large, are only handed to a run."""
+    if task.checkpoint is not None and task.checkpoint.data:
+        task = task.moved(checkpoint=attrs.evolve(task.checkpoint, data=b""))
     if not task.call.payload:
         return task
     return moved(task, call=_move_submission(task.call, payload=b""))

@@ -50,7 +50,7 @@ def replay(
 ) -> tuple[Change, Word]:
     """Make a FAILED or CANCELLED task wait again, for `after_ms` at least; once from each `life`, else SAME.
 
-    Its failures and losses are forgotten. `payload` replaces its own, and `key` with it.
+    Its failures and losses are forgotten. `payload` replaces its own, and `key` with it, and removes its checkpoint.
     DRAINING: the queue accepts nothing.
     """
     task = _named(view, task_id, life, now)
@@ -63,7 +63,8 @@ def replay(
             return NOTHING, Word.DRAINING
         if payload is not None:
             new_key = task.call.key if key is None else key
-            task = task.moved(call=attrs.evolve(task.call, payload=payload, key=new_key))
+            call = attrs.evolve(task.call, payload=payload, key=new_key)
+            task = task.moved(call=call, checkpoint=None)  # it was of other arguments
         event = Replayed(after_ms)
         return Change((step(task, event, now, view.state.settings)[0],)), Word.DONE
     return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME

@@ -79,6 +79,7 @@ def keep_result(task: Task, event: Succeeded, now: int, settings: Settings) -> F
         "result": event.result,
         "error": "",
         "progress": None,
+        "checkpoint": None,
     }
 
 
@@ -167,12 +168,13 @@ def request_cancel(
 
 def end(task: Task, event: Event, now: int, settings: Settings) -> FieldChanges:
     """End, with or without a lease."""
-    return {**_ended(now, settings.task_ttl_ms), "settled": _settled(task, event)}
+    ended = _ended(now, settings.task_ttl_ms)
+    return {**ended, "settled": _settled(task, event), "checkpoint": None}
 
 
 def expire(task: Task, event: Expired, now: int, settings: Settings) -> FieldChanges:
     """End unstarted, as cancelled: it is no dead letter that a person has to look at."""
-    return {**_ended(now, settings.task_ttl_ms), "error": expired_text(task)}
+    return {**_ended(now, settings.task_ttl_ms), "error": expired_text(task), "checkpoint": None}
 
 
 def orphan(task: Task, event: Orphaned, now: int, settings: Settings) -> FieldChanges:

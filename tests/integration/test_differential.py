@@ -44,6 +44,7 @@ ANSWERS = {
         *(f"to {status}" for status in ("completed", "failed", "retry", "queued", "cancelled")),
     ],
     "extend": ["done", "cancel", "stale"],
+    "checkpoint": ["done", "cancel", "same", "stale"],
     "cancel": ["done", "cancel", "same", "ended", "missing"],
     "cancel_all": ["done", "same", "ended", "illegal", "missing"],
     "replay": ["done", "same", "illegal", "missing"],

@@ -60,6 +60,7 @@ from kew.app.ports import (
     Replay,
     ReplayAll,
     Running,
+    SaveCheckpoint,
     SetOverrides,
     Settle,
     Status,
@@ -395,6 +396,12 @@ class Operations:
         number, message = self.random.randrange(1, 9), self._pick("", "page 3", "é 100%,a=b.\n")
         return ProgressReport(number, 100_000 * number, message) if self._chance(60) else None
 
+    def _checkpoint(self) -> SaveCheckpoint:
+        queue = self._queue()
+        ref = self._ref(queue) or LeaseRef(self._id(), "w0.0.1.1")
+        data = self._pick(b"page 3", b"\x00\n|\xff", LARGE)
+        return SaveCheckpoint(queue, ref, self.random.randrange(1, 9), data)
+
     def _announce(self) -> Announce:
         queue, who = self._queue(), self._pick(*WORKERS)
         known = self.announced.get((queue, who), ())
@@ -681,6 +688,7 @@ WEIGHT_OF = {
     "settle": 20,
     "advance": 10,
     "extend": 10,
+    "checkpoint": 6,
     "sweep": 10,
     "announce": 5,
     "cancel": 8,

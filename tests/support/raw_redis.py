@@ -19,7 +19,7 @@ from kew.domain.config import Settings
 from kew.domain.holding import Hold
 from kew.domain.sharing import Starved
 from kew.domain.snapshot import Snapshot
-from kew.domain.task import Progress, Submission, Task, TaskStatus, unstarted_until
+from kew.domain.task import Checkpoint, Progress, Submission, Task, TaskStatus, unstarted_until
 from kew.domain.view import QueueState
 from tests.support.raw_keys import RawKeys
 
@@ -66,6 +66,7 @@ TYPES = {
     "groups": "zset",
     "history": "hash",
     "attempts": "list",
+    "checkpoint": "text",
 }
 TYPES_OF_KEYS = {
     "turns": "hash",
@@ -82,6 +83,7 @@ TYPES_OF_KEYS = {
     "line": "zset",
 }
 READ = {
+    "text": lambda pipe, key: pipe.get(key),
     "hash": lambda pipe, key: pipe.hgetall(key),
     "list": lambda pipe, key: pipe.lrange(key, 0, -1),
     "zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
@@ -220,7 +222,7 @@ class _Record:
             at_most_once=priority[1:] == "a",
             **_label(label),
         )
-        call, snoozes, progress = _with_extras(call, more)
+        call, happened = _with_extras(call, more)
         task = Task(
             call=call,
             queue=queue,
@@ -228,8 +230,7 @@ class _Record:
             ready_at=int(queued) + int(offset),
             ticket=int(ticket),
             queued_at=int(queued),
-            snoozes=snoozes,
-            progress=progress,
+            **happened,
         )
         outcome = rest[payload_bytes:]
         if content is not None and letter == "c":
@@ -244,10 +245,10 @@ def _label(label: bytes) -> dict[str, Any]:
     return {"task_type": task_type, **dict(zip(names, options, strict=bool(options)))}
 
 
-ORDER = ["key", "cost", "start_by", "trace", "snoozes", "progress"]
+ORDER = ["key", "cost", "start_by", "trace", "snoozes", "progress", "checkpoint"]
 
 
-def _with_extras(call: Submission, text: str) -> tuple[Submission, int, Progress | None]:
+def _with_extras(call: Submission, text: str) -> tuple[Submission, dict[str, Any]]:
     values = dict(pair.split("=") for pair in text.split(",")) if text else {}
     names = list(values)
     assert names == sorted(names, key=ORDER.index), text
@@ -267,7 +268,11 @@ def _with_extras(call: Submission, text: str) -> tuple[Submission, int, Progress
         progress = Progress(
             attempt=attempt, number=number, parts=parts, at=at, message=_unescaped(message)
         )
-    return call, snoozes, progress
+    checkpoint = None
+    if "checkpoint" in values:
+        attempt, number, size = map(int, values.pop("checkpoint").split("."))
+        checkpoint = Checkpoint(attempt=attempt, number=number, size=size)
+    return call, {"snoozes": snoozes, "progress": progress, "checkpoint": checkpoint}
 
 
 def _unescaped(field: str) -> str:
@@ -312,13 +317,28 @@ def _history(history: str) -> dict[str, Any]:
 # --- a queue
 
 
+def _with_checkpoint(record: _Record, saved: Mapping[bytes, bytes]) -> Task:
+    checkpoint = record.task.checkpoint
+    if checkpoint is None:
+        return record.task
+    data = saved[record.member]
+    assert len(data) == checkpoint.size
+    return record.task.moved(checkpoint=attrs.evolve(checkpoint, data=data))
+
+
 def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
     state = _fields_of_state(parts.of("state", {}))
     ends = {member: int(score) for member, score in parts.of("leases", [])}
     own = [record for record in records.values() if record.task.queue == name]
+    saved = {member.encode(): data for member, data in parts.each("checkpoint")}
     tasks = {
-        record.task.id: record.task.moved(lease_until=ends.get(record.member, 0)) for record in own
+        record.task.id: _with_checkpoint(record, saved).moved(
+            lease_until=ends.get(record.member, 0)
+        )
+        for record in own
     }
+    unused = sorted(saved.keys() - {one.member for one in own if one.task.checkpoint})
+    assert not unused, f"checkpoints of tasks that have none: {unused}"
     keys = RawKeys.read(dict(parts.each("keyed")), state.get("counts", ""))
     snapshot = Snapshot(
         name=name,

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kew.adapters.memory.inside import Inside
-from kew.app.ports import Claim, Extend, Operation, Settle, Submit, by_method
-from kew.domain import extending
+from kew.app.ports import Claim, Extend, Operation, SaveCheckpoint, Settle, Submit, by_method
+from kew.domain import checkpoints, extending
 from kew.domain.requests import Word
 
 
@@ -25,9 +25,21 @@ async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
     return words
 
 
+async def save_checkpoint(store: Inside, operation: SaveCheckpoint) -> Word:
+    now = store._now()
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return Word.STALE
+    indexed = known.indexed
+    change, word = checkpoints.save(indexed, operation.ref, operation.number, operation.data, now)
+    store._apply(known, change, now)
+    return word
+
+
 HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
     Submit: by_method,
     Claim: by_method,
     Settle: by_method,
     Extend: extend,
+    SaveCheckpoint: save_checkpoint,
 }

@@ -2,7 +2,8 @@
 
     key=acme,cost=3,start_by=60000,trace=00-...,snoozes=2,progress=1.7.400000.1750000000000.page%2012
 
-`progress` has the attempt, the number of its report, parts of a million, when, and the message.
+`progress` has the attempt, the number of its report, parts of a million, when, and the message;
+`checkpoint` the attempt, the number of the checkpoint, and its bytes, which stand in a key of their own.
 
 A value that is the default isn't written, and a task without extras has none of this in its record. The names stand in
 this order. `lua/include/extras.lua` is the same in Lua.
@@ -16,14 +17,15 @@ from typing import Final
 import attrs
 
 from kew.domain.progress import ProgressReport
-from kew.domain.task import Progress, Submission, Task
+from kew.domain.task import Checkpoint, Progress, Submission, Task
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
 ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
 TEXTS: Final = frozenset({"key", "trace"})
 NUMBERS: Final = {"cost": 1, "start_by": 0, "snoozes": 0}  # with their defaults
 PROGRESS: Final = "progress"
-NAMES: Final = (*TEXTS, *NUMBERS, PROGRESS)
+CHECKPOINT: Final = "checkpoint"
+NAMES: Final = (*TEXTS, *NUMBERS, PROGRESS, CHECKPOINT)
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
 PLAIN: Final = ("", 1, 0, "")
 
@@ -69,7 +71,10 @@ def with_extras(task: Task, text: str) -> Task:
     )
     task = task.moved(call=call, snoozes=numbers["snoozes"])
     progress = values.get(PROGRESS)
-    return task if progress is None else task.moved(progress=_progress(progress))
+    if progress is not None:
+        task = task.moved(progress=_progress(progress))
+    checkpoint = values.get(CHECKPOINT)
+    return task if checkpoint is None else task.moved(checkpoint=_checkpoint(checkpoint))
 
 
 def report(report: ProgressReport | None) -> str:
@@ -77,6 +82,11 @@ def report(report: ProgressReport | None) -> str:
     if report is None:
         return ""
     return f"{report.number}.{report.parts}.{to_value(report.message)}"
+
+
+def _checkpoint(value: str) -> Checkpoint:
+    attempt, number, size = (_number(each, 0) for each in value.split("."))
+    return Checkpoint(attempt=attempt, number=number, size=size)
 
 
 def _progress(value: str) -> Progress:

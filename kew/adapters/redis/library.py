@@ -26,7 +26,7 @@ Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
     *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
-    *("limit_key", "key_limits", "schedule", "schedules"),
+    *("limit_key", "key_limits", "checkpoint", "schedule", "schedules"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
     *(
         "waiting",

@@ -229,6 +229,7 @@ def read(
             () if who == "-" else tuple(who.split(";")),
             0,
             None,
+            None,
         )
     except TaskUnreadableError:
         raise
@@ -239,7 +240,7 @@ def read(
 def _read_later_version(
     task_id: str, raw: Raw, lease_until: int, with_payload: bool, is_strict: bool
 ) -> Task:
-    record, content = raw if isinstance(raw, list) else (raw, None)
+    record, content, *more_beside = raw if isinstance(raw, list) else (raw, None)
     head, _, body = record.partition(b"\n")
     version, fields = head[:1], head[1:].split(b" ")
     if version not in (b"2", b"3"):
@@ -252,12 +253,23 @@ def _read_later_version(
         task = extras.with_extras(task, more)
     if not isinstance(raw, list):
         return task
+    if more_beside:
+        task = _with_checkpoint(task, *more_beside)
+        if size == b"-":
+            return task
     if content is None or len(content) != int(size):
         what = "result" if task.status is TaskStatus.COMPLETED else "payload"
         raise TaskUnreadableError(task_id, f"its {what} is missing or damaged")
     if task.status is TaskStatus.COMPLETED:
         return task.moved(result=content)
     return task.moved(call=attrs.evolve(task.call, payload=content)) if with_payload else task
+
+
+def _with_checkpoint(task: Task, data: bytes | None) -> Task:
+    checkpoint = task.checkpoint
+    if checkpoint is None or data is None or len(data) != checkpoint.size:
+        raise TaskUnreadableError(task.id, "its checkpoint is missing or damaged")
+    return task.moved(checkpoint=attrs.evolve(checkpoint, data=data))
 
 
 def newer_version(raw: Raw) -> int:

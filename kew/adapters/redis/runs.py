@@ -10,7 +10,7 @@ from kew.adapters.redis.extras import report as report_text
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.replies import word
-from kew.app.ports import Claim, Extend, Operation, Settle, Submit, by_method
+from kew.app.ports import Claim, Extend, Operation, SaveCheckpoint, Settle, Submit, by_method
 from kew.domain.requests import Word
 
 
@@ -28,9 +28,19 @@ async def extend(store: Inside, operation: Extend) -> Sequence[Word]:
     return words
 
 
+async def save_checkpoint(store: Inside, operation: SaveCheckpoint) -> Word:
+    ref = operation.ref
+    rest: list[Argument] = [ref.lease, operation.number, operation.data]
+    named: dict[str, Argument] = {"id": ref.task_id}
+    now, answer = await store.functions.ask("checkpoint", operation.queue, named, rest)
+    store.saw(now)
+    return word(answer)
+
+
 HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[Any]]]] = {
     Submit: by_method,
     Claim: by_method,
     Settle: by_method,
     Extend: extend,
+    SaveCheckpoint: save_checkpoint,
 }

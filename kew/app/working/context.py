@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from kew.app.working.runs import Run
+from kew.domain.errors_in_tasks import LeaseLostError
 from kew.domain.task import Task
 from kew.domain.values import maker
 
@@ -16,6 +17,14 @@ class TakesReports(Protocol):
     """Where a run reports its progress."""
 
     def add(self, run: Run, value: float, message: str) -> None: ...
+
+
+class KeepsCheckpoints(Protocol):
+    """Where a run saves its checkpoints."""
+
+    async def save(self, run: Run, value: object) -> None: ...
+    def save_from_thread(self, run: Run, value: object) -> None: ...
+    def read(self, run: Run) -> Any: ...
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -43,6 +52,7 @@ class TaskContext:
     _process: str = attrs.field(default="", repr=False, eq=False)
     _run: Run | None = attrs.field(default=None, repr=False, eq=False)
     _reports: TakesReports | None = attrs.field(default=None, repr=False, eq=False)
+    _checkpoints: KeepsCheckpoints | None = attrs.field(default=None, repr=False, eq=False)
 
     def progress(self, value: float, message: str = "") -> None:
         """Report how far the attempt has come: `value` from 0 to 1, and what it is at.
@@ -53,6 +63,33 @@ class TaskContext:
         """
         if self._run is not None and self._reports is not None:
             self._reports.add(self._run, value, message)
+
+    async def checkpoint(self, value: object) -> None:
+        """Save a value with the task, in place of the last one: the next attempt finds it in `last_checkpoint`.
+
+        Any value that a result may be, of at most the size of one. Once this returns, the store has it. Raises
+        `InvalidCheckpointError`, a ValueError, for a value that would not arrive as it is, and `LeaseLostError` if this
+        attempt no longer has its lease: then nothing is saved.
+        """
+        if self._run is None or self._checkpoints is None:
+            raise LeaseLostError(self.task_id)
+        await self._checkpoints.save(self._run, value)
+
+    def checkpoint_from_thread(self, value: object) -> None:
+        """The same in a plain function, whose thread it blocks until the store has the value."""
+        if self._run is None or self._checkpoints is None:
+            raise LeaseLostError(self.task_id)
+        self._checkpoints.save_from_thread(self._run, value)
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What the task saved last, in an earlier attempt or in this one; None if it saved nothing.
+
+        Raises `InvalidCheckpointError` if it can't be decoded here.
+        """
+        if self._run is None or self._checkpoints is None:
+            return None
+        return self._checkpoints.read(self._run)
 
     @staticmethod
     def current() -> TaskContext:
@@ -89,10 +126,11 @@ def enter(
     process: str,
     run: Run | None = None,
     reports: TakesReports | None = None,
+    checkpoints: KeepsCheckpoints | None = None,
 ) -> None:
     """Make this the current attempt of the running asyncio task, whose context is its own.
 
-    `run`, which reports to `reports`; None: it has ended.
+    `run`, which reports to `reports` and saves to `checkpoints`; None: it has ended.
     """
     call = task.call
     _current.set(
@@ -108,5 +146,6 @@ def enter(
             process,
             run,
             reports,
+            checkpoints,
         )
     )

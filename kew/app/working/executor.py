@@ -93,7 +93,7 @@ class Executor:
         self._config = config
         self._registry = registry
         self._around = registry.around
-        self._codec = codec
+        self.codec = self._codec = codec
         self._plain_calls = PlainCalls(threads)
         self._entropy = entropy
         self.settings = config.settings()

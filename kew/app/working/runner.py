@@ -19,6 +19,7 @@ from kew.app.tracing import Tracer
 from kew.app.working import context
 from kew.app.working.admission import Admission
 from kew.app.working.calling import NoThreadError
+from kew.app.working.checkpoints import Checkpoints
 from kew.app.working.claims import Claims
 from kew.app.working.cleanups import Cleanups
 from kew.app.working.executor import Executor, Outcome, Returned, Unstarted
@@ -46,6 +47,7 @@ class Runner:
         reporter: Reporter,
         admission: Admission,
         keeper: Keeper,
+        checkpoints: Checkpoints,
         settler: Settler,
         cleanups: Cleanups,
         is_cancelled: Callable[[], bool],
@@ -60,6 +62,7 @@ class Runner:
         self._reporter = reporter
         self._admission = admission
         self._keeper = keeper
+        self._checkpoints = checkpoints
         self._settler = settler
         self._cleanups = cleanups
         self._is_cancelled = is_cancelled
@@ -167,8 +170,8 @@ class Runner:
         """How its code ended; None: it was stopped before its code began."""
         if run.is_stopped():
             return None
-        reports = self._keeper.reports
-        context.enter(run.task, run.timeout_at, self._reporter.process, run, reports)
+        process, reports = self._reporter.process, self._keeper.reports
+        context.enter(run.task, run.timeout_at, process, run, reports, self._checkpoints)
         if self._tracer is not None:
             run.span = self._tracer.attempt(run.task, self._reporter.process)
         if self._reporter.tells_starts:

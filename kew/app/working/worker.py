@@ -16,6 +16,7 @@ from kew.app.spawning import clean_context, spawn
 from kew.app.tracing import Tracer
 from kew.app.working.admission import Admission
 from kew.app.working.capacity import Capacity
+from kew.app.working.checkpoints import Checkpoints
 from kew.app.working.claims import Claims
 from kew.app.working.cleanups import Cleanups
 from kew.app.working.executor import Executor
@@ -90,6 +91,7 @@ class Worker:
             reporter=reporter,
             admission=admission,
             keeper=self._keeper,
+            checkpoints=Checkpoints(config.name, store, executor.codec),
             settler=self.settler,
             cleanups=self._cleanups,
             is_cancelled=self._is_cancelled,

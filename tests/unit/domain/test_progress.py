@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kew.domain.errors import InvalidProgressError
+from kew.domain.errors_in_tasks import InvalidProgressError
 from kew.domain.progress import (
     MOST_LETTERS,
     ProgressReport,

@@ -16,7 +16,7 @@ local function operation()
   if ticket and #ticket <= TICKET_DIGITS then
     local entry = member(ticket, id)
     -- Maintenance removes what belongs to a dead letter when it expires.
-    if not redis.call('ZSCORE', dead.key('dead'), entry) then redis.call('DEL', dead.key('attempts:') .. entry) end
+    if not redis.call('ZSCORE', dead.key('dead'), entry) then redis.call('DEL', dead.key('attempts:') .. entry, dead.checkpoint_of(entry)) end
   end
   return 'done'
 end

@@ -24,10 +24,10 @@ local operation = (function()
     redis.call('DEL', WORKERS)
   end
 
-  -- The attempts of tasks, by their entries in an index.
+  -- The attempts and checkpoints of tasks, by their entries in an index.
   local function remove_attempts(entries)
     local keys = {}
-    for n, entry in ipairs(entries) do keys[n] = key_of('attempts:') .. entry end
+    for n, entry in ipairs(entries) do keys[2 * n - 1], keys[2 * n] = key_of('attempts:') .. entry, key_of('checkpoint:') .. entry end
     if #keys > 0 then redis.call('DEL', unpack(keys)) end
   end
 

@@ -9,6 +9,7 @@
 -- include: waking
 
 local function change_arguments(t, payload)
+  if t.extras and extra.forget_checkpoint(t) then dead.clear_checkpoint(member_of(t)) end -- it was of other arguments
   local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
   local label, outcome = string.sub(t.body, 1, label_bytes), string.sub(t.body, label_bytes + payload_bytes + 1)
   if #payload > INLINE_BYTES then

@@ -29,7 +29,7 @@ from kew.app.ports.operations.queues import (
     Status,
     Statuses,
 )
-from kew.app.ports.operations.runs import Claim, Extend, Settle, Submit
+from kew.app.ports.operations.runs import Claim, Extend, SaveCheckpoint, Settle, Submit
 from kew.app.ports.operations.schedules import (
     ListSchedules,
     PutSchedule,
@@ -91,6 +91,7 @@ __all__ = [
     "Replay",
     "ReplayAll",
     "Running",
+    "SaveCheckpoint",
     "SetOverrides",
     "Settle",
     "Status",
@@ -119,7 +120,7 @@ OPERATIONS: Final[tuple[type[Operation[Any]], ...]] = (
     ),
     *(Empty, Purge),
     *(Announce, Depart, Peek, Processes, Sweep),
-    *(Submit, Claim, Settle, Extend),
+    *(Submit, Claim, Settle, Extend, SaveCheckpoint),
     *(PutSchedule, SteerSchedule, ListSchedules, Tick),
     *(Find, ReadPayload, Watch, Cancel, CancelAll, Replay, Discard),
     *(Explain, Running, ListWaiting, ListUnreadable),

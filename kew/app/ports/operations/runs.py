@@ -74,3 +74,19 @@ class Extend(Operation[Sequence[Word]]):
     refs: Sequence[LeaseRef]
     lease_ms: int
     reports: Sequence[ProgressReport | None] = ()
+
+
+@attrs.frozen
+class SaveCheckpoint(Operation[Word]):
+    """Keep what a run saved, in place of what its task saved before: DONE, CANCEL (kept, and it is to stop) or STALE.
+
+    `number` grows within an attempt. SAME: this or a later one is there.
+    """
+
+    name = "checkpoint"
+    is_awaited = True
+
+    queue: str
+    ref: LeaseRef
+    number: int
+    data: bytes

@@ -1,6 +1,7 @@
 -- Failed attempts and the groups of dead letters: kew.domain.attempts. Python writes and reads the parts of an attempt.
 --   attempts:<ticket><id>   a list, oldest first: 'number at ran_ms process how group message_bytes\n', message, traceback;
 --     '=' before the line's end: the traceback, which is left out, is that of the next attempt
+--   checkpoint:<ticket><id>   what an attempt saved for the next one: kew.domain.checkpoints
 --   dead, dead:<group>      sorted sets of ticket and id, by the expiry of the record
 --   groups                  a sorted set, all of one score: the names of groups that have dead letters
 -- include: record
@@ -18,6 +19,18 @@ end
 
 local function attempts_of(member)
   return dead.key('attempts:') .. member
+end
+
+function dead.checkpoint_of(member)
+  return dead.key('checkpoint:') .. member
+end
+
+-- A record with what is handed out beside it: {record, payload}, and its checkpoint as a third, if it has one.
+function dead.with_beside(t, record, content)
+  if t.extras and string.find(',' .. t.extras, ',checkpoint=', 1, true) then
+    return {record, t.beside and content or false, redis.call('GET', dead.checkpoint_of(member_of(t)))}
+  end
+  return t.beside and {record, content} or record
 end
 
 -- This attempt of a task failed. It still has its lease, if it had one.
@@ -40,10 +53,16 @@ function dead.adopted(t)
   return dead.group_of(member_of(t))
 end
 
--- The task's attempts are kept no longer.
+-- The task's attempts are kept no longer, and its checkpoint neither.
 function dead.clear(member)
   local cleared = todo('cleared')
   cleared[#cleared + 1] = attempts_of(member)
+  cleared[#cleared + 1] = dead.checkpoint_of(member)
+end
+
+function dead.clear_checkpoint(member)
+  local cleared = todo('cleared')
+  cleared[#cleared + 1] = dead.checkpoint_of(member)
 end
 
 -- A dead letter leaves this group.

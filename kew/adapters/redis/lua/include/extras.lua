@@ -1,11 +1,11 @@
 -- The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas. A value that is the
 -- default isn't written. kew/adapters/redis/extras.py says more, and writes those of a new task.
 
--- `progress` is 'attempt.number.parts.at.message': kew.domain.task.Progress.
+-- `progress` is 'attempt.number.parts.at.message': kew.domain.task.Progress. `checkpoint` is 'attempt.number.bytes': Checkpoint.
 
 local extra = {
   MOST_DIGITS = 15,
-  LAST = {'snoozes', 'progress'}, -- what happens to a task stands behind what it was submitted with, in this order
+  LAST = {'snoozes', 'progress', 'checkpoint'}, -- what happens to a task stands behind what it was submitted with, in this order
 }
 
 -- Whether they can be read; and whether that is since a newer version wrote one of a name that this library doesn't know.
@@ -20,6 +20,9 @@ function extra.check(text)
     elseif name == 'progress' then
       local attempt, number, parts, at = string.match(value, '^(%d+)%.(%d+)%.(%d+)%.(%d+)%.')
       sound = sound and attempt and math.max(#attempt, #number, #parts, #at) <= extra.MOST_DIGITS
+    elseif name == 'checkpoint' then
+      local attempt, number, bytes = string.match(value, '^(%d+)%.(%d+)%.(%d+)$')
+      sound = sound and attempt and math.max(#attempt, #number, #bytes) <= extra.MOST_DIGITS
     elseif name ~= 'key' and name ~= 'trace' then
       is_newer = true
     end
@@ -61,6 +64,26 @@ function extra.report(t, report, now)
     return false
   end
   extra.set(t, 'progress', table.concat({t.attempt, number, parts, now, message}, '.'))
+  return true
+end
+
+-- An attempt saves a checkpoint of so many bytes. False: this one or a later one of the attempt is there.
+function extra.checkpoint(t, number, bytes)
+  local attempt, last = string.match(',' .. (t.extras or ''), ',checkpoint=(%d+)%.(%d+)%.')
+  if attempt and tonumber(attempt) == tonumber(t.attempt) and tonumber(last) >= number then return false end
+  extra.set(t, 'checkpoint', string.format('%s.%d.%d', t.attempt, number, bytes))
+  return true
+end
+
+-- Of its checkpoint; 0: it has none.
+function extra.checkpoint_bytes(t)
+  return tonumber(string.match(t.extras, 'checkpoint=%d+%.%d+%.(%d+)')) or 0
+end
+
+-- Whether it had one.
+function extra.forget_checkpoint(t)
+  if not string.find(',' .. t.extras, ',checkpoint=', 1, true) then return false end
+  extra.set(t, 'checkpoint', nil)
   return true
 end
 

@@ -258,7 +258,7 @@ local function finish(t, status, as)
   put(t)
   if status == 'f' then
     dead.bury(t)
-  elseif t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed
+  elseif t.extras and extra.forget_checkpoint(t) or t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed
     dead.clear(member_of(t))
   end
   if t.watchers ~= '-' then
