@@ -35,6 +35,7 @@ class Script(TypedDict, total=False):
     refuses: bool  # to be cancelled
     crashes: int  # of the first attempts take their process down
     returns: str
+    saves: bool  # a checkpoint after each pause, and its progress
 
 
 class Broken(Exception):
@@ -45,9 +46,14 @@ async def perform(script: Script) -> str:
     """A coroutine function, as most tasks are."""
     run, attempt = _begin()
     try:
-        for pause in script.get("pauses", ()):
+        saves = script.get("saves", False)
+        if saves:
+            run.resumed()
+        for step, pause in enumerate(script.get("pauses", ())):
             await _pause(run, attempt, pause, refuses=script.get("refuses", False))
             run.goes_on(attempt)
+            if saves:
+                await run.save(step, len(script["pauses"]))
         if run.number <= script.get("crashes", 0):
             run.note("crashes")
             await crash()
@@ -150,10 +156,21 @@ class Running:
         self.token = context.fencing_token
         self.number = context.attempt
         self.queue = context.queue
+        self._context = context
 
     def note(self, words: str) -> None:
         """A line for the trace."""
         self.runs.facts.loop.note(self.task_id, f"#{self.number}", words)
+
+    def resumed(self) -> None:
+        """The code looks at what was saved before."""
+        self.runs.resumed(self.task_id, self._context.last_checkpoint)
+
+    async def save(self, step: int, steps: int) -> None:
+        """A step is done: report and save it."""
+        self._context.progress((step + 1) / (steps + 1), f"step {step}")
+        await self._context.checkpoint([self.number, step])
+        self.runs.saved(self.task_id, [self.number, step])
 
     def goes_on(self, attempt: Attempt) -> None:
         """The code went on after a wait."""

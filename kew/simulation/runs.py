@@ -21,6 +21,7 @@ class Runs:
         self._hosts = hosts
         self._here: dict[str, list[Attempt]] = {}
         self._once: set[str] = set()
+        self._saved: dict[str, list[int]] = {}  # attempt and step
 
     def began(
         self, task_id: str, token: int, number: int, queue: str, *, in_thread: bool
@@ -90,6 +91,19 @@ class Runs:
             self.facts.fail(
                 "fencing", f"{task_id} still runs {now - lease.until:.3f} s after its lease"
             )
+
+    def saved(self, task_id: str, value: list[int]) -> None:
+        """The store has acknowledged this checkpoint."""
+        self._saved[task_id] = max(value, self._saved.get(task_id, value))
+        self.facts.count("checkpoints")
+
+    def resumed(self, task_id: str, value: list[int] | None) -> None:
+        """An attempt begins with this checkpoint: none was acknowledged since."""
+        saved = self._saved.get(task_id)
+        if saved is not None and (value is None or value < saved) and not self.facts.has_forgotten:
+            self.facts.fail(NAME, f"{task_id} begins with {value}, although {saved} was saved")
+        if value is not None:
+            self.facts.count("attempts that go on from a checkpoint")
 
     def finished(self, attempt: Attempt, value: object) -> None:
         """Code is about to return."""

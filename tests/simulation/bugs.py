@@ -40,6 +40,7 @@ from kew.app.resources import Resources
 from kew.app.steady import Steady
 from kew.app.submitting import encoding
 from kew.app.submitting.submit_future import SubmitFuture
+from kew.app.working.checkpoints import Checkpoints
 from kew.app.working.executor import Executor, Raised
 from kew.app.working.keeper import Keeper
 from kew.app.working.runner import Runner
@@ -47,7 +48,16 @@ from kew.app.working.runs import Run, Stop
 from kew.app.working.settler import Settler
 from kew.app.working.slots import Slots
 from kew.domain import breaker as breakers
-from kew.domain import draining, emptying, extending, key_rooms, overrides, reasons, task_commands
+from kew.domain import (
+    checkpoints,
+    draining,
+    emptying,
+    extending,
+    key_rooms,
+    overrides,
+    reasons,
+    task_commands,
+)
 from kew.domain import queue as rules
 from kew.domain import rate as rates
 from kew.domain import situation as situations
@@ -983,6 +993,33 @@ def a_snooze_of_the_queue_is_cut_short(original: Any) -> Any:
         return original(self, self.resumed(state), task, event, now)
 
     return snoozed
+
+
+# --- checkpoints and progress
+
+
+@bug(checkpoints, "holds", "checkpoints", choice=Choice(workload="saving"))
+def a_stale_lease_may_save(original: Any) -> Any:
+    """Another attempt of the task may run, or wait."""
+    return lambda view, task, ref, now: True
+
+
+@bug(rules, "step", "checkpoints", "runs", choice=Choice(workload="saving"))
+def a_lost_worker_takes_the_checkpoint_along(original: Any) -> Any:
+    return changing(original, Lost, lambda before, after, now: {"checkpoint": None})
+
+
+@bug(Checkpoints, "save", "runs", choice=Choice(workload="saving"))
+def a_checkpoint_is_acknowledged_before_it_is_sent(original: Any) -> Any:
+    async def save(self, run, value):
+        asyncio.get_running_loop().create_task(original(self, run, value))
+
+    return save
+
+
+@bug(extending, "progress_after", "checkpoints", choice=Choice(workload="saving"))
+def progress_is_counted_for_the_next_attempt(original: Any) -> Any:
+    return lambda task, report, now: original(task.moved(attempt=task.attempt + 1), report, now)
 
 
 # --- settings
