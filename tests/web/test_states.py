@@ -122,3 +122,13 @@ async def test_a_token_is_asked_for_and_kept_from_scripts(
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
     assert "a-long" not in await page.evaluate(stored)
+
+
+async def test_the_progress_of_a_task_is_a_bar_with_its_message(browser_page: BrowserPage) -> None:
+    opened = await browser_page("#/task/crm-0", Invented().app())
+    row = opened.page.locator("dl.facts div", has_text="Progress")
+    await expect(row).to_contain_text("40 %")
+    await expect(row).to_contain_text("page 12 of 30")
+    await expect(row.locator(".meter .fill")).to_be_visible()
+    assert await overflow(opened.page) <= 0
+    assert await serious(opened.page) == []
