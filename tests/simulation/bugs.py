@@ -3,10 +3,10 @@
 A bug is a name, the oracles that may find it, and its patches. Run it as a module to see which seed finds what, and
 to save these seeds as hints:
 
-    python -m tests.simulation.bugs [--save] [NAME ...]
+    python -m tests.simulation.bugs [--save] [--hinted] [NAME ...]
 
 A hint is the seed that is tried first. It spares the search from 0 and may be out of date, since a change of kew
-changes the runs: then the search is made.
+changes the runs: then the search is made. `--save --hinted` keeps the hints that still hold, and renews the others.
 """
 
 import asyncio
@@ -1250,10 +1250,11 @@ def table(finds: dict[str, Outcome | None]) -> Iterator[str]:
 
 def main(arguments: list[str]) -> None:
     began = time.process_time()
-    names = [name for name in arguments if name != "--save"] or list(BUGS)
+    names = [name for name in arguments if not name.startswith("--")] or list(BUGS)
+    hints = read_hints() if "--hinted" in arguments else {}
     seeds: dict[str, int] = {}
     for name in names:
-        found = first_find(BUGS[name], range(SEEDS))
+        found = first_find(BUGS[name], hinted(name, hints))
         right = found is not None and found.oracle in BUGS[name].oracles
         if found is not None and right:
             seeds[name] = found.plan.seed
