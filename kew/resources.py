@@ -15,7 +15,9 @@ from kew.app.process import Process
 from kew.app.registry import Registry
 from kew.callables import accepted
 from kew.domain.errors import InvalidConfigError, shown
+from kew.submitting import name_after_manager
 
+NO_PARENTHESES = "write @manager.{0} without parentheses, or give manager.{0}() the function"
 R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A", bound=Around)
@@ -76,13 +78,15 @@ class Sharing(ABC):
     def resource(self, factory: Callable[[], Awaitable[R]], /) -> Resource[R]: ...
     @overload
     def resource(self, factory: Callable[[], R], /) -> Resource[R]: ...
-    def resource(self, factory: Callable[[], Any], /) -> Resource[Any]:
+    def resource(self, factory: Callable[[], Any] | None = None, /) -> Resource[Any]:
         """Something that this process opens once, such as a connection pool; also a decorator.
 
         `factory` is a function or generator function, plain or async, or returns a context manager; all run on the
         event loop. What follows its `yield` runs at shutdown, after the tasks have ended. Its parameters may have
         `Depends`. Raises `InvalidConfigError` if it takes others, or is no function.
         """
+        if factory is None:
+            raise TypeError(NO_PARENTHESES.format("resource"))
         check_resource(factory)
         return Resource(self, factory)
 
@@ -90,18 +94,26 @@ class Sharing(ABC):
         name, factory = resource._name, resource._factory
         return await self._here().resources.get((resource, factory), name, factory)
 
-    def around(self, middleware: A, /) -> A:
+    def around(self, middleware: A | None = None, /) -> A:
         """Put an async function around each run of this manager's tasks: `async def timed(call, context)`.
 
         It calls `await call()`, which returns the task's value or raises its error, and returns the value. What it
         returns or raises instead is the outcome. The first one that was registered is outermost. Raises
         `InvalidConfigError` if it is no async function.
         """
+        if middleware is None:
+            raise TypeError(NO_PARENTHESES.format("around"))
         codes = (middleware, type(middleware).__call__)
         if not any(inspect.iscoroutinefunction(code) for code in codes):
             raise InvalidConfigError(
                 f"around takes an async function of a call and a context, not {shown(middleware)}"
             )
+        try:
+            inspect.signature(middleware).bind(None, None)
+        except TypeError as error:
+            raise InvalidConfigError(
+                f"{shown(middleware)} is called with a call and a context: {error}"
+            ) from None
         self._registry.around.append(middleware)
         return middleware
 
@@ -118,3 +130,6 @@ def check_resource(factory: object) -> None:
         known.signature.bind()
     except TypeError as error:
         raise InvalidConfigError(f"{shown(factory)} is called without arguments: {error}") from None
+
+
+name_after_manager(Sharing)

@@ -193,13 +193,13 @@ class Submitting(Queries):
         return result_of(task, self._parts.codec, known)
 
 
-def _name_after_manager(base: type) -> None:
+def name_after_manager(base: type) -> None:
     """Let Python's own TypeErrors name the class that users know, not the one that a method is inherited from."""
     for name, method in vars(base).items():
         if isinstance(method, FunctionType):
             method.__qualname__ = f"TaskQueueManager.{name}"
 
 
-_name_after_manager(Steering)
-_name_after_manager(Queries)
-_name_after_manager(Submitting)
+name_after_manager(Steering)
+name_after_manager(Queries)
+name_after_manager(Submitting)

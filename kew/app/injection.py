@@ -245,6 +245,7 @@ def _cancellation_behind(error: BaseException) -> asyncio.CancelledError | None:
 
 def injection_of(function: Function) -> Injection | None:
     """What dependencies give to the function; None: nothing. Raises `InvalidConfigError` for impossible ones."""
+    _refuse_foreign(function)
     try:
         provided = provided_parameters(function)
     except (TypeError, ValueError) as error:
@@ -255,6 +256,18 @@ def injection_of(function: Function) -> Injection | None:
         return None
     _check(function)
     return Injection(function, frozenset(provided))
+
+
+def _refuse_foreign(function: Function) -> None:
+    """A default that another library would replace: a task would get it as it is."""
+    known = accepted(function)
+    for parameter in known.signature.parameters.values() if known else ():
+        kind = type(parameter.default)
+        if kind.__name__ == "Depends" and kind.__module__.partition(".")[0] == "fastapi":
+            raise InvalidConfigError(
+                f"{shown(function)}: the default of {parameter.name!r} is FastAPI's Depends, which only FastAPI "
+                "understands: write `from kew import Depends`"
+            )
 
 
 def _check(function: Function) -> None:
@@ -269,6 +282,11 @@ def _check(function: Function) -> None:
         raise InvalidConfigError(
             f"a dependency of {shown(function)} refers to its argument {names}, and it has none of that name"
         )
+    for name, dependency in provided_parameters(function).items():
+        if type(dependency).__name__ == "_Shared":
+            raise InvalidConfigError(
+                f"{shown(function)}: {name!r} is Shared, which has no scope here: use Depends(manager.resource(...))"
+            )
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.POSITIONAL_ONLY and name in provided_parameters(function):
             raise InvalidConfigError(

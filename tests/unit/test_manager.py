@@ -495,7 +495,7 @@ def test_parts_of_ones_own_are_named_by_their_store():
 def test_completion_offers_what_is_documented_and_nothing_else():
     offered = {name for name in dir(TaskQueueManager("memory://")) if not name.startswith("_")}
     assert offered == {
-        *("schedules", "periodic", "forget"),
+        *("schedules", "periodic", "forget", "resource", "around"),
         *("get_task_arguments", "initialize", "shutdown", "cleanup", "queues", "loop_lag"),
         *("create_queue", "create_queues", "delete_queue", "pause_queue", "resume_queue"),
         *("queue", "drain_queue", "purge_queue", "set_overrides", "overrides", "remove_overrides"),

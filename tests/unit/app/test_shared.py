@@ -17,7 +17,7 @@ import fastapi
 import httpx
 import pytest
 from fastapi import FastAPI
-from uncalled_for import CallArgument, Provided
+from uncalled_for import CallArgument, Provided, Shared
 
 from kew import (
     Depends,
@@ -566,6 +566,19 @@ async def test_what_cant_be_provided_is_refused_when_it_is_declared(manager):
     assert "refers to its argument who" in await refuses(lambda: manager.task()(unnamed))
     assert "behind the slash" in await refuses(lambda: manager.task()(by_place))
     assert "more than one" in await refuses(lambda: manager.task()(twice))
+
+    async def foreign(value: str = fastapi.Depends(plain)) -> None: ...
+    async def shared(value: None = Shared(plain)) -> None: ...
+    async def one(call: TaskCall) -> None: ...
+
+    assert "from kew import Depends" in await refuses(lambda: manager.task()(foreign))
+    assert "Depends(manager.resource(...))" in await refuses(lambda: manager.task()(shared))
+    assert "with a call and a context" in await refuses(lambda: manager.around(one))
+    for declare in (manager.resource, manager.around):
+        with pytest.raises(TypeError, match="without parentheses"):
+            declare()
+    with pytest.raises(TypeError, match=r"TaskQueueManager\.around\(\) takes"):
+        manager.around(one, one)
     assert "takes the function itself" in await refuses(lambda: Depends(plain()))  # type: ignore[call-overload]
     assert "takes the function itself" in await refuses(lambda: manager.resource(plain()))
     assert "without arguments" in await refuses(lambda: manager.resource(lambda url: url))
