@@ -21,8 +21,9 @@ from kew.adapters.redis.library import Library
 from kew.app import ports
 from kew.domain.config import Settings
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
+from kew.domain.progress import ProgressReport
 from kew.domain.reports import Report
-from kew.domain.requests import ClaimRequest, Group, Settlement
+from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
 from kew.domain.task import Submission, Task
 from tests.support.raw_redis import read_namespace
 from tests.support.redis_process import ProcessRedis, connect
@@ -158,6 +159,21 @@ async def write_running(running: Writer) -> None:
     await running.run("not-started", NotStarted("no room"), 4)
 
 
+async def write_saved(saved: Writer) -> None:
+    """Progress and checkpoints, of a task that runs and of one that waits for its next attempt."""
+    for task_id in ("running-saved", "retried-saved"):
+        await saved.submit(task_id, 5, key="a,b")
+        (task,) = await saved.claim(lease_ms=30_000)
+        ref = LeaseRef(task.id, task.lease)
+        report = ProgressReport(2, 400_000, "é, 100%=.\n")
+        await saved.store.do(ports.Extend(saved.queue, [ref], 30_000, [report]))
+        await saved.store.do(ports.SaveCheckpoint(saved.queue, ref, 3, RESULT))
+        if task_id == "retried-saved":
+            event = Failed(error="again", retry_after_ms=3_600_000)
+            settlement = Settlement(task_id=task.id, lease=task.lease, event=event)
+            await saved.store.settle(saved.queue, [settlement])
+
+
 async def write_parked(parked: Writer) -> None:
     await parked.submit("stranger", 1, function="m:<locals>.f|;,% \x1f")
     await parked.submit("stranger-large", LARGE, function="m:g", priority=2)
@@ -210,6 +226,7 @@ async def write_all(url: str) -> dict[str, Any]:
         "starved": attrs.evolve(SETTINGS, max_workers=2),
         "paused": Settings(),
         "steered": SETTINGS,
+        "saved": SETTINGS,
     }
     made = {}
     for name, settings in queues.items():
@@ -221,6 +238,7 @@ async def write_all(url: str) -> dict[str, Any]:
     await write_snoozed(made["orders"], made["paused"])
     await write_waiting(made["orders"])
     await write_running(made["running"])
+    await write_saved(made["saved"])
     await write_parked(made["parked"])
     await write_breakers(made["open"], made["half-open"])
     await write_starved(made["starved"])
@@ -292,6 +310,8 @@ def described(task: Task) -> dict[str, Any]:
     fields = attrs.asdict(task)
     fields["call"]["payload"] = text(task.call.payload)
     fields["result"] = text(task.result)
+    if task.checkpoint is not None:
+        fields["checkpoint"]["data"] = text(task.checkpoint.data)
     return {**fields, "status": task.status.value, "watchers": list(task.watchers)}
 
 

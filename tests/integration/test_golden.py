@@ -63,8 +63,24 @@ def content_of(dump: Any, task_id: str) -> bytes | None:
     return None if text is None else str(text).encode("latin-1")
 
 
+def checkpoint_of(dump: Any, task: Any) -> bytes | None:
+    member = f"{task['ticket']:012d}{task['call']['id']}"
+    key = f"kew:{{{task['queue']}}}:checkpoint:{member}".encode().decode("latin-1")
+    _, text = dump["keys"].get(key, ("string", None))
+    return None if text is None else str(text).encode("latin-1")
+
+
 def test_there_is_a_sample_of_every_version_that_stored_something_else():
-    known = {"236a3e4", "b89b39a", "extras", "snoozes", "attempts", "steering", "history"}
+    known = {
+        "236a3e4",
+        "b89b39a",
+        "extras",
+        "snoozes",
+        "attempts",
+        "steering",
+        "history",
+        "progress",
+    }
     assert known <= set(DUMPS)
 
 
@@ -81,6 +97,8 @@ def test_python_reads_every_record(dump: Any):
         content = content_of(dump, task_id)
         expected = dump["tasks"][task_id]
         found: Any = raw if content is None else [raw, content]
+        if (saved := checkpoint_of(dump, expected)) is not None:
+            found = [raw, content, saved]
         task = records.read_strictly(task_id, found, expected["lease_until"])
         if expected["status"] == "completed":
             expected = {**expected, "call": {**expected["call"], "payload": ""}}
@@ -264,6 +282,7 @@ async def test_a_namespace_is_drained(clean_redis_url: str, dump: Any):
     async with TaskQueueManager(clean_redis_url, tick=0.5) as manager:
         await manager.resume_queue("paused")
         names = [*QUEUES, *(["steered"] if "steered" in dump["tasks"] else [])]
+        names += ["saved"] if "running-saved" in dump["tasks"] else []
         for name in names:
             config = QueueConfig(name, max_workers=20, max_circuit_breaker_failures=None, lease=5)
             await manager.create_queue(config, functions=[jobs.echo])
@@ -287,6 +306,7 @@ async def test_a_namespace_is_drained(clean_redis_url: str, dump: Any):
     with contextlib.closing(connect(clean_redis_url)) as client:
         left: Any = client.hkeys("kew:contents")
         assert set(left) <= {task_id.encode() for task_id in dump["tasks"]}
+        assert client.keys("kew:*:checkpoint:*") == []
 
 
 def has_expired(task: Any, dump: Any) -> bool:
