@@ -31,7 +31,7 @@ from kew.domain.schedule import (
 from kew.log import logger
 
 A = TypeVar("A")
-LOOKS_EVERY: Final = 15
+LOOKS_EVERY: Final = 30
 """In polls of an idle queue: how often the schedules are read, in case a notification was lost or a clock was set."""
 AGAIN_AFTER: Final = 5.0  # seconds after which a tick is tried again that a queue did not take
 LEAST_WAIT: Final = 0.001  # seconds; where this process believed that a tick was due, and the store says that it isn't
@@ -220,6 +220,9 @@ class Ticker:
         """Log what became of a tick, if it isn't a task."""
         name, due = schedule.name, iso(upto)
         if word in (Word.STALE, Word.AHEAD, Word.SAME):
+            return
+        if word is Word.DUPLICATE:
+            logger.info("schedule %s: the tick of %s has a task already", name, due)
             return
         if word is Word.DONE and planned.submits:
             if planned.missed:
