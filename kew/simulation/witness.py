@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kew.adapters.memory.namespace import Namespace
+from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.app.ports import Claim, Operation, Settle, Submit
+from kew.domain.keys import KEYLESS, key_of
 from kew.domain.ordering import order_key
 from kew.domain.requests import Settlement, SettleOutcome
 from kew.domain.sharing import Starved
@@ -64,6 +65,20 @@ class Witness:
                     "indexes",
                     f"{name} counts {queue.indexed.held()} leases and {queue.indexed.waiting()} waiting, "
                     f"but has {held} and {waiting}",
+                )
+            self._look_at_keys(name, queue)
+
+    def _look_at_keys(self, name: str, queue: MemoryQueue) -> None:
+        held = Counter(key_of(task.call) for task in self._leased[name].values())
+        waiting = Counter(key_of(task.call) for task in self._waiting[name].values())
+        known = {key_of(task.call) for task in self._records.values() if task.queue == name}
+        for key in known - {KEYLESS}:
+            counted = queue.indexed.held_of(key), queue.indexed.waiting_of(key)
+            if counted != (held[key], waiting[key]):
+                self.facts.fail(
+                    "indexes",
+                    f"{name} counts {counted} leases and waiting tasks of the key {key!r}, "
+                    f"but has {held[key]} and {waiting[key]}",
                 )
 
     def look_around(self) -> None:

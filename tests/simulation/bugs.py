@@ -834,6 +834,41 @@ def a_key_keeps_its_turn(original: Any) -> Any:
     return move
 
 
+@bug(KeyedLines, "limit_key", "key limits", choice=Choice(workload="keys"))
+def a_keys_limit_outlives_its_end(original: Any) -> Any:
+    """It lasts until it is removed, though it was set for a while."""
+    return lambda self, key, own: original(self, key, own and attrs.evolve(own, ends_at=0))
+
+
+@bug(
+    KeyedLines,
+    "limit_key",
+    *("order", "promptness", "liveness", "sharing", "explaining"),
+    choice=Choice(workload="keys"),
+)
+def a_key_stays_set_aside_when_its_limits_are_removed(original: Any) -> Any:
+    """Its tasks don't return to the ring."""
+
+    def limit_key(self, key, own):
+        with patched(KeyedLines, "_reopen", lambda _: lambda _self, _key: None):
+            original(self, key, own)
+
+    return limit_key
+
+
+@bug(IndexedQueue, "apply", "indexes", choice=Choice(workload="keys"))
+def what_is_cancelled_stays_in_its_keys_count(original: Any) -> Any:
+    """A purge or a cancel of what waits leaves it counted for its key."""
+
+    def apply(self, change, now):
+        is_cancelled = any(task.status is TaskStatus.CANCELLED for task in change.tasks)
+        wrap = (lambda _: lambda _self, _task: None) if is_cancelled else (lambda left: left)
+        with patched(KeyedLines, "left", wrap):
+            original(self, change, now)
+
+    return apply
+
+
 # --- rates
 
 
@@ -873,6 +908,42 @@ def a_window_never_opens(original: Any) -> Any:
 @bug(RateGate, "is_used", "rate", choice=Choice(workload="rates"))
 def the_rate_is_skipped(original: Any) -> Any:
     return lambda self, state: False
+
+
+@bug(RateGate, "granted", "rate", "explaining", "order", choice=Choice(workload="rates"))
+def a_cost_is_counted_as_one(original: Any) -> Any:
+    """A start uses one unit of the rate, whatever the task costs."""
+
+    def granted(self, state, tasks, now):
+        cheap = [task.moved(call=attrs.evolve(task.call, cost=1)) for task in tasks]
+        return original(self, state, cheap, now)
+
+    return granted
+
+
+@bug(rules, "_after_grant", "rate", "explaining", "order", choice=Choice(workload="rates"))
+def a_refused_start_uses_the_rate_up(original: Any) -> Any:
+    """A claim whose next task costs more than is left takes what is left, for nothing."""
+
+    def after_grant(facts, granted, lease_ms, next_cost):
+        facts = original(facts, granted, lease_ms, next_cost)
+        if next_cost == 1 or not facts.state.settings.rates:
+            return facts
+        logs = rates.read_logs(facts.state.gates.get("rate", ()), facts.state.settings.rates)
+        spent = [
+            rates.granted(log, rate, facts.now, rates.room(log, rate, facts.now))
+            for log, rate in zip(logs, facts.state.settings.rates, strict=True)
+        ]
+        gates = {**facts.state.gates, "rate": rates.write_logs(spent)}
+        return attrs.evolve(facts, state=attrs.evolve(facts.state, gates=gates))
+
+    return after_grant
+
+
+@bug(RateGate, "affords", "rate", choice=Choice(workload="rates"))
+def a_claim_affords_whatever_it_finds(original: Any) -> Any:
+    """It takes as many tasks as there are units, though some cost more than one."""
+    return lambda self, facts, tasks: None
 
 
 # --- steering

@@ -21,7 +21,7 @@ async def cancel_soon(user: User) -> None:
     if handle is None:
         return
     await user.pause(0.01, 3.0)
-    await _cancel(user, asked.id)
+    await cancel(user, asked.id)
 
 
 async def cancel_a_refuser(user: User) -> None:
@@ -31,10 +31,11 @@ async def cancel_a_refuser(user: User) -> None:
     handle = await user.submit(asked, script)
     if handle is not None:
         await user.pause(3.0)
-        await _cancel(user, asked.id)
+        await cancel(user, asked.id)
 
 
-async def _cancel(user: User, task_id: str) -> None:
+async def cancel(user: User, task_id: str) -> None:
+    """Cancel a task, which may have expired meanwhile."""
     try:
         await user.manager.cancel_task(task_id)
     except TaskNotFoundError:

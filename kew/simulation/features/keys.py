@@ -9,7 +9,15 @@ from typing import Any, Final
 from kew.domain.config import QueueConfig
 from kew.domain.keys import PerKey
 from kew.domain.rate import Rate
-from kew.simulation.feature import MAIN, TIGHT, Feature, User, Workload
+from kew.simulation.feature import (
+    COMPLETED_OR_CANCELLED,
+    MAIN,
+    TIGHT,
+    Feature,
+    User,
+    Workload,
+)
+from kew.simulation.features.cancelling import cancel
 
 KEYS: Final = ("acme", "bolt", "core", "dyne", None)
 QUEUES: Final = (MAIN, TIGHT)
@@ -20,8 +28,8 @@ TWO_RATES: Final = (Rate(2, per=0.5, burst=2), Rate(8, per=6.0))
 
 
 def cost_of(user: User, key: str | None) -> int:
-    """What each task of a key costs; in the workload whose queues have no rates themselves."""
-    return COSTS.get(key or "", 1) if user.facts.plan.workload == "keys" else 1
+    """What each task of a key costs."""
+    return COSTS.get(key or "", 1)
 
 
 async def burst(user: User) -> None:
@@ -66,6 +74,15 @@ async def meet_a_limit_of_a_key(user: User) -> None:
     await user.submit(user.expect(queue), script, _key=key)
 
 
+async def change_ones_mind(user: User) -> None:
+    """A task of a key is cancelled, most likely while it waits."""
+    queue, key = user.random.choice(QUEUES), user.random.choice(KEYS[:3])
+    asked = user.expect(queue, COMPLETED_OR_CANCELLED)
+    if await user.submit(asked, user.script(), _key=key, _defer_by=2.0 * user.random.random()):
+        await user.pause(0.5, 2.0)
+        await cancel(user, asked.id)
+
+
 def keyed_queues(random: Random) -> Sequence[QueueConfig]:
     """A queue whose keys are limited, and one in which they only take turns."""
     return [
@@ -88,4 +105,5 @@ FEATURES = (
     Feature("limits of a key", limit, 0.3),
     Feature("snoozes of a key", meet_a_limit_of_a_key, 0.3),
 )
-WORKLOADS = (Workload("keys", FEATURES, keyed_queues),)
+CANCELLED: Final = Feature("cancelled tasks of a key", change_ones_mind, 0.3)
+WORKLOADS = (Workload("keys", (*FEATURES, CANCELLED), keyed_queues),)

@@ -17,13 +17,15 @@ from kew.simulation.features.batches import submit_many
 PROCESSES: Final = 8
 WINDOWS: Final = 12  # that a backlog fills
 MOST_WAITING: Final = 50
+COSTS: Final = (1, 1, 1, 2)  # of tasks; no rate of these queues gives less at once
 
 
 async def rush(user: User) -> None:
-    """More tasks at once than may start in a window."""
+    """More tasks at once than may start in a window, some of which cost more than others."""
     for _ in range(4):
-        queue = user.random.choice((MAIN, TIGHT))
-        await user.submit(user.expect(queue), user.script(pauses=[user.random.random()]))
+        queue, cost = user.random.choice((MAIN, TIGHT)), user.random.choice(COSTS)
+        script = user.script(pauses=[user.random.random()])
+        await user.submit(user.expect(queue), script, _cost=cost)
 
 
 async def fill(user: User) -> None:
@@ -53,7 +55,7 @@ def boundary_queues(random: Random) -> Sequence[QueueConfig]:
 def narrow_queues(random: Random) -> Sequence[QueueConfig]:
     """One rate, with or without spacing; and two at once."""
     one = Rate(random.choice((1, 3, 5)), per=random.choice((0.5, 2.0)))
-    spaced = Rate(random.choice((4, 6)), per=2.0, burst=random.choice((1, 2)))
+    spaced = Rate(random.choice((4, 6)), per=2.0, burst=random.choice((2, 3)))
     return [
         QueueConfig(
             MAIN,

@@ -29,7 +29,7 @@ from kew.domain.situation import COUNTED_AT_MOST
 from kew.domain.task import Task, TaskStatus, can_run, unstarted_until
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
-from kew.simulation.oracles.keys import is_paced, is_snoozed, limit_of
+from kew.simulation.oracles.keys import is_kept_back, is_paced, is_snoozed, limit_of
 
 KEPT: Final = 5  # explanations per queue
 CHECKED: Final = (
@@ -219,7 +219,8 @@ def _judge_share(
         yield f"{said.task.id} came after {len(grant.tasks)} others, but {said.explanation}"
     is_same_turn = not said.starved or step.now == said.explanation.now  # time alone passes it on
     has_no_part = not grant.tasks and held == request.holds and is_same_turn
-    is_held_up = Code.BEHIND in codes and _waits_for_the_rate(step, said.task)
+    waits = _waits_for_the_rate(step, said.task) or is_kept_back(step, said.task)
+    is_held_up = Code.BEHIND in codes and waits
     if has_no_part and not is_held_up and not codes & {Code.PROCESS_SHARE, *OF_KEYS}:
         yield f"{said.task.id}: {request.incarnation} got no part, but {said.explanation}"
 

@@ -101,9 +101,8 @@ class Order(Oracle):
         The wait until the next claim must not be too long.
         """
         assert step.after is not None
-        costs = [task.call.cost for task in left if task.ready_at <= step.now]
-        facts = _facts(step, max(costs, default=1))
-        free = gates.room(facts)
+        possible = [_facts(step, cost) for cost in _next_costs(step, request, left)]
+        free = min(gates.room(facts) for facts in possible)
         due = [task.id for task in left if task.ready_at <= step.now]
         if due and free and not _has_its_part(step, request, grant, free):
             yield (
@@ -111,10 +110,10 @@ class Order(Oracle):
                 f"and {free} places free"
             )
         later = [task.ready_at for task in left if task.ready_at > step.now] if free else []
-        opens_at = gates.opens_at(facts)
-        instants = later if opens_at is None else [*later, opens_at]
-        if instants:
-            yield from _judge_wait(grant.wait_ms, max(0, min(instants) - step.now))
+        ends = [_first_instant(facts, later) for facts in possible]
+        known = [instant for instant in ends if instant is not None]
+        if len(known) == len(ends):
+            yield from _judge_wait(grant.wait_ms, max(0, max(known) - step.now))
 
     def _peeked(self, step: Step) -> Iterator[str]:
         if step.indexed is None:
@@ -126,6 +125,25 @@ class Order(Oracle):
             yield from _judge_wait(
                 step.reply.wait_ms, max(most, may_add(step.queue) if may_add else 0)
             )
+
+
+def _next_costs(step: Step, request: ClaimRequest, left: list[Task]) -> set[int]:
+    """What the next task may cost that this process starts: the first one that is due, of whatever key's turn it is.
+
+    A claim that is left no place doesn't look at tasks, and waits as for one of cost 1.
+    """
+    due = sorted((task for task in left if task.ready_at <= step.now), key=order_key)
+    highest = [task for task in due if task.call.priority == due[0].call.priority]
+    firsts = {key_of(task.call): task for task in reversed(highest)}
+    has_rivals = any(who != request.incarnation for who in step.starved_before)
+    has_not_looked = has_rivals or not due or not gates.room(_facts(step))
+    return {task.call.cost for task in firsts.values()} | ({1} if has_not_looked else set())
+
+
+def _first_instant(facts: Facts, later: list[int]) -> int | None:
+    """When a gate opens or a task is due; None: unknown."""
+    opens_at = gates.opens_at(facts)
+    return min(later if opens_at is None else [*later, opens_at], default=None)
 
 
 def _instants_that_matter(step: Step) -> list[int]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import attrs
 
 from kew.compat import override
 from kew.domain.gates.fold import room
 from kew.domain.gates.gate import Facts
 from kew.domain.ordering import is_due
+from kew.domain.rate import judged, read_logs, units_of
+from kew.domain.rate import room as units_left
+from kew.domain.task import Task
+from kew.domain.view import QueueState
 from kew.simulation.oracle import Oracle, Step
 from kew.simulation.oracles.keys import is_kept_back
 
@@ -51,12 +57,25 @@ class Sharing(Oracle):
         assert step.after is not None
         who, taken = step.request.incarnation, len(step.grant.tasks)
         others = {each: it.holds for each, it in step.starved_before.items() if each != who}
-        facts = Facts(state=step.after, now=step.now, held=len(step.leased))
-        free = taken + room(facts)
+        free = _free_before(step.after, step.grant.tasks, step.now, len(step.leased))
         all_of_it = step.request.holds + free + sum(others.values())
         processes = len(others) + 1
         if others and taken and (step.request.holds + taken - 1) * processes >= all_of_it:
             yield f"{who} took {taken} of {free} places and holds {step.request.holds}, while {others} are starved"
+
+
+def _free_before(after: QueueState, taken: Sequence[Task], now: int, held: int) -> int:
+    """How many more tasks could start before the claim took these; a task uses one place, but its cost of each rate."""
+    rates = after.settings.rates
+    without = attrs.evolve(after, settings=attrs.evolve(after.settings, rates=()))
+    places = room(Facts(state=without, now=now, held=held)) + len(taken)
+    units = sum(units_of(task.call.cost, rates) for task in taken)
+    logs = read_logs(after.gates.get("rate", ()), rates)
+    left = (
+        units_left(judged(log, rate, now), rate, now) + units
+        for log, rate in zip(logs, rates, strict=True)
+    )
+    return min([places, *left])
 
 
 ORACLE = Sharing
