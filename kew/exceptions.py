@@ -28,7 +28,7 @@ from kew.domain.errors import (
     UnknownFunctionError,
 )
 from kew.domain.errors_in_tasks import InvalidCheckpointError, InvalidProgressError, LeaseLostError
-from kew.domain.existing import TaskNotEndedError
+from kew.domain.existing import TaskNotEndedError, UniqueTaskError
 from kew.domain.schedule_errors import (
     InvalidScheduleError,
     MissingExtraError,
@@ -67,5 +67,6 @@ __all__ = [
     "TaskQueueError",
     "TaskTooNewError",
     "TaskUnreadableError",
+    "UniqueTaskError",
     "UnknownFunctionError",
 ]

@@ -35,6 +35,7 @@ from kew.app.naming import (
 from kew.app.submitting.encoding import TOKEN_NEEDS_ID, Call
 from kew.app.submitting.futures import Awaited
 from kew.app.submitting.taken import IfExists
+from kew.app.submitting.uniqueness import Debounce, Throttle, Unique, Uniqueness, chosen
 from kew.callables import accepted
 from kew.compat import TypeVar, is_like_async, like_async, look_async
 from kew.domain.config import QueueConfig
@@ -79,6 +80,15 @@ class SubmitOptions:
     key: object = None
     cost: int | None = None
     if_exists: IfExists | None = None
+    unique: Unique | None = None
+    debounce: Debounce | None = None
+    throttle: Throttle | None = None
+    how: Uniqueness | None = attrs.field(init=False, eq=False, repr=False)
+    """The one of the last three that was given."""
+
+    def __attrs_post_init__(self) -> None:
+        """Find it, once for many submits."""
+        object.__setattr__(self, "how", chosen(self.unique, self.debounce, self.throttle))
 
 
 class Overrides(TypedDict, total=False):
@@ -94,6 +104,9 @@ class Overrides(TypedDict, total=False):
     key: object
     cost: int | None
     if_exists: IfExists | None
+    unique: Unique | None
+    debounce: Debounce | None
+    throttle: Throttle | None
 
 
 OPTIONS = frozenset(
@@ -215,6 +228,7 @@ class TaskFunction(Decorated, Generic[P, R, C]):
             token=options.token,
             key=options.key,
             if_exists=options.if_exists,
+            unique=options.how,
             met=self._met,
         )
         return self._manager._submit_call(queue, call, self._handle)
@@ -269,7 +283,8 @@ class TaskFunction(Decorated, Generic[P, R, C]):
 
 
 def _with_options(function: TaskFunction[P, R, C], options: SubmitOptions) -> TaskFunction[P, R, C]:
-    return function.options(**attrs.asdict(options, recurse=False))
+    given = attrs.asdict(options, recurse=False, filter=lambda field, _: field.init)
+    return function.options(**given)
 
 
 def check_decorated(function: object) -> None:

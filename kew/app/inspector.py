@@ -48,6 +48,7 @@ from kew.domain.errors import (
     TaskNotFoundError,
     shown,
 )
+from kew.domain.existing import UniqueTaskError
 from kew.domain.explaining import Explanation, moment
 from kew.domain.gates.snoozed import snoozed_until
 from kew.domain.holding import DRAINING, PAUSED, Hold, check_note
@@ -246,7 +247,8 @@ class Inspector:
     async def replay(
         self, task_id: str, encode: Callable[[Task], tuple[bytes, str | None]] | None = None
     ) -> bool:
-        """True: it waits or runs again; False: it had completed. Raises `TaskNotFoundError`, `QueueDrainingError`.
+        """True: it waits or runs again; False: it had completed. Raises `TaskNotFoundError`, `QueueDrainingError`
+        and `UniqueTaskError`.
 
         `encode` makes other arguments for it; `InvalidTaskError` if it has not failed or been cancelled.
         """
@@ -262,6 +264,8 @@ class Inspector:
             raise TaskNotFoundError(task_id)
         if word is Word.DRAINING:
             raise QueueDrainingError(task.queue)
+        if word is Word.HELD:
+            raise UniqueTaskError(task_id, is_replay=True)
         if word is Word.DONE:
             self.report("replayed", task.moved(status=TaskStatus.QUEUED))
         return word is not Word.ILLEGAL

@@ -265,3 +265,14 @@ def unknown_function(name: str, incarnation: str) -> str:
         f"this process knows no function {name!r}; register it (@manager.task, register()), "
         "or trust its package: trust=('myapp',)"
     )
+
+
+def call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
+    """Run a plain function that travels as the first of its own arguments."""
+    return function(*args, **kwargs)
+
+
+async def call_coroutine(function: Function, /, *args: Any, **kwargs: Any) -> Any:
+    """The same for a coroutine function."""
+    value = function(*args, **kwargs)
+    return await value if inspect.isawaitable(value) else value

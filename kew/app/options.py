@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, TypedDict
 
 from kew.app.submitting.keying import KeyOption
+from kew.app.submitting.uniqueness import Debounce, Throttle, Unique
 from kew.domain.backoff import Backoff
 from kew.domain.causes import ErrorTypes
 from kew.domain.config import QueueConfig
@@ -35,6 +36,9 @@ class Options(TypedDict, total=False):
     priority: QueuePriority
     queue: str | QueueConfig
     key: KeyOption
+    unique: Unique
+    debounce: Debounce
+    throttle: Throttle
 
 
 ALIASES: Final = {"timeout": "task_timeout"}

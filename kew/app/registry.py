@@ -7,7 +7,6 @@ this process alone), and, with a codec that carries functions, the two names of 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +22,8 @@ from kew.app.naming import (
     Function,
     Key,
     Registration,
+    call_coroutine,
+    call_plain,
     check_function_name,
     described,
     function_in,
@@ -38,6 +39,7 @@ from kew.app.naming import (
 from kew.app.options import Options, canonical
 from kew.app.scheduling.declaring import Declaration
 from kew.app.signatures import Shape, shape_of, tick_parameter
+from kew.app.submitting import uniqueness
 from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
 from kew.app.submitting.pins import Pins
 from kew.app.trust import Trust
@@ -86,8 +88,13 @@ class RegisteredFunction:
     )
     queue: str | None = attrs.field(default=None, converter=attrs.converters.optional(name_of))
     key: KeyOption | None = None
+    unique: uniqueness.Unique | None = None
+    debounce: uniqueness.Debounce | None = None
+    throttle: uniqueness.Throttle | None = None
     key_of: KeyOf | None = attrs.field(init=False, eq=False, repr=False)
     """Finds the key of a call; None: its calls have none."""
+    unique_of: uniqueness.UniqueOf | None = attrs.field(init=False, eq=False, repr=False)
+    """Finds the unique key of a call; None: its calls have none."""
     of_every_call: tuple[bool, int | None, int | None, int | None] = attrs.field(
         init=False, eq=False, repr=False
     )
@@ -130,6 +137,9 @@ class RegisteredFunction:
         object.__setattr__(self, "start_by_ms", to_ms(self.expires_in or 0))
         key_of = None if self.key is None else key_finder(self.key, self.function)
         object.__setattr__(self, "key_of", key_of)
+        how = uniqueness.chosen(self.unique, self.debounce, self.throttle)
+        unique_of = uniqueness.unique_finder(how, self.function)
+        object.__setattr__(self, "unique_of", unique_of)
         travels = self.name.startswith(PICKLED)  # with each call another function
         injection = Travelling() if travels else injection_of(self.function)
         object.__setattr__(self, "injection", injection)
@@ -138,20 +148,11 @@ class RegisteredFunction:
         object.__setattr__(self, "shape", None if travels else shape_of(self.function, tick))
 
 
-def _call_plain(function: Function, /, *args: Any, **kwargs: Any) -> Any:
-    return function(*args, **kwargs)
-
-
-async def _call_coroutine(function: Function, /, *args: Any, **kwargs: Any) -> Any:
-    value = function(*args, **kwargs)
-    return await value if inspect.isawaitable(value) else value
-
-
 # What runs a function that travels as the first of its own arguments, by `is_coroutine`.
 CARRIERS = {
-    False: RegisteredFunction(name=f"{PICKLED}plain", function=_call_plain, is_coroutine=False),
+    False: RegisteredFunction(name=f"{PICKLED}plain", function=call_plain, is_coroutine=False),
     True: RegisteredFunction(
-        name=f"{PICKLED}coroutine", function=_call_coroutine, is_coroutine=True
+        name=f"{PICKLED}coroutine", function=call_coroutine, is_coroutine=True
     ),
 }
 
@@ -320,7 +321,7 @@ class Registry:
             raise InvalidConfigError(f"a task's function must be callable, not {shown(function)}")
         refuse_generator(function)
         name = natural_name(function)
-        is_plain = isinstance(function, type(_call_plain))
+        is_plain = isinstance(function, type(call_plain))
         # While its module is still being imported, a decorated function is not in it yet.
         if name and (is_where_it_says(function) or (is_plain and not is_submitted)):
             self._replace(name, function)

@@ -14,18 +14,17 @@ from typing import Final
 import attrs
 
 from kew.domain import breaker as breakers
+from kew.domain.admitting import nonce_of, refused, stored
 from kew.domain.attempts import FailedAttempt, attempt_of
-from kew.domain.draining import is_draining
 from kew.domain.events import Claimed, Event, Lost, Snoozed, Succeeded
 from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
 from kew.domain.gates.gate import Facts, facts_of
-from kew.domain.key_limits import OwnLimits, limits_of, rates_of, size_of
+from kew.domain.key_limits import OwnLimits
 from kew.domain.key_rooms import KeyRooms, snoozed
 from kew.domain.keys import key_of
 from kew.domain.lifecycle import Effect, step
 from kew.domain.outcomes import outcome_word, went_to
-from kew.domain.rate import units_of
 from kew.domain.requests import (
     ClaimRequest,
     Grant,
@@ -38,7 +37,8 @@ from kew.domain.requests import (
     lost_workers,
 )
 from kew.domain.sharing import COME_MS, Starved, notified_again, waiting_since
-from kew.domain.task import Submission, Task, TaskStatus, is_absent
+from kew.domain.task import Submission, Task, is_absent
+from kew.domain.unique import meeting
 from kew.domain.values import maker
 from kew.domain.view import QueueState, View
 
@@ -80,86 +80,52 @@ make_change = maker(Change)
 
 def submit(view: View, group: Group, now: int) -> tuple[Change, GroupOutcome]:
     """Store a group or refuse it whole."""
-    repeated = False
+    repeated = is_unique = False
     seen: set[str] = set()
     for call in group.submissions:
-        nonce = _nonce_of(view, call.id, now)
+        nonce = nonce_of(view, call.id, now)
         if call.id in seen or nonce not in (None, call.nonce):
             return NOTHING, GroupOutcome(Word.DUPLICATE, call.id)
         seen.add(call.id)
         repeated |= nonce is not None
-    if repeated:  # a group is stored whole or not at all, so one of its own means all of them
+        if call.unique:
+            is_unique = True
+    # A group is stored whole or not at all, so one of its own means all of them.
+    if repeated and not is_unique:
         return NOTHING, GroupOutcome(Word.SAME)
-    if group.after and _nonce_of(view, group.after.task_id, now) != group.after.nonce:
+    if group.after and nonce_of(view, group.after.task_id, now) != group.after.nonce:
         return NOTHING, GroupOutcome(Word.EARLY)
-    settings = view.state.settings
-    limits = view.key_limits
-    has_rates = settings.rates or settings.key_rate or limits
-    if has_rates and (refused := _too_costly(view, group, now)):
-        return NOTHING, GroupOutcome(Word.COSTLY, refused)
-    if view.waiting() + len(group.submissions) > view.state.settings.max_size:
-        word = Word.DRAINING if is_draining(view.state.settings) else Word.FULL
-        return NOTHING, GroupOutcome(word)
-    if (settings.key_size or limits) and (refused := _without_place(view, group, now)):
-        return NOTHING, GroupOutcome(Word.KEY_FULL, refused)
-    if late := next((call.id for call in group.submissions if _is_late(call, now)), ""):
-        return NOTHING, GroupOutcome(Word.LATE, late)
+    if is_unique:
+        return _submit_unique(view, group.submissions, now)
+    if refusal := refused(view, group.submissions, now):
+        return NOTHING, refusal
     ticket = view.state.ticket
-    tasks = [_stored(view, call, ticket + n, now) for n, call in enumerate(group.submissions, 1)]
+    tasks = [stored(view, call, ticket + n, now) for n, call in enumerate(group.submissions, 1)]
     return Change(tasks, attrs.evolve(view.state, ticket=ticket + len(tasks))), GroupOutcome(
         Word.DONE
     )
 
 
-def _nonce_of(view: View, task_id: str, now: int) -> str | None:
-    """The nonce under which the id is in use; None: it is not."""
-    known = view.find(task_id)
-    return None if known is None or is_absent(known, now) else known.call.nonce
-
-
-def _is_late(call: Submission, now: int) -> bool:
-    """It would expire before the instant at which a person wants it to be due."""
-    return bool(call.start_by_ms) and (call.due_at or 0) - now >= call.start_by_ms
-
-
-def _without_place(view: View, group: Group, now: int) -> str:
-    """The id of the first task whose key has no place left; "": all have one."""
-    left: dict[str, int] = {}
-    for call in group.submissions:
-        key = key_of(call)
-        size = size_of(view.state.settings, limits_of(view.key_limits, key, now)) if key else 0
-        if not size:
-            continue
-        if key not in left:
-            left[key] = size - view.waiting_of(key)
-        if left[key] <= 0:
-            return call.id
-        left[key] -= 1
-    return ""
-
-
-def _too_costly(view: View, group: Group, now: int) -> str:
-    """The id of the first task that costs more than a rate can ever give; "": there is none."""
-    settings = view.state.settings
-    for call in group.submissions if any(one.cost > 1 for one in group.submissions) else ():
-        key, rates = key_of(call), settings.rates
-        if key:
-            rates = (*rates, *rates_of(settings, limits_of(view.key_limits, key, now)))
-        if units_of(call.cost, rates) < call.cost:
-            return call.id
-    return ""
-
-
-def _stored(view: View, call: Submission, ticket: int, now: int) -> Task:
-    due = call.due_at if call.due_at is not None else now + call.delay_ms
-    return Task(
-        call=call,
-        queue=view.name,
-        status=TaskStatus.QUEUED,
-        ready_at=max(due, now),
-        ticket=ticket,
-        queued_at=now,
+def _submit_unique(
+    view: View, calls: Sequence[Submission], now: int
+) -> tuple[Change, GroupOutcome]:
+    """Store those of a group that meet no holder of their unique key, if all of it can be done."""
+    met = meeting(
+        calls,
+        is_in=lambda task_id: nonce_of(view, task_id, now) is not None,
+        holder=lambda key: view.holder(key, now),
+        now=now,
     )
+    if met.refused:
+        return NOTHING, GroupOutcome(Word.HELD, met.refused)
+    if not met.new and not met.met:
+        return NOTHING, GroupOutcome(Word.SAME)
+    if met.new and (refusal := refused(view, met.new, now)):
+        return NOTHING, refusal
+    ticket = view.state.ticket
+    tasks = [stored(view, call, ticket + n, now) for n, call in enumerate(met.new, 1)]
+    state = attrs.evolve(view.state, ticket=ticket + len(tasks))
+    return Change((*tasks, *met.replaced), state), GroupOutcome(Word.DONE, met=met.met)
 
 
 # --- claim and recover

@@ -23,6 +23,7 @@ class Word(enum.StrEnum):
     DUPLICATE = "duplicate"  # the id is used
     FULL = "full"  # max_size
     KEY_FULL = "key_full"  # max_size of its key
+    HELD = "held"  # another task holds its unique key
     LATE = "late"  # it would expire before it is due
     COSTLY = "costly"  # more than a rate can ever give
     DRAINING = "draining"  # the queue accepts nothing
@@ -65,11 +66,15 @@ make_group = maker(Group)
 class GroupOutcome:
     """DONE, SAME (all were in already, from this very group), DUPLICATE with its id, EARLY, FULL, DRAINING,
     KEY_FULL with the id of the first task whose key has no place left, LATE with that of the first that could never
-    start, COSTLY with that of the first whose cost no rate can give, or NO_QUEUE.
+    start, COSTLY with that of the first whose cost no rate can give, HELD with that of the task that holds the unique
+    key of one of them, or NO_QUEUE.
+
+    `met`: the ids of those that were not stored, each with that of the task that holds its unique key.
     """
 
     word: Word
     task_id: str = ""
+    met: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.frozen(kw_only=True)

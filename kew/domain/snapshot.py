@@ -20,6 +20,7 @@ from kew.domain.ordering import is_due, order_key
 from kew.domain.queue import Change
 from kew.domain.sharing import Starved
 from kew.domain.task import Task, TaskStatus, unstarted_until
+from kew.domain.unique import holds, unique_key
 from kew.domain.view import QueueState, View
 
 
@@ -71,6 +72,12 @@ class Snapshot(View):
     def find(self, task_id: str) -> Task | None:
         """The record of an id."""
         return self.tasks.get(task_id)
+
+    def holder(self, key: str, now: int) -> Task | None:
+        """The task that holds a unique key: the first that does, if by a mistake more than one do."""
+        mine = (task for task in self.tasks.values() if task.call.unique)
+        held = (task for task in mine if unique_key(task.call.unique).key == key)
+        return next((task for task in held if holds(task, now)), None)
 
     @property
     def takes_turns(self) -> bool:

@@ -90,6 +90,7 @@ class Submission:
     queue's own settings hold. `key`: whose task it is ("": no key's). `cost`: how many units of each rate its start
     uses. `start_by_ms`: how long after the moment of storing it is still worth starting (0: for ever).
     `trace`: the submitter's trace context (W3C: traceparent, and tracestate after a blank), if it traces.
+    `unique`: its unique key, as `kew.domain.unique` writes it ("": none).
     """
 
     id: str
@@ -108,6 +109,7 @@ class Submission:
     cost: int = 1
     start_by_ms: int = 0
     trace: str = ""
+    unique: str = ""
 
     @property
     def size(self) -> int:

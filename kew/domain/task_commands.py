@@ -11,6 +11,7 @@ from kew.domain.lifecycle import Effect, step
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import Word
 from kew.domain.task import Life, Task, TaskStatus, is_absent
+from kew.domain.unique import holds, unique_key
 from kew.domain.view import View
 
 
@@ -51,7 +52,7 @@ def replay(
     """Make a FAILED or CANCELLED task wait again, for `after_ms` at least; once from each `life`, else SAME.
 
     Its failures and losses are forgotten. `payload` replaces its own, and `key` with it, and removes its checkpoint.
-    DRAINING: the queue accepts nothing.
+    DRAINING: the queue accepts nothing. HELD: it would hold its unique key again, which another task holds by now.
     """
     task = _named(view, task_id, life, now)
     if task is None:
@@ -65,9 +66,16 @@ def replay(
             new_key = task.call.key if key is None else key
             call = attrs.evolve(task.call, payload=payload, key=new_key)
             task = task.moved(call=call, checkpoint=None)  # it was of other arguments
-        event = Replayed(after_ms)
-        return Change((step(task, event, now, view.state.settings)[0],)), Word.DONE
+        after, _ = step(task, Replayed(after_ms), now, view.state.settings)
+        if after.call.unique and _is_held_by_another(view, after, now):
+            return NOTHING, Word.HELD
+        return Change((after,)), Word.DONE
     return NOTHING, Word.ILLEGAL if task.status is TaskStatus.COMPLETED else Word.SAME
+
+
+def _is_held_by_another(view: View, task: Task, now: int) -> bool:
+    holder = view.holder(unique_key(task.call.unique).key, now) if holds(task, now) else None
+    return holder is not None and holder.id != task.id
 
 
 def forget(view: View, task_id: str, life: Life, now: int) -> tuple[Task | None, Word]:

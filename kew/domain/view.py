@@ -55,6 +55,10 @@ class View(Protocol):
         """The record of an id in the whole namespace, whichever queue it is in."""
         ...
 
+    def holder(self, key: str, now: int) -> Task | None:
+        """The task that holds a unique key."""
+        ...
+
     @property
     def takes_turns(self) -> bool:
         """Tasks with keys wait."""

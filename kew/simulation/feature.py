@@ -196,6 +196,7 @@ def prepare(manager: TaskQueueManager) -> None:
 
     manager.register(handlers.perform)
     manager.register(handlers.perform_plainly)
+    manager.register(handlers.perform_alone)
     manager.register(handlers.perform_in_vain)
     manager.task(at_most_once=True)(handlers.perform_once)
     manager.task(max_retries=3, retry_delay=0.5)(perform_patiently)

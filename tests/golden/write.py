@@ -210,6 +210,34 @@ async def write_steered(steered: Writer) -> None:
     await steered.store.do(attrs.evolve(pause, command=ports.Command.DRAIN, sequence=2))
 
 
+async def write_unique(unique: Writer) -> None:
+    """Each way to hold a unique key, replaced and postponed tasks, and a key that outlasts its task."""
+    await unique.submit("held-for-a-time", 1, unique="3600000j:time")
+    await unique.again(Succeeded(RESULT))
+    await unique.submit("held-until-start", 1, unique="sj:a,b=c% é\n")
+    await unique.submit("held-until-end", 1, unique="fr:end", key="acme", cost=2)
+    await unique.submit("replaced", 1, unique="fp:replaced")
+    await unique.submit("debounced", 1, unique="sp60000:quiet", delay_ms=5_000)
+    groups = [
+        Group(
+            submissions=(
+                Submission(
+                    id=f"late-{key}",
+                    nonce=f"late{key}",
+                    task_type="test",
+                    function=ECHO,
+                    priority=1,
+                    payload=msgspec.msgpack.encode([[LARGE], {}]),
+                    unique=key,
+                    delay_ms=9_000,
+                ),
+            )
+        )
+        for key in ("fp:replaced", "sp60000:quiet")
+    ]
+    await unique.store.submit(unique.queue, groups)
+
+
 async def write_all(url: str) -> dict[str, Any]:
     """One of everything, in some queues, as the keys' types and values."""
     client = raw_client(url)
@@ -227,6 +255,7 @@ async def write_all(url: str) -> dict[str, Any]:
         "paused": Settings(),
         "steered": SETTINGS,
         "saved": SETTINGS,
+        "unique": SETTINGS,
     }
     made = {}
     for name, settings in queues.items():
@@ -243,6 +272,7 @@ async def write_all(url: str) -> dict[str, Any]:
     await write_breakers(made["open"], made["half-open"])
     await write_starved(made["starved"])
     await write_steered(made["steered"])
+    await write_unique(made["unique"])
     await do(store, "control", "paused", ports.Command.PAUSE, "w1", 1)
     await made["paused"].submit("held", 1)
     dump = {"keys": dumped(url), "tasks": await read(client)}

@@ -30,7 +30,7 @@ from tests.support.twins import Twins
 OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "100000"))
 SEED = int(os.environ.get("KEW_DIFFERENTIAL_SEED", "1"))
 BETWEEN_LOOKS = 200
-OFTEN = 50
+OFTEN = 25
 ENOUGH_TO_COUNT = 50_000
 
 ANSWERS = {

@@ -80,6 +80,7 @@ def test_there_is_a_sample_of_every_version_that_stored_something_else():
         "steering",
         "history",
         "progress",
+        "unique",
     }
     assert known <= set(DUMPS)
 
@@ -281,8 +282,8 @@ async def test_a_namespace_is_drained(clean_redis_url: str, dump: Any):
     }
     async with TaskQueueManager(clean_redis_url, tick=0.5) as manager:
         await manager.resume_queue("paused")
-        names = [*QUEUES, *(["steered"] if "steered" in dump["tasks"] else [])]
-        names += ["saved"] if "running-saved" in dump["tasks"] else []
+        later = {"steered": "steered", "saved": "running-saved", "unique": "debounced"}
+        names = [*QUEUES, *(name for name, task in later.items() if task in dump["tasks"])]
         for name in names:
             config = QueueConfig(name, max_workers=20, max_circuit_breaker_failures=None, lease=5)
             await manager.create_queue(config, functions=[jobs.echo])

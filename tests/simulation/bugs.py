@@ -27,11 +27,13 @@ from kew.adapters.memory import history as histories
 from kew.adapters.memory import indexed_queue as indexed_queues
 from kew.adapters.memory import key_logs, keyed
 from kew.adapters.memory import namespace as namespaces
+from kew.adapters.memory import unique as unique_keys
 from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.namespace import MemoryQueue
 from kew.adapters.memory.store import MemoryStore
+from kew.adapters.memory.unique import UniqueKeys
 from kew.app.injection import Injection
 from kew.app.maintainer import Maintainer
 from kew.app.ports import Peek
@@ -1010,6 +1012,37 @@ def a_task_expires_when_it_is_due(original: Any) -> Any:
         return until and min(until, task.ready_at + 100)
 
     return unstarted_until
+
+
+# --- unique
+
+
+@bug(UniqueKeys, "holder", "unique", choice=Choice(workload="unique"))
+def a_unique_key_is_never_held(original: Any) -> Any:
+    return lambda self, key, now: None
+
+
+@bug(unique_keys, "holds", "unique", choice=Choice(workload="unique"))
+def a_unique_key_is_held_by_what_has_ended(original: Any) -> Any:
+    return lambda task, now: bool(task.call.unique)
+
+
+@bug(task_commands, "_is_held_by_another", "unique", choice=Choice(workload="unique"))
+def a_replay_takes_a_unique_key_from_its_holder(original: Any) -> Any:
+    return lambda view, task, now: False
+
+
+@bug(rules, "meeting", "unique", choice=Choice(workload="unique"))
+def a_debounced_task_is_postponed_for_ever(original: Any) -> Any:
+    def meeting(calls, **more):
+        met = original(calls, **more)
+        later = [
+            task.moved(ready_at=more["now"] + calls[-1].delay_ms) if calls[-1].delay_ms else task
+            for task in met.replaced
+        ]
+        return attrs.evolve(met, replaced=later)
+
+    return meeting
 
 
 # --- history

@@ -120,6 +120,12 @@ COSTS = {
     "acme": 1,
     "b": 2,
 }  # of tasks with this key: one alone, since what is parked holds up no others of its key
+UNIQUE = (
+    *("", "", "", "", "", ""),
+    *("fj:one", "fj:é 100%,a=b\n", "fr:one", "fp:one"),
+    *("sj:two", "sp:two", "sr:two", "sp3000:three", "sp20000:three"),
+    *("700j:four", "5000j:four", "60000j:five", "5000p:four"),
+)
 HOUR_MS = 3_600_000
 EVERY_STATE = tuple(WaitingState)
 SCHEDULES = ("hourly", "näh:x/%", "c")
@@ -301,6 +307,7 @@ class Operations:
             "key": key,
             "cost": COSTS.get(key, 5),
             "start_by_ms": self._pick(0, 0, 300, 2_000, 30_000),
+            "unique": self._pick(*UNIQUE),
             "trace": self._pick(
                 "", "", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 a=1,b=2"
             ),

@@ -65,6 +65,7 @@ TYPES = {
     "expiring": "zset",
     "groups": "zset",
     "history": "hash",
+    "unique": "hash",
     "attempts": "list",
     "checkpoint": "text",
 }
@@ -245,7 +246,7 @@ def _label(label: bytes) -> dict[str, Any]:
     return {"task_type": task_type, **dict(zip(names, options, strict=bool(options)))}
 
 
-ORDER = ["key", "cost", "start_by", "trace", "snoozes", "progress", "checkpoint"]
+ORDER = ["key", "cost", "start_by", "trace", "unique", "snoozes", "progress", "checkpoint"]
 
 
 def _with_extras(call: Submission, text: str) -> tuple[Submission, dict[str, Any]]:
@@ -260,6 +261,7 @@ def _with_extras(call: Submission, text: str) -> tuple[Submission, dict[str, Any
         cost=int(values.pop("cost", "1")),
         start_by_ms=int(values.pop("start_by", "0")),
         trace=_unescaped(values.pop("trace", "")),
+        unique=_unescaped(values.pop("unique", "")),
     )
     progress = None
     if "progress" in values:
@@ -397,7 +399,7 @@ def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
     ]
     counts = state.get("counts", "").split()
     beside = dict(pair.split("=") for pair in counts[len(names) :])
-    assert beside.keys() <= {"snoozed", "starts_by", "keys", "key_snoozes"}, (
+    assert beside.keys() <= {"snoozed", "starts_by", "keys", "key_snoozes", "unique"}, (
         f"behind the counts: {beside}"
     )
     memory = {

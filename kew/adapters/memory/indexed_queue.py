@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 
 from kew.adapters.memory.dead import DeadIndex
@@ -12,6 +12,7 @@ from kew.adapters.memory.history import MemoryHistory
 from kew.adapters.memory.keyed_view import KeyedView
 from kew.adapters.memory.keys_in_turn import KeysInTurn
 from kew.adapters.memory.lines import Entry, Line, place_of
+from kew.adapters.memory.unique import UniqueKeys
 from kew.compat import override
 from kew.domain.gates import fold as gates
 from kew.domain.gates import functions
@@ -45,6 +46,7 @@ class IndexedQueue(KeyedView, View):
         self._expiries: list[tuple[int, int, str]] = []
         self.dead = DeadIndex()
         self.history = MemoryHistory()
+        self.unique = UniqueKeys(name, records)
         self.lanes: dict[str, int] = {}
         self.functions: dict[str, set[str]] = {}
         self._starved: dict[str, Starved] = {}
@@ -184,14 +186,6 @@ class IndexedQueue(KeyedView, View):
         return ends[0][0] if ends else None
 
     @override
-    def announced_by(self, incarnation: str) -> int:
-        return len(self.functions.get(incarnation, ()))
-
-    @override
-    def functions_of(self, incarnation: str) -> Collection[str]:
-        return self.functions.get(incarnation, ())
-
-    @override
     def can_run(self, incarnation: str, function: str) -> bool:
         known = self.functions.get(incarnation, ())
         return gates.parks(self._state, incarnation, known, function) is None
@@ -265,6 +259,8 @@ class IndexedQueue(KeyedView, View):
             is_rewritten = old is not None and old.status is task.status
             if not is_rewritten and old is not None and old.ticket == task.ticket:
                 self.history.note(old, task, now)
+            if call.unique:
+                self.unique.note(old, task, now)
             if self.dead.attempts or change.attempts:
                 self._note_attempts(old, task, change)
             if is_rewritten and old is not None and place_of(old) == place_of(task):

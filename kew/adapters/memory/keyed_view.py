@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kew.adapters.memory.keyed import Opens
 from kew.adapters.memory.keys_in_turn import KeysInTurn
 from kew.adapters.memory.lines import Line
+from kew.adapters.memory.unique import UniqueKeys
 from kew.compat import override
 from kew.domain.gates import functions
 from kew.domain.key_limits import OwnLimits
@@ -18,6 +19,7 @@ from kew.domain.task import QueuePriority, Task
 from kew.domain.view import View
 
 
+# Wide: one method for each question that is about keys or functions.
 class KeyedView(View):
     """A part of `IndexedQueue`."""
 
@@ -25,12 +27,25 @@ class KeyedView(View):
     _records: dict[str, Task]
     _lines: dict[tuple[int, str], Line]
     functions: dict[str, set[str]]
+    unique: UniqueKeys
 
     @abstractmethod
     def _runnable(self, incarnation: str) -> dict[int, list[Line]]: ...
 
     @abstractmethod
     def _all_lines(self) -> Iterator[tuple[int, str, Line]]: ...
+
+    @override
+    def holder(self, key: str, now: int) -> Task | None:
+        return self.unique.holder(key, now)
+
+    @override
+    def announced_by(self, incarnation: str) -> int:
+        return len(self.functions.get(incarnation, ()))
+
+    @override
+    def functions_of(self, incarnation: str) -> Collection[str]:
+        return self.functions.get(incarnation, ())
 
     def _opener(self, incarnation: str) -> Opens:
         known = self.functions.get(incarnation, ())

@@ -90,6 +90,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
     for task in orphans:
         store._apply(known, maintenance.orphan(known.indexed, task, now), now)
     known.indexed.forget_key_logs(now)
+    known.indexed.unique.mend(now)
     known.forget_idle(now)
     known.indexed.history.trim(now)
     departed = known.forget_departed(gone_by, now)

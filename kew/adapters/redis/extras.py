@@ -1,6 +1,6 @@
 """The extras of a record: what few tasks have, as `name=value` pairs at the end of its line, with commas.
 
-    key=acme,cost=3,start_by=60000,trace=00-...,snoozes=2,progress=1.7.400000.1750000000000.page%2012
+    key=acme,cost=3,start_by=60000,trace=00-...,unique=fj:shop:index/7,snoozes=2,progress=1.7.400000.1750000000000.page%2012
 
 `progress` has the attempt, the number of its report, parts of a million, when, and the message;
 `checkpoint` the attempt, the number of the checkpoint, and its bytes, which stand in a key of their own.
@@ -18,21 +18,22 @@ import attrs
 
 from kew.domain.progress import ProgressReport
 from kew.domain.task import Checkpoint, Progress, Submission, Task
+from kew.domain.unique import unique_key
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
 ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
-TEXTS: Final = frozenset({"key", "trace"})
+TEXTS: Final = frozenset({"key", "trace", "unique"})
 NUMBERS: Final = {"cost": 1, "start_by": 0, "snoozes": 0}  # with their defaults
 PROGRESS: Final = "progress"
 CHECKPOINT: Final = "checkpoint"
 NAMES: Final = (*TEXTS, *NUMBERS, PROGRESS, CHECKPOINT)
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
-PLAIN: Final = ("", 1, 0, "")
+PLAIN: Final = ("", 1, 0, "", "")
 
 
 def write(call: Submission) -> str:
     """The extras of a new task; "" if it has none."""
-    if (call.key, call.cost, call.start_by_ms, call.trace) == PLAIN:
+    if (call.key, call.cost, call.start_by_ms, call.trace, call.unique) == PLAIN:
         return ""
     pairs = []
     if call.key:
@@ -43,6 +44,8 @@ def write(call: Submission) -> str:
         pairs.append(f"start_by={call.start_by_ms}")
     if call.trace:
         pairs.append(f"trace={to_value(call.trace)}")
+    if call.unique:
+        pairs.append(f"unique={to_value(call.unique)}")
     return ",".join(pairs)
 
 
@@ -68,7 +71,10 @@ def with_extras(task: Task, text: str) -> Task:
         cost=numbers["cost"],
         start_by_ms=numbers["start_by"],
         trace=from_value(values.get("trace", "")),
+        unique=from_value(values.get("unique", "")),
     )
+    if call.unique:
+        unique_key(call.unique)  # or ValueError
     task = task.moved(call=call, snoozes=numbers["snoozes"])
     progress = values.get(PROGRESS)
     if progress is not None:

@@ -102,7 +102,7 @@ def new_record(call: Submission) -> tuple[str, str, bytes]:
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
     due = more = ""
     # As `extras.PLAIN` says; a tuple of these would cost each task.
-    if call.key or call.start_by_ms or call.cost != 1 or call.trace:
+    if call.key or call.start_by_ms or call.cost != 1 or call.trace or call.unique:
         due, more = "x", f" - {extras.write(call)}"
     if call.due_at is not None:
         due += str(call.due_at)
@@ -204,6 +204,7 @@ def read(
                 "",
                 1,
                 0,
+                "",
                 "",
             ),
             queue,

@@ -93,9 +93,12 @@ def read_submitted(
     )
 
 
-def _group_outcome(said: bytes, task_id: bytes) -> GroupOutcome:
+def _group_outcome(said: bytes, task_id: bytes | list[bytes]) -> GroupOutcome:
     if not task_id and said in WHOLE:
         return WHOLE[said]
+    if isinstance(task_id, list):
+        ids = [each.decode() for each in task_id]
+        return GroupOutcome(word(said), met=tuple(zip(ids[::2], ids[1::2], strict=True)))
     return GroupOutcome(word(said), task_id.decode())
 
 

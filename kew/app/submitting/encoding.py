@@ -19,6 +19,7 @@ from kew.app.ports import Binding, Codec, CodecError
 from kew.app.registry import RegisteredFunction, Registry
 from kew.app.signatures import Shape
 from kew.app.submitting.keying import key_text
+from kew.app.submitting.uniqueness import Uniqueness, finder_of_submit
 from kew.domain.backoff import LONGEST_DELAY, is_within
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, UnknownFunctionError, shown
@@ -65,6 +66,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     key: object = None
     cost: int | None = None
     if_exists: object = None
+    unique: Uniqueness | None = None
     met: Callable[[str], object] | None = None
     decorated: Registration | None = None
 
@@ -81,6 +83,7 @@ class CallEncoder:
         self._identity = identity
         self._numbers = itertools.count(1)
 
+    # Long: the fields of a submission, one after the other, without a call that each submit would pay for.
     def prepare(
         self, call: Call, default_priority: int, queue: str = "", works: bool = True
     ) -> Submission:
@@ -93,6 +96,9 @@ class CallEncoder:
         try:
             priority = options.priority if call.priority is None else _priority(call)
             due_at, delay_ms = _due(call)
+            unique = ""
+            if call.unique is not None or options.unique_of is not None:
+                unique, delay_ms = _unique(call, options, due_at, delay_ms)
             may_expire = call.expires_in is not None or options.start_by_ms
             shape = options.shape
             if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
@@ -115,6 +121,7 @@ class CallEncoder:
                 1 if call.cost is None else _cost(call),
                 _start_by(call, options.start_by_ms, delay_ms) if may_expire else 0,
                 "",
+                unique,
             )
             if options.name.startswith(PINNED):
                 self._pin(submission, queue, works=works)
@@ -201,6 +208,30 @@ class CallEncoder:
             return self._codec.encode_call(call.function, args, call.kwargs, binding)
         except CodecError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
+
+
+def _unique(
+    call: Call, options: RegisteredFunction, due_at: int | None, delay_ms: int
+) -> tuple[str, int]:
+    """The unique key of a call, and how long after its submit it is due (ms)."""
+    found = options.unique_of
+    if call.unique is not None:
+        try:
+            found = finder_of_submit(call.unique, options.function)
+        except InvalidConfigError as error:
+            raise InvalidTaskError(call.task_id, str(error)) from error
+    if found is None:  # `prepare` has asked
+        return "", delay_ms
+    text = found.text_of(call.task_id, options.name, call.args, call.kwargs)
+    quiet_ms = found.how.delay_ms if text else None
+    if quiet_ms is None:
+        return text, delay_ms
+    if due_at is not None or delay_ms:
+        raise InvalidTaskError(
+            call.task_id,
+            "a debounced call is due when it has been quiet: give no defer_by or defer_until",
+        )
+    return text, quiet_ms
 
 
 def _priority(call: Call) -> QueuePriority:

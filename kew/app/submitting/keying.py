@@ -57,30 +57,30 @@ class KeyOf:
         return values if self.is_composite else values[0]
 
 
-def key_finder(option: object, function: Callable[..., object]) -> KeyOf:
-    """Finds the key of the calls of a function as `option` says. Raises `InvalidConfigError`."""
+def key_finder(option: object, function: Callable[..., object], called: str = "key") -> KeyOf:
+    """Finds the key of the calls of a function as `option`, which is `called` so, says. Raises `InvalidConfigError`."""
     if callable(option):
         return KeyOf(option)
     names = (option,) if isinstance(option, str) else option
     if not isinstance(names, tuple) or not names or not all(isinstance(one, str) for one in names):
         raise InvalidConfigError(
-            "key takes the name of an argument, a tuple of names, or a function of the arguments, "
+            f"{called} takes the name of an argument, a tuple of names, or a function of the arguments, "
             f"not {shown(option)}"
         )
     known = accepted(function)
     if known is None:
         raise InvalidConfigError(
-            f"the arguments of {shown(function)} have no names: give key a function of the arguments"
+            f"the arguments of {shown(function)} have no names: give {called} a function of the arguments"
         )
-    arguments = tuple(_argument(name, known.signature, function) for name in names)
+    arguments = tuple(_argument(name, known.signature, function, called) for name in names)
     return KeyOf(None, arguments, is_composite=not isinstance(option, str))
 
 
-def _argument(name: str, signature: inspect.Signature, function: object) -> Argument:
+def _argument(name: str, signature: inspect.Signature, function: object, called: str) -> Argument:
     found = signature.parameters.get(name)
     if found is None or found.kind in (found.VAR_POSITIONAL, found.VAR_KEYWORD):
         meant = did_you_mean(name, signature.parameters)
-        raise InvalidConfigError(f"key={name!r} names no argument of {shown(function)}{meant}")
+        raise InvalidConfigError(f"{called}={name!r} names no argument of {shown(function)}{meant}")
     by_place = [one.name for one in signature.parameters.values() if one.kind in BY_PLACE]
     place = by_place.index(name) if name in by_place else None
     return Argument(name, place, found.default)

@@ -90,7 +90,7 @@ class SubmitFuture(CoroutineFuture[T]):
 
     def answered(self, answer: Answer, /) -> None:
         """The store has answered."""
-        if not answer.is_stored:
+        if not answer.is_stored or answer.outcome.met:
             self._owner.refuse(self, self._queue, answer)
             return
         try:

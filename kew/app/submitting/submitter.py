@@ -19,7 +19,7 @@ from kew.app.repeat import answered, ask
 from kew.app.single_flight import SingleFlight
 from kew.app.spawning import Owned
 from kew.app.submitting import batch
-from kew.app.submitting.encoding import Call, CallEncoder, submitted_info
+from kew.app.submitting.encoding import Call, CallEncoder
 from kew.app.submitting.fullness import UNKNOWN_FULL, Full, Fullness, key_full
 from kew.app.submitting.outbox import Outbox
 from kew.app.submitting.remote_outboxes import RemoteOutboxes
@@ -28,10 +28,21 @@ from kew.app.submitting.taken import (
     RAISE,
     Existing,
     SubmittedTasks,
+    checked_call,
+    met_by,
+    met_statuses,
     returns_existing,
     statuses,
 )
-from kew.app.submitting.trips import NO_ANSWER, SHUT_DOWN, Answer, Unanswered, closed, unanswered
+from kew.app.submitting.trips import (
+    MAY_BE_LIFTED,
+    NO_ANSWER,
+    SHUT_DOWN,
+    Answer,
+    Unanswered,
+    closed,
+    unanswered,
+)
 from kew.domain.errors import (
     CostTooHighError,
     InvalidTaskError,
@@ -44,6 +55,7 @@ from kew.domain.errors import (
     TaskAlreadyExistsError,
     TaskQueueError,
 )
+from kew.domain.existing import UniqueTaskError
 from kew.domain.requests import Word
 from kew.domain.task import QueuePriority, Submission
 
@@ -52,10 +64,6 @@ TOO_LATE: Final = (
     "it would expire before it is due: expires_in counts from the submit, and defer_until is later"
 )
 PRIORITY_KEPT: Final = 60.0  # seconds, of a queue that another process declared
-# Refusals that may be over when an earlier sending arrives.
-MAY_BE_LIFTED: Final = frozenset(
-    {Word.FULL, Word.KEY_FULL, Word.COSTLY, Word.LATE, Word.DRAINING, Word.NO_QUEUE}
-)
 UNKNOWN: Final = 0  # the priority of a call, until the store was asked for that of its queue
 
 
@@ -108,8 +116,8 @@ class Submitter:
         submission = self._encoder.prepare(call, priority, queue, works)
         give_up_at = asyncio.get_running_loop().time() + self._patience
         submit = SubmitFuture(self, queue, submission, convert, give_up_at)
-        if call.if_exists is not None and returns_existing(call.task_id, call.if_exists):
-            submit.meets = call
+        if submission.unique or call.if_exists is not None:
+            submit.meets = checked_call(call)
         if served is not None and served.is_ready(submission.function):
             submit.outbox = served.outbox
             served.outbox.send(submit)
@@ -218,13 +226,11 @@ class Submitter:
                 is_full = answer.outcome.word is Word.FULL
                 full = await self._fullness.of(queue, len(piece)) if is_full else UNKNOWN_FULL
                 raise self._refusal(queue, piece, answer, infos.stored, full)
+            if piece and answer.outcome.met:
+                existing |= await met_statuses(answer.outcome.met, self._handle_of)
             if existing:
                 self._encoder.not_stored([each for each in underway.piece if each.id in existing])
-                infos.existing += tuple(existing)
-            infos += [
-                existing.get(submission.id) or submitted_info(submission, queue, answer.now)
-                for submission in underway.piece
-            ]
+            infos.add(underway.piece, existing, queue, answer.now)
 
     def _serving(self, queue: str) -> Served | None:
         """The queue's services here; None: it is another process's. Raises `QueueNotFoundError` for no queue's name."""
@@ -280,9 +286,9 @@ class Submitter:
             refused.append(submit)
             if len(refused) == 1:  # one look for all that are refused meanwhile
                 asyncio.get_running_loop().call_soon(self._ask_why_full, queue)
-        elif answer.outcome.word is Word.DUPLICATE and submit.meets is not None:
+        elif submit.meets is not None and (task_id := met_by(answer.outcome, submit.meets)):
             self._encoder.not_stored([submit.call])
-            self._meet(submit, submit.meets, answer.outcome.task_id)
+            self._meet(submit, submit.meets, task_id)
         else:
             self.fail(submit, self._refusal(queue, (submit.call,), answer, ()))
 
@@ -350,6 +356,9 @@ class Submitter:
                 return QueueFullError(queue, full.max_size, accepted, retry_after=full.retry_after)
             case Word.KEY_FULL:
                 return key_full(queue, piece, answer.outcome.task_id, accepted)
+            case Word.HELD:
+                task_id = answer.outcome.task_id
+                return UniqueTaskError(task_id, accepted, handle=self._handle_of(task_id))
             case Word.LATE:
                 return InvalidTaskError(answer.outcome.task_id, TOO_LATE)
             case Word.COSTLY:

@@ -21,6 +21,18 @@ from kew.domain.values import maker
 SHUT_DOWN = "the manager was shut down before there was an answer"
 NO_ANSWER = "no answer from the store within the patience"
 STORED = (Word.DONE, Word.SAME)
+# Refusals that may be over when an earlier sending arrives.
+MAY_BE_LIFTED = frozenset(
+    {
+        Word.FULL,
+        Word.KEY_FULL,
+        Word.COSTLY,
+        Word.HELD,
+        Word.LATE,
+        Word.DRAINING,
+        Word.NO_QUEUE,
+    }
+)
 
 
 @attrs.frozen(weakref_slot=False)

@@ -53,7 +53,7 @@ class Keeping(Oracle):
             self.facts.gone.add(old.id)
         elif not old.is_terminal:
             yield f"{old.id} disappeared while {old.status.value}"
-        elif old.status is TaskStatus.FAILED and _is_purged(step, old):
+        elif _is_purged(step, old):
             self.facts.gone.add(old.id)
             self._nonces.discard(old.call.nonce)  # a submit that is repeated now stores it again
         elif old.status is TaskStatus.FAILED and _is_surplus(step, old):
@@ -80,10 +80,12 @@ class Keeping(Oracle):
             unexplained -= mine
             if mine and outcome.word is not Word.DONE:
                 yield f"{sorted(mine)} were stored, but the answer was {outcome.word}"
+            ids -= {own for own, _ in outcome.met}
             if outcome.word is Word.DONE and mine != ids:
-                yield f"{sorted(ids - mine)} were not stored, but the answer was done"
+                yield f"{sorted(ids ^ mine)} were not stored, but the answer was done"
             if mine:
-                yield from self._stored(step, group.submissions, created)
+                stored = [call for call in group.submissions if call.id in mine]
+                yield from self._stored(step, stored, created)
         if unexplained:
             yield f"{sorted(unexplained)} were stored without a submit"
         if created and step.before is not None:
@@ -121,7 +123,7 @@ class Keeping(Oracle):
 
 
 def _is_purged(step: Step, old: Task) -> bool:
-    """A user purged this dead letter."""
+    """A user purged or forgot this ended task."""
     is_asked_for = isinstance(step.operation, Forget)
     return is_asked_for and LifeRef(old.id, old.life) in step.operation.refs  # type: ignore[attr-defined]  # a Forget
 

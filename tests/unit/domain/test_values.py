@@ -64,8 +64,8 @@ def test_a_change_is_made_of_its_fields() -> None:
 
 def test_what_a_function_says_of_every_call_are_fields_side_by_side_before_the_extras() -> None:
     names = [field.name for field in attrs.fields(Submission)]
-    assert names[-8:-4] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
-    assert names[-4:] == ["key", "cost", "start_by_ms", "trace"]
+    assert names[-9:-5] == ["at_most_once", "max_retries", "retry_delay_ms", "timeout_ms"]
+    assert names[-5:] == ["key", "cost", "start_by_ms", "trace", "unique"]
 
 
 @given(st.integers(0, 9), st.binary(), st.sampled_from(TaskStatus))

@@ -15,7 +15,7 @@ local operation = (function()
   end
 
   local function forget_queue()
-    redis.call('DEL', STATE, IDLE, HUNGRY, key_of('history'))
+    redis.call('DEL', STATE, IDLE, HUNGRY, key_of('history'), key_of('unique'))
     redis.call('HSET', STATE, 'is_purged', 1)
     for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
       redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)

@@ -7,21 +7,10 @@
 --   new_key, new_payload: in place of the task's own: '' for neither, '=' for the payload alone, else '=', the key and a comma
 -- Reply: {now, word, ...}
 -- include: waking
+-- include: unique
 
 local function change_arguments(t, payload)
-  if t.extras and extra.forget_checkpoint(t) then dead.clear_checkpoint(member_of(t)) end -- it was of other arguments
-  local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
-  local label, outcome = string.sub(t.body, 1, label_bytes), string.sub(t.body, label_bytes + payload_bytes + 1)
-  if #payload > INLINE_BYTES then
-    put_content(t.id, payload)
-    t.beside, payload = int(#payload), ''
-  elseif t.beside then
-    remove_content(t.id)
-    t.beside = false
-  end
-  t.payload_bytes = int(#payload)
-  t.tail = call .. ' ' .. label_bytes .. ' ' .. t.payload_bytes
-  t.body = label .. payload .. outcome
+  extra.change_payload(t, payload)
   if new_key == '=' then return end
   local key, others = string.sub(new_key, 2, -2), string.gsub(string.gsub(t.extras or '', '^key=[^,]*', ''), '^,', '')
   if key ~= '' then others = 'key=' .. key .. (others == '' and '' or ',' .. others) end
@@ -34,6 +23,7 @@ local function replay(t, ticket, replays, after_ms)
   if t.status == 'c' then return 'illegal' end
   if not has_ended(t) then return 'same' end
   if setting('max_size') == 0 then return 'draining' end
+  if t.extras and not extra.unique.retake(t) then return 'held' end
   if t.status == 'f' then dead.unbury(t) end
   if new_key ~= '' then change_arguments(t, new_payload) end
   unindex(ENDED, t.id)

@@ -10,7 +10,7 @@
 --   groups: first so many settlements as in settle.lua; then per group the number of its tasks, if it is to come after
 --   another task also that one's nonce and id; then per task: id; due ('+delay_ms' or an instant; '': at once, in any
 --   process; with an 'x' before it if it has extras); the record's end, from the priority on
--- Reply: {now, {word, id, ... per group}, the claim's answer or false, what settle.lua answers to settlements, if any came,
+-- Reply: {now, {word, id or {id, id of the task that it met, ...}, ... per group}, the claim's answer or false, what settle.lua answers to settlements, if any came,
 --   1 if work waits}
 --   A tick: one group of one task, or none, if the schedule is what the caller believes (include/ticks.lua). Reply: {now, word,
 --   the schedule or false}
@@ -117,7 +117,20 @@ local operation = (function()
     return nil
   end
 
-  -- The word for the group whose tasks begin at ARGV[at], and the id that was used before.
+  -- Whether the tasks that begin at ARGV[at] may be stored: the word, and the id that it is about. kew.domain.admitting
+  local function admit(at, size, has_extras)
+    local refused = has_extras and too_costly(at, size)
+    if refused then return 'costly', refused end
+    if count_waiting() + size > setting('max_size') then return setting('max_size') == 0 and 'draining' or 'full', '' end
+    refused = has_extras and without_place(at, size)
+    if refused then return 'key_full', refused end
+    local late = has_extras and late_one(at, size)
+    if late then return 'late', late end
+    return 'done', ''
+  end
+
+  -- The word for the group whose tasks begin at ARGV[at], and the id that was used before. If some of them have unique keys,
+  -- also what was met, how many are to be stored, which then come first in ARGV, and what is to be replaced.
   local function judge_group(at, size, after, before)
     local seen, repeated, has_extras = size > 1 and {}, 0, false
     for n = at, at + 3 * size - 1, 3 do
@@ -128,16 +141,17 @@ local operation = (function()
       if nonce then repeated = repeated + 1 end
       has_extras = has_extras or string.byte(ARGV[n + 1]) == 120
     end
-    if repeated > 0 then return 'same', '' end
+    local is_unique = has_extras and extra.unique.is_used(at, size)
+    if repeated > 0 and not is_unique then return 'same', '' end
     if before and nonce_in_use(before) ~= after then return 'early', '' end
-    local refused = has_extras and too_costly(at, size)
-    if refused then return 'costly', refused end
-    if count_waiting() + size > setting('max_size') then return setting('max_size') == 0 and 'draining' or 'full', '' end
-    refused = has_extras and without_place(at, size)
-    if refused then return 'key_full', refused end
-    local late = has_extras and late_one(at, size)
-    if late then return 'late', late end
-    return 'done', ''
+    if not is_unique then return admit(at, size, has_extras) end
+    local new, met, replaced = extra.unique.meeting(at, size, nonce_in_use)
+    if not new then return 'held', met end
+    if new == 0 and not met then return 'same', '' end
+    local word, about = 'done', ''
+    if new > 0 then word, about = admit(at, new, true) end
+    if word ~= 'done' then return word, about end
+    return 'done', met or '', new, replaced
   end
 
   -- What the tasks that this call stored wait for, at most FUNCTIONS_AT_ONCE of it.
@@ -157,21 +171,38 @@ local operation = (function()
     return functions
   end
 
+  -- Write what was stored so far: what comes next changes it.
+  local function write_stored()
+    if lines[1] or lines[2] or lines[3] then
+      s.line_at = now
+      wake(now)
+    end
+    save_state(false)
+    for priority = 1, 3 do
+      if lines[priority] then send('RPUSH', LINE[priority], lines[priority]) end
+    end
+    flush()
+    if stored then send('HSET', TASKS, stored) end
+    stored, lines = nil, {false, false, false}
+    extra.unique.begin()
+  end
+
   -- Store what may be stored: the word of each group, and the id that was used before.
   local function store_groups(first_group)
     local outcomes, at = nil, first_group
     local is_lone = incarnation and #ARGV == at + 3 and count_waiting() == 0 and s.parked == 0
     while at <= #ARGV do
       local size, after, before = head(at)
-      local word, id = judge_group(at + 1, size, after, before)
+      local word, id, new, replaced = judge_group(at + 1, size, after, before)
       outcomes = add_pair(outcomes, word, id)
       if word == 'done' then
         local has_more = at + 3 * size < #ARGV
         if has_more then tails = tails or {} end
-        for n = at + 1, at + 3 * size, 3 do
+        for n = at + 1, at + 3 * (new or size), 3 do
           if has_more then tails[ARGV[n]] = ARGV[n + 2] end
           store(ARGV[n], ARGV[n + 1], ARGV[n + 2], is_lone)
         end
+        if replaced then extra.unique.replace(replaced, write_stored) end
       end
       at = at + 1 + 3 * size
     end
@@ -204,6 +235,7 @@ local operation = (function()
     if not s then return {now, false, false} end
     if want == 0 then s.submitter, incarnation = incarnation, nil end
     begin_storing()
+    extra.unique.begin()
     nonces, tails = nil, nil
     local first_group = groups_from + 5 * (settled_count or 0)
     local wake_before, epoch = s.wake_at, first_group > groups_from and s.breaker.epoch

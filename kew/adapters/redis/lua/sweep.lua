@@ -9,6 +9,7 @@
 -- include: expiring
 -- include: waking
 -- include: keyed_mending
+-- include: unique
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
@@ -163,6 +164,7 @@ local operation = (function()
     local failed = gone_by >= 0 and fail_orphans() or 0
     correct_counts()
     keyed.mend()
+    extra.unique.mend()
     local departed = forget_departed()
     if recovered > 0 then
       wake(now)

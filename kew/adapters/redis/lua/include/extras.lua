@@ -23,11 +23,21 @@ function extra.check(text)
     elseif name == 'checkpoint' then
       local attempt, number, bytes = string.match(value, '^(%d+)%.(%d+)%.(%d+)$')
       sound = sound and attempt and math.max(#attempt, #number, #bytes) <= extra.MOST_DIGITS
+    elseif name == 'unique' then
+      sound = sound and extra.unique_parts(value) ~= nil
     elseif name ~= 'key' and name ~= 'trace' then
       is_newer = true
     end
   end
   return sound and not is_newer or false, is_newer
+end
+
+-- How long a unique key is held, what a submit does that meets its holder, at_most_ms, and the key; nil: it is damaged.
+function extra.unique_parts(text)
+  local till, conflict, at_most, key = string.match(text, '^([sf])([jrp])(%d*):(.+)$')
+  if not till then till, conflict, at_most, key = string.match(text, '^(%d+)([jrp])(%d*):(.+)$') end
+  if not till or #till > extra.MOST_DIGITS or #at_most > extra.MOST_DIGITS then return nil end
+  return till, conflict, at_most, key
 end
 
 -- One of `LAST`; nil: it has no value.

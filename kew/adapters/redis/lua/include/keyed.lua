@@ -129,6 +129,15 @@ keyed.is_loaded = (function()
     return true
   end
 
+  -- A waiting task moves from its place, which `change` does; its key keeps its turn.
+  function keyed.keep_turn(t, key, change)
+    keyed.begin()
+    local place = place_of(priority_of(t), key)
+    local turn, last = place.turn, s.keyed.turn
+    change()
+    place.turn, s.keyed.turn = turn, last
+  end
+
   -- The lease of an entry's task is over.
   function keyed.freed(member)
     keyed.begin()

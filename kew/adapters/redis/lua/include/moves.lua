@@ -38,7 +38,7 @@ local function begin_moves()
   contents, emptied, newer = nil, nil, nil
   dead.work = nil
   if keyed.is_used then keyed.reset() end
-  extra.units, extra.next_cost = nil, nil
+  extra.units, extra.next_cost, extra.freed = nil, nil, nil
   sender = ''
   if s then s.submitter, s.has_work = false, false end
 end
@@ -102,8 +102,10 @@ local function flush()
   if changed then write_tasks() end
   if index_removed then send_each('ZREM', index_removed) end
   if emptied then send('HDEL', CONTENTS, emptied) end
+  if extra.freed then send('HDEL', dead.key('unique'), extra.freed) end
   if dead.work then dead.finish_work() end
   changed, is_changed, index_added, index_removed, contents, emptied = nil, nil, nil, nil, nil, nil
+  extra.freed = nil
   if keyed.is_used then keyed.flush() end
 end
 
@@ -256,6 +258,7 @@ local function finish(t, status, as)
   t.expires_at = after(status == 'f' and 'dead_letter_ttl_ms' or 'task_ttl_ms')
   index(ENDED, t.expires_at, t.id)
   put(t)
+  if t.extras then extra.unique.let_go(t) end
   if status == 'f' then
     dead.bury(t)
   elseif t.extras and extra.forget_checkpoint(t) or t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed

@@ -3,6 +3,7 @@
 -- Needs queue, PARKED.
 -- include: expiring
 -- include: ready
+-- include: unique
 local left_over -- by id: that an earlier task has something in CONTENTS; nil: none has
 local stored, lines -- what is to be written: records, and entries by priority; nil, false: nothing
 local due_count
@@ -93,7 +94,9 @@ local function store(id, due, tail, is_lone)
     store_elsewhere(t, delay and now + delay or tonumber(due))
   end
   if has_extras then
-    extra.note_start_by(member(s.texts[2], id), string.match(tail, '^[^\n]* (%S+)\n'))
+    local entry, texts = member(s.texts[2], id), string.match(tail, '^[^\n]* (%S+)\n')
+    extra.note_start_by(entry, texts)
+    extra.unique.note(entry, texts)
     stored[#stored] = '3' .. stored[#stored]
   elseif is_large then
     stored[#stored] = '2' .. stored[#stored]

@@ -1,0 +1,142 @@
+"""Uniqueness: tasks of which there is to be one at a time, by a key of their own.
+
+A task with a unique key *holds* the key for a while: until it starts, until it ends, or for a time from its submit. A
+submit that meets a holder stores nothing. It joins the holder, is refused, or replaces the arguments of the holder.
+
+The store remembers, by key, the task that took it last. That is a hint: whether the task holds the key is read from its
+record alone. So a key is free exactly when the task has ended or its record has gone, by whatever way.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from kew.domain.task import Submission, Task, TaskStatus, is_absent
+
+STARTED: Final = "s"
+FINISHED: Final = "f"
+FORM: Final = re.compile(r"([sf]|\d{1,15})([jrp])(\d{0,15}):(.+)", re.DOTALL)
+ENDS_IT: Final = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED})  # also before its time
+
+
+class Conflict(enum.StrEnum):
+    """What a submit does that meets a holder of its key."""
+
+    JOIN = "j"
+    RAISE = "r"
+    REPLACE = "p"
+
+
+@attrs.frozen
+class UniqueKey:
+    """A unique key as a task has it; `kew.domain.task.Submission` has it as text.
+
+    `until`: how long a task holds it: STARTED, FINISHED, or a number of ms from its submit. `at_most_ms`: a task that
+    is replaced becomes due when the later one would, but no later than this after its own submit; 0: it stays due as
+    it is.
+    """
+
+    key: str
+    until: str
+    conflict: Conflict
+    at_most_ms: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.until}{self.conflict.value}{self.at_most_ms or ''}:{self.key}"
+
+
+@lru_cache(maxsize=4096)
+def unique_key(text: str) -> UniqueKey:
+    """What the text of a submission says. Raises `ValueError` if it is none."""
+    found = FORM.fullmatch(text)
+    if found is None:
+        raise ValueError(f"no unique key: {text!r}")
+    return UniqueKey(found[4], found[1], Conflict(found[2]), int(found[3] or 0))
+
+
+def holds(task: Task, now: int) -> bool:
+    """Whether it holds its unique key.
+
+    A task that waits for a retry, or again after its worker was lost, has started. A time ends early if the task fails
+    for good or is cancelled, since nothing comes of it.
+    """
+    if not task.call.unique or is_absent(task, now):
+        return False
+    until = unique_key(task.call.unique).until
+    if until == STARTED:
+        return task.is_waiting and not task.attempt
+    if until == FINISHED:
+        return not task.is_terminal
+    return task.status not in ENDS_IT and now - task.queued_at < int(until)
+
+
+def replaced(task: Task, call: Submission, now: int) -> Task:
+    """A waiting task with the arguments of a later call. Its id, key, priority and options stay.
+
+    A checkpoint of the former arguments is removed.
+    """
+    after = task.moved(call=attrs.evolve(task.call, payload=call.payload), checkpoint=None)
+    at_most_ms = unique_key(call.unique).at_most_ms
+    if not at_most_ms:
+        return after
+    return after.moved(ready_at=min(now + call.delay_ms, task.queued_at + at_most_ms))
+
+
+@attrs.frozen
+class Meeting:
+    """What becomes of the calls of a group.
+
+    `new`: those that are to be stored. `met`: the id of each of the others that wasn't stored before, with that of the
+    task that it met. `replaced`: tasks that get the arguments of a later call, as they are afterwards. `refused`: the
+    id of a task that holds the key of a call which isn't to be stored then; "": none does.
+    """
+
+    new: Sequence[Submission] = ()
+    met: tuple[tuple[str, str], ...] = ()
+    replaced: Sequence[Task] = ()
+    refused: str = ""
+
+
+def meeting(
+    calls: Sequence[Submission],
+    *,
+    is_in: Callable[[str], bool],
+    holder: Callable[[str], Task | None],
+    now: int,
+) -> Meeting:
+    """Compare the calls of a group with the holders of their keys, and with each other.
+
+    `is_in`: whether a call of this id was stored by an earlier sending of the group. `holder`: who holds a key.
+    """
+    new: dict[str, Submission] = {}
+    mine: dict[str, str] = {}  # the ids of new calls, by key
+    met: list[tuple[str, str]] = []
+    changed: dict[str, Task] = {}
+    for call in calls:
+        if is_in(call.id):
+            continue
+        unique = unique_key(call.unique) if call.unique else None
+        if unique is None:
+            new[call.id] = call
+            continue
+        twin = new.get(mine.get(unique.key, ""))
+        task = None if twin else holder(unique.key)
+        found = twin or task
+        if found is None:
+            new[call.id] = call
+            mine[unique.key] = call.id
+            continue
+        if unique.conflict is Conflict.REPLACE and twin is not None:
+            new[twin.id] = attrs.evolve(twin, payload=call.payload)
+        elif unique.conflict is Conflict.REPLACE and task is not None and task.is_waiting:
+            changed[task.id] = replaced(changed.get(task.id, task), call, now)
+        elif unique.conflict is not Conflict.JOIN:
+            return Meeting(refused=found.id)
+        met.append((call.id, found.id))
+    return Meeting(tuple(new.values()), tuple(met), tuple(changed.values()))
