@@ -11,7 +11,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -54,9 +54,14 @@ class Accepted:
 
 
 def provided_parameters(function: Function) -> Mapping[str, Any]:
-    """The parameters that dependencies provide, by name. Raises what the library raises for impossible ones."""
+    """The parameters that dependencies provide, by name. Raises what the library raises for impossible ones.
+
+    An object that can't be hashed has none: the library remembers functions by their hash.
+    """
     library = sys.modules.get("uncalled_for")  # without it, there can't be a dependency
-    return library.get_dependency_parameters(function) if library else {}
+    if library is None or not isinstance(function, Hashable):
+        return {}
+    return library.get_dependency_parameters(function)
 
 
 def accepted(function: Function) -> Accepted | None:
@@ -66,10 +71,13 @@ def accepted(function: Function) -> Accepted | None:
     """
     try:
         known = _accepted(function)
-        provided = provided_parameters(function)
-        return known.without(provided) if provided else known
     except Exception:  # noqa: BLE001 - inspecting a user's callable runs the user's code
         return None
+    try:
+        provided = provided_parameters(function)
+    except Exception:  # noqa: BLE001 - it is refused when it is decorated or submitted
+        return known
+    return known.without(provided) if provided else known
 
 
 def _accepted(function: Any) -> Accepted:

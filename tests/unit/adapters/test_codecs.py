@@ -359,7 +359,10 @@ def wrapped(function):
         functools.partial(wrapped(taking("Order"))),
     ],
 )
-def test_every_kind_of_callable_has_its_arguments_converted(function):
+@pytest.mark.parametrize("is_injecting", [False, True])
+def test_every_kind_of_callable_has_its_arguments_converted(function, is_injecting):
+    if is_injecting:
+        importlib.import_module("uncalled_for")  # is asked for dependencies once it is imported
     assert arriving(function, ORDER) == ([ORDER], {})
 
 

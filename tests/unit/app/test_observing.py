@@ -245,12 +245,23 @@ class Echo(MemoryStore):
         return operation
 
 
+class Named(str):
+    """The name of a queue, and whatever else has one."""
+
+    @property
+    def queue(self) -> str:
+        return str(self)
+
+    def __new__(cls) -> "Named":
+        return super().__new__(cls, "q")
+
+
 @pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.name)
 async def test_every_operation_is_seen_by_its_name(kind: type[Operation[Any]]):
     notes = Notes()
     observed = ObservedStore(Echo(SystemClock()), notes, MessagePackCodec())
     fields = [field.name for field in attrs.fields(kind)]
-    operation = kind(**dict.fromkeys(fields, "q"))
+    operation = kind(**dict.fromkeys(fields, Named()))
     assert await observed.do(operation) is operation
     assert [(seen.operation, seen.queue) for seen in notes.calls] == [(kind.name, operation.queue)]
 

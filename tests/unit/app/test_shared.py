@@ -1016,3 +1016,20 @@ def test_a_crash_between_opening_and_cleaning_up_runs_the_task_again():
         return "closed" in opened
 
     crash_at_every_await(task, setup=opened.clear, check=check)
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    async def __call__(self, number: int) -> int:
+        return number + 1
+
+
+async def test_an_object_that_cannot_be_hashed_still_runs_as_a_task():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"))
+        await manager.submit_task("a", "q", "add", Unhashable(), None, 1)
+        async with asyncio.timeout(30):
+            while not (await manager.get_task_status("a")).result:  # noqa: ASYNC110 - the manager is asked
+                await asyncio.sleep(0.01)
+        assert (await manager.get_task_status("a")).result == 2
