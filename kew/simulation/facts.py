@@ -127,7 +127,8 @@ class Facts:
         """
         self.forgotten_at = self.loop.world_time()
         for task_id in before:
-            if task_id not in records and not self.asked[task_id].is_accepted:
+            asked = self.asked.get(task_id)
+            if task_id not in records and not (asked and asked.is_accepted):
                 self.gone.add(task_id)
         for asked in self.asked.values():
             if asked.is_accepted and asked.id not in records and asked.id not in self.gone:

@@ -62,6 +62,7 @@ from kew.domain import (
 )
 from kew.domain import queue as rules
 from kew.domain import rate as rates
+from kew.domain import schedule as schedules
 from kew.domain import situation as situations
 from kew.domain.breaker import BreakerState
 from kew.domain.config import Settings
@@ -1303,6 +1304,33 @@ def a_clean_up_that_fails_fails_the_run(original: Any) -> Any:
 
 
 # --- finding them
+
+
+# --- schedules
+
+SCHEDULES = Choice(workload="schedules")
+
+
+@bug(schedules, "judge", "schedules", choice=SCHEDULES)
+def a_tick_is_submitted_early(original: Any) -> Any:
+    return lambda known, commit, before, now: original(known, commit, before, now + 500)
+
+
+@bug(schedules, "committed", "schedules", choice=SCHEDULES)
+def a_tick_takes_the_next_one_along(original: Any) -> Any:
+    def committed(known, commit, word):
+        after = original(known, commit, word)
+        return attrs.evolve(after, after=after.after + known.schedule.every_ms)
+
+    return committed
+
+
+@bug(schedules, "pause", "schedules", choice=SCHEDULES)
+def a_paused_schedule_goes_on(original: Any) -> Any:
+    return lambda known, note, now: (
+        attrs.evolve(original(known, note, now)[0], paused_at=0),
+        Word.DONE,
+    )
 
 
 def first_find(planted: Bug, seeds: Iterable[int]) -> Outcome | None:

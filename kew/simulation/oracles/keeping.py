@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from kew.app.ports import Forget, Purge, Submit, Sweep
+from kew.app.ports import Forget, Purge, Submit, Sweep, Tick
 from kew.compat import override
 from kew.domain.config import SHORTEST_TTL, to_ms
 from kew.domain.requests import LifeRef, Word
@@ -43,7 +43,7 @@ class Keeping(Oracle):
                 )
         elif isinstance(step.operation, Submit):
             yield from self._submitted(step, step.operation, created)
-        elif created:
+        elif created and not isinstance(step.operation, Tick):
             yield f"{sorted(created)} were created without a submit"
 
     def _removed(self, step: Step, one: Alteration) -> Iterator[str]:
