@@ -66,7 +66,8 @@ class Witness:
                     f"{name} counts {queue.indexed.held()} leases and {queue.indexed.waiting()} waiting, "
                     f"but has {held} and {waiting}",
                 )
-            self._look_at_keys(name, queue)
+            if queue.indexed.counts_keys:
+                self._look_at_keys(name, queue)
 
     def _look_at_keys(self, name: str, queue: MemoryQueue) -> None:
         held = Counter(key_of(task.call) for task in self._leased[name].values())

@@ -6,6 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
+from typing import ClassVar
 
 from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.history import MemoryHistory
@@ -31,6 +32,8 @@ SHORT_LINE = 100  # entries, which cost little
 # Long: for the same reason.
 class IndexedQueue(KeyedView, View):
     """A queue. `records` is the namespace's: every queue's tasks by id."""
+
+    counts_keys: ClassVar[bool] = True  # a mirror of another store doesn't
 
     def __init__(self, name: str, state: QueueState, records: dict[str, Task]) -> None:
         self._name = name

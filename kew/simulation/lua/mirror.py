@@ -56,6 +56,8 @@ class MirrorHistory(MemoryHistory):
 class MirrorBook(IndexedQueue):
     """A queue's state, lanes and functions. The tasks are in the namespace's records, in no index."""
 
+    counts_keys = False
+
     def __init__(self, name: str, state: QueueState, records: dict[str, Task]) -> None:
         super().__init__(name, state, records)
         self.ends: dict[bytes, int] = {}

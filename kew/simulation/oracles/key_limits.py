@@ -35,10 +35,10 @@ class KeyLimits(Oracle):
         self._note(known, step)
         has_stepped_back = now < self._latest.get(step.queue, 0)
         self._latest[step.queue] = now
-        for key in [key for key, own in known.items() if 0 < own.ends_at <= now]:
-            del known[key]
         if has_stepped_back:  # limits that had ended may be in force again, or forgotten
             known.update(step.indexed.key_limits)
+        for key in [key for key, own in known.items() if 0 < own.ends_at <= now]:
+            del known[key]
         yield from self._compared(known, step)
 
     @override
