@@ -61,7 +61,8 @@ def provided_parameters(function: Function) -> Mapping[str, Any]:
     library = sys.modules.get("uncalled_for")  # without it, there can't be a dependency
     if library is None or not isinstance(function, Hashable):
         return {}
-    return library.get_dependency_parameters(function)
+    provided: Mapping[str, Any] = library.get_dependency_parameters(function)
+    return provided
 
 
 def accepted(function: Function) -> Accepted | None:

@@ -337,14 +337,15 @@ async def test_an_idle_process_asks_less_than_one_thing_in_two_seconds(
     """A tick is 4 s; here it is 20 ms, and sixty of them are four minutes' worth of upkeep.
 
     The commands inside functions are counted too: a renewal has three, a look at the status and a sweep a few more.
-    (145 were counted when a look at the status fell into these ticks: a sweep looks at the keys and the history too.)
+    (145 were counted when a look at the status fell into these ticks: a sweep looks at the keys and the history too;
+    and 153 since it also looks at the unique keys and a process at the schedules.)
     """
     tick, seconds_of_a_tick = 0.02, 4.0
     await working(managers, clean_redis_url, tick=tick)
     with meter.counting() as cost:
         await asyncio.sleep(60 * tick)  # what is counted is what happens while nothing is done
     assert 0 < cost.round_trips <= 0.4 * 60 * seconds_of_a_tick
-    assert cost.commands <= 0.62 * 60 * seconds_of_a_tick
+    assert cost.commands <= 0.65 * 60 * seconds_of_a_tick
 
 
 # --- bytes
