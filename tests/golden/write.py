@@ -23,7 +23,15 @@ from kew.domain.config import Settings
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.progress import ProgressReport
 from kew.domain.reports import Report
-from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement
+from kew.domain.requests import ClaimRequest, Group, LeaseRef, Settlement, Word
+from kew.domain.schedule import (
+    Overlap,
+    Schedule,
+    ScheduleVerb,
+    TickCommit,
+    call_of,
+    tick_nonce,
+)
 from kew.domain.task import Submission, Task
 from tests.support.raw_redis import read_namespace
 from tests.support.redis_process import ProcessRedis, connect
@@ -238,6 +246,52 @@ async def write_unique(unique: Writer) -> None:
     await unique.store.submit(unique.queue, groups)
 
 
+async def write_schedules(scheduled: Writer) -> None:
+    """A schedule whose tick has a task, and one by the calendar that is paused with a note."""
+    now = int(await scheduled.client.get(CLOCK_KEY))
+    due = now + 1000
+    call = Submission(
+        id="template",
+        nonce="template",
+        task_type="test",
+        function=ECHO,
+        priority=1,
+        payload=msgspec.msgpack.encode([["é"], {}]),
+    )
+    rare = Schedule(
+        name="rare",
+        queue=scheduled.queue,
+        call=call,
+        every_ms=FOREVER_MS,
+        starts_at=due - FOREVER_MS,
+    )
+    weekly = Schedule(
+        name="weekly",
+        queue=scheduled.queue,
+        call=call,
+        cron="0 9 * * mon",
+        tz="Europe/Berlin",
+        overlap=Overlap.ALLOW,
+        jitter_ms=30_000,
+        ends_at=now + FOREVER_MS,
+    )
+    await scheduled.store.do(ports.PutSchedule(rare, "edition-rare"))
+    await scheduled.store.do(ports.PutSchedule(weekly, "edition-weekly"))
+    await scheduled.advance(due - now)
+    pause = ports.SteerSchedule(scheduled.queue, "weekly", ScheduleVerb.PAUSE, "ada: é\n wrong")
+    await scheduled.store.do(pause)
+    commit = TickCommit(
+        name=rare.name,
+        edition="edition-rare",
+        after=now,
+        upto=due,
+        overlap=rare.overlap,
+        call=call_of(rare, due, tick_nonce("edition-rare", 0)),
+    )
+    answer = await scheduled.store.do(ports.Tick(scheduled.queue, commit))
+    assert answer.word is Word.DONE, answer
+
+
 async def write_all(url: str) -> dict[str, Any]:
     """One of everything, in some queues, as the keys' types and values."""
     client = raw_client(url)
@@ -256,6 +310,7 @@ async def write_all(url: str) -> dict[str, Any]:
         "steered": SETTINGS,
         "saved": SETTINGS,
         "unique": SETTINGS,
+        "scheduled": SETTINGS,
     }
     made = {}
     for name, settings in queues.items():
@@ -273,6 +328,7 @@ async def write_all(url: str) -> dict[str, Any]:
     await write_starved(made["starved"])
     await write_steered(made["steered"])
     await write_unique(made["unique"])
+    await write_schedules(made["scheduled"])
     await do(store, "control", "paused", ports.Command.PAUSE, "w1", 1)
     await made["paused"].submit("held", 1)
     dump = {"keys": dumped(url), "tasks": await read(client)}

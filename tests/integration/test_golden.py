@@ -81,6 +81,7 @@ def test_there_is_a_sample_of_every_version_that_stored_something_else():
         "history",
         "progress",
         "unique",
+        "schedules",
     }
     assert known <= set(DUMPS)
 
@@ -283,6 +284,7 @@ async def test_a_namespace_is_drained(clean_redis_url: str, dump: Any):
     async with TaskQueueManager(clean_redis_url, tick=0.5) as manager:
         await manager.resume_queue("paused")
         later = {"steered": "steered", "saved": "running-saved", "unique": "debounced"}
+        later["scheduled"] = next((task for task in dump["tasks"] if task.startswith("rare@")), "")
         names = [*QUEUES, *(name for name, task in later.items() if task in dump["tasks"])]
         for name in names:
             config = QueueConfig(name, max_workers=20, max_circuit_breaker_failures=None, lease=5)
@@ -308,6 +310,21 @@ async def test_a_namespace_is_drained(clean_redis_url: str, dump: Any):
         left: Any = client.hkeys("kew:contents")
         assert set(left) <= {task_id.encode() for task_id in dump["tasks"]}
         assert client.keys("kew:*:checkpoint:*") == []
+
+
+async def test_schedules_are_listed_and_go_on(clean_redis_url: str):
+    dump = DUMPS["schedules"]
+    write.restore(clean_redis_url, dump["keys"])
+    [tick] = [task for task in dump["tasks"] if task.startswith("rare@")]
+    async with TaskQueueManager(clean_redis_url) as manager:
+        rare, weekly = await manager.schedules.list()
+        assert (rare.name, rare.queue, rare.last_task_id) == ("rare", "scheduled", tick)
+        assert rare.every == write.FOREVER_MS / 1000
+        assert (weekly.cron, weekly.tz, weekly.overlap) == ("0 9 * * mon", "Europe/Berlin", "allow")
+        assert (weekly.paused, weekly.jitter) == (True, 30)
+        assert weekly.note == "ada: é\n wrong"
+        await manager.schedules.resume("weekly")
+        assert not (await manager.schedules.get("weekly")).paused
 
 
 def has_expired(task: Any, dump: Any) -> bool:
