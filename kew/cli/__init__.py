@@ -5,7 +5,7 @@ Exit codes:
     0    success
     1    failed or refused
     2    wrong usage; of `demo` and `simulate` also: it could not start or continue
-    3    there is no such queue or task
+    3    not found: a queue, task or schedule
     4    the store can't be reached
     130  stopped by Ctrl-C (143: by SIGTERM), after releasing the running tasks
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "key": "kew.cli.keys:key",
     "process": "kew.cli.processes:process",
     "queue": "kew.cli.queues:queue",
+    "schedule": "kew.cli.schedules:schedule",
     "simulate": "kew.cli.simulate:simulate",
     "stats": "kew.cli.stats:stats",
     "status": "kew.cli.status:status",

@@ -8,6 +8,7 @@ from kew import (
     InvalidConfigError,
     InvalidTaskError,
     QueueNotFoundError,
+    ScheduleNotFoundError,
     StoreUnavailableError,
     SubmitUncertainError,
     TaskNotFoundError,
@@ -30,6 +31,7 @@ class Exit(enum.IntEnum):
 CODES: dict[type[TaskQueueError], Exit] = {
     QueueNotFoundError: Exit.NOT_FOUND,
     TaskNotFoundError: Exit.NOT_FOUND,
+    ScheduleNotFoundError: Exit.NOT_FOUND,
     StoreUnavailableError: Exit.UNREACHABLE,
     SubmitUncertainError: Exit.UNREACHABLE,
     InvalidConfigError: Exit.USAGE,
@@ -37,7 +39,7 @@ CODES: dict[type[TaskQueueError], Exit] = {
 }
 
 EPILOG = (
-    "Exit codes: 0 success, 1 failed or refused, 2 wrong usage, 3 no such queue or task, 4 the store can't be "
+    "Exit codes: 0 success, 1 failed or refused, 2 wrong usage, 3 not found, 4 the store can't be "
     "reached, 130 stopped by Ctrl-C."
 )
 

@@ -472,3 +472,50 @@ async def test_the_shell_completes_commands_and_the_names_of_queues(manager, cle
             pass
     assert names == ["mails"]
     assert await completed("kew queue show ma", KEW_URL="redis://127.0.0.1:1") == []
+
+
+async def test_a_schedule_is_listed_shown_paused_run_and_removed(manager, clean_redis_url):
+    assert "no schedules" in (await kew("schedule", "ls", url=clean_redis_url)).out
+    schedules = manager.schedules
+    await schedules.put("daily", jobs.echo, "0 9 * * *", queue="mails", tz="Europe/Berlin")
+    await schedules.put("often", jobs.echo, every=300, queue="mails")
+
+    listed = await kew("schedule", "ls", url=clean_redis_url)
+    assert "0 9 * * * (Europe/Berlin)" in listed.words
+    assert "every 5 min" in listed.words
+    [daily, often] = (await kew("schedule", "ls", "mails", "--json", url=clean_redis_url)).lines
+    assert (daily["name"], daily["cron"], often["every"]) == ("daily", "0 9 * * *", 300)
+    shown = await kew("schedule", "show", "daily", url=clean_redis_url)
+    assert "tests.support.jobs:echo" in shown.words
+    ticks = await kew("schedule", "next", "daily", "--limit", "3", url=clean_redis_url)
+    assert [line.split()[2] for line in ticks.out.splitlines()] == ["09:00:00"] * 3
+
+    paused = await kew("schedule", "pause", "daily", "--note", "wrong", url=clean_redis_url)
+    assert paused.code == 0
+    assert (await schedules.get("daily")).note.endswith(": wrong")
+    assert "paused" in (await kew("schedule", "ls", url=clean_redis_url)).words
+    assert (await kew("schedule", "resume", "daily", url=clean_redis_url)).code == 0
+    assert not (await schedules.get("daily")).paused
+
+    assert (await kew("schedule", "run", "often", url=clean_redis_url)).code == 0
+    period = ["2026-11-02", "2026-11-04T00:00:00+00:00"]
+    filled = await kew("schedule", "backfill", "daily", *period, "--yes", url=clean_redis_url)
+    assert "2 tasks submitted" in filled.out
+    assert "daily@2026-11-03T08:00:00Z" in filled.words
+    assert (await manager.get_queue_status("mails"))["queued_tasks"] == 3
+
+    refused = await kew("schedule", "rm", "daily", url=clean_redis_url, answer="n\n")
+    assert refused.code == 1
+    assert (await kew("schedule", "rm", "daily", "--yes", url=clean_redis_url)).code == 0
+    assert [each.name for each in await schedules.list()] == ["often"]
+
+
+async def test_what_cannot_be_done_to_a_schedule_is_said(manager, clean_redis_url):
+    await manager.schedules.put("often", jobs.echo, every=300, queue="mails")
+    for words in (["show", "oftne"], ["rm", "oftne", "--yes"], ["run", "oftne"]):
+        missing = await kew("schedule", *words, url=clean_redis_url)
+        assert missing.code == 3
+        assert "often" in missing.err
+    wrong = await kew("schedule", "backfill", "often", "monday", "2026-11-04", url=clean_redis_url)
+    assert wrong.code == 2
+    assert "2026-11-30" in wrong.err
