@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextvars import Context, ContextVar
 from typing import Any, Protocol
+from weakref import ref
 
 import attrs
 
 from kew.app.working.runs import Run
 from kew.domain.errors_in_tasks import LeaseLostError
+from kew.domain.progress import report_of
 from kew.domain.task import Task
 from kew.domain.values import maker
 
@@ -50,9 +52,14 @@ class TaskContext:
     snoozes: int = 0
     function: str = ""
     _process: str = attrs.field(default="", repr=False, eq=False)
-    _run: Run | None = attrs.field(default=None, repr=False, eq=False)
+    # Weak: the run's context holds this object, and a cycle of each run would be left to the garbage collector.
+    _run: ref[Run] | None = attrs.field(default=None, repr=False, eq=False)
     _reports: TakesReports | None = attrs.field(default=None, repr=False, eq=False)
     _checkpoints: KeepsCheckpoints | None = attrs.field(default=None, repr=False, eq=False)
+
+    @property
+    def _live(self) -> Run | None:
+        return None if self._run is None else self._run()
 
     def progress(self, value: float, message: str = "") -> None:
         """Report how far the attempt has come: `value` from 0 to 1, and what it is at.
@@ -61,8 +68,11 @@ class TaskContext:
         last report about once a second. A message of more than 200 characters is cut. Does nothing once the attempt has
         ended. Raises `InvalidProgressError`, a ValueError, if `value` is no such number or `message` no text.
         """
-        if self._run is not None and self._reports is not None:
-            self._reports.add(self._run, value, message)
+        run = self._live
+        if run is not None and self._reports is not None:
+            self._reports.add(run, value, message)
+        else:
+            report_of(1, value, message)  # refuses what an attempt that goes on would refuse
 
     async def checkpoint(self, value: object) -> None:
         """Save a value with the task, in place of the last one: the next attempt finds it in `last_checkpoint`.
@@ -71,15 +81,17 @@ class TaskContext:
         `InvalidCheckpointError`, a ValueError, for a value that would not arrive as it is, and `LeaseLostError` if this
         attempt no longer has its lease: then nothing is saved.
         """
-        if self._run is None or self._checkpoints is None:
+        run = self._live
+        if run is None or self._checkpoints is None:
             raise LeaseLostError(self.task_id)
-        await self._checkpoints.save(self._run, value)
+        await self._checkpoints.save(run, value)
 
     def checkpoint_from_thread(self, value: object) -> None:
         """The same in a plain function, whose thread it blocks until the store has the value."""
-        if self._run is None or self._checkpoints is None:
+        run = self._live
+        if run is None or self._checkpoints is None:
             raise LeaseLostError(self.task_id)
-        self._checkpoints.save_from_thread(self._run, value)
+        self._checkpoints.save_from_thread(run, value)
 
     @property
     def last_checkpoint(self) -> Any:
@@ -87,9 +99,10 @@ class TaskContext:
 
         Raises `InvalidCheckpointError` if it can't be decoded here.
         """
-        if self._run is None or self._checkpoints is None:
+        run = self._live
+        if run is None or self._checkpoints is None:
             return None
-        return self._checkpoints.read(self._run)
+        return self._checkpoints.read(run)
 
     @staticmethod
     def current() -> TaskContext:
@@ -144,7 +157,7 @@ def enter(
             task.snoozes,
             call.function,
             process,
-            run,
+            None if run is None else ref(run),
             reports,
             checkpoints,
         )

@@ -44,6 +44,7 @@ class Run:
     """
 
     __slots__ = (
+        "__weakref__",
         "context",
         "fence_at",
         "handle",
