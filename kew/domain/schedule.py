@@ -298,7 +298,7 @@ def _count(times: Timetable, after: int, before: int) -> int:
 def put(
     known: StoredSchedule | None, schedule: Schedule, edition: str, now: int
 ) -> tuple[StoredSchedule, Word]:
-    """Keep this schedule in place of what was known. With other times it begins anew: nothing was missed.
+    """Replace the known schedule with this one. If its times differ, it starts over: nothing was missed.
 
     It stays paused. DONE or SAME.
     """

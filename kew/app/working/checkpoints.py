@@ -56,7 +56,7 @@ class Checkpoints:
         asyncio.run_coroutine_threadsafe(self.save(run, value), self._loop).result()
 
     def read(self, run: Run) -> Any:
-        """What was saved last, decoded anew by each call; None: nothing. Raises `InvalidCheckpointError`."""
+        """What was saved last, decoded again at each call; None: nothing. Raises `InvalidCheckpointError`."""
         checkpoint = run.task.checkpoint
         if checkpoint is None:
             return None
