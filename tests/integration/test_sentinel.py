@@ -102,17 +102,20 @@ async def test_failovers_by_kill_and_by_command_cost_seconds_and_at_most_the_las
 
 
 async def test_an_announced_primary_replaces_connections_that_still_work(
-    watched: Watched, managers: Managers
+    watched: Watched, managers: Managers, caplog: pytest.LogCaptureFixture
 ):
     """A primary that is cut off from its Sentinels keeps its clients: none of them may go on writing to it."""
+    caplog.set_level("DEBUG", "kew")
     manager = await managers(watched.url)
     await manager.create_queue(QUEUE)
     await submit(manager, "before", jobs.echo, value=1)
     assert (await end_of(manager, "before")).result == 1
+    caplog.clear()
     old = watched.primary
     old.freeze()
-    await asyncio.to_thread(watched.wait_until_moved, old)
-    await asyncio.sleep(0.2)  # the announcement is on its way
+    async with asyncio.timeout(30):
+        while "replacing the connections to Redis: main " not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     old.thaw()
     await submit(manager, "after", jobs.echo, value=2)
     assert (await end_of(manager, "after")).result == 2

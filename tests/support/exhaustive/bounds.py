@@ -96,13 +96,6 @@ BOUNDS = {
             least=7_469,
         ),
         Bound(
-            name="three tasks that fail and are lost",
-            tasks=calls({}, {}, {}),
-            settings=settings(),
-            lease_ms=1,
-            least=27_867,
-        ),
-        Bound(
             name="one lease at a time",
             tasks=calls({}, {}, {}),
             settings=settings(max_workers=1),
@@ -156,11 +149,18 @@ BOUNDS = {
         ),
     )
 }
-"""What every run searches: a minute on one core."""
+"""What every run searches: two minutes on one core."""
 
 LONGER = {
     bound.name: bound
     for bound in (
+        Bound(
+            name="three tasks that fail and are lost",
+            tasks=calls({}, {}, {}),
+            settings=settings(),
+            lease_ms=1,
+            least=27_867,
+        ),
         Bound(
             name="three tasks, two workers, everything",
             tasks=calls({}, {}, {}),
