@@ -149,7 +149,7 @@ BOUNDS = {
         ),
     )
 }
-"""What every run searches: two minutes on one core."""
+"""What every run searches: less than a minute on one core."""
 
 LONGER = {
     bound.name: bound
