@@ -87,20 +87,29 @@ class Steering:
     async def empty(self, queue: str) -> int:
         """Cancel what waits; how many that was. Raises `QueueNotFoundError`."""
         upto = (await self._status(queue)).state.ticket  # what comes later is not meant
-        cancelled = skip = found = 0
+        cancelled = 0
         while True:
-            emptied = await ask(self._store, Empty(queue, upto, skip, AT_ONCE))
+            found, is_all = await self._pass(queue, upto)
+            cancelled += found
+            if is_all or not found:
+                return cancelled
+
+    async def _pass(self, queue: str, upto: int) -> tuple[int, bool]:
+        """Look at all that waits: how many it cancelled, and whether none can have been hidden or moved meanwhile."""
+        cancelled = skip = kept = steps = 0
+        scan, is_more = -1, True
+        while is_more:
+            emptied = await ask(self._store, Empty(queue, upto, skip, AT_ONCE, scan))
             if emptied is None:
                 raise await self._missing(queue)
-            cancelled, found = cancelled + emptied.cancelled, found + emptied.cancelled
-            skip += emptied.kept
-            if not emptied.more:
-                if not (found and skip):
-                    return cancelled
-                skip = found = (
-                    0  # those that were passed over may have hidden others: look at all of them again
-                )
-            await asyncio.sleep(0)  # others go on, even if the store never waits
+            for task in emptied.cancelled:
+                self._report("cancelled", task)
+            skip, scan, is_more = emptied.skip, emptied.scan, emptied.more
+            cancelled, kept = cancelled + len(emptied.cancelled), kept + emptied.kept
+            steps += 1
+            if is_more:
+                await asyncio.sleep(0)  # others go on, even if the store never waits
+        return cancelled, steps == 1 and not kept
 
     async def count(self, queue: str, wanted: WaitingFilter) -> int:
         """How many waiting tasks fit. Raises `QueueNotFoundError`."""

@@ -9,10 +9,25 @@ from kew.domain.task import TaskStatus, pinned_name
 from tests.support.scene import HIGH, LOW, Scene, call, group
 
 
-async def empty(scene: Scene, upto: int = 1_000, skip: int = 0, limit: int = 100) -> Emptied:
-    emptied = await scene.store.do(Empty("orders", upto, skip, limit))
+async def empty(
+    scene: Scene, upto: int = 1_000, limit: int = 100, after: Emptied | None = None
+) -> Emptied:
+    """One step, which goes on after another one."""
+    after = after or Emptied()
+    emptied = await scene.store.do(Empty("orders", upto, after.skip, limit, after.scan))
     assert emptied is not None
     return emptied
+
+
+async def cancelled_by(scene: Scene, upto: int = 1_000, limit: int = 100) -> list[str]:
+    """What all steps together cancel, of which none cancels more than it may."""
+    step = await empty(scene, upto, limit)
+    found = list(step.cancelled)
+    while step.more:
+        step = await empty(scene, upto, limit, step)
+        assert len(step.cancelled) <= limit
+        found += step.cancelled
+    return sorted(task.id for task in found)
 
 
 async def status_of(scene: Scene, *task_ids: str) -> list[TaskStatus]:
@@ -30,9 +45,9 @@ async def test_all_that_waits_is_cancelled_and_what_runs_goes_on(scene: Scene):
     await scene.submit("low", priority=LOW, delay_ms=5_000)
     await scene.submit("stranger", function="g")
     await scene.submit("closure", function=pinned_name("w1", "c"))
-    assert await empty(scene) == Emptied(cancelled=6)
-    assert await scene.waiting() == 0
     waited = ("retried", "high", "plain", "low", "stranger", "closure")
+    assert await cancelled_by(scene) == sorted(waited)
+    assert await scene.waiting() == 0
     assert set(await status_of(scene, *waited)) == {TaskStatus.CANCELLED}
     assert await worker.claim_ids() == []
     await worker.succeed(running)
@@ -44,7 +59,7 @@ async def test_a_shelf_is_emptied_too(scene: Scene):
     worker = await scene.worker("w1", "f")
     await scene.submit("a", "b", function="g")
     assert await worker.claim_ids() == []  # sets them aside
-    assert (await empty(scene)).cancelled == 2
+    assert await cancelled_by(scene) == ["a", "b"]
     assert await (await scene.worker("w2", "g")).claim_ids() == []
     assert (await scene.status()).stuck == {}
 
@@ -53,12 +68,7 @@ async def test_a_step_looks_at_a_bounded_number_of_tasks(scene: Scene):
     await scene.declare()
     for n in range(6):
         await scene.submit(f"{n}", priority=1 + n % 3, delay_ms=1_000 * (n % 2))
-    left, cancelled = True, 0
-    while left:
-        step = await empty(scene, limit=2)
-        assert step.cancelled <= 2
-        left, cancelled = step.more, cancelled + step.cancelled
-    assert cancelled == 6
+    assert await cancelled_by(scene, limit=2) == [f"{n}" for n in range(6)]
     assert await scene.waiting() == 0
 
 
@@ -68,10 +78,8 @@ async def test_what_came_later_is_kept(scene: Scene, delay_ms: int):
     await scene.submit("a", "b", delay_ms=1_000)
     upto = (await scene.status()).state.ticket
     await scene.submit("later", delay_ms=delay_ms)
-    step = await empty(scene, upto, limit=1)
-    while step.more:
-        step = await empty(scene, upto, skip=step.kept, limit=1)
-    await empty(scene, upto)
+    await cancelled_by(scene, upto, limit=1)
+    await cancelled_by(scene, upto)
     assert set(await status_of(scene, "a", "b")) == {TaskStatus.CANCELLED}
     assert await status_of(scene, "later") == [TaskStatus.QUEUED]
     await scene.advance(delay_ms)
@@ -104,9 +112,37 @@ async def test_an_empty_queue_has_nothing_to_cancel(scene: Scene):
 async def test_a_large_batch_leaves_no_entry_behind(scene: Scene):
     await scene.declare(max_size=10_000)
     await scene.try_submit(group(*(call(f"t{n}", payload=b"p" * 2_000) for n in range(300))))
-    cancelled, more = 0, True
-    while more:
-        step = await empty(scene, limit=120)
-        cancelled, more = cancelled + step.cancelled, step.more
-    assert (cancelled, await scene.waiting()) == (300, 0)
+    assert len(await cancelled_by(scene, limit=120)) == 300
+    assert await scene.waiting() == 0
     assert await (await scene.worker()).claim_ids() == []
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_many_keys_are_emptied_in_bounded_steps(scene: Scene, kept: int):
+    """Of each key one task came later, or none."""
+    keys = 300
+    await scene.declare(max_size=10_000)
+    await scene.try_submit(group(*(call(f"a{n}", key=f"k{n}") for n in range(keys))))
+    upto = (await scene.status()).state.ticket
+    await scene.try_submit(group(*(call(f"b{n}", key=f"k{n}") for n in range(keys * kept))))
+    assert await cancelled_by(scene, upto, limit=7) == sorted(f"a{n}" for n in range(keys))
+    assert await scene.waiting() == keys * kept
+
+
+async def test_a_key_with_many_tasks_that_came_later_is_passed_over(scene: Scene):
+    await scene.declare(max_size=10_000)
+    await scene.submit("a", key="k", delay_ms=60_000)
+    await scene.submit("b", key="other")
+    upto = (await scene.status()).state.ticket
+    await scene.try_submit(group(*(call(f"b{n}", key="k") for n in range(30))))
+    assert await cancelled_by(scene, upto, limit=4) == ["a", "b"]
+    assert await scene.waiting() == 30
+
+
+async def test_what_a_step_cancelled_is_named_with_its_labels_and_no_payload(scene: Scene):
+    await scene.declare()
+    await scene.try_submit(group(call("a", payload=b"p" * 50, function="g")))
+    (task,) = (await empty(scene)).cancelled
+    assert task == await scene.task("a")
+    assert (task.status, task.call.function) == (TaskStatus.CANCELLED, "g")
+    assert task.call.payload == b""

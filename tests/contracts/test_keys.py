@@ -403,7 +403,7 @@ async def test_emptying_a_queue_cancels_what_waits_in_its_keys(scene: Scene):
     task = await worker.claim_one()
     emptied = await scene.store.do(Empty(QUEUE, 1_000, 0, 100))
     assert emptied is not None
-    assert (emptied.cancelled, emptied.more) == (4, False)
+    assert (len(emptied.cancelled), emptied.more) == (4, False)
     assert await scene.waiting() == 0
     await worker.succeed(task)
     assert await worker.claim_ids() == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kew.app.ports import LimitKey
+from kew.app.ports import Empty, LimitKey
 from kew.domain.key_limits import OwnLimits
 from tests.support.raw_redis import read_namespace
 from tests.support.scene import QUEUE, Scene, call, group
@@ -98,3 +98,35 @@ async def test_a_key_with_a_limit_of_its_own_costs_a_claim_nothing(clean_redis_u
             await scene.close()
         await client.aclose()
     assert costs[0] == costs[1]
+
+
+async def step_of_emptying(url: str, keys: int) -> tuple[int, set[str]]:
+    """The commands of one step, and their names."""
+    client = raw_client(url)
+    await client.flushall()
+    async with redis_scene(url) as scene:
+        await scene.declare(max_size=1_000_000)
+        for first in range(0, keys, AT_ONCE):
+            calls = [call(f"t{n}", key=f"k{n}") for n in range(first, first + AT_ONCE)]
+            await scene.try_submit(group(*calls))
+        await client.config_resetstat()
+        emptied = await scene.store.do(Empty(QUEUE, keys, 0, 200))
+        stats = await client.info("commandstats")
+        assert emptied is not None
+        assert (len(emptied.cancelled) >= 100, emptied.more) == (True, True)
+        await scene.close()
+    await client.aclose()
+    return sum(each["calls"] for each in stats.values()), set(stats)
+
+
+@pytest.mark.no_cover
+async def test_a_step_of_emptying_a_queue_reads_a_bounded_number_of_keys(
+    clean_redis_url: str, measured: Any
+):
+    (few, _), (many, names) = [
+        await step_of_emptying(clean_redis_url, keys) for keys in (AT_ONCE, 20 * AT_ONCE)
+    ]
+    measured(f"Redis commands of a step of emptying {20 * AT_ONCE} keys", many)
+    assert many <= 1.5 * few
+    whole = {"hkeys", "hgetall", "hvals"}
+    assert not {f"cmdstat_{name}" for name in whole} & names

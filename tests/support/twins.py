@@ -420,7 +420,10 @@ def _seen(answer: Any) -> Any:
             return answer.moved(call=attrs.evolve(answer.call, payload=b""))
         return answer
     if isinstance(answer, Emptied):
-        return attrs.evolve(answer, kept=0)  # those of a line need not be passed over
+        cancelled = sorted(answer.cancelled, key=lambda task: task.ticket)
+        return Emptied(
+            cancelled=cancelled, more=answer.more
+        )  # what it passes over is its own affair
     if isinstance(answer, Situation | QueueStatus):
         used = {gate.name for gate in GATES if gate.is_used(answer.state)}
         memories = {name: each for name, each in answer.state.gates.items() if name in used}

@@ -12,7 +12,7 @@ from kew.adapters.redis.history import read_past
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.records import checked_incarnation
-from kew.adapters.redis.replies import read_status, word
+from kew.adapters.redis.replies import read_emptied, read_status, word
 from kew.adapters.redis.settings import (
     read_declared,
     read_own_limits,
@@ -197,14 +197,12 @@ async def empty(store: Inside, operation: Empty) -> Emptied | None:
     named: dict[str, Argument] = {
         "upto": operation.upto,
         "skip": operation.skip,
+        "scan": str(operation.scan),
         "look_limit": operation.limit,
     }
     now, *answer = await store.functions.ask("empty", operation.queue, named)
     store.saw(now)
-    if not answer:
-        return None
-    cancelled, kept, more = answer
-    return Emptied(cancelled=cancelled, kept=kept, more=bool(more))
+    return store.aside.read(operation.queue, read_emptied, answer) if answer else None
 
 
 async def purge(store: Inside, operation: Purge) -> bool:

@@ -25,6 +25,7 @@ from kew.app.ports import (
 )
 from kew.domain.attempts import FailedAttempt
 from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.emptying import Emptied
 from kew.domain.errors import TaskUnreadableError
 from kew.domain.failures import CountedFailure, recent
 from kew.domain.gates import fold as gates
@@ -144,6 +145,17 @@ def read_each(found: Iterable[tuple[bytes, Any, records.Raw]], unread: Unread) -
 def read_tasks(flat: Sequence[Any], unread: Unread) -> list[Task]:
     """Tasks from (id, lease_until, record) triples."""
     return read_each(zip(flat[::3], flat[1::3], flat[2::3], strict=True), unread)
+
+
+def read_emptied(answer: Sequence[Any], unread: Unread) -> Emptied:
+    """What one step of emptying a queue did."""
+    flat, kept, more, skip, scan = answer
+    cancelled = read_each(
+        ((one, 0, raw) for one, raw in zip(flat[::2], flat[1::2], strict=True)), unread
+    )
+    return Emptied(
+        cancelled=tuple(cancelled), kept=kept, more=bool(more), skip=skip, scan=int(scan)
+    )
 
 
 def read_dead_letters(reply: Sequence[Any], unread: Unread) -> DeadLetters | None:

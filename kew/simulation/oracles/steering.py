@@ -103,7 +103,8 @@ class Steering(Oracle):
             elif not one.old.is_waiting or one.old.ticket > upto:
                 yield f"emptying {step.queue} cancelled {one.id}, which ran or came later"
         left = [task.id for task in step.waiting.values() if task.ticket <= upto]
-        if left and not step.reply.more and not step.operation.skip:
+        is_whole = not step.operation.skip and step.operation.scan < 0
+        if left and is_whole and not step.reply.more:
             yield f"{left} wait in {step.queue} after it was emptied"
 
     @override

@@ -152,6 +152,19 @@ def test_failures_cancellations_replays_and_releases_are_seen():
     assert replayed.info.status is TaskStatus.QUEUED
 
 
+@pytest.mark.parametrize("filters", [{}, {"function": f"{jobs.__name__}:echo"}])
+async def test_each_task_that_a_purge_cancels_is_seen(filters: dict[str, Any]):
+    notes = Notes()
+    async with TaskQueueManager("memory://", observer=notes) as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        for n in range(3):
+            await manager.submit_task(f"t{n}", "q", "t", jobs.echo, None, n)
+        assert await manager.purge_queue("q", **filters) == 3
+    for n in range(3):
+        assert notes.kinds(f"t{n}") == ["submitted", "cancelled"]
+    assert notes.events[-1].info.status is TaskStatus.CANCELLED
+
+
 async def test_what_is_refused_is_not_submitted_and_what_shares_a_round_trip_is_seen_singly():
     notes = Notes()
     async with TaskQueueManager("memory://", observer=notes) as manager:

@@ -14,7 +14,7 @@ def test_waiting_tasks_are_cancelled_and_others_are_not():
         ended("d", ticket=4),
     )
     change, emptied = empty(before, 4, 0, 10, NOW)
-    assert emptied == Emptied(cancelled=2)
+    assert emptied == Emptied(cancelled=tuple(change.tasks))
     assert [(one.id, one.status, one.ended_at) for one in change.tasks] == [
         ("a", TaskStatus.CANCELLED, NOW),
         ("b", TaskStatus.CANCELLED, NOW),
@@ -23,8 +23,8 @@ def test_waiting_tasks_are_cancelled_and_others_are_not():
 
 def test_a_step_is_bounded_and_passes_over_what_came_later():
     before = queue(task("late", ticket=3, ready_at=NOW - 1), task("a", ticket=1))
-    assert empty(before, 2, 0, 1, NOW) == (NOTHING, Emptied(kept=1, more=True))
+    assert empty(before, 2, 0, 1, NOW) == (NOTHING, Emptied(kept=1, more=True, skip=1))
     change, emptied = empty(before, 2, 1, 1, NOW)
     assert [one.id for one in change.tasks] == ["a"]
-    assert emptied == Emptied(cancelled=1, more=True)
-    assert empty(before.after(change), 2, 1, 1, NOW) == (NOTHING, Emptied())
+    assert emptied == Emptied(cancelled=tuple(change.tasks), more=True, skip=1)
+    assert empty(before.after(change), 2, 1, 1, NOW) == (NOTHING, Emptied(skip=1))

@@ -1,13 +1,17 @@
 -- flags: allow-oom
--- Cancel the waiting tasks with tickets up to `upto`, a bounded number of them: kew.domain.emptying. It looks
--- at no more than `look_limit` entries, after the first `skip` of the sorted sets, which earlier calls have passed over.
+-- Cancel the waiting tasks with tickets up to `upto`, a bounded number of them: kew.domain.emptying. It looks at no more than
+-- `look_limit` entries. First it empties the lines and the sorted sets (`scan` is -1), then the lines of keys, as a scan finds
+-- them: `scan` is how far that has come. It passes over the first `skip` entries of the sorted sets, or of the keys that the
+-- scan finds next, which earlier calls have looked at.
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked unreadable
--- ARGV: channel queue upto:int skip:int look_limit:int
--- Reply: {now} if there is no such queue, else {now, cancelled, kept, 1 if there is more to look at}
+-- ARGV: channel queue upto:int skip:int scan look_limit:int
+-- Reply: {now} if there is no such queue, else {now, {id, record without payload, ...} of those it cancelled, how many it passed
+--   over, 1 if there is more to look at, and the `skip` and `scan` of the next call}
 -- include: moves
 
 local operation = (function()
-  local left, cancelled, passed
+  local KEYS_AT_ONCE = 100
+  local left, cancelled, kept, passed -- passed: since the scan came to where it is
 
   -- The tasks of these entries, as many as one call may read; what can't be read is passed over.
   local function read_entries(members)
@@ -30,7 +34,7 @@ local operation = (function()
 
   local function cancel(t)
     finish(t, 'x')
-    cancelled = cancelled + 1
+    cancelled[#cancelled + 1] = t
   end
 
   local function cancel_in_line(entry, priority)
@@ -60,10 +64,11 @@ local operation = (function()
     left = is_cut_short and gone == #entries and 0 or left - gone
   end
 
+  -- `key`: if the set is the line of one.
   local function cancel_in_set(entry, name, priority, is_parked, key)
     local t = entry.t
     if t and (t.newer_raw or is_later(entry.member)) then
-      passed = passed + 1
+      kept, passed = kept + 1, passed + 1
     elseif t and is_in_a_set(t) then
       dequeue(t)
       cancel(t)
@@ -79,8 +84,7 @@ local operation = (function()
     end
   end
 
-  -- `key`: if it is the line of one.
-  local function empty_set(name, priority, is_parked, key)
+  local function empty_set(name, priority, is_parked)
     local size = redis.call('ZCARD', name)
     if skip >= size then
       skip = skip - size
@@ -89,25 +93,62 @@ local operation = (function()
     local members = redis.call('ZRANGE', name, skip, skip + left - 1)
     skip = 0
     local entries, is_cut_short = read_entries(members)
-    for _, entry in ipairs(entries) do cancel_in_set(entry, name, priority, is_parked, key) end
+    for _, entry in ipairs(entries) do cancel_in_set(entry, name, priority, is_parked) end
     flush()
     left = is_cut_short and 0 or left - #entries
   end
 
-  local function empty_keyed()
-    local places = keyed.places()
-    table.sort(places)
-    for _, place in ipairs(places) do
-      if left <= 0 then return end
-      local priority, key = string.match(place, '^(%d) (.*)$')
-      empty_set(keyed.line_name(priority, key), tonumber(priority), false, key)
+  -- The next entries of these lines, of as many as may be looked at; and whether these are all.
+  local function next_in_lines(names)
+    local members, lines = {}, {}
+    for _, name in ipairs(names) do
+      if #members >= left then return members, lines, false end
+      local priority, key = string.match(name, '^(%d) (.*)$')
+      local line = {name = keyed.line_name(priority, key), priority = tonumber(priority), key = key}
+      local size = skip > 0 and redis.call('ZCARD', line.name) or 1
+      if skip >= size then
+        skip = skip - size
+      else
+        for _, member in ipairs(redis.call('ZRANGE', line.name, skip, skip + left - #members - 1)) do
+          members[#members + 1] = member
+          lines[#members] = line
+        end
+        skip = 0
+      end
     end
+    return members, lines, #members < left
   end
 
-  local function operation()
-    begin_moves()
-    if not s then return {now} end
-    left, cancelled, passed = look_limit, 0, 0
+  -- Whether that was all of them.
+  local function empty_lines(names)
+    local members, lines, is_all = next_in_lines(names)
+    local entries, is_cut_short = read_entries(members)
+    for n, entry in ipairs(entries) do
+      local line = lines[n]
+      cancel_in_set(entry, line.name, line.priority, false, line.key)
+    end
+    flush()
+    left = left - #entries
+    return is_all and not is_cut_short
+  end
+
+  local function empty_keyed()
+    local scanned = 0
+    keyed.begin()
+    repeat
+      local reply, names = redis.call('HSCAN', keyed.key_name('turns'), scan, 'COUNT', KEYS_AT_ONCE), {}
+      for n = 1, #reply[2], 2 do names[#names + 1] = reply[2][n] end
+      table.sort(names)
+      if not empty_lines(names) then
+        left = 0
+        return
+      end
+      scan, skip, passed, scanned = reply[1], 0, 0, scanned + #names
+    until scan == '0' or left <= 0 or scanned >= look_limit
+    if scan ~= '0' then left = 0 end
+  end
+
+  local function empty_others()
     for priority = 1, 3 do
       if left > 0 and s.waiting[priority] > 0 then empty_line(priority) end
     end
@@ -120,9 +161,22 @@ local operation = (function()
       end
     end
     for _, reason in ipairs(reasons) do forget_if_empty(reason) end
-    if s.keyed and left > 0 then empty_keyed() end
+  end
+
+  local function operation()
+    begin_moves()
+    if not s then return {now} end
+    local skipped, began_at, records = skip, scan, {}
+    left, cancelled, kept, passed = look_limit, {}, 0, 0
+    if scan == '-1' then empty_others() end
+    if s.keyed and left > 0 then
+      if scan == '-1' then scan, skip, passed = '0', 0, 0 end
+      empty_keyed()
+    end
     write_state()
-    return {now, cancelled, passed, left <= 0 and 1 or 0}
+    for _, t in ipairs(cancelled) do records[#records + 1], records[#records + 2] = t.id, packed_without_payload(t) end
+    if scan == began_at then passed = passed + skipped end
+    return {now, records, kept, left <= 0 and 1 or 0, passed, scan}
   end
 
   return operation

@@ -179,7 +179,7 @@ class ListKeyLimits(Operation[Mapping[str, OwnLimits] | None]):
 class Empty(Operation[Emptied | None]):
     """Cancel the waiting tasks with tickets up to `upto`, of at most `limit`; None: there is no such queue.
 
-    `skip`: how many of them earlier steps have passed over (`kept`) since all of them were looked at last.
+    `skip` and `scan`: where the last step ended, as its answer says; without them it begins at the first.
     """
 
     name = "empty"
@@ -189,6 +189,7 @@ class Empty(Operation[Emptied | None]):
     upto: int
     skip: int
     limit: int
+    scan: int = -1
 
 
 @attrs.frozen

@@ -159,12 +159,6 @@ keyed.is_loaded = (function()
     holders_added = add_pair(holders_added, member, key)
   end
 
-  -- The priorities and keys of which tasks wait: '<p> <key>' each.
-  function keyed.places()
-    keyed.begin()
-    return redis.call('HKEYS', keyed.key_name('turns'))
-  end
-
   -- How many tasks of a key wait.
   function keyed.count_of(key)
     keyed.begin()
