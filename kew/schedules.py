@@ -99,10 +99,14 @@ class Schedules:
         """Remove it. If code still declares it, it is back when a process starts."""
         await self._here().scheduling.office.steer(name, ScheduleVerb.REMOVE)
 
-    async def backfill(self, name: str, start: datetime, end: datetime) -> Sequence[str]:
+    async def backfill(
+        self, name: str, start: datetime, end: datetime, *, dry_run: bool = False
+    ) -> Sequence[str]:
         """Submit its ticks from `start` on and before `end`, except for those whose ids are in use: the new ids.
+
+        `dry_run`: only say which ids it would submit.
 
         Raises `QueueFullError`, `QueueDrainingError` or `QueueNotFoundError`, whose `accepted` are the ids that were
         submitted: the same call goes on.
         """
-        return await self._here().scheduling.office.backfill(name, start, end)
+        return await self._here().scheduling.office.backfill(name, start, end, dry_run=dry_run)

@@ -10,7 +10,7 @@ from kew import ScheduleInfo
 from kew.cli.group import Group
 from kew.cli.output import Cell, Column
 from kew.cli.queues import signed
-from kew.cli.session import Session, json_option, on_store, yes_option
+from kew.cli.session import Session, dry_run_option, json_option, on_store, yes_option
 from kew.cli.words import both, counted, relative, seconds
 
 LIST = (
@@ -22,6 +22,7 @@ LIST = (
     Column("STATE", gives_way=True),
 )
 MOST = 1000  # ticks that one command shows
+SAMPLE = 10
 
 
 @click.group(cls=Group)
@@ -90,6 +91,7 @@ async def show(session: Session, name: str) -> None:
             "queue": info.queue,
             "function": info.function,
             "when": times_of(info),
+            "in words": info.words if info.cron else None,
             "next": both(info.next_time, now),
             "last": both(info.last_time, now),
             "last task": info.last_task_id,
@@ -164,16 +166,28 @@ async def rm(session: Session, name: str, yes: bool) -> None:
 @click.argument("name")
 @click.argument("start", metavar="START")
 @click.argument("end", metavar="END")
+@dry_run_option
 @yes_option
 @on_store
-async def backfill(session: Session, name: str, start: str, end: str, yes: bool) -> None:
+async def backfill(
+    session: Session, name: str, start: str, end: str, dry_run: bool, yes: bool
+) -> None:
     """Submit its ticks from START on and before END that have no task.
 
     Both are instants such as 2026-11-30 or 2026-11-30T08:00:00+01:00; without an offset they are in UTC.
     """
     first, last = instant_of(start), instant_of(end)
-    await session.manager.schedules.get(name)
-    session.confirm(f"Submit all ticks of {name} from {first} to {last}?", yes=yes)
+    if dry_run or not yes:
+        free = await session.manager.schedules.backfill(name, first, last, dry_run=True)
+        number = counted(len(free), "tick")
+        for task_id in free[:SAMPLE]:
+            session.out.line(f"  {task_id}")
+        if len(free) > SAMPLE:
+            session.out.line(f"  and {len(free) - SAMPLE:,} more")
+        if dry_run:
+            session.out.line(f"{number} of {name} would be submitted.")
+            return
+        session.confirm(f"Submit {number} of {name}?", yes=yes)
     submitted = await session.manager.schedules.backfill(name, first, last)
     session.out.line(f"{counted(len(submitted), 'task')} submitted.")
     for task_id in submitted:

@@ -487,6 +487,7 @@ async def test_a_schedule_is_listed_shown_paused_run_and_removed(manager, clean_
     assert (daily["name"], daily["cron"], often["every"]) == ("daily", "0 9 * * *", 300)
     shown = await kew("schedule", "show", "daily", url=clean_redis_url)
     assert "tests.support.jobs:echo" in shown.words
+    assert "At 09:00 every day" in shown.words
     ticks = await kew("schedule", "next", "daily", "--limit", "3", url=clean_redis_url)
     assert [line.split()[2] for line in ticks.out.splitlines()] == ["09:00:00"] * 3
 
@@ -499,6 +500,8 @@ async def test_a_schedule_is_listed_shown_paused_run_and_removed(manager, clean_
 
     assert (await kew("schedule", "run", "often", url=clean_redis_url)).code == 0
     period = ["2026-11-02", "2026-11-04T00:00:00+00:00"]
+    dry = await kew("schedule", "backfill", "daily", *period, "--dry-run", url=clean_redis_url)
+    assert "2 ticks of daily would be submitted" in dry.out
     filled = await kew("schedule", "backfill", "daily", *period, "--yes", url=clean_redis_url)
     assert "2 tasks submitted" in filled.out
     assert "daily@2026-11-03T08:00:00Z" in filled.words

@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from kew.app.lookups import MOST_IDS
 from kew.app.ports import (
     Entropy,
+    Find,
     ListedSchedules,
     ListSchedules,
     Processes,
@@ -22,7 +24,17 @@ from kew.app.ports import (
 )
 from kew.app.processes import read_report
 from kew.app.repeat import ask
-from kew.app.scheduling.timetables import instant_of, local, times_of, upcoming, zone_of
+from kew.app.scheduling.timetables import (
+    LAST_YEAR,
+    following,
+    in_words,
+    instant_of,
+    local,
+    times_of,
+    timetable,
+    upcoming,
+    zone_of,
+)
 from kew.domain.errors import (
     QueueDrainingError,
     QueueFullError,
@@ -45,16 +57,18 @@ from kew.domain.schedule_errors import InvalidScheduleError, ScheduleNotFoundErr
 MOST_NEXT: Final = 1_000
 MOST_BACKFILLED: Final = 10_000
 BACKFILLED_AT_ONCE: Final = 100
+FIRST_YEAR: Final = 1970
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleInfo:
     """A schedule as it is now. Durations in seconds; times are aware datetimes in the schedule's zone.
 
-    `cron` or `every` says when; the other is None. `source`: "code" for one that a decorator declares, "data" for one
-    that was put. `undeclared`: code declared it once, and no process that works on its queue does now; it goes on until
-    it is removed. `paused_time`: None unless it is paused; `note`: why. `next_time`: of the next tick, None if there is
-    none. `last_time`, `last_task_id`: of the tick that was submitted last.
+    `cron` or `every` says when; the other is None. `words`: the same for people, such as "Every 5 min". `source`:
+    "code" for one that a decorator declares, "data" for one that was put. `undeclared`: code declared it once, and no
+    process that works on its queue does now; it goes on until it is removed. `paused_time`: None unless it is paused;
+    `note`: why. `next_time`: of the next tick, None if there is none. `last_time`, `last_task_id`: of the tick that was
+    submitted last.
     """
 
     name: str
@@ -62,6 +76,7 @@ class ScheduleInfo:
     function: str
     cron: str | None
     every: float | None
+    words: str
     tz: str
     overlap: str
     missed: str
@@ -82,6 +97,19 @@ class ScheduleInfo:
         """It submits no ticks until it is resumed."""
         return self.paused_time is not None
 
+    def next_times(self, n: int = 5) -> Sequence[datetime]:
+        """When its next `n` ticks are due, from `next_time` on; none while it is paused."""
+        if self.next_time is None:
+            return []
+        times = timetable(
+            self.cron or "",
+            round((self.every or 0) * 1000),
+            self.tz,
+            *(None if moment is None else instant_of(moment) for moment in (self.start, self.end)),
+        )
+        found = following(times, instant_of(self.next_time) - 1, n)
+        return [local(due, _zone(self.tz)) for due in found]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, times as ISO 8601 text."""
         values = dataclasses.asdict(self)
@@ -94,13 +122,14 @@ class ScheduleInfo:
 def info_of(stored: StoredSchedule, *, undeclared: bool) -> ScheduleInfo:
     """A stored schedule as people see it."""
     schedule = stored.schedule
-    zone = _zone(schedule)
+    zone = _zone(schedule.tz)
     return ScheduleInfo(
         name=schedule.name,
         queue=schedule.queue,
         function=schedule.call.function,
         cron=schedule.cron or None,
         every=schedule.every_ms / 1000 if schedule.every_ms else None,
+        words=in_words(schedule),
         tz=schedule.tz,
         overlap=schedule.overlap.value,
         missed=schedule.missed.value,
@@ -118,10 +147,10 @@ def info_of(stored: StoredSchedule, *, undeclared: bool) -> ScheduleInfo:
     )
 
 
-def _zone(schedule: Schedule) -> ZoneInfo:
-    """Its zone; UTC if this system doesn't know it."""
+def _zone(name: str) -> ZoneInfo:
+    """The zone; UTC if this system doesn't know it."""
     try:
-        return zone_of(schedule.tz)
+        return zone_of(name)
     except InvalidScheduleError:
         return ZoneInfo("UTC")
 
@@ -168,7 +197,7 @@ class ScheduleOffice:
         stored, now = await self._find(name)
         schedule = stored.schedule
         after = max(stored.after, now) if stored.paused_at else stored.after
-        return [local(due, _zone(schedule)) for due in upcoming(schedule, after, count)]
+        return [local(due, _zone(schedule.tz)) for due in upcoming(schedule, after, count)]
 
     async def steer(self, name: str, verb: ScheduleVerb, note: str = "") -> None:
         """Pause, resume or remove it. Raises `ScheduleNotFoundError`."""
@@ -186,22 +215,33 @@ class ScheduleOffice:
         await self._submit(schedule, [now])
         return tick_id(name, now)
 
-    async def backfill(self, name: str, start: datetime, end: datetime) -> Sequence[str]:
+    async def backfill(
+        self, name: str, start: datetime, end: datetime, *, dry_run: bool = False
+    ) -> Sequence[str]:
         """Submit the ticks from `start` on and before `end`, whose ids are free: these ids.
 
         Raises `ScheduleNotFoundError`, `InvalidScheduleError`, and `QueueFullError`, `QueueDrainingError` or
-        `QueueNotFoundError`, whose `accepted` are the ids that were submitted.
+        `QueueNotFoundError`, whose `accepted` are the ids that were submitted. `dry_run`: only find the ids.
         """
         stored, _ = await self._find(name)
         first, last = _checked("start", start), _checked("end", end)
-        dues = [
-            due for due in upcoming(stored.schedule, first - 1, MOST_BACKFILLED + 1) if due < last
-        ]
+        dues = upcoming(stored.schedule, first - 1, MOST_BACKFILLED + 1, before=last)
         if len(dues) > MOST_BACKFILLED:
             raise InvalidScheduleError(
                 f"more than {MOST_BACKFILLED} ticks lie between these times: backfill in parts"
             )
+        if dry_run:
+            return await self._free([tick_id(name, due) for due in dues])
         return await self._submit(stored.schedule, dues)
+
+    async def _free(self, ids: Sequence[str]) -> Sequence[str]:
+        """Those of the ids that no task has."""
+        free = list[str]()
+        for first in range(0, len(ids), MOST_IDS):
+            piece = ids[first : first + MOST_IDS]
+            found = await ask(self._store, Find(list(piece)))
+            free += (task_id for task_id, task in zip(piece, found, strict=True) if task is None)
+        return free
 
     async def _submit(self, schedule: Schedule, dues: Sequence[int]) -> Sequence[str]:
         nonce = tick_nonce(self._entropy.identity(), 0)
@@ -246,6 +286,8 @@ class ScheduleOffice:
 def _checked(name: str, value: object) -> int:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidScheduleError(f"{name} takes an aware datetime, not {shown(value)}")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise InvalidScheduleError(f"{name} lies between the years {FIRST_YEAR} and {LAST_YEAR}")
     return instant_of(value)
 
 

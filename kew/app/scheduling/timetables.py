@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from kew.domain.errors import shown
+from kew.domain.errors import TaskQueueError, shown
 from kew.domain.schedule import EPOCH, Intervals, Limited, Schedule, Timetable
 from kew.domain.schedule_errors import InvalidScheduleError, MissingExtraError
 
@@ -94,9 +94,10 @@ def zone_of(name: object) -> ZoneInfo:
 
 
 @lru_cache(maxsize=1024)
-def _times(
+def timetable(
     cron: str, every_ms: int, tz: str, starts_at: int | None, ends_at: int | None
 ) -> Timetable:
+    """When ticks are due that follow from these values of a `Schedule`. Raises as `times_of` does."""
     zone = zone_of(tz)
     times: Timetable = Cron(cron, zone) if cron else Intervals(every_ms, starts_at or 0)
     return times if starts_at is None and ends_at is None else Limited(times, starts_at, ends_at)
@@ -104,16 +105,49 @@ def _times(
 
 def times_of(schedule: Schedule) -> Timetable:
     """When its ticks are due. Raises `InvalidScheduleError` for what can't be, and `MissingExtraError`."""
-    return _times(
+    return timetable(
         schedule.cron, schedule.every_ms, schedule.tz, schedule.starts_at, schedule.ends_at
     )
 
 
-def upcoming(schedule: Schedule, after: int, count: int) -> list[int]:
-    """The next ticks after an instant, at most so many."""
-    times, found = times_of(schedule), list[int]()
-    instant = times.after(after)
-    while instant is not None and len(found) < count:
+def upcoming(schedule: Schedule, after: int, count: int, *, before: int | None = None) -> list[int]:
+    """The next ticks after an instant, at most so many, and before another instant if one is given."""
+    return following(times_of(schedule), after, count, before=before)
+
+
+def following(times: Timetable, after: int, count: int, *, before: int | None = None) -> list[int]:
+    """As `upcoming`, by a timetable."""
+    found = list[int]()
+    while len(found) < count:
+        instant = times.after(after)
+        if instant is None or (before is not None and instant >= before):
+            break
         found.append(instant)
-        instant = times.after(instant)
+        after = instant
     return found
+
+
+def in_words(schedule: Schedule) -> str:
+    """When its ticks are due, for people: "At 09:00 on Monday through Friday", "Every 5 min".
+
+    A cron expression stays as it is if this process can't read it.
+    """
+    if not schedule.cron:
+        return f"Every {exactly(schedule.every_ms)}"
+    try:
+        return simulator(schedule.cron, EPOCH).explain()
+    except TaskQueueError:
+        return schedule.cron
+
+
+UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
+
+
+def exactly(ms: int) -> str:
+    """A duration without rounding: "5 min", "1 h 40 min"."""
+    parts = list[str]()
+    for size, unit in UNITS:
+        count, ms = divmod(ms, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)

@@ -233,7 +233,10 @@ async def test_a_backfill_submits_the_ticks_that_have_no_task(manager: Simulated
     manager.periodic(every=HOUR, queue="q", name="a")(work)
     await manager.create_queue(QueueConfig("q"))
     await manager.advance(2 * HOUR)
-    ids = await manager.schedules.backfill("a", MIDNIGHT - 2 * HOUR, MIDNIGHT + 2 * HOUR)
+    period = MIDNIGHT - 2 * HOUR, MIDNIGHT + 2 * HOUR
+    planned = await manager.schedules.backfill("a", *period, dry_run=True)
+    ids = await manager.schedules.backfill("a", *period)
+    assert planned == ids
     assert list(ids) == [
         f"a@{day}Z" for day in ("2023-12-31T22:00:00", "2023-12-31T23:00:00", "2024-01-01T00:00:00")
     ]
@@ -252,6 +255,8 @@ async def test_a_backfill_says_how_far_it_came(manager: SimulatedManager):
         await manager.schedules.backfill("a", MIDNIGHT - 500 * timedelta(days=30), MIDNIGHT)
     with pytest.raises(InvalidScheduleError, match="start takes an aware datetime"):
         await manager.schedules.backfill("a", datetime(2024, 1, 1), MIDNIGHT)
+    with pytest.raises(InvalidScheduleError, match="end lies between the years 1970 and 9990"):
+        await manager.schedules.backfill("a", MIDNIGHT, datetime.max.replace(tzinfo=UTC))
 
 
 @simulated

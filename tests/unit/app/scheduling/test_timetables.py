@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from kew import InvalidScheduleError, MissingExtraError
-from kew.app.scheduling.timetables import Cron, instant_of, local, zone_of
+from kew.app.scheduling.timetables import Cron, exactly, instant_of, local, zone_of
 from kew.domain.schedule import iso
 
 DAY_MS = 86_400_000
@@ -149,3 +149,11 @@ def test_without_cronsim_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
 def test_instants_and_moments_are_the_same():
     moment = datetime(2026, 11, 30, 9, tzinfo=UTC)
     assert local(instant_of(moment), zone_of("Asia/Tokyo")) == moment
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [(300_000, "5 min"), (100_000, "1 min 40 s"), (DAY_MS + 1_500, "1 d 1 s 500 ms")],
+)
+def test_an_interval_is_said_without_rounding(ms: int, words: str):
+    assert exactly(ms) == words
