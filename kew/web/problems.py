@@ -27,6 +27,7 @@ from kew.domain.errors import (
     TaskUnreadableError,
     UnknownFunctionError,
 )
+from kew.domain.schedule_errors import MissingExtraError, ScheduleNotFoundError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final = "2"  # seconds, when the store doesn't answer
@@ -100,6 +101,7 @@ def problem(
 ERRORS: Final[tuple[tuple[type[TaskQueueError], int, str], ...]] = (
     (QueueNotFoundError, 404, "queue-not-found"),
     (TaskNotFoundError, 404, "task-not-found"),
+    (ScheduleNotFoundError, 404, "schedule-not-found"),
     (InvalidTaskError, 422, "invalid-task"),
     (InvalidConfigError, 422, "invalid-value"),
     (UnknownFunctionError, 409, "function-unknown"),
@@ -108,6 +110,7 @@ ERRORS: Final[tuple[tuple[type[TaskQueueError], int, str], ...]] = (
     (QueueFullError, 409, "queue-full"),
     (ResultUnreadableError, 409, "result-unreadable"),
     (TaskUnreadableError, 409, "task-unreadable"),
+    (MissingExtraError, 501, "not-installed"),
     (StoreUnavailableError, 503, "store-unavailable"),
     (StoreUnsuitableError, 503, "store-unsuitable"),
 )
@@ -177,7 +180,7 @@ DESCRIPTIONS: Final = {
     400: "The request can't be read",
     401: "No valid token or session",
     403: "Not allowed: read-only, from another site, or this identity may not",
-    404: "There is no such queue or task",
+    404: "There is no such queue, task or schedule",
     405: "This method isn't possible here",
     409: "The state of the queue or task doesn't allow it",
     413: "The body is too large",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ProcessQueueRow(BaseModel):
@@ -48,6 +48,59 @@ class Processes(BaseModel):
     """All processes that work on queues, by name."""
 
     processes: list[ProcessRow]
+
+
+class ScheduleRow(BaseModel):
+    """A schedule. Durations are seconds; times are in its zone. `words`: when its ticks are due."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    queue: str
+    function: str
+    cron: str | None
+    every: float | None
+    words: str
+    tz: str
+    overlap: str
+    missed: str
+    catch_up: float
+    jitter: float
+    start: datetime | None
+    end: datetime | None
+    source: str
+    undeclared: bool
+    paused_time: datetime | None
+    note: str
+    next_time: datetime | None
+    next_times: list[datetime] = Field(description="Of its next ticks; none while it is paused")
+    last_time: datetime | None
+    last_task_id: str | None
+
+
+class Schedules(BaseModel):
+    """Schedules, by name."""
+
+    schedules: list[ScheduleRow]
+
+
+class ScheduleRemoved(BaseModel):
+    """The schedule that was removed."""
+
+    removed: str
+
+
+class ScheduleRun(BaseModel):
+    """The task that was submitted."""
+
+    task_id: str
+
+
+class Backfilled(BaseModel):
+    """How many ticks were submitted, or would be, and the ids of the first 1,000."""
+
+    count: int
+    task_ids: list[str]
 
 
 class HistoryPointRow(BaseModel):

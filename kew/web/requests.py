@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -16,6 +17,7 @@ from kew.domain.rate import LONGEST_WINDOW, MOST_RATES, MOST_STARTS
 
 LONGEST_TEXT: Final = 1000
 MOST_IN_A_PAGE: Final = 500
+MOST_NEXT: Final = 50
 LONGEST_SPAN: Final = HOURS_KEPT * HOUR_MS // 1000
 
 
@@ -175,6 +177,36 @@ class TaskQuery(BaseModel):
     cursor: str | None = Field(
         default=None, max_length=LONGEST_TEXT, description="That of the page before"
     )
+
+
+class ScheduleQuery(BaseModel):
+    """Which schedules are meant, and how many of their next ticks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    next: int = Field(default=5, ge=0, le=MOST_NEXT, description="Ticks of each, at most")
+
+
+def _instant(value: Any) -> Any:
+    """An instant, in the text that JSON has for it. (Pydantic would take numbers as well.)"""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError("an instant with its offset is needed, such as 2026-11-30T08:00:00+01:00")
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
+class Backfill(Body):
+    """Ticks from `start` on and before `end`."""
+
+    start: Instant
+    end: Instant
+    dry_run: bool = Field(default=False, description="Only say which")
 
 
 class HistoryQuery(BaseModel):

@@ -15,6 +15,7 @@ from kew.web.routes import (
     metrics,
     processes,
     queues,
+    schedules,
     tasks,
 )
 
@@ -27,5 +28,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     events.router,
     health.router,
     keys.router,
+    schedules.router,
     metrics.router,
 )

@@ -53,6 +53,7 @@ class Server:
             failing = await manager.task(queue="crm")(fails).options(task_id="dead").submit()
             with pytest.raises(Exception, match="failed"):
                 await failing.result()
+            await manager.schedules.put("hourly", job, every=3600, queue="mails")
             app = admin(manager, token=TOKEN, allow_changes=True)
             self.description = app.openapi()
             await self._serve(app)
@@ -94,7 +95,13 @@ OPERATIONS = {
 }
 
 
-EXISTING = {"queue": "mails", "task_id": "waiting", "name": "max_workers", "key": "acme"}
+EXISTING = {
+    "queue": "mails",
+    "task_id": "waiting",
+    "name": "max_workers",
+    "key": "acme",
+    "schedule": "hourly",
+}
 
 
 NOT_IN_THE_SCHEMA = [positive_data_acceptance]  # such as: a note is printable
