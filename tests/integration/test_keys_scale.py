@@ -130,3 +130,36 @@ async def test_a_step_of_emptying_a_queue_reads_a_bounded_number_of_keys(
     assert many <= 1.5 * few
     whole = {"hkeys", "hgetall", "hvals"}
     assert not {f"cmdstat_{name}" for name in whole} & names
+
+
+async def cost_of_a_declaration(url: str, keys: int, before: Any, after: Any) -> dict[str, int]:
+    """The commands of a declaration that changes the limits of keys, by name."""
+    client = raw_client(url)
+    await client.flushall()
+    async with redis_scene(url) as scene:
+        await scene.store.open()
+        await fill(scene, keys, before)
+        await client.config_resetstat()
+        await scene.declare(max_workers=1_000_000, max_size=1_000_000, **after)
+        stats = await client.info("commandstats")
+        await scene.close()
+    await client.aclose()
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(FULL, {"key_workers": 2}), (RATED, {"key_rate": ((2, 3_600_000, 0),)})],
+    ids=["limit", "rate"],
+)
+async def test_a_declaration_looks_at_a_bounded_number_of_keys(
+    clean_redis_url: str, before: Any, after: Any, measured: Any
+):
+    few, many = [
+        await cost_of_a_declaration(clean_redis_url, keys, before, after)
+        for keys in (AT_ONCE, 3 * AT_ONCE)
+    ]
+    measured(f"Redis commands of a declaration with {3 * AT_ONCE} keys", sum(many.values()))
+    assert sum(many.values()) <= 1.5 * sum(few.values())
+    assert "zunionstore" not in many

@@ -399,9 +399,8 @@ def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
     ]
     counts = state.get("counts", "").split()
     beside = dict(pair.split("=") for pair in counts[len(names) :])
-    assert beside.keys() <= {"snoozed", "starts_by", "keys", "key_snoozes", "unique"}, (
-        f"behind the counts: {beside}"
-    )
+    names_beside = {"snoozed", "starts_by", "keys", "key_snoozes", "unique", "reopened"}
+    assert beside.keys() <= names_beside, f"behind the counts: {beside}"
     memory = {
         f"gate:{name}": text.replace(",", " ") for name, text in beside.items() if name == "snoozed"
     }

@@ -15,7 +15,7 @@ local operation = (function()
   end
 
   local function forget_queue()
-    redis.call('DEL', STATE, IDLE, HUNGRY, key_of('history'), key_of('unique'))
+    redis.call('UNLINK', STATE, IDLE, HUNGRY, key_of('history'), key_of('unique'))
     redis.call('HSET', STATE, 'is_purged', 1)
     for _, process in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
       redis.call('DEL', LANES .. ':' .. process, FUNCTIONS .. ':' .. process)
@@ -85,7 +85,7 @@ local operation = (function()
     end
     for _, part in ipairs({'held', 'holders', 'ring1', 'ring2', 'ring3', 'later1', 'later2', 'later3', 'paced1', 'paced2',
       'paced3', 'first', 'logs', 'logged', 'limits', 'ends'}) do
-      redis.call('DEL', base .. part)
+      redis.call('UNLINK', base .. part)
     end
   end
 

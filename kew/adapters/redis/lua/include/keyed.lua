@@ -9,8 +9,8 @@
 --   <q>:keyed:turns  hash  '<p> <key>': turn, and how many tasks of it wait, parked ones included
 --   <q>:keyed:held  sorted set  keys, by how many leases they have;  <q>:keyed:holders  hash  the key of each lease's task
 -- The counts of the state have ` keys=`: the last turn, the turns of tasks without a key, and how many tasks wait in lines; and,
--- if one of them isn't 0, whether the clock has stepped back since a claim looked at the keys in `paced`, how many keys have
--- limits of their own, and when the first of these ends.
+-- if one of them isn't 0, whether claims have yet to look at all keys in `paced` again, how many keys have limits of their own,
+-- and when the first of these ends.
 -- Needs PARKED, queue.
 -- include: ready
 -- include: keyed_limits

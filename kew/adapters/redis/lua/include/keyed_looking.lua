@@ -4,7 +4,6 @@
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.can_look = (function()
   local AT_ONCE = 100 -- keys
-  local MOST_REOPENED = 1000 -- keys that hold leases; sweeps find the others
 
   -- When the first task behind `after` is due that the process can run; when the key's rate lets it start; and whether there
   -- may be more.
@@ -169,11 +168,11 @@ keyed.can_look = (function()
     end
   end
 
-  -- The limits have changed: keys that were at them may start.
+  -- The limits have changed: keys that were at them may start. Claims find those that this call doesn't look at.
   function keyed.reopen()
     keyed.begin()
     keyed.repace()
-    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, MOST_REOPENED - 1)) do keyed.touch_all(key) end
+    keyed.reopen_some('0')
     keyed.flush()
   end
 

@@ -81,9 +81,9 @@ keyed.can_mend = (function()
       end
     end
     if redis.call('EXISTS', keyed.key_name('turns')) == 0 then
-      for _, part in ipairs({'held', 'holders', 'first', 'logs', 'logged', 'limits', 'ends'}) do redis.call('DEL', keyed.key_name(part)) end
+      for _, part in ipairs({'held', 'holders', 'first', 'logs', 'logged', 'limits', 'ends'}) do redis.call('UNLINK', keyed.key_name(part)) end
       for priority = 1, 3 do
-        for _, part in ipairs({'ring', 'later', 'paced'}) do redis.call('DEL', keyed.key_name(part .. priority)) end
+        for _, part in ipairs({'ring', 'later', 'paced'}) do redis.call('UNLINK', keyed.key_name(part .. priority)) end
       end
     end
     s.keyed = false

@@ -4,6 +4,7 @@
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.can_take = (function()
   local AT_ONCE = 100 -- keys or tasks
+  local REPACED_AT_ONCE, REOPENED_AT_ONCE = 500, 50 -- keys: of a priority, and that hold leases
 
   -- So many tasks without a key have started.
   function keyed.served_plain(priority, count)
@@ -12,24 +13,41 @@ keyed.can_take = (function()
     s.keyed.plain[priority] = s.keyed.turn
   end
 
-  -- The rates are others, or the clock has stepped back: keys in `paced` are looked at as if they were due.
+  -- The rates are others, or the clock has stepped back: keys in `paced` are looked at as if they were due. If there are more
+  -- than one call may move, the next calls go on: they move more keys than a claim adds again.
   function keyed.repace()
+    local is_behind
     for priority = 1, 3 do
-      local later, paced = keyed.key_name('later' .. priority), keyed.key_name('paced' .. priority)
-      if redis.call('EXISTS', paced) == 1 then
-        redis.call('ZUNIONSTORE', later, 2, later, paced, 'WEIGHTS', 1, 0, 'AGGREGATE', 'MIN')
-        redis.call('DEL', paced)
-        wake(now)
-      end
+      local popped, due = redis.call('ZPOPMIN', keyed.key_name('paced' .. priority), REPACED_AT_ONCE), {}
+      for n = 1, #popped, 2 do due[n], due[n + 1] = 0, popped[n] end
+      send('ZADD', keyed.key_name('later' .. priority), due)
+      if #due > 0 then wake(now) end
+      is_behind = is_behind or #due == 2 * REPACED_AT_ONCE or nil
     end
+    if is_behind ~= s.keyed.is_behind then s.keyed.is_behind, s.keyed.differs = is_behind, true end
   end
 
-  -- Keys of which a task has become due since, or whose rate lets one start.
+  -- The limits of keys may be higher: those that hold leases are looked at, some in each call. While there are more, the counts of
+  -- the state have ` reopened=`, how far a scan of them has come.
+  function keyed.reopen_some(cursor)
+    local reply = redis.call('ZSCAN', keyed.key_name('held'), cursor, 'COUNT', REOPENED_AT_ONCE)
+    for n = 1, #reply[2], 2 do keyed.touch_all(reply[2][n]) end
+    s.rest, s.is_rest_new = string.gsub(s.rest, ' reopened=%d+', ''), true
+    if reply[1] ~= '0' then s.rest = s.rest .. ' reopened=' .. reply[1] end
+    wake(now)
+  end
+
+  -- Go on with what a call began that changed limits, or met a clock that had stepped back. Whether there is more.
+  local function look_again()
+    local cursor = string.match(s.rest, ' reopened=(%d+)')
+    if s.keyed.is_behind then keyed.repace() elseif cursor then keyed.reopen_some(cursor) end
+    return s.keyed.is_behind or string.find(s.rest, ' reopened=', 1, true) ~= nil
+  end
+
+  -- Keys of which a task has become due since, or whose rate lets one start. Whether there may be more.
   function keyed.promote(priority)
-    if s.keyed.is_behind then
-      s.keyed.is_behind, s.keyed.differs = nil, true
-      keyed.repace()
-    end
+    local is_changing = s.keyed.is_behind or string.find(s.rest, ' reopened=', 1, true) ~= nil
+    if is_changing then is_changing = look_again() end
     local due = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE)
     for _, key in ipairs(due) do keyed.touch(priority, key) end
     local open = keyed.is_paced()
@@ -37,7 +55,7 @@ keyed.can_take = (function()
     for _, key in ipairs(open) do keyed.touch(priority, key) end
     keyed.write_touched()
     keyed.end_snoozes()
-    return #due == AT_ONCE or #open == AT_ONCE
+    return #due == AT_ONCE or #open == AT_ONCE or is_changing
   end
 
   -- A parked task that this process can run goes back to its line.
