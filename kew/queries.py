@@ -10,11 +10,11 @@ from kew.app.diagnosis import Diagnosis, diagnosed
 from kew.app.forgetting import forget
 from kew.app.health import ANSWER_SECONDS, Health, health_of
 from kew.app.info import TaskInfo
-from kew.app.inspector import status_dict
 from kew.app.listing import TaskFilter, TaskPage
 from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.processes import ProcessInfo, present_processes
+from kew.app.queue_status import status_dict
 from kew.dead_letters import DeadLetters
 from kew.domain.errors import TaskQueueError
 from kew.domain.explaining import Explanation

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any, Unpack
 
-from kew.app.inspector import setting_dict
 from kew.app.listing import TaskFilter
 from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.process import Process
+from kew.app.queue_status import setting_dict
 from kew.domain.key_limits import KeyLimit, as_own_limits, lasts_ms
 from kew.domain.overrides import Overridable, Override
 from kew.domain.rate import Rate
@@ -69,17 +69,25 @@ class Steering(ABC):
             return await steering.count(queue_name, wanted.waiting)
         return await steering.purge(queue_name, wanted.waiting)
 
-    async def set_overrides(self, queue_name: str, **values: Unpack[Overridable]) -> None:
+    async def set_overrides(
+        self, queue_name: str, *, by: str = "", **values: Unpack[Overridable]
+    ) -> None:
         """Put values in force in place of what the code declares, for all processes, until they are removed.
 
         They take the names and values of `QueueConfig`, and join the overrides that are there. Processes follow at
         once, and later declarations don't undo them. What a function or a submit says of its own tasks takes
-        precedence, as it does over the queue's settings. Raises `InvalidConfigError` and `QueueNotFoundError`.
+        precedence, as it does over the queue's settings. `by` (one line): who sets them; by default the name of this
+        process. Raises `InvalidConfigError` and `QueueNotFoundError`.
         """
-        await self._here().inspector.steering.set_overrides(queue_name, values)
+        here = self._here()
+        who = by or here.presence.name
+        await here.inspector.steering.set_overrides(queue_name, values, who)
 
     async def overrides(self, queue_name: str) -> dict[str, Override]:
-        """The overrides in force, by name, with what the code declares instead. Raises `QueueNotFoundError`."""
+        """The overrides in force, by name: the value, what the code declares instead, who set it, and when.
+
+        Raises `QueueNotFoundError`.
+        """
         return await self._here().inspector.steering.overrides(queue_name)
 
     async def queue_settings(self, queue_name: str) -> dict[str, dict[str, Any]]:

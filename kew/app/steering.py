@@ -36,6 +36,7 @@ from kew.domain.overrides import (
     settings_of,
 )
 from kew.domain.requests import LifeRef, Word
+from kew.domain.signing import check_by
 from kew.domain.task import Task, TaskStatus
 from kew.log import logger
 
@@ -70,19 +71,21 @@ class Steering:
         """Those that all processes share, by name. Raises `QueueNotFoundError`."""
         return settings_of((await self._status(queue)).state)
 
-    async def set_overrides(self, queue: str, values: Mapping[str, object]) -> None:
-        """Add these. Raises `InvalidConfigError` and `QueueNotFoundError`."""
+    async def set_overrides(self, queue: str, values: Mapping[str, object], by: str) -> None:
+        """Add these, which `by` sets. Raises `InvalidConfigError` and `QueueNotFoundError`."""
         settings = as_settings(queue, values)
+        who = check_by(by)
         if "max_size" in settings and is_draining((await self._status(queue)).state.settings):
             raise InvalidConfigError(
                 f"queue {queue!r} is draining, so it accepts nothing: resume it before you change its max_size"
             )
-        await self._change(queue, settings, ())
+        await self._change(queue, settings, (), who)
 
     async def remove_overrides(self, queue: str, names: Collection[str]) -> None:
         """Remove these, or all. Raises `InvalidConfigError` and `QueueNotFoundError`."""
         check_overridable(names)
-        await self._change(queue, {}, tuple(SETTING_OF[name] for name in names or SETTING_OF))
+        removed = tuple(SETTING_OF[name] for name in names or SETTING_OF)
+        await self._change(queue, {}, removed, "")
 
     async def empty(self, queue: str) -> int:
         """Cancel what waits; how many that was. Raises `QueueNotFoundError`."""
@@ -157,11 +160,11 @@ class Steering:
             await asyncio.sleep(0)  # others go on, even if the store never waits
 
     async def _change(
-        self, queue: str, values: Mapping[str, SettingValue], removed: tuple[str, ...]
+        self, queue: str, values: Mapping[str, SettingValue], removed: tuple[str, ...], by: str
     ) -> None:
         known_queue(queue)
         edition = f"{self._incarnation}.overrides.{next(self._numbers)}"
-        word = await ask(self._store, SetOverrides(queue, values, removed, edition))
+        word = await ask(self._store, SetOverrides(queue, values, removed, edition, by))
         if word is Word.NO_QUEUE:
             raise await self._missing(queue)
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from kew.cli.group import Group
 from kew.cli.output import Column, one_line
+from kew.cli.screen import printable
 from kew.cli.session import (
     Session,
     dry_run_option,
@@ -193,7 +194,7 @@ def facts(
         "paused": held(status, "pause", now) if status["paused"] else None,
         "draining": held(status, "drain", now) if status["draining"] else None,
         "dead letters": counted(status["dead_letters"], "task") if status["dead_letters"] else None,
-        "overrides": "\n".join(overrides(status)) or None,
+        "overrides": "\n".join(overrides(status, now)) or None,
         "settings": f"version {status['settings_version']}",
         "events": status["notifications"],
     }
@@ -212,10 +213,12 @@ def held(status: dict[str, Any], verb: str, now: datetime) -> str:
     return f"since {both(since, now)}" + (f" by {by}" if by else "") + (f"\n{note}" if note else "")
 
 
-def overrides(status: dict[str, Any]) -> list[str]:
-    """A line for each override, beside what the code declares."""
+def overrides(status: dict[str, Any], now: datetime) -> list[str]:
+    """A line for each override, beside what the code declares, and who set it when."""
     return [
         f"{name}={value_text(name, each['value'])} (declared: {value_text(name, each['declared'])})"
+        + (f", set {relative(each['set_time'], now)}" if each["set_time"] else "")
+        + (f" by {each['by']}" if each["by"] else "")
         for name, each in status["overrides"].items()
     ]
 
@@ -243,13 +246,18 @@ def note_option(function: Any) -> Any:
     )(function)
 
 
-def signed(note: str) -> str:
-    """The note with the name of who gives it: "ada@ops-1: upstream is down"."""
+def operator() -> str:
+    """Who runs the command: "ada@ops-1"."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # no such user, as in a container
         user = "unknown"
-    who = f"{user}@{socket.gethostname()}"
+    return printable(f"{user}@{socket.gethostname()}")
+
+
+def signed(note: str) -> str:
+    """The note with the name of who gives it: "ada@ops-1: upstream is down"."""
+    who = operator()
     return f"{who}: {note}"[:LONGEST_NOTE] if note else who
 
 
@@ -321,7 +329,7 @@ async def set_(session: Session, queue: str, settings: tuple[str, ...]) -> None:
 
     Such as: max_workers=5 max_size=2000 rate=100/60s task_timeout=2min rate=none. A deployment doesn't end an override.
     """
-    await session.manager.set_overrides(queue, **settings_of(settings))
+    await session.manager.set_overrides(queue, by=operator(), **settings_of(settings))
     await print_overrides(session, queue)
 
 
@@ -352,6 +360,6 @@ async def rm(session: Session, queue: str, yes: bool) -> None:
 
 async def print_overrides(session: Session, queue: str) -> None:
     """The overrides in force."""
-    lines = overrides(await session.manager.get_queue_status(queue))
+    lines = overrides(await session.manager.get_queue_status(queue), session.now())
     for line in lines or ["no overrides"]:
         session.out.line(f"{queue}: {line}")

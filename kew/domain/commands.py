@@ -14,6 +14,7 @@ from kew.domain.holding import Hold
 from kew.domain.key_limits import OwnLimits
 from kew.domain.lifecycle import Effect
 from kew.domain.queue import NOTHING, Change, counted_by
+from kew.domain.signing import Signature
 from kew.domain.view import View
 
 
@@ -43,6 +44,7 @@ def override(
     values: Mapping[str, SettingValue],
     without: Collection[str],
     edition: str,
+    signature: Signature | None = None,
 ) -> Change:
     """Put these settings in force in place of what the code declares, and no longer those `without`.
 
@@ -51,7 +53,9 @@ def override(
     if draining.is_draining(view.state.settings):
         values = {name: value for name, value in values.items() if name != "max_size"}
         without = set(without) - {"max_size"}
-    state = overrides.with_overrides(view.state, values, without=without, edition=edition)
+    state = overrides.with_overrides(
+        view.state, values, without=without, edition=edition, signature=signature
+    )
     return NOTHING if state is view.state else Change((), state)
 
 

@@ -7,14 +7,16 @@ only the latter. So whatever reads settings, a process of an older version inclu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
 
 import attrs
 
 from kew.domain.config import QueueConfig, Settings, SettingValue, to_ms, with_values
 from kew.domain.errors import InvalidConfigError, shown
+from kew.domain.explaining import moment
 from kew.domain.rate import Rate
+from kew.domain.signing import Signature
 from kew.domain.suggestions import did_you_mean
 from kew.domain.view import QueueState
 
@@ -66,12 +68,15 @@ class Overridable(TypedDict, total=False):
 class Override:
     """A setting that an operator overrides, in the units of `QueueConfig`.
 
-    `declared`: what the code declares instead; None for `task_timeout`, which each process declares for itself.
+    `declared`: what the code declares instead; None for `task_timeout`, which each process declares for itself. `by`
+    and `set_time`: who set it and when; None if an earlier version of kew did.
     """
 
     name: str
     value: Any
     declared: Any
+    by: str | None = None
+    set_time: datetime | None = None
 
 
 # --- the rules
@@ -93,10 +98,14 @@ def with_overrides(
     *,
     without: Collection[str] = (),
     edition: str,
+    signature: Signature | None = None,
 ) -> QueueState:
-    """The state with these overrides as well, and `without` those. An equal one keeps its version."""
+    """The state with these overrides as well, and `without` those. An equal one keeps its version.
+
+    `signature`: who sets them. An override that had its value before keeps the signature that it has.
+    """
     kept = {name: value for name, value in overridden(state).items() if name not in without}
-    return _in_force(state, declared_by_code(state), {**kept, **values}, edition)
+    return _in_force(state, declared_by_code(state), {**kept, **values}, edition, signature)
 
 
 def redeclared(state: QueueState, settings: Settings, edition: str) -> QueueState:
@@ -105,18 +114,28 @@ def redeclared(state: QueueState, settings: Settings, edition: str) -> QueueStat
 
 
 def _in_force(
-    state: QueueState, declared: Settings, overrides: Mapping[str, SettingValue], edition: str
+    state: QueueState,
+    declared: Settings,
+    overrides: Mapping[str, SettingValue],
+    edition: str,
+    signature: Signature | None = None,
 ) -> QueueState:
     settings = with_values(declared, overrides)
     replaced = {name: getattr(declared, name) for name in overrides}
     if (settings, replaced) == (state.settings, state.declared):
         return state
+    before = overridden(state)
+    signed = {
+        name: state.signed.get(name) if before.get(name) == value else signature
+        for name, value in overrides.items()
+    }
     return attrs.evolve(
         state,
         settings=settings,
         declared=replaced,
         version=state.version + 1,
         edition=edition,
+        signed={name: each for name, each in signed.items() if each},
     )
 
 
@@ -146,16 +165,22 @@ def as_settings(queue: str, values: Mapping[str, object]) -> dict[str, SettingVa
 
 def as_overrides(state: QueueState) -> dict[str, Override]:
     """The overrides in force, by their names in `QueueConfig`."""
-    found = (
-        Override(
-            name=NAME_OF[setting],
-            value=_as_configured(setting, value),
-            declared=_as_configured(setting, state.declared[setting]),
-        )
+    return {
+        NAME_OF[setting]: _as_override(state, setting)
         for setting, value in overridden(state).items()
         if setting in NAME_OF and (setting, value) != DRAINED
+    }
+
+
+def _as_override(state: QueueState, setting: str) -> Override:
+    signature = state.signed.get(setting)
+    return Override(
+        name=NAME_OF[setting],
+        value=_as_configured(setting, getattr(state.settings, setting)),
+        declared=_as_configured(setting, state.declared[setting]),
+        by=signature.by or None if signature else None,
+        set_time=moment(signature.at if signature else None),
     )
-    return {override.name: override for override in found}
 
 
 @attrs.frozen(kw_only=True)

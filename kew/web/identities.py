@@ -30,6 +30,11 @@ class Identity:
     name: str = attrs.field()
     may_change: bool = True
 
+    @property
+    def shown(self) -> str:
+        """The name in printable characters, as the log and the store have it."""
+        return self.name if self.name.isprintable() else ascii(self.name)[1:-1][:LONGEST_NAME]
+
     @name.validator
     def _check(self, attribute: object, value: object) -> None:
         if not isinstance(value, str) or not value or len(value) > LONGEST_NAME:

@@ -36,10 +36,12 @@ class Notice(BaseModel):
 
 
 class OverrideRow(BaseModel):
-    """A setting that an operator overrides."""
+    """A setting that an operator overrides, and who set it when."""
 
     value: Any
     declared: Any
+    by: str | None
+    set_time: datetime | None
 
 
 class RatesRow(BaseModel):

@@ -9,12 +9,15 @@ from kew.app.notices import SettingsChanged
 from kew.app.ports import Command, Declare, ReadSettings, SetOverrides
 from kew.domain.config import Settings
 from kew.domain.requests import Word
+from kew.domain.signing import Signature
 from tests.support.idle import WOKEN
 from tests.support.scene import Scene
 
 
-async def override(scene: Scene, *removed: str, edition: str = "by-hand", **values: Any) -> Word:
-    return await scene.store.do(SetOverrides("orders", values, removed, edition))
+async def override(
+    scene: Scene, *removed: str, edition: str = "by-hand", by: str = "", **values: Any
+) -> Word:
+    return await scene.store.do(SetOverrides("orders", values, removed, edition, by))
 
 
 async def in_force(scene: Scene) -> InForce:
@@ -35,6 +38,31 @@ async def test_an_override_is_in_force_in_place_of_what_the_code_declares(scene:
     await scene.submit("a", "b")
     worker = await scene.worker()
     assert await worker.claim_ids() == ["a"]
+
+
+async def test_an_override_remembers_who_set_it_and_when(scene: Scene):
+    await scene.declare(max_workers=5)
+    await override(
+        scene, by="ada@ops-1: x~y;z", max_workers=1, max_retries=9, rates=((3, 1_000, 0),)
+    )
+    first = scene.now
+    await scene.advance(5_000)
+    await override(scene, by="eve", max_workers=1, max_retries=4)
+    await override(scene, "rates", by="eve")
+    await scene.declare(max_workers=7)
+    assert (await scene.status()).state.signed == {
+        "max_workers": Signature(first, "ada@ops-1: x~y;z"),
+        "max_retries": Signature(first + 5_000, "eve"),
+    }
+
+
+async def test_what_drains_a_queue_is_signed_by_its_hold(scene: Scene):
+    await scene.declare(max_size=5)
+    await override(scene, by="ada", max_size=7)
+    await scene.control(Command.DRAIN)
+    assert (await scene.status()).state.signed == {}
+    await scene.control(Command.RESUME)
+    assert (await scene.status()).state.signed == {}
 
 
 async def test_a_declaration_changes_what_is_declared_and_no_override(scene: Scene):

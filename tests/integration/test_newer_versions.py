@@ -318,6 +318,18 @@ async def test_an_override_comes_back_after_a_process_of_an_older_version_declar
     assert b" max_workers=1 " in await settings_of(mixed)
 
 
+async def test_a_signature_is_not_that_of_an_override_by_a_process_that_signs_nothing(mixed: Mixed):
+    await mixed.old.store.do(SetOverrides(QUEUE, {"max_workers": 1}, (), "by-hand", "ada"))
+    assert (await mixed.old.status()).state.signed["max_workers"].by == "ada"
+    text = await settings_of(mixed)
+    changed = text.replace(b" max_workers=1 ", b" max_workers=3 ").replace(
+        b"=max_workers~1~", b"=max_workers~3~"
+    )
+    await mixed.client.hset(STATE, "settings", changed)
+    status = await mixed.old.status()
+    assert (status.state.settings.max_workers, status.state.signed) == (3, {})
+
+
 async def test_only_a_process_that_knows_an_override_claims_under_it(mixed: Mixed):
     await mixed.old.store.do(SetOverrides(QUEUE, {"timeout_ms": 500}, (), "by-hand"))
     assert b" format=4" in await settings_of(mixed)

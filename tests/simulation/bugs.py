@@ -963,9 +963,9 @@ def a_declaration_undoes_overrides(original: Any) -> Any:
 
 @bug(overrides, "with_overrides", "steering", choice=Choice(workload="steering"))
 def an_override_replaces_the_others(original: Any) -> Any:
-    def with_overrides(state, values, *, without=(), edition):
+    def with_overrides(state, values, *, without=(), edition, signature=None):
         without = set(overrides.overridden(state)) - {"max_size"} if values else without
-        return original(state, values, without=without, edition=edition)
+        return original(state, values, without=without, edition=edition, signature=signature)
 
     return with_overrides
 

@@ -509,7 +509,8 @@ class Operations:
         chosen = {name: values[name] for name in names[: self._pick(0, 1, 2)]}
         removed = tuple(name for name in names if name not in chosen)
         self.editions += 1
-        return SetOverrides(self._queue(), chosen, removed, f"edition{self.editions}")
+        by = "Eve ~;=" if self.editions % 3 else ""
+        return SetOverrides(self._queue(), chosen, removed, f"edition{self.editions}", by)
 
     def _limit_key(self) -> LimitKey:
         own = OwnLimits(

@@ -18,6 +18,7 @@ from kew.domain.breaker import Breaker, BreakerState
 from kew.domain.config import Settings
 from kew.domain.holding import Hold
 from kew.domain.sharing import Starved
+from kew.domain.signing import Signature
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Checkpoint, Progress, Submission, Task, TaskStatus, unstarted_until
 from kew.domain.view import QueueState
@@ -407,6 +408,18 @@ def _fields_of_state(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
     return {**state, **memory, **dict(zip(names, counts[: len(names)], strict=bool(state)))}
 
 
+def _signatures(state: Mapping[str, str], entries: list[str]) -> dict[str, Signature]:
+    """Who set the overrides that are in force."""
+    values = dict(each.split("~")[:2] for each in entries if each)
+    signed = {}
+    for field, text in state.items():
+        if field.startswith("set:"):
+            at, value, by = text.split(" ", 2)
+            if values.get(field.removeprefix("set:")) == value:
+                signed[field.removeprefix("set:")] = Signature(int(at), by)
+    return signed
+
+
 def _state(state: Mapping[str, str]) -> QueueState:
     settings = dict(pair.split("=") for pair in state["settings"].split())
     kind, failures, opened_at, epoch, probes = state["breaker"].split()
@@ -429,6 +442,7 @@ def _state(state: Mapping[str, str]) -> QueueState:
             for field, text in state.items()
             if field.startswith("hold:")
         },
+        signed=_signatures(state, entries),
         version=int(version),
         edition=edition,
         paused={"0": False, "1": True}[state["paused"]],

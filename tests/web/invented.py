@@ -219,7 +219,7 @@ class Invented:
                 "value": 4,
                 "declared": 2,
                 "by": self.user("ops"),
-                "at": self.ago(hours=2),
+                "set_time": self.ago(hours=2),
             }
         busiest = {"acme": 1, "initech": 1, "umbrella": 1} if name == "crm-sync" else {}
         delayed = {"acme": 38.2, "initech": 31.0, "umbrella": 12.4} if name == "crm-sync" else {}

@@ -142,6 +142,7 @@ async def test_a_setting_is_overridden_and_the_override_removed(
     row = page.locator(".settings tr").filter(has_text="max_workers").first
     await expect(row.locator("td").nth(0)).to_have_text("3")
     await expect(row.locator("td").nth(1)).to_contain_text("7")
+    await expect(row.locator(".who")).to_contain_text("local")
     assert (await manager.overrides("mails"))["max_workers"].value == 7
     await page.get_by_role("button", name="Remove the override of max_workers").click()
     await expect(row.locator("td").nth(1)).to_have_text("3")

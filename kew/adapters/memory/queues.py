@@ -39,6 +39,7 @@ from kew.domain.gates import fold as gates
 from kew.domain.history import MINUTE_MS, RECENT, Past, rates_of
 from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
+from kew.domain.signing import Signature
 from kew.domain.view import QueueState
 
 
@@ -152,7 +153,10 @@ async def override(store: Inside, operation: SetOverrides) -> Word:
     if known is None:
         return Word.NO_QUEUE
     now, edition = store._now(), operation.edition
-    change = commands.override(known.indexed, operation.values, operation.removed, edition)
+    signature = Signature(now, operation.by)
+    change = commands.override(
+        known.indexed, operation.values, operation.removed, edition, signature
+    )
     if change.state is None:
         return Word.SAME
     store._apply(known, change, now)

@@ -163,6 +163,7 @@ async def override(store: Inside, operation: SetOverrides) -> Word:
     named: dict[str, Argument] = {
         "changes": write_overrides(operation.values, operation.removed),
         "edition": operation.edition,
+        "by": operation.by,
         "told_limit": TOLD_AT_ONCE,
     }
     answer, now = await store.functions.ask("override", operation.queue, named)

@@ -11,7 +11,12 @@ from kew.adapters.redis import attempts, records
 from kew.adapters.redis.counts import read_memories
 from kew.adapters.redis.extras import from_value
 from kew.adapters.redis.history import read_past
-from kew.adapters.redis.settings import read_declared, read_holds, read_settings
+from kew.adapters.redis.settings import (
+    read_declared,
+    read_holds,
+    read_settings,
+    read_signatures,
+)
 from kew.app.ports import (
     Bookmark,
     DeadLetters,
@@ -251,6 +256,7 @@ def read_state(
         longest_lease_ms=longest,
         gates=read_memories(memories),
         holds=read_holds(memories),
+        signed=read_signatures(settings.decode(), memories),
     )
 
 

@@ -1,4 +1,4 @@
-"""A queue's settings between Python and Redis, and what else its state remembers: why it is held, and what gates keep.
+"""A queue's settings between Python and Redis, and what else its state remembers: why it is held, and who did what.
 
 `lua/include/overrides.lua` rewrites the text of the settings, and says what its `overrides=` means.
 """
@@ -13,11 +13,13 @@ import attrs
 from kew.domain.config import MAX_SNOOZES, Settings, SettingValue
 from kew.domain.holding import Hold
 from kew.domain.key_limits import OwnLimits
+from kew.domain.signing import Signature
 
 FORMAT: Final = 5  # of settings: what this code knows
 FORMAT_OF_RATES, FORMAT_OF_KEYS = 3, 5  # the first that know them
 SETTINGS: Final = frozenset(attrs.fields_dict(Settings))
 HOLD: Final = "hold:"  # a field of a queue's state: since when and why it is held
+SIGNED: Final = "set:"  # another one: who overrode a setting, and when
 
 
 def write_settings(settings: Settings) -> str:
@@ -131,3 +133,18 @@ def read_holds(flat: Sequence[bytes]) -> dict[str, Hold]:
             note, _, by = rest.partition("\t")
             holds[field.decode().removeprefix(HOLD)] = Hold(int(since_at), note, by)
     return holds
+
+
+def read_signatures(settings: str, flat: Sequence[bytes]) -> dict[str, Signature]:
+    """Who set the overrides in these settings, from fields and values of the state; others are passed over.
+
+    A signature holds for the value that stands in it: a process of an earlier version signs nothing.
+    """
+    values, signed = {name: value for name, value, _ in _overrides(settings)}, {}
+    for field, text in zip(flat[::2], flat[1::2], strict=True):
+        if field.startswith(SIGNED.encode()):
+            name = field.decode().removeprefix(SIGNED)
+            at, value, by = text.decode(errors="replace").split(" ", 2)
+            if values.get(name) == value:
+                signed[name] = Signature(int(at), by)
+    return signed

@@ -25,6 +25,7 @@ from kew.adapters.redis.settings import (
     read_holds,
     read_own_limits,
     read_settings,
+    read_signatures,
 )
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
@@ -209,7 +210,9 @@ class Mirror:
         fields = dict(_pairs(flat))
         counts = read_counts(fields[b"counts"])
         state = read_state(fields[b"settings"], fields[b"breaker"], counts)
-        state = attrs.evolve(state, gates=read_memories(flat), holds=read_holds(flat))
+        signed = read_signatures(fields[b"settings"].decode(), flat)
+        gates, holds = read_memories(flat), read_holds(flat)
+        state = attrs.evolve(state, gates=gates, holds=holds, signed=signed)
         return state, counts.all_waiting, counts.parked, counts.clock
 
     # --- records

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from kew.domain.overrides import SETTING_OF
 from kew.web import models, reports, requests
 from kew.web.problems import documented
-from kew.web.routes.common import Answer, Manager, Queue, TaskId, backend
+from kew.web.routes.common import Answer, Caller, Manager, Queue, TaskId, backend
 
 router = APIRouter(tags=["queues"])
 CHANGE = documented(400, 404, 409, 413)
@@ -141,13 +141,15 @@ async def purge(
 
 
 @router.put("/api/queues/{queue}/overrides", response_model=models.QueueDetail, responses=CHANGE)
-async def set_overrides(request: Request, named: Queue, body: requests.OverridesBody) -> Answer:
+async def set_overrides(
+    request: Request, named: Queue, who: Caller, body: requests.OverridesBody
+) -> Answer:
     """Put values in force in place of what the code declares, until they are removed; they join those that are there.
 
     The names and values are those of `QueueConfig`.
     """
     request.state.details = body.model_dump(exclude_unset=True)
-    await named.set_overrides(**body.overrides())
+    await named.set_overrides(by=who.shown, **body.overrides())
     return await detail(named)
 
 

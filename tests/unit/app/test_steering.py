@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from kew import (
     InvalidConfigError,
-    Override,
     QueueConfig,
     QueueDrainingError,
     QueueFullError,
@@ -186,6 +187,30 @@ async def test_overrides_of_retries_and_timeout_apply_to_tasks_that_say_nothing_
         assert attempts == {"plain": 3, "own": 1}
 
 
+async def test_an_override_says_who_set_it_and_when(admin: TaskQueueManager):
+    async with TaskQueueManager("memory://steering", process_name="web") as manager:
+        await manager.create_queue(QueueConfig("q", max_workers=8))
+        before = datetime.now(UTC)
+        await manager.set_overrides("q", max_workers=2, max_retries=1)
+        await admin.queue("q").set_overrides(by="ada@ops-1", max_workers=2, max_retries=5)
+        found = await admin.overrides("q")
+        assert {name: (each.value, each.by) for name, each in found.items()} == {
+            "max_workers": (2, "web"),
+            "max_retries": (5, "ada@ops-1"),
+        }
+        times = [each.set_time for each in found.values()]
+        assert all(at is not None and abs(at - before) < timedelta(minutes=1) for at in times)
+        shown = (await admin.get_queue_status("q"))["overrides"]["max_retries"]
+        assert shown["by"] == "ada@ops-1"
+        assert datetime.fromisoformat(shown["set_time"]) == found["max_retries"].set_time
+
+
+@pytest.mark.parametrize("by", ["two\nlines", "x" * 501, 7])
+async def test_who_sets_an_override_is_named_in_one_line(admin: TaskQueueManager, by: Any):
+    with pytest.raises(InvalidConfigError, match=r"by must be one line of at most 500"):
+        await admin.set_overrides("q", by=by, max_workers=2)
+
+
 async def test_overrides_survive_the_end_of_all_processes_and_another_declaration(
     admin: TaskQueueManager,
 ):
@@ -195,19 +220,19 @@ async def test_overrides_survive_the_end_of_all_processes_and_another_declaratio
     await admin.set_overrides("q", max_circuit_breaker_failures=None)
     async with worker() as manager:
         await manager.create_queue(QueueConfig("q", max_workers=16, max_retries=4))
-        assert await manager.overrides("q") == {
-            "max_workers": Override(name="max_workers", value=2, declared=16),
-            "rate": Override(name="rate", value=(Rate(5, per=1),), declared=()),
-            "max_circuit_breaker_failures": Override(
-                name="max_circuit_breaker_failures", value=None, declared=3
-            ),
+        found = await manager.overrides("q")
+        assert {name: (each.value, each.declared) for name, each in found.items()} == {
+            "max_workers": (2, 16),
+            "rate": ((Rate(5, per=1),), ()),
+            "max_circuit_breaker_failures": (None, 3),
         }
         status = await manager.get_queue_status("q")
         assert status["max_workers"] == 2
-        assert json.loads(json.dumps(status))["overrides"] == {
-            "max_workers": {"value": 2, "declared": 16},
-            "rate": {"value": [{"count": 5, "per": 1.0, "burst": None}], "declared": []},
-            "max_circuit_breaker_failures": {"value": None, "declared": 3},
+        shown = json.loads(json.dumps(status))["overrides"]
+        assert {name: (each["value"], each["declared"]) for name, each in shown.items()} == {
+            "max_workers": (2, 16),
+            "rate": ([{"count": 5, "per": 1.0, "burst": None}], []),
+            "max_circuit_breaker_failures": (None, 3),
         }
         await manager.remove_overrides("q", "rate")
         assert set(await admin.overrides("q")) == {"max_workers", "max_circuit_breaker_failures"}

@@ -1,6 +1,6 @@
 """Overrides: what is in force, what the code declares, and the values that people give."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -21,6 +21,7 @@ from kew.domain.overrides import (
     with_overrides,
 )
 from kew.domain.queue import NOTHING
+from kew.domain.signing import Signature
 from kew.domain.view import QueueState
 from tests.support.tasks import queue
 
@@ -43,6 +44,24 @@ def test_an_override_replaces_a_value_and_remembers_what_the_code_declares():
         edition="two",
     )
     assert as_overrides(after) == {"max_workers": Override(name="max_workers", value=2, declared=4)}
+
+
+def test_an_override_keeps_its_signature_until_another_value_is_set():
+    before = queue(settings=Settings(max_workers=4, max_retries=1, max_size=9))
+    values = {"max_workers": 2, "max_retries": 5, "max_size": 7}
+    ada, eve = Signature(1_000, "ada"), Signature(2_000, "eve")
+    signed = before.after(commands.override(before, values, (), "two", ada))
+    values = {"max_workers": 2, "max_retries": 6}
+    again = signed.after(commands.override(signed, values, ("max_size",), "three", eve))
+    assert again.state.signed == {"max_workers": ada, "max_retries": eve}
+    found = as_overrides(again.state)
+    assert {name: each.by for name, each in found.items()} == {
+        "max_workers": "ada",
+        "max_retries": "eve",
+    }
+    assert found["max_retries"].set_time == datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
+    declared = again.after(commands.configure(again, Settings(max_workers=9), "four"))
+    assert declared.state.signed == again.state.signed
 
 
 def test_what_changes_nothing_keeps_the_version():

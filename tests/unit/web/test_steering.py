@@ -21,6 +21,7 @@ async def test_a_queue_shows_its_settings_in_force_beside_those_of_the_code(clie
         )
     ).json()
     assert answer == {**(await client.get(QUEUE)).json(), "now": answer["now"]}
+    assert answer["overrides"]["max_workers"]["by"] == "token"
     settings = answer["settings"]
     assert settings["max_workers"] == {"value": 2, "declared": 10, "overridden": True}
     assert settings["rate"] == {

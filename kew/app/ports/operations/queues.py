@@ -138,6 +138,7 @@ class SetOverrides(Operation[Word]):
     """Put these settings in force in place of what the code declares, until they are `removed`: DONE, SAME or NO_QUEUE.
 
     The processes that serve the queue are notified. `edition` is unique to this request, as that of a declaration.
+    `by`: who sets them.
     """
 
     name = "override"
@@ -147,6 +148,7 @@ class SetOverrides(Operation[Word]):
     values: Mapping[str, SettingValue]
     removed: tuple[str, ...]
     edition: str
+    by: str = ""
 
 
 @attrs.frozen

@@ -240,8 +240,8 @@ export function settingsOf(raw) {
       declared: override ? override.declared : declared,
       inForce: override ? override.value : inForce,
       isOverridden: Boolean(override) || Boolean(more.overridden),
-      by: override?.by ?? more.by ?? "",
-      at: instant(override?.at ?? override?.set_time ?? more.at ?? null),
+      by: override?.by ?? "",
+      at: instant(override?.set_time ?? null),
       note: override?.note ?? more.note ?? "",
     };
   };

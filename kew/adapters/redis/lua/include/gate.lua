@@ -47,7 +47,7 @@ end
 
 local HOLDS = {'hold:paused', 'hold:draining'} -- since when, and a person's note
 
--- What the gates in use remember and, if people hold the queue, since when and why, by field.
+-- What the gates in use remember, since when and why people hold the queue, and who overrode its settings, by field.
 function GATES.memories()
   local flat = {}
   for _, gate in ipairs(used()) do
@@ -57,6 +57,7 @@ function GATES.memories()
   for n, text in ipairs(redis.call('HMGET', STATE, unpack(HOLDS))) do
     if text then flat[#flat + 1], flat[#flat + 2] = HOLDS[n], text end
   end
+  for _, text in ipairs(overrides.signatures(s.settings)) do flat[#flat + 1] = text end
   return flat
 end
 

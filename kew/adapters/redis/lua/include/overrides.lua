@@ -10,6 +10,22 @@ local overrides = (function()
     return string.match(text, ' overrides=(%S+)') or ''
   end
 
+  -- The value by which a setting is overridden; nil: it isn't.
+  local function value_of(text, name)
+    return string.match(';' .. list_in(text), ';' .. name .. '~([^~;]+)')
+  end
+
+  -- Who set each of them, and when, by field: override.lua.
+  local function signatures(text)
+    local flat = {}
+    for name in string.gmatch(list_in(text), OVERRIDE) do
+      local field = 'set:' .. name
+      local signature = redis.call('HGET', STATE, field)
+      if signature then flat[#flat + 1], flat[#flat + 2] = field, signature end
+    end
+    return flat
+  end
+
   -- The settings with this value of one of them.
   local function with(text, name, value)
     local padded, field = ' ' .. text, value == '-' and '' or ' ' .. name .. '=' .. value
@@ -70,5 +86,5 @@ local overrides = (function()
   end
 
   return {list_in = list_in, with = with, declared_by_code = declared_by_code, in_force = in_force, is_overruled = is_overruled,
-    changed = changed}
+    changed = changed, value_of = value_of, signatures = signatures}
 end)()
