@@ -29,8 +29,8 @@ class TaskEvent:
     """Something that happened to a task, once the store has accepted it.
 
     kind: what happened. "retried": an attempt failed, and another follows. "snoozed": an attempt asked to come back
-    later (`Snooze`, `RateLimited`). "failed": for good. "cancelled": before it ran, or its attempt was stopped.
-    "released": its attempt was given up by this process, and another follows.
+    later (`Snooze`, `RateLimited`). "failed": for good. "cancelled": before it ran, also by a purge or because
+    it expired, or its attempt was stopped. "released": its attempt was given up by this process, and another follows.
     error: of the attempt that failed, if it ran in this process; the `Snooze` of one that asked to come back.
     seconds: how long the attempt took, by the store's clock. For "started": how long the task had been due.
     """

@@ -147,7 +147,7 @@ class Grant:
     long until time alone may change that; None: only a notification can. `edition` identifies the queue's settings.
     `functions`: how many of the process's functions the store knows; None: it did not look, since no task waits for a
     process that knows its function. `lost`: the workers whose ended leases this claim took back before it granted
-    anything; a repeat doesn't name them again. `expired`: how many waiting tasks it ended, since none was started in
+    anything; a repeat doesn't name them again. `expired`: the waiting tasks that it ended, since none was started in
     its time.
     """
 
@@ -157,7 +157,7 @@ class Grant:
     edition: str = ""
     functions: int | None = None
     lost: tuple[LostWorker, ...] = ()
-    expired: int = 0
+    expired: tuple[str, ...] = ()
 
 
 make_grant = maker(Grant)

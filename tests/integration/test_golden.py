@@ -227,7 +227,7 @@ async def test_its_overrides_notes_and_times_are_in_force(scene: Scene, dump: An
     }
     assert {hold.note for hold in status.state.holds.values()} == {"Eve: näh =~;"}
     await scene.advance(120_000)  # the sample was written in the meantime
-    assert (await scene.sweep(queue="steered")).expired == 1
+    assert (await scene.sweep(queue="steered")).expired == ("short-lived",)
     assert (await scene.task("short-lived")).status == "cancelled"
 
 

@@ -101,7 +101,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         now_ms=now,
         recovered=len(lost.tasks),
         removed=len(expired) + len(surplus),
-        expired=len(unstarted.tasks),
+        expired=tuple(task.id for task in unstarted.tasks),
         orphaned=len(orphans),
         departed=len(departed),
         lost=lost.lost,

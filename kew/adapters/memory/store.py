@@ -124,7 +124,9 @@ class MemoryStore(TaskStore):
             indexed.end_limits(now)
         change, grant = rules.claim(indexed, request, now)
         if lost.lost or ended.tasks:
-            grant = attrs.evolve(grant, lost=tuple(lost.lost), expired=len(ended.tasks))
+            grant = attrs.evolve(
+                grant, lost=tuple(lost.lost), expired=tuple(task.id for task in ended.tasks)
+            )
         self._apply(known, change, now)
         if change.next_in_turn and not self._notify_of_work(known, change.next_in_turn):
             indexed.forget_starved(change.next_in_turn)

@@ -117,7 +117,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         now_ms=now,
         recovered=recovered,
         removed=removed,
-        expired=expired,
+        expired=tuple(map(bytes.decode, expired)),
         orphaned=orphaned,
         departed=departed,
         lost=read_lost(lost),

@@ -213,7 +213,7 @@ def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
         edition.decode(),
         None if functions < 0 else functions,
         read_lost(more[0]) if more else (),
-        more[2] if len(more) > 2 else 0,
+        tuple(map(bytes.decode, more[2])) if len(more) > 2 else (),
     )
 
 

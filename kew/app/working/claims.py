@@ -15,7 +15,7 @@ from kew.app.repeat import until_answered
 from kew.app.working.alarm import Alarm
 from kew.app.working.capacity import Capacity
 from kew.app.working.lanes import Claim, Lanes
-from kew.app.working.losses import Losses, report_expired
+from kew.app.working.losses import Losses
 from kew.app.working.slots import Slots
 from kew.domain.config import QueueConfig, to_ms
 from kew.domain.requests import Grant, Word
@@ -222,7 +222,7 @@ class Claims:
             if grant.lost:
                 self._losses.report(grant.lost)
             if grant.expired:
-                report_expired(self._queue, grant.expired)
+                self._losses.report_expired(grant.expired)
         except Exception:
             # A bug: it must not reach whose call brought the claim along.
             logger.exception("queue %s: a claim's answer was not followed up", self._queue)

@@ -55,6 +55,7 @@ class Reporter:
         observers: tuple[Observer | None, ...] = (self._calls if has_hooks else None, observer)
         self._observers = [one for one in observers if one is not None]
         self._is_observed = bool(self._observers)
+        self.has_observer = observer is not None
         self.tells_starts = hooks.on_task_start is not None or observer is not None
 
     async def started(self, task: Task) -> None:
@@ -119,6 +120,13 @@ class Reporter:
         _log_failure(after, None)
         if self._observers:
             self._report(self._event("failed", after))
+
+    def expired(self, after: Task) -> None:
+        """This process ended a task that no process had started in time. `after` is the record now."""
+        if (
+            self._observer is not None and after.status is TaskStatus.CANCELLED
+        ):  # else replayed meanwhile
+            self._observer.on_task(self._event("cancelled", after))
 
     def _watch_breaker(self, after: Task, limit: int, now_ms: int) -> None:
         """Log once that a queue's breaker has opened, as far as this process can tell: its waiting tasks look stuck."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 import pytest
 
-from kew import QueueConfig, TaskFailedError, TaskInfo, TaskQueueManager
+from kew import Observer, QueueConfig, TaskEvent, TaskFailedError, TaskInfo, TaskQueueManager
 from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
@@ -25,6 +25,7 @@ from kew.domain.task import Unreadable
 from kew.domain.transitions import lost_too_often
 from tests.support import jobs
 from tests.support.asking import record_of
+from tests.support.scene import call, group
 
 
 def test_each_lost_worker_is_one_line_with_the_number_of_its_tasks(
@@ -188,3 +189,34 @@ def test_tasks_that_expired_are_one_line(
     with caplog.at_level(logging.INFO, logger="kew"):
         report_expired("q", tasks)
     assert caplog.messages == said
+
+
+class Seen(Observer):
+    """The tasks that were cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled: asyncio.Queue[str] = asyncio.Queue()
+
+    @override
+    def on_task(self, event: TaskEvent) -> None:
+        if event.kind == "cancelled":
+            self.cancelled.put_nowait(event.task_id)
+
+
+async def test_each_task_that_expired_is_one_event_and_all_are_one_line(
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level(logging.INFO, logger="kew")
+    store, seen = MemoryStore(SystemClock(), Namespace()), Seen()
+    await store.do(Declare("q", QueueConfig("q").settings(), "one"))
+    named = f"{jobs.__name__}:echo"
+    await store.submit("q", [group(*(call(n, function=named, start_by_ms=1) for n in "ab"))])
+    await asyncio.sleep(0.01)
+    async with TaskQueueManager(parts=parts_on(store.namespace, store), observer=seen) as manager:
+        await manager.create_queue(QueueConfig("q"), functions=[jobs.echo])
+        async with asyncio.timeout(30):
+            assert [await seen.cancelled.get() for _ in "ab"] == ["a", "b"]
+    assert seen.cancelled.empty()
+    assert [each for each in caplog.messages if "expired" in each] == [
+        "queue q: 2 tasks expired: no process started them within expires_in"
+    ]

@@ -165,6 +165,27 @@ async def test_each_task_that_a_purge_cancels_is_seen(filters: dict[str, Any]):
     assert notes.events[-1].info.status is TaskStatus.CANCELLED
 
 
+@pytest.mark.parametrize("works", [True, False], ids=["by a claim", "by a sweep"])
+def test_a_task_that_expires_is_seen_by_the_process_that_ends_it(works: bool):
+    notes = Notes()
+
+    async def story(manager: SimulatedManager) -> None:
+        await manager.create_queue(QueueConfig("q", max_workers=1), functions=[endless], work=works)
+        if works:
+            await manager.submit_task("first", "q", "t", endless)
+        await manager.submit_task("t", "q", "t", endless, _expires_in=5)
+        await asyncio.sleep(6 if works else 25 * 24 * 3600)  # the manager sweeps every 20 days
+        if works:
+            await manager.cancel_task("first")
+            await asyncio.sleep(1)
+
+    run(story, observer=notes)
+    assert notes.kinds("t") == ["submitted", "cancelled"]
+    [info] = [event.info for event in notes.events if event.task_id == "t"][1:]
+    assert (info.status, info.attempt) == (TaskStatus.CANCELLED, 0)
+    assert str(info.error).startswith("it expired: ")
+
+
 async def test_what_is_refused_is_not_submitted_and_what_shares_a_round_trip_is_seen_singly():
     notes = Notes()
     async with TaskQueueManager("memory://", observer=notes) as manager:

@@ -4,7 +4,7 @@
 -- an instant that lies ahead: none is judged).
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes
 -- ARGV: channel queue limit:int presence_ms:int gone_by:int kept_ms:int orphaned
--- Reply: {recovered, removed, expired, orphaned, departed, {incarnation, recovered of its tasks, ...}, 1 if a limit was reached, now}
+-- Reply: {recovered, removed, {id of an expired task, ...}, orphaned, departed, {incarnation, recovered of its tasks, ...}, 1 if a limit was reached, now}
 -- include: upkeep
 -- include: expiring
 -- include: waking
@@ -148,11 +148,11 @@ local operation = (function()
 
   local function operation()
     begin_moves()
-    if not s then return {0, 0, 0, 0, 0, {}, 0, now} end
+    if not s then return {0, 0, {}, 0, 0, {}, 0, now} end
     local surplus = dead.remove_surplus(limit) -- first: what fails in this call is reported before it may go
     local recovered, lost = 0, nil
     if s.wake_at <= now then recovered, lost = recover(limit) end -- no lease ends before `wake_at`
-    local expired = extra.expire(limit)
+    local expired = extra.expire(limit) or {}
     local removed, removed_limit = remove_expired()
     flush()
     dead.remove_stale(limit)
@@ -172,7 +172,7 @@ local operation = (function()
     end
     write_state()
     history.trim(now)
-    local more = recovered == limit or removed_limit or is_adopting or surplus == limit or expired == limit or failed == limit or departed == limit
+    local more = recovered == limit or removed_limit or is_adopting or surplus == limit or #expired == limit or failed == limit or departed == limit
     return {recovered, removed + surplus, expired, failed, departed, lost or {}, more and 1 or 0, now}
   end
 

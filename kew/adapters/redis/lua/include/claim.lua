@@ -172,7 +172,7 @@ local function claim(is_saved)
   if not is_saved then save_state() end
   local present_until = redis.call('ZSCORE', WORKERS, incarnation)
   local is_present = present_until and tonumber(present_until) > now
-  local recovered, lost, expired = 0, nil, 0
+  local recovered, lost, expired = 0, nil, nil
   if is_present then
     recovered, lost = recover(recover_limit)
     expired = extra.expire(extra.EXPIRED_AT_ONCE)
@@ -181,6 +181,6 @@ local function claim(is_saved)
   local answer, taken, short = claim_next(is_present, recovered)
   answer[6] = lost
   if newer or s.format > FORMAT then answer[6], answer[7] = lost or {}, newest() end
-  if expired > 0 then answer[6], answer[7], answer[8] = lost or {}, answer[7] or 0, expired end
+  if expired and #expired > 0 then answer[6], answer[7], answer[8] = lost or {}, answer[7] or 0, expired end
   return answer, taken, short
 end

@@ -37,12 +37,12 @@ local function expired_text(t)
     start_by % 1000)
 end
 
--- End what has expired, the earliest first, at most `limit`: how many that were. `extra.is_behind`: there is more.
+-- End what has expired, the earliest first, at most `limit`: the ids, or nil if nothing has. `extra.is_behind`: there is more.
 function extra.expire(limit)
   local first = first_instant()
   extra.is_behind = false
-  if not first or first > now then return 0 end
-  local key, ended = dead.key('expiring'), 0
+  if not first or first > now then return nil end
+  local key, ended = dead.key('expiring'), {}
   local members, ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit), {}
   for n, entry in ipairs(members) do ids[n] = id_of(entry) end
   for n, t in ipairs(fetch(ids)) do
@@ -56,7 +56,7 @@ function extra.expire(limit)
       dequeue(t)
       set_outcome(t, expired_text(t))
       finish(t, 'x', history.COUNTED.expired)
-      ended = ended + 1
+      ended[#ended + 1] = t.id
     end
   end
   flush()
