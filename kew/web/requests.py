@@ -179,13 +179,18 @@ class TaskQuery(BaseModel):
     )
 
 
-class ScheduleQuery(BaseModel):
-    """Which schedules are meant, and how many of their next ticks."""
+class NextQuery(BaseModel):
+    """How many of a schedule's next ticks are meant."""
 
     model_config = ConfigDict(extra="forbid")
 
-    queue: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
     next: int = Field(default=5, ge=0, le=MOST_NEXT, description="Ticks of each, at most")
+
+
+class ScheduleQuery(NextQuery):
+    """Which schedules are meant, and how many of their next ticks."""
+
+    queue: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
 
 
 def _instant(value: Any) -> Any:

@@ -123,6 +123,7 @@ class BrowserPage(Protocol):
         theme: Any = "light",
         expected: tuple[str, ...] = (),
         motion: Any = "no-preference",
+        zone: str = "UTC",
     ) -> Opened: ...
 
 
@@ -171,6 +172,7 @@ async def browser_page(
             theme: Any = "light",
             expected: tuple[str, ...] = (),
             motion: Any = "no-preference",
+            zone: str = "UTC",
         ) -> Opened:
             if id(app) not in addresses:
                 addresses[id(app)] = await stack.enter_async_context(served(app))
@@ -178,7 +180,7 @@ async def browser_page(
                 viewport={"width": width, "height": HEIGHT[width]},
                 color_scheme=theme,
                 reduced_motion=motion,
-                timezone_id="UTC",
+                timezone_id=zone,
             )
             context.set_default_timeout(PATIENCE_MS)
             stack.push_async_callback(context.close)

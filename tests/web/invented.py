@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import kew.web
+from tests.web.invented_schedules import schedules
 
 STATIC = Path(kew.web.__file__).with_name("static")
 CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -550,7 +551,7 @@ class Invented:
         if request.method != "GET":
             body = await request.json() if await request.body() else {}
             self.posted.append(("/".join(parts), body))
-            return JSONResponse({"count": 3, "sample": [], "dry_run": True})
+            return JSONResponse({"count": 3, "sample": [], "task_ids": [], "dry_run": True})
         found = self._get(parts, request)
         if self.is_broken and parts[0] != "info":
             problem = {
@@ -590,6 +591,10 @@ class Invented:
                 return self.why(task_id)
             case ["tasks", task_id]:
                 return self.task(task_id, "failed" if task_id.startswith("pay") else "retry")
+            case ["schedules"]:
+                return {"schedules": [] if self.is_empty else schedules(self.user)}
+            case ["schedules", name]:
+                return {**schedules(self.user, 10)[0], "name": name}
             case ["processes"]:
                 return self.processes()
         return None

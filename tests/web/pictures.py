@@ -24,9 +24,11 @@ PICTURES = {
     "tasks": ("#/tasks?queue=crm-sync", 760),
     "task": ("#/task/sync-acme-9917", 1010),
     "dead-letters": (f"#/dead?queue=payments&{GROUP}", 680),
+    "schedules": ("#/schedules", 600),
+    "schedule": ("#/schedule/nightly-report", 760),
     "processes": ("#/processes", 480),
 }
-ON_A_PHONE = ("overview", "queue", "task")
+ON_A_PHONE = ("overview", "queue", "task", "schedules")
 COLORS = 256
 
 
@@ -38,7 +40,7 @@ async def draw(browser: Browser, base: str, name: str, theme: Any, width: int) -
         viewport={"width": width, "height": 844 if is_phone else height},
         color_scheme=theme,
         reduced_motion="reduce",
-        timezone_id="UTC",
+        timezone_id="Europe/Berlin",
         device_scale_factor=1.5 if is_phone else 1,
     )
     page = await context.new_page()

@@ -20,6 +20,8 @@ PAGES = {
         "#/dead?queue=payments&group=ConnectTimeout%40shop.payments.charge%3Acharge",
         "Dead letters",
     ),
+    "schedules": ("#/schedules", "Schedules"),
+    "schedule": ("#/schedule/nightly-report", "nightly-report"),
     "processes": ("#/processes", "Processes"),
 }
 HOSTILE = (
@@ -65,6 +67,16 @@ async def serious(page: Page) -> list[str]:
         for each in found.response["violations"]
         if each["impact"] in ("serious", "critical")
     ]
+
+
+async def test_the_navigation_of_a_phone_shows_the_page_that_is_open(
+    browser_page: BrowserPage,
+) -> None:
+    opened = await browser_page("#/processes", Invented().app(), width=PHONE)
+    await settled(opened.page, "Processes")
+    box = await opened.page.locator("nav [aria-current]").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= PHONE
 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HURT = '<img src=x onerror="window.hurt=1"></script><script>window.hurt=1</script>' + "W" * 80
 
+NAME = "<script/>" + "W" * 80  # as hostile as the name of a schedule can be
+
 
 def fails(*args: object, **kwargs: object) -> None:
     """A task whose error is hostile, too."""
@@ -32,6 +34,8 @@ async def test_hostile_notes_ids_types_keys_arguments_and_errors_are_texts(
     await manager.submit_task(HURT, "mails", HURT, fails, None, HURT, note={HURT: HURT})
     await are_dead(manager, 1)
     await manager.pause_queue("mails", note=HURT)
+    await manager.schedules.put(NAME, fails, every=60, queue="mails")
+    await manager.schedules.pause(NAME, note=HURT)
     opened = await browser_page("#/", admin_app)
     page = opened.page
     await expect(page.locator("[data-row]")).to_contain_text("paused")
@@ -41,10 +45,14 @@ async def test_hostile_notes_ids_types_keys_arguments_and_errors_are_texts(
     await expect(page.locator("pre").first).to_contain_text("onerror")
     await expect(page.locator(".traceback")).to_contain_text("</script><script>")
     assert await overflow(page) <= 0
-    for path in ("#/queue/mails", "#/dead", "#/tasks?queue=mails", "#/processes"):
+    for path in ("#/queue/mails", "#/dead", "#/tasks?queue=mails", "#/processes", "#/schedules"):
         await opened.go(path)
         await expect(page.locator(".loading")).to_have_count(0)
         assert await overflow(page) <= 0, path
+    await page.locator(".row-link").first.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
+    await expect(page.locator(".head .state")).to_contain_text(HURT)
+    assert await overflow(page) <= 0
     assert await page.evaluate("window.hurt") is None
     assert await page.locator("main img, main script").count() == 0
 

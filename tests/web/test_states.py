@@ -21,6 +21,7 @@ async def test_an_empty_namespace_says_what_to_do(browser_page: BrowserPage, wid
     for path, text in (
         ("#/tasks", "No queues yet"),
         ("#/dead", "No dead letters"),
+        ("#/schedules", "No schedules"),
         ("#/processes", "No process works here"),
     ):
         await opened.go(path)
@@ -87,6 +88,12 @@ async def test_a_page_that_may_only_read_offers_no_changes(
         await expect(page.get_by_role("button", name=name)).to_have_count(0)
     await opened.go("#/dead?queue=payments")
     await expect(page.get_by_role("button", name="Replay one")).to_have_count(0)
+    await opened.go("#/schedules")
+    await expect(page.get_by_role("link", name="nightly-report", exact=True)).to_be_visible()
+    await expect(page.get_by_label("Actions for nightly-report")).to_have_count(0)
+    await opened.go("#/schedule/nightly-report")
+    await expect(page.get_by_text("Next runs", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="Run now")).to_have_count(0)
 
 
 async def test_arguments_and_results_can_be_kept_from_the_page(

@@ -16,7 +16,6 @@ router = APIRouter(tags=["schedules"])
 CHANGE = documented(400, 404, 409, 413)
 ONE: Final = "/api/schedules/{schedule}"
 MOST_IDS: Final = 1_000  # in an answer
-NEXT: Final = requests.ScheduleQuery().next
 
 
 def named_schedule(
@@ -41,9 +40,17 @@ def _row(info: ScheduleInfo, count: int) -> dict[str, object]:
 
 
 @router.get(ONE, response_model=reports.ScheduleRow, responses=documented(404))
-async def schedule(here: Manager, named: Named) -> Answer:
+async def schedule(
+    here: Manager, named: Named, wanted: Annotated[requests.NextQuery, Query()]
+) -> Answer:
     """One schedule, with its next ticks."""
-    return Answer(_row(await here.schedules.get(named), NEXT))
+    return await shown(here, named, wanted)
+
+
+async def shown(here: Manager, named: Named, wanted: requests.NextQuery | None = None) -> Answer:
+    """A schedule, with its next ticks."""
+    count = (wanted or requests.NextQuery()).next
+    return Answer(_row(await here.schedules.get(named), count))
 
 
 @router.post(f"{ONE}/pause", response_model=reports.ScheduleRow, responses=CHANGE)
@@ -54,14 +61,14 @@ async def pause(
     note = body.note if body else ""
     request.state.details = {"note": note}
     await here.schedules.pause(named, note)
-    return await schedule(here, named)
+    return await shown(here, named)
 
 
 @router.post(f"{ONE}/resume", response_model=reports.ScheduleRow, responses=CHANGE)
 async def resume(here: Manager, named: Named) -> Answer:
     """Go on with the next tick; `backfill` makes up for the others."""
     await here.schedules.resume(named)
-    return await schedule(here, named)
+    return await shown(here, named)
 
 
 @router.post(f"{ONE}/run", response_model=reports.ScheduleRun, responses=CHANGE)

@@ -3,7 +3,7 @@
 import { get, post, put, remove } from "./api.js";
 import * as dialog from "./dialog.js";
 import { h, toast } from "./dom.js";
-import { count, num } from "./format.js";
+import { count, now, num, zoneHere } from "./format.js";
 import { settingText, taskOf } from "./model.js";
 import { chip } from "./parts.js";
 
@@ -17,8 +17,8 @@ const counted = (answer, ...names) => {
 
 async function direct(app, request, message) {
   try {
-    await request;
-    toast(message);
+    const answer = await request;
+    toast(typeof message === "function" ? message(answer) : message);
   } catch (error) {
     toast(error.message, { tone: "red", seconds: 8 });
   }
@@ -244,6 +244,76 @@ export function bulk(app, verb, chosen) {
         if (problems.length) throw new Error(`${num(done)} done, ${num(problems.length)} not: ${problems[0]}`);
         return `${count(done, "task")} ${isCancel ? "cancelled" : "replayed"}.`;
       },
+    })
+    .then(afterwards(app));
+}
+
+// --- schedules
+
+export async function runSchedule(app, { name }) {
+  await direct(app, post(["schedules", name, "run"]), ({ task_id: id }) => `${id} is submitted.`);
+}
+
+export const resumeSchedule = (app, { name }) => direct(app, post(["schedules", name, "resume"]), `${name} goes on with its next tick.`);
+
+export function pauseSchedule(app, { name }) {
+  return dialog
+    .ask({
+      title: `Pause ${name}`, verb: "Pause", fields: [NOTE],
+      text: "None of its ticks is submitted until you resume it, also if code declares it again. Tasks that it has submitted go on.",
+      act: async ({ note }) => {
+        await post(["schedules", name, "pause"], { note });
+        return `${name} is paused.`;
+      },
+    })
+    .then(afterwards(app));
+}
+
+export function removeSchedule(app, { name, isCode }) {
+  return dialog
+    .ask({
+      title: `Remove ${name}`, verb: "Remove the schedule", danger: true,
+      text: isCode ? "Code declares it: it is back when a process starts, unless you remove it there, too. To stop it for a while, pause it." : "It was put as data, and doesn't come back by itself. Tasks that it has submitted stay.",
+      act: async () => {
+        await remove(["schedules", name]);
+        location.hash = "#/schedules";
+        return `${name} is removed.`;
+      },
+    })
+    .then(afterwards(app));
+}
+
+const localText = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+
+/** Ask for the time, then show which ticks lie in it, and submit them. */
+export async function backfill(app, { name, lastAt }) {
+  const until = now();
+  let chosen = null;
+  const hint = `In ${zoneHere()}`;
+  const asked = await dialog.ask({
+    title: `Backfill ${name}`, verb: "Preview",
+    text: "Submits the ticks of a past time that have no task, for example those of a pause.",
+    fields: [
+      { name: "start", label: "From", kind: "datetime-local", value: localText(Math.min(lastAt ?? Infinity, until - 86_400_000)), hint },
+      { name: "end", label: "Until, without it", kind: "datetime-local", value: localText(until), hint },
+    ],
+    act: async ({ start, end }) => {
+      const [from, to] = [new Date(start), new Date(end)];
+      if (!(from < to)) throw new Error("Choose two times, the earlier one first.");
+      chosen = { start: from.toISOString(), end: to.toISOString() };
+      await post(["schedules", name, "backfill"], { ...chosen, dry_run: true });
+      return null;
+    },
+  });
+  if (!asked) return false;
+  return dialog
+    .ask({
+      title: `Backfill ${name}`, verb: "Submit them",
+      preview: async () => {
+        const { count: total, task_ids: ids } = await post(["schedules", name, "backfill"], { ...chosen, dry_run: true });
+        return previewOf(total, ids.map((id) => ({ id, type: "" })), "task", "will be submitted.");
+      },
+      act: async () => `${count(counted(await post(["schedules", name, "backfill"], chosen)) ?? 0, "task")} of ${name} submitted.`,
     })
     .then(afterwards(app));
 }

@@ -69,7 +69,6 @@ export function countdown(ms) {
   if (left <= 0) return "now";
   const hours = Math.floor(left / 3600);
   const minutes = Math.floor((left % 3600) / 60);
-  const two = (value) => String(value).padStart(2, "0");
   if (left > 172_800) return duration(left);
   return hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
 }
@@ -91,10 +90,38 @@ export function absolute(ms) {
 /** Hours to milliseconds, with the day in front if that isn't today. */
 export function clock(ms, { fraction = true } = {}) {
   const at = new Date(ms);
-  const two = (value, width = 2) => String(value).padStart(width, "0");
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   return fraction ? `${time}.${two(at.getMilliseconds(), 3)}` : time;
 }
+
+const two = (value, width = 2) => String(value).padStart(width, "0");
+const dayName = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
+const dayNameUtc = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+
+/** The day and time here, as people say it: "today at 21:30", "tomorrow at 02:00", "Fri, 4 Dec at 09:00". */
+export function dayTime(ms) {
+  const at = new Date(ms);
+  const today = new Date(now());
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}${at.getSeconds() ? `:${two(at.getSeconds())}` : ""}`;
+  const noon = (date) => Date.UTC(date.getFullYear(), date.getMonth(), date.getDate(), 12);
+  const days = Math.round((noon(at) - noon(today)) / 86_400_000);
+  const near = { "-1": "yesterday", 0: "today", 1: "tomorrow" }[days];
+  const year = at.getFullYear() === today.getFullYear() ? "" : ` ${at.getFullYear()}`;
+  return `${near || dayName.format(at) + year} at ${time}`;
+}
+
+/** The same instant in UTC: "20:30 UTC", with the day in front if it is another one there. */
+export function utcTime(ms) {
+  const at = new Date(ms);
+  const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}${at.getUTCSeconds() ? `:${two(at.getUTCSeconds())}` : ""}`;
+  return at.getUTCDate() === at.getDate() ? `${time} UTC` : `${dayNameUtc.format(at)}, ${time} UTC`;
+}
+
+/** This browser's time zone. */
+export const zoneHere = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+
+/** Whether that is UTC itself. */
+export const isUtcHere = () => ["UTC", "Etc/UTC", "Etc/GMT"].includes(zoneHere());
 
 /** A relative time that follows the clock, with the absolute one on hover. */
 export function ago(value, { empty = "–" } = {}) {

@@ -12,11 +12,12 @@ const KEYS = [
   [["g", "o"], "Go to the overview"],
   [["g", "t"], "Go to the tasks"],
   [["g", "d"], "Go to the dead letters"],
+  [["g", "s"], "Go to the schedules"],
   [["g", "p"], "Go to the processes"],
   [["Esc"], "Close a dialog, leave the search"],
   [["?"], "Show this list"],
 ];
-const PLACES = { o: "#/", t: "#/tasks", d: "#/dead", p: "#/processes" };
+const PLACES = { o: "#/", t: "#/tasks", d: "#/dead", s: "#/schedules", p: "#/processes" };
 
 let wentAt = 0;
 

@@ -14,10 +14,12 @@ import * as login from "./views/login.js";
 import * as overview from "./views/overview.js";
 import * as processes from "./views/processes.js";
 import * as queue from "./views/queue.js";
+import * as schedule from "./views/schedule.js";
+import * as schedules from "./views/schedules.js";
 import * as task from "./views/task.js";
 import * as tasks from "./views/tasks.js";
 
-const VIEWS = { "": overview, queue, tasks, task, dead, processes };
+const VIEWS = { "": overview, queue, tasks, task, dead, schedules, schedule, processes };
 const STALE_MS = 14_000; // the server says something at least every ten seconds
 
 const main = document.getElementById("main");
@@ -77,7 +79,10 @@ function follow() {
   }
   drawHeader();
   drawView();
-  if (!isSame) focusPage();
+  if (!isSame) {
+    focusPage();
+    top.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
   load();
 }
 
@@ -164,9 +169,10 @@ const NAV = [
   ["", "Overview"],
   ["tasks", "Tasks"],
   ["dead", "Dead letters"],
+  ["schedules", "Schedules"],
   ["processes", "Processes"],
 ];
-const PARENT = { queue: "", task: "tasks" };
+const PARENT = { queue: "", task: "tasks", schedule: "schedules" };
 
 function leaf() {
   return s(

@@ -146,3 +146,22 @@ export function taskHead({ all = null, onAll = null, showsQueue = false } = {}) 
 
 export const ranFor = (seconds) => (seconds === null ? "" : duration(seconds));
 export const fileOf = place;
+
+/** A button that opens a list of actions: [[text, act]…], without those that are null. */
+export function menuOf(label, items) {
+  const item = ([text, act]) => h("button", { type: "button", class: "menu-item", key: text, on: { click: (event) => { event.currentTarget.closest("details").open = false; act(); } } }, text);
+  return h(
+    "details", { class: "menu", on: { toggle: closeOthers, focusout: closeLeft } },
+    h("summary", { "aria-label": label }, "⋯"),
+    h("div", { class: "menu-items" }, items.filter(Boolean).map(item)),
+  );
+}
+
+function closeOthers(event) {
+  if (event.currentTarget.open) for (const other of document.querySelectorAll("details.menu[open]")) if (other !== event.currentTarget) other.open = false;
+}
+
+function closeLeft(event) {
+  const menu = event.currentTarget;
+  if (!menu.contains(event.relatedTarget)) setTimeout(() => { if (!menu.contains(document.activeElement)) menu.open = false; }, 120);
+}

@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { count, duration, num, perMinute, short, sum } from "../format.js";
 import { codeWords, historyOf, latest, pace, stateOf, wholeSteps } from "../model.js";
-import { button, chip, empty, href, linkButton, meter, prose, slots, sentence, sparkline, state } from "../parts.js";
+import { button, chip, empty, href, linkButton, menuOf, meter, prose, sentence, slots, sparkline, state } from "../parts.js";
 
 export const follows = "queues";
 export const title = () => "Overview";
@@ -191,27 +191,12 @@ function row(app, queue) {
 }
 
 function menu(app, queue) {
-  const item = (text, act) => h("button", { type: "button", class: "menu-item", on: { click: (event) => { event.currentTarget.closest("details").open = false; act(); } } }, text);
   const isHeld = queue.paused || queue.draining || queue.snoozedUntil;
-  return h(
-    "details", { class: "menu", on: { toggle: closeOthers, focusout: closeLeft } },
-    h("summary", { "aria-label": `Actions for ${queue.name}` }, "⋯"),
-    h(
-      "div", { class: "menu-items" },
-      isHeld ? item("Resume", () => actions.resume(app, queue.name)) : null,
-      queue.paused ? null : item("Pause…", () => actions.pause(app, queue.name)),
-      queue.draining ? null : item("Drain…", () => actions.drain(app, queue.name)),
-      queue.breaker === "closed" ? null : item("Close the breaker…", () => actions.closeBreaker(app, queue.name)),
-      queue.waiting ? item("Purge…", () => actions.purge(app, queue.name)) : null,
-    ),
-  );
-}
-
-function closeOthers(event) {
-  if (event.currentTarget.open) for (const other of document.querySelectorAll("details.menu[open]")) if (other !== event.currentTarget) other.open = false;
-}
-
-function closeLeft(event) {
-  const menuOf = event.currentTarget;
-  if (!menuOf.contains(event.relatedTarget)) setTimeout(() => { if (!menuOf.contains(document.activeElement)) menuOf.open = false; }, 120);
+  return menuOf(`Actions for ${queue.name}`, [
+    isHeld ? ["Resume", () => actions.resume(app, queue.name)] : null,
+    queue.paused ? null : ["Pause…", () => actions.pause(app, queue.name)],
+    queue.draining ? null : ["Drain…", () => actions.drain(app, queue.name)],
+    queue.breaker === "closed" ? null : ["Close the breaker…", () => actions.closeBreaker(app, queue.name)],
+    queue.waiting ? ["Purge…", () => actions.purge(app, queue.name)] : null,
+  ]);
 }
