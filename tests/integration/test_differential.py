@@ -27,11 +27,11 @@ from tests.support.scene import SteppedClock, group
 from tests.support.stores import raw_client, redis_scene
 from tests.support.twins import Twins
 
-OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "100000"))
+OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "50000"))
 SEED = int(os.environ.get("KEW_DIFFERENTIAL_SEED", "1"))
 BETWEEN_LOOKS = 200
-OFTEN = 25
-ENOUGH_TO_COUNT = 50_000
+OFTEN = 10
+ENOUGH_TO_COUNT = 25_000
 
 ANSWERS = {
     "submit": [

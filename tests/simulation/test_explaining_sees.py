@@ -22,9 +22,14 @@ SEEN = sorted(set(Code) - {Code.HOST_BUSY, Code.ENDED, Code.DRAINING})
 """What claims show; the others, two of which are about ended tasks, are seen by the contracts alone."""
 
 WHERE = {
-    Code.RATE: Choice(workload="rates"),
+    Code.EXPIRED: Choice(workload="expiring"),
+    Code.FUNCTION_UNKNOWN: Choice(workload="functions"),
     Code.KEY_FULL: Choice(workload="keys"),
+    Code.KEY_RATE: Choice(workload="keys"),
+    Code.KEY_SNOOZED: Choice(workload="keys"),
     Code.NO_PROCESS: Choice(faults=(Fault.STORE_LEAP,)),
+    Code.PAUSED: Choice(workload="expiring"),
+    Code.RATE: Choice(workload="rates"),
 }
 """Where a reason is given sooner than in the default mix."""
 
