@@ -22,7 +22,7 @@ local function operation()
   if s.is_newly_snoozed then
     freed, is_earlier = taken, true -- a process has to set a timer, whatever it waits for
   elseif s.breaker.epoch ~= epoch then
-    freed = setting('max_workers')
+    freed = taken + count_waiting() -- if it opened, one of the processes has to set a timer
   end
   waking.offer_freed(freed - taken, short, is_earlier)
   write_state()

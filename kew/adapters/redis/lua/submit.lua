@@ -264,7 +264,7 @@ local operation = (function()
       if s.is_newly_snoozed then
         freed, due_count, is_earlier = taken, 0, true -- as in settle.lua
       elseif s.breaker.epoch ~= epoch then
-        freed = setting('max_workers')
+        freed = taken + count_waiting()
       end
       waking.offer_freed(math.max(freed, due_count) - taken, short, is_earlier)
     elseif not short then

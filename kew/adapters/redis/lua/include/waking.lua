@@ -153,12 +153,13 @@ local function offer_what_waits(count, claimer)
   if offer(count, claimer, functions) > 0 and not is_all then offer_to_any(claimer) end
 end
 
--- How many idle processes to wake for what waits: at most `limit`, and no more than may be granted a lease.
-function waking.wakes(limit, is_earlier)
+-- How many idle processes to wake for what waits: at most `limit`, and no more than may be granted a lease. `left`: how many
+-- tasks this call made possible; nil: `limit`.
+function waking.wakes(limit, is_earlier, left)
   if limit <= 0 or count_idle() == 0 then return 0 end
   local free = room(redis.call('ZCARD', LEASES))
   -- If all that waits is new and time alone brings room, a process has to set a timer.
-  if free == 0 and count_waiting() <= limit and GATES.latest_opening() > now then free = 1 end
+  if free == 0 and count_waiting() <= (left or limit) and GATES.latest_opening() > now then free = 1 end
   limit = math.min(limit, free)
   local due = limit > 0 and count_due(limit) or 0
   return limit > 0 and due == 0 and is_earlier and 1 or due -- a rate of a key holds all of it: a process has to set a timer
@@ -199,7 +200,7 @@ function waking.offer_freed(left, short, is_earlier)
   local due = left > 0 and not short and count_due(left) or 0
   if due > 0 then
     wake(now)
-    offer_waiting(due, claimer)
+    offer_what_waits(waking.wakes(due, false, left), claimer)
   elseif not short and (left > 0 and is_later_task_next() or is_earlier) then
     offer_what_waits(1, claimer) -- a process has to set a timer
   end
