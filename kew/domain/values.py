@@ -18,24 +18,16 @@ T = TypeVar("T")
 
 def maker(kind: type[T]) -> Callable[..., T]:
     """Makes a value of its fields: all of them, in the order of the class."""
-    draft = _draft(kind)
-
-    def make(*values: Any) -> T:
-        value: Any = draft(*values)
-        value.__class__ = kind
-        made: T = value
-        return made
-
-    return make
+    return _writer(kind, "self.__class__ = Kind")
 
 
 def mover(kind: type[T]) -> Callable[..., T]:
     """Makes a copy with other fields, as `attrs.evolve` does; AttributeError for a field that there isn't."""
-    draft = _draft(kind)
+    write = _writer(kind)
     values_of = attrgetter(*_names(kind))
 
-    def moved(value: T, **changes: Any) -> T:
-        copy: Any = draft(*values_of(value))
+    def moved(value: T, /, **changes: Any) -> T:
+        copy: Any = write(*values_of(value))
         for name, change in changes.items():
             setattr(copy, name, change)
         copy.__class__ = kind
@@ -45,11 +37,31 @@ def mover(kind: type[T]) -> Callable[..., T]:
     return moved
 
 
+def _writer(kind: type[Any], *last: str) -> Callable[..., Any]:
+    """Writes a draft of its fields, and then takes the `last` step.
+
+    Its source is put together for the class, as attrs does for constructors: thousands of values cost one call each.
+    """
+    names = _names(kind)
+    steps = ("self = Draft()", *(f"self.{name} = {name}" for name in names), *last, "return self")
+    source = "\n    ".join((f"def write({', '.join(names)}):", *steps))
+    known: dict[str, Any] = {"Draft": _draft(kind), "Kind": kind}
+    exec(compile(source, f"<the writer of {kind.__name__}>", "exec"), known)
+    writer: Callable[..., Any] = known["write"]
+    return writer
+
+
 def _names(kind: type[Any]) -> list[str]:
     return [field.name for field in attrs.fields(kind)]
 
 
-def _draft(kind: type[Any]) -> Callable[..., Any]:
+def _draft(kind: type[Any]) -> type[Any]:
     return attrs.make_class(
-        f"{kind.__name__}Draft", _names(kind), slots=True, weakref_slot=False, eq=False, repr=False
+        f"{kind.__name__}Draft",
+        _names(kind),
+        slots=True,
+        weakref_slot=False,
+        init=False,
+        eq=False,
+        repr=False,
     )

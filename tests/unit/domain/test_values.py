@@ -14,7 +14,7 @@ from kew.app.working.context import TaskContext, make_context
 from kew.domain.queue import Change, make_change
 from kew.domain.requests import Along, Grant, Group, Word, make_along, make_grant, make_group
 from kew.domain.task import Submission, TaskStatus, make_submission, make_task
-from kew.domain.values import _draft, maker, mover
+from kew.domain.values import _writer, maker, mover
 from tests.support.tasks import call, ended
 
 MADE = [
@@ -86,6 +86,16 @@ class Pair:
     right: str = "r"
 
 
+@attrs.frozen(weakref_slot=False)
+class Named:
+    """Its fields have names that the makers use, too."""
+
+    draft: int
+    kind: int
+    value: int
+    write: int
+
+
 def test_a_maker_and_a_mover_of_any_frozen_class() -> None:
     """Made here, so that what they do at that time is looked at too."""
     make, moved = maker(Pair), mover(Pair)
@@ -102,13 +112,18 @@ def test_a_maker_and_a_mover_of_any_frozen_class() -> None:
         moved(pair, middle=0)
 
 
+def test_a_field_may_have_any_name() -> None:
+    assert maker(Named)(1, 2, 3, 4) == Named(1, 2, 3, 4)
+    assert mover(Named)(Named(1, 2, 3, 4), value=5, kind=6) == Named(1, 6, 5, 4)
+
+
 def test_what_a_value_is_written_as_has_its_slots_alone() -> None:
-    draft = _draft(Pair)
-    written = draft(1, "one")
+    write = _writer(Pair)
+    written = write(1, "one")
     assert type(written).__name__ == "PairDraft"
     assert (written.left, written.right) == (1, "one")
     assert repr(written) == object.__repr__(written)
-    assert written != draft(1, "one")
+    assert written != write(1, "one")
     for slot in ("__dict__", "__weakref__"):
         assert not hasattr(written, slot)
     with pytest.raises(AttributeError):
