@@ -47,5 +47,12 @@ FATES: Mapping[tuple[Fate, Turn], Fate] = {
 }
 """A pair that isn't listed is a bug."""
 
+ON_ANSWER: Mapping[Fate, Fate] = {
+    fate: then for (fate, turn), then in FATES.items() if turn is Turn.ANSWER
+}
+"""The part of the table that each submit needs."""
+FIRST_SENT = FATES[Fate.QUEUED, Turn.SEND]
+"""The fate of all submits while they are under way for the first time."""
+
 MAY_BE_STORED = frozenset({Fate.SENT, Fate.IN_DOUBT, Fate.REPEATED})
 """Of the fates without an answer: those in which nothing can be said."""

@@ -15,7 +15,7 @@ from typing import Any
 from kew.app.ports import Ambiguous, Damaged, Refused, StoreError, Submitted, TaskStore
 from kew.app.repeat import Failures, pauses
 from kew.app.spawning import clean_context, spawn
-from kew.app.submitting.fates import FATES, Turn
+from kew.app.submitting.fates import FATES, FIRST_SENT, Turn
 from kew.app.submitting.trips import (
     Trip,
     Unanswered,
@@ -26,7 +26,7 @@ from kew.app.submitting.trips import (
     out_of_time,
 )
 from kew.app.working.settler import Settler
-from kew.domain.requests import Word
+from kew.domain.requests import ALONE, Along, Word
 from kew.log import logger
 
 MOST_TASKS = 1000
@@ -181,21 +181,21 @@ class Outbox:
     # --- a round trip: if all goes well, callers are answered at once; anything else is done by a task
 
     def _send(self, trip: Trip) -> None:
-        trip.fate = FATES[trip.fate, Turn.SEND]
+        trip.fate = FIRST_SENT
         # What the store begins for many callers must not have the context of one.
         run = self._context.copy().run
         heard = partial(run, self._heard, trip)  # type: ignore[call-arg]
         try:
-            self._board(trip)
-            self._underway[trip] = run(self._store.post, self._queue, trip, trip.along, heard)
+            along = ALONE if self._settler is None else self._board(trip, self._settler)
+            self._underway[trip] = run(self._store.post, self._queue, trip, along, heard)
         except Exception as error:  # noqa: BLE001 - a bug: it is logged, and the callers get an error
             self._cannot_go_on(trip, error, "a submit can't be sent")
 
-    def _board(self, trip: Trip) -> None:
+    def _board(self, trip: Trip, settler: Settler) -> Along:
         """A claim goes along if slots are free, and with it the outcomes that wait."""
-        if self._settler is not None:
-            trip.ride = self._settler.board(trip.tasks)
-            trip.submitter = "" if trip.ride else self._settler.incarnation
+        trip.ride = settler.board(trip.tasks)
+        trip.submitter = "" if trip.ride else settler.incarnation
+        return trip.along
 
     def _heard(self, trip: Trip, posted: asyncio.Future[Submitted]) -> None:
         """The first sending has an answer, or none."""
@@ -204,8 +204,8 @@ class Outbox:
         try:
             if posted.cancelled():
                 self._give_up(trip)
-            elif posted.exception() is None and not self._is_forgotten(posted.result()):
-                self._tell(trip, posted.result())
+            elif posted.exception() is None and not self._is_forgotten(told := posted.result()):
+                self._tell(trip, told)
             elif self._is_closed:
                 self._give_up(trip)
             else:
@@ -280,7 +280,8 @@ class Outbox:
         if not trip.waiters:
             raise out_of_time(is_ambiguous=False)
         trip.fate = FATES[trip.fate, Turn.SEND]
-        self._board(trip)
+        if self._settler is not None:
+            self._board(trip, self._settler)
         return await self._said(trip, self._store.submit(self._queue, trip, trip.along))
 
     async def _said(self, trip: Trip, sending: Awaitable[Submitted]) -> Submitted:

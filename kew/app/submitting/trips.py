@@ -10,7 +10,7 @@ import attrs
 
 from kew.app.info import TaskInfo, moment
 from kew.app.ports import Ambiguous, Damaged, Refused, StoreError, Submitted
-from kew.app.submitting.fates import FATES, MAY_BE_STORED, Fate, Turn
+from kew.app.submitting.fates import MAY_BE_STORED, ON_ANSWER, Fate
 from kew.app.working.settler import Ride
 from kew.compat import override
 from kew.domain.errors import StoreUnavailableError, SubmitUncertainError
@@ -93,15 +93,19 @@ class Trip(Collection[Group]):
     when the last of the waiters gives up.
     """
 
-    __slots__ = ("fate", "give_up_at", "ride", "submitter", "tasks", "waiters")
+    __slots__ = ("fate", "ride", "submitter", "tasks", "waiters")
 
     def __init__(self, waiters: Sequence[Waiter], tasks: int) -> None:
         self.waiters = waiters
         self.tasks = tasks
         self.ride: Ride | None = None
         self.submitter = ""  # this process, if it works on the queue and can claim nothing
-        self.give_up_at = max([each.give_up_at for each in waiters], default=0.0)
         self.fate = Fate.QUEUED
+
+    @property
+    def give_up_at(self) -> float:
+        """When the last of the waiters gives up, in the loop's time."""
+        return max([each.give_up_at for each in self.waiters], default=0.0)
 
     @property
     def along(self) -> Along:
@@ -135,7 +139,7 @@ class Trip(Collection[Group]):
 
     def tell(self, submitted: Submitted) -> None:
         """Each of them has an answer."""
-        self.fate = FATES[self.fate, Turn.ANSWER]
+        self.fate = ON_ANSWER[self.fate]
         is_certain = self.fate is Fate.ANSWERED
         outcomes, answer = submitted.outcomes, None
         if len(outcomes) != len(self.waiters):
