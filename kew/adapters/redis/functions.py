@@ -32,6 +32,7 @@ class Functions:
         self.questions = Pool(address, QUESTION_WIRES)
         self.heartbeats = Pool(address, HEARTBEAT_WIRES)
         self._calls = FunctionCalls(library, keys)
+        self.make = self._calls.make
         self._occupied = Occupied(self.questions, keys, address.where)
 
     def open(self) -> None:
@@ -43,12 +44,6 @@ class Functions:
         """Disconnect."""
         for pool in (self.work, self.questions, self.heartbeats):
             await pool.close()
-
-    def make(
-        self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument] = ()
-    ) -> FunctionCall:
-        """A call of this operation, to be sent."""
-        return self._calls.make(name, queue, named, rest)
 
     async def ask(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument] = ()

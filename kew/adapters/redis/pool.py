@@ -109,19 +109,16 @@ class Pool:
     def release(self, link: Link, reply: Any) -> None:
         """A command was answered with this, or failed with this error: the next call may have its place."""
         link.load -= 1
+        route = self._route
         if isinstance(reply, Exception):
             self._judge(link, reply)
-        elif self._route.away_since is not None:
-            self._route.answered(self._address.name)
-        if (
-            self._waiting
-            or link.load
-            or self._is_closed
-            or link.generation != self._route.generation
-            or link.wire.is_ended
-        ):
             self._pass_on(link)
-        else:
+            return
+        if route.away_since is not None:
+            route.answered(self._address.name)
+        if self._waiting or link.load or self._is_closed or link.generation != route.generation:
+            self._pass_on(link)
+        else:  # at hand; if it has ended, it is dropped when it is taken
             self._idle.append(link)
 
     def abandon(self, link: Link) -> None:

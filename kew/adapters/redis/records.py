@@ -97,7 +97,17 @@ def new_record(call: Submission) -> tuple[str, str, bytes]:
     Due: `+delay_ms`, or an instant; nothing if it is due at once and any process may run it. An `x` comes before it if
     the record has extras.
     """
-    label, payload = _label(call), call.payload
+    label, payload = (
+        _label(
+            call.task_type,
+            call.due_at,
+            call.delay_ms,
+            call.max_retries,
+            call.retry_delay_ms,
+            call.timeout_ms,
+        ),
+        call.payload,
+    )
     once = "a" if call.at_most_once else ""
     nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
     due = more = ""
@@ -112,22 +122,9 @@ def new_record(call: Submission) -> tuple[str, str, bytes]:
     return call.id, due, head.encode() + label + payload
 
 
-def _label(call: Submission) -> bytes:
-    options = (
-        call.due_at,
-        call.delay_ms,
-        call.max_retries,
-        call.retry_delay_ms,
-        call.timeout_ms,
-    )
-    if options == NO_OPTIONS:
-        return _plain_label(call.task_type)
-    return _encode((call.task_type, *options))
-
-
 @lru_cache(maxsize=4096)
-def _plain_label(task_type: str) -> bytes:
-    return _encode((task_type,))
+def _label(task_type: str, *options: int | None) -> bytes:
+    return _encode((task_type,) if options == NO_OPTIONS else (task_type, *options))
 
 
 @lru_cache(maxsize=4096)

@@ -78,7 +78,7 @@ def read_submitted(
     groups: Collection[Group],
     along: Along,
     reply: Sequence[Any],
-    unread: Unread,
+    unread: Unread | None = None,
 ) -> Submitted:
     """What became of groups, and of what they took along."""
     now, outcomes, answer, *more = reply
@@ -93,7 +93,7 @@ def read_submitted(
     return make_submitted(
         [_group_outcome(said, task_id) for said, task_id in pairs],
         now,
-        None if answer is None else read_grant(answer, unread),
+        None if answer is None else read_grant(answer, unread or Unread()),
         _settle_outcomes(more[0]) if more and more[0] is not None else (),
         len(more) > 1,
     )

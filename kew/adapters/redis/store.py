@@ -127,6 +127,8 @@ class RedisStore(TaskStore):
         self, queue: str, groups: Collection[Group], along: Along, reply: Any
     ) -> Submitted:
         self.saw(reply[0])
+        if along is ALONE:  # then the reply has no records
+            return read_submitted(groups, along, reply)
         return self.aside.read(queue, read_submitted, groups, along, reply)
 
     @override
@@ -162,15 +164,11 @@ class RedisStore(TaskStore):
 
     def saw(self, now_ms: int) -> None:
         """A reply contained this instant of the store's clock."""
-        self._clock_ahead_ms = now_ms - _loop_ms()
+        self._clock_ahead_ms = now_ms - asyncio.get_running_loop().time() * 1000
 
     def believed_ms(self) -> int:
         """The store's time, estimated from the last reply that contained it."""
-        return round(_loop_ms() + self._clock_ahead_ms)
-
-
-def _loop_ms() -> float:
-    return asyncio.get_running_loop().time() * 1000
+        return round(asyncio.get_running_loop().time() * 1000 + self._clock_ahead_ms)
 
 
 HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[RedisStore, Any], Awaitable[Any]]]] = {

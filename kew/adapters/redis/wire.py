@@ -149,10 +149,11 @@ class DirectWire(asyncio.BufferedProtocol, Wire):
                 self.drop()  # an answer to no question: the next one would be taken for another call's
                 return
             on_reply, _ = self._asked.popleft()
-            if not self._asked and replies.has_data():
+            has_more = replies.has_data()
+            if has_more and not self._asked:
                 self.drop()
             on_reply(reply)
-            if not replies.has_data():
+            if not has_more:
                 return
 
     @override
