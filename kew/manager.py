@@ -16,10 +16,10 @@ from kew.app.lookups import known_queue
 from kew.app.naming import Decorated, Registration, undecorated
 from kew.app.observer import Observer
 from kew.app.observing import SafeObserver
-from kew.app.options import Options
 from kew.app.ports import Codec, Damaged, StoreError
 from kew.app.process import Process
-from kew.app.registry import RegisteredFunction, Registry
+from kew.app.registered import Options, RegisteredFunction
+from kew.app.registry import Registry
 from kew.app.repeat import answered
 from kew.app.spawning import CARRIED
 from kew.app.submitting.futures import check_loop
@@ -61,7 +61,6 @@ INSTEAD: ContextVar[str] = ContextVar("kew_instead", default=NOT_INITIALIZED)
 """What to do where a manager is needed that was never initialized: a simulation has other advice."""
 CARRIED.append(INSTEAD)
 SHUT_DOWN = "this manager is shutting down, so it can't create a queue"
-
 CREATED = (
     "queue {0!r} already exists in this manager: use manager.queues[{0!r}]; for other settings shut the manager down, "
     "initialize it, and create the queue again"

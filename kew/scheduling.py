@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, NoReturn, Unpack, cast
 
 from kew.app.naming import Decorated, natural_name, undecorated
-from kew.app.options import Options
 from kew.app.process import Process
+from kew.app.registered import Options
 from kew.app.scheduling.declaring import Declaration, Timing
 from kew.domain.config import name_of
 from kew.domain.schedule_errors import InvalidScheduleError

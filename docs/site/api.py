@@ -18,7 +18,7 @@ from typing import Any, is_typeddict
 import click
 
 import kew
-from kew.app.options import Options
+from kew.app.registered import Options
 from kew.cli import commands
 from kew.compat import is_like_async
 from kew.functions import Overrides

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kew.app.naming import qualname_of
-from kew.app.registry import RegisteredFunction
+from kew.app.registered import RegisteredFunction
 from kew.domain.config import QueueConfig
 from kew.domain.suggestions import is_misspelt
 from kew.log import logger

@@ -10,19 +10,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Unpack
 from weakref import WeakValueDictionary
 
 import attrs
 
 from kew.app.around import Around
-from kew.app.injection import Injection, Travelling, injection_of
 from kew.app.naming import (
     PICKLED,
     Function,
     Key,
     Registration,
-    call_coroutine,
     call_plain,
     check_function_name,
     described,
@@ -36,125 +34,16 @@ from kew.app.naming import (
     unknown_function,
     visible,
 )
-from kew.app.options import Options, canonical
+from kew.app.registered import CARRIERS, Options, RegisteredFunction, canonical
 from kew.app.scheduling.declaring import Declaration
-from kew.app.signatures import Shape, shape_of, tick_parameter
-from kew.app.submitting import uniqueness
-from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
 from kew.app.submitting.pins import Pins
 from kew.app.trust import Trust
 from kew.app.unresolved import AnnotationCheck
-from kew.domain.backoff import LONGEST_DELAY, Backoff, as_seconds, is_within
-from kew.domain.causes import ErrorTypes
-from kew.domain.config import QueueConfig, check_priority, name_of, to_ms
-from kew.domain.counting import Countable, as_countable
 from kew.domain.errors import InvalidConfigError, UnknownFunctionError, shown
-from kew.domain.task import PINNED, QueuePriority, pinned_name
+from kew.domain.task import PINNED, pinned_name
 from kew.log import logger
 
 MANY_PINS = 1000
-
-
-@attrs.frozen(kw_only=True)
-class RegisteredFunction:
-    """A function, its name, and what its registration says; seconds; None: what the queue says.
-
-    A value that can't be raises `InvalidConfigError`.
-    """
-
-    name: str
-    function: Function
-    is_coroutine: bool
-    max_retries: int | None = None
-    retry_delay: float | None = attrs.field(
-        default=None, converter=attrs.converters.optional(as_seconds)
-    )
-    backoff: Backoff | None = None
-    retry_on: ErrorTypes | None = None
-    give_up_on: ErrorTypes | None = None
-    circuit_breaker_on: Countable | None = attrs.field(
-        default=None, converter=attrs.converters.optional(as_countable)
-    )
-    task_timeout: float | None = attrs.field(
-        default=None, converter=attrs.converters.optional(as_seconds)
-    )
-    max_snoozes: int | None = None
-    expires_in: float | None = attrs.field(
-        default=None, converter=attrs.converters.optional(as_seconds)
-    )
-    at_most_once: bool = False
-    priority: QueuePriority | None = attrs.field(
-        default=None, converter=attrs.converters.optional(check_priority)
-    )
-    queue: str | None = attrs.field(default=None, converter=attrs.converters.optional(name_of))
-    key: KeyOption | None = None
-    unique: uniqueness.Unique | None = None
-    debounce: uniqueness.Debounce | None = None
-    throttle: uniqueness.Throttle | None = None
-    key_of: KeyOf | None = attrs.field(init=False, eq=False, repr=False)
-    """Finds the key of a call; None: its calls have none."""
-    unique_of: uniqueness.UniqueOf | None = attrs.field(init=False, eq=False, repr=False)
-    """Finds the unique key of a call; None: its calls have none."""
-    of_every_call: tuple[bool, int | None, int | None, int | None] = attrs.field(
-        init=False, eq=False, repr=False
-    )
-    start_by_ms: int = attrs.field(init=False, eq=False, repr=False)
-    shape: Shape | None = attrs.field(init=False, eq=False, repr=False)
-    """What its calls must fit; None: that can't be said."""
-    injection: Injection | Travelling | None = attrs.field(init=False, eq=False, repr=False)
-    """What dependencies give it; None: nothing."""
-    tick: str | None = attrs.field(init=False, eq=False, repr=False)
-    """The parameter that gets the `Tick`; None: it has none."""
-
-    def __attrs_post_init__(self) -> None:
-        """Judge the options by the rules of `QueueConfig`, then put them down as the last fields of a submission."""
-        names = (
-            "max_retries",
-            "retry_delay",
-            "backoff",
-            "retry_on",
-            "give_up_on",
-            "circuit_breaker_on",
-            "task_timeout",
-            "max_snoozes",
-        )
-        given: dict[str, Any] = {n: v for n in names if (v := getattr(self, n)) is not None}
-        if given:
-            QueueConfig("options", **given)
-        if self.expires_in is not None and not is_within(self.expires_in, 0.001, LONGEST_DELAY):
-            raise InvalidConfigError(
-                f"expires_in must be seconds or a timedelta, more than 0, not {shown(self.expires_in)}"
-            )
-        if self.at_most_once and self.max_retries:
-            raise InvalidConfigError("at_most_once allows no retries: leave max_retries at 0")
-        fields = (
-            bool(self.at_most_once),
-            0 if self.at_most_once else self.max_retries,
-            None if self.retry_delay is None else to_ms(self.retry_delay),
-            None if self.task_timeout is None else to_ms(self.task_timeout),
-        )
-        object.__setattr__(self, "of_every_call", fields)
-        object.__setattr__(self, "start_by_ms", to_ms(self.expires_in or 0))
-        key_of = None if self.key is None else key_finder(self.key, self.function)
-        object.__setattr__(self, "key_of", key_of)
-        how = uniqueness.chosen(self.unique, self.debounce, self.throttle)
-        unique_of = uniqueness.unique_finder(how, self.function)
-        object.__setattr__(self, "unique_of", unique_of)
-        travels = self.name.startswith(PICKLED)  # with each call another function
-        injection = Travelling() if travels else injection_of(self.function)
-        object.__setattr__(self, "injection", injection)
-        tick = None if travels else tick_parameter(self.function)
-        object.__setattr__(self, "tick", tick)
-        object.__setattr__(self, "shape", None if travels else shape_of(self.function, tick))
-
-
-# What runs a function that travels as the first of its own arguments, by `is_coroutine`.
-CARRIERS = {
-    False: RegisteredFunction(name=f"{PICKLED}plain", function=call_plain, is_coroutine=False),
-    True: RegisteredFunction(
-        name=f"{PICKLED}coroutine", function=call_coroutine, is_coroutine=True
-    ),
-}
 
 
 # Wide: many small questions about one table of functions.
@@ -197,7 +86,7 @@ class Registry:
         self._incarnation = incarnation
         self.pins.clear()
         for key, pin in list(self._by_function.items()):
-            if pin.name.startswith(PINNED):
+            if pin.is_pin:
                 self._by_name.pop(pin.name, None)
                 suffix = pin.name.partition("/")[2]
                 renamed = attrs.evolve(pin, name=pinned_name(incarnation, suffix))
@@ -241,11 +130,11 @@ class Registry:
             registered = self._by_function[key_of(function)]
         else:
             registered = self._new(function, is_submitted=True)
-        if not registered.name.startswith(PICKLED):  # what travels needs no memory here
+        if not registered.travels:  # what travels needs no memory here
             self._keep(registered)
             self._log(registered, works)
             self._unchecked.run()
-        if registered.name.startswith(PINNED) and decorated is None:
+        if registered.is_pin and decorated is None:
             self.pins.add(registered.name)
         return registered
 

@@ -14,8 +14,8 @@ import attrs
 from kew.app.info import TaskInfo
 from kew.app.naming import Decorated, natural_name, qualname_of, undecorated
 from kew.app.observer import Observer
-from kew.app.options import OPTIONS, Options
 from kew.app.ports import Threads
+from kew.app.registered import OPTIONS, Options
 from kew.app.spawning import CARRIED
 from kew.app.working.hooks import FailHook, TaskHook
 from kew.bootstrap import Parts

@@ -35,7 +35,7 @@ from kew import (
 )
 from kew.app.listing import STATES
 from kew.app.observer import Kind
-from kew.app.options import Options
+from kew.app.registered import Options
 from kew.app.submitting.batch import KEYS
 from kew.compat import is_like_async
 from kew.domain.attempts import HowFailed

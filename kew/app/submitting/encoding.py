@@ -16,7 +16,8 @@ import msgspec
 from kew.app.info import TaskInfo
 from kew.app.naming import PICKLED, Registration
 from kew.app.ports import Binding, Codec, CodecError
-from kew.app.registry import RegisteredFunction, Registry
+from kew.app.registered import RegisteredFunction
+from kew.app.registry import Registry
 from kew.app.signatures import Shape
 from kew.app.submitting.keying import key_text
 from kew.app.submitting.uniqueness import Uniqueness, finder_of_submit
@@ -30,7 +31,6 @@ from kew.domain.task import (
     QueuePriority,
     Submission,
     Task,
-    TaskStatus,
     check_task_id,
     make_submission,
 )
@@ -109,7 +109,7 @@ class CallEncoder:
                 f"{self._identity}{next(self._numbers):x}" if call.token is None else _token(call),
                 _task_type(call),
                 options.name,
-                self._encoded(call, (options.name, task_id)),
+                self._encoded(call, (options.name, task_id), options.travels),
                 default_priority if priority is None else int(priority),
                 due_at,
                 delay_ms,
@@ -123,7 +123,7 @@ class CallEncoder:
                 "",
                 unique,
             )
-            if options.name.startswith(PINNED):
+            if options.is_pin:
                 self._pin(submission, queue, works=works)
         except BaseException:
             self._registry.pins.release_unused(options.name)
@@ -157,7 +157,7 @@ class CallEncoder:
         if found.shape:
             self._check_fits(call, name, found.shape)
         key = None if found.key_of is None else self._key(call, found)
-        return self._encoded(call, (name, task_id)), key
+        return self._encoded(call, (name, task_id), found.travels), key
 
     def _key(self, call: Call, options: RegisteredFunction) -> str:
         """Whose task it is; "" if it is no key's."""
@@ -169,7 +169,7 @@ class CallEncoder:
                 reason = f"its key can't be found: {type(error).__name__}: {error}"
                 raise InvalidTaskError(call.task_id, reason) from error
         text = key_text(call.task_id, key)
-        if text and options.name.startswith(PINNED):
+        if text and options.is_pin:
             raise InvalidTaskError(
                 call.task_id,
                 "a closure, lambda or bound method can't have a key: submit a module-level function",
@@ -201,9 +201,9 @@ class CallEncoder:
             )
         self._registry.pins.hold(submission, queue)
 
-    def _encoded(self, call: Call, binding: Binding) -> bytes:
+    def _encoded(self, call: Call, binding: Binding, travels: bool) -> bytes:
         # A function that travels goes first.
-        args = (call.function, *call.args) if binding[0].startswith(PICKLED) else call.args
+        args = (call.function, *call.args) if travels else call.args
         try:
             return self._codec.encode_call(call.function, args, call.kwargs, binding)
         except CodecError as error:
@@ -366,8 +366,7 @@ def _expiry(call: Call) -> int:
 def submitted_info(call: Submission, queue: str, now: datetime | None) -> TaskInfo:
     """The status of a task that has just been stored."""
     due = now if call.due_at is None and not call.delay_ms else _due_time(call, now)
-    queued = TaskStatus.QUEUED
-    return TaskInfo(call.id, call.task_type, queue, call.priority, queued, now, due_time=due)
+    return TaskInfo(call.id, call.task_type, queue, call.priority, queued_time=now, due_time=due)
 
 
 def _due_time(call: Submission, now: datetime | None) -> datetime | None:

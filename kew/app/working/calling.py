@@ -19,7 +19,7 @@ from typing import Any
 
 from kew.app.naming import Function, wraps_coroutine_function
 from kew.app.ports import Threads
-from kew.app.registry import RegisteredFunction
+from kew.app.registered import RegisteredFunction
 from kew.app.working.runs import Run
 from kew.domain.task import PINNED
 

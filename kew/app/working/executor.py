@@ -18,7 +18,8 @@ from kew.app.failures import describe, failure_causes
 from kew.app.fingerprints import report_of
 from kew.app.naming import PICKLED
 from kew.app.ports import Codec, CodecError, Entropy, Threads
-from kew.app.registry import RegisteredFunction, Registry
+from kew.app.registered import RegisteredFunction
+from kew.app.registry import Registry
 from kew.app.working.calling import NoThreadError, PlainCalls, adopt, is_awaitable, why_no_result
 from kew.app.working.context import TaskContext
 from kew.app.working.interrupts import is_interrupt
