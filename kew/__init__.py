@@ -19,6 +19,7 @@ from kew.app.submitting.uniqueness import Debounce, Throttle, Unique
 from kew.app.working.context import TaskContext, current_task
 from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
+from kew.domain.breaker_history import BreakerChange
 from kew.domain.config import QueueConfig
 from kew.domain.explaining import Explanation, Holder, Reason
 from kew.domain.history import HistoryPoint, QueueHistory
@@ -41,6 +42,7 @@ __version__ = VERSION
 __all__ = [
     "Attempt",
     "Backoff",
+    "BreakerChange",
     "Codec",
     "Custom",
     "DeadLetterGroup",

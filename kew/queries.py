@@ -16,9 +16,11 @@ from kew.app.ports import Command
 from kew.app.processes import ProcessInfo, present_processes
 from kew.app.queue_status import status_dict
 from kew.dead_letters import DeadLetters
+from kew.domain.breaker_history import BreakerChange, changes_of
 from kew.domain.errors import TaskQueueError
 from kew.domain.explaining import Explanation
 from kew.domain.history import QueueHistory
+from kew.domain.holding import check_by
 from kew.handles import TaskId, id_of
 from kew.queue_handles import QueueHandle
 from kew.steering import Steering
@@ -190,17 +192,32 @@ class Queries(DeadLetters, Steering, ABC):
         """The names of all queues of the namespace, sorted."""
         return await self._here().inspector.queues()
 
-    async def reset_breaker(self, queue_name: str) -> None:
-        """Close the queue's circuit breaker, for all processes. Raises `QueueNotFoundError`."""
-        await self._here().inspector.control(queue_name, Command.RESET_BREAKER)
+    async def reset_breaker(self, queue_name: str, *, by: str = "") -> None:
+        """Close the queue's circuit breaker, for all processes. Raises `QueueNotFoundError`.
 
-    async def open_breaker(self, queue_name: str) -> None:
+        `by` (one line): who does it, for `breaker_history`; by default the name of this process.
+        """
+        here = self._here()
+        who = check_by(by or here.presence.name)
+        await here.inspector.control(queue_name, Command.RESET_BREAKER, who)
+
+    async def open_breaker(self, queue_name: str, *, by: str = "") -> None:
         """Open the queue's circuit breaker, for all processes, as its failures would.
 
-        It lets a probe through after `circuit_breaker_reset_timeout`. Raises `QueueNotFoundError`, and
-        `InvalidConfigError` if the queue has no breaker: pause it instead.
+        It lets a probe through after `circuit_breaker_reset_timeout`. `by` as for `reset_breaker`. Raises
+        `QueueNotFoundError`, and `InvalidConfigError` if the queue has no breaker: pause it instead.
         """
-        await self._here().inspector.control(queue_name, Command.OPEN_BREAKER)
+        here = self._here()
+        who = check_by(by or here.presence.name)
+        await here.inspector.control(queue_name, Command.OPEN_BREAKER, who)
+
+    async def breaker_history(self, queue_name: str) -> list[BreakerChange]:
+        """The last changes of the queue's circuit breaker, at most 20, the latest first.
+
+        Raises `QueueNotFoundError`.
+        """
+        status = await self._here().inspector.status(queue_name)
+        return changes_of(status.state.breaker_log)
 
     async def record_failure(self, queue_name: str) -> None:
         """Count a failure that happened outside of the queue's tasks for its circuit breaker.

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Unpack
 from kew.app.dead_letters import DeadLetterPage
 from kew.app.info import TaskInfo
 from kew.app.listing import TaskPage
+from kew.domain.breaker_history import BreakerChange
 from kew.domain.explaining import Explanation
 from kew.domain.history import QueueHistory
 from kew.domain.key_limits import KeyLimit
@@ -28,8 +29,9 @@ class QueueSteering(Protocol):
     async def resume_queue(self, queue_name: str) -> None: ...
     @property
     def purge_queue(self) -> Callable[..., Awaitable[int]]: ...
-    async def reset_breaker(self, queue_name: str) -> None: ...
-    async def open_breaker(self, queue_name: str) -> None: ...
+    async def reset_breaker(self, queue_name: str, *, by: str = "") -> None: ...
+    async def open_breaker(self, queue_name: str, *, by: str = "") -> None: ...
+    async def breaker_history(self, queue_name: str) -> list[BreakerChange]: ...
     @property
     def set_overrides(self) -> Callable[..., Awaitable[None]]: ...
     async def overrides(self, queue_name: str) -> dict[str, Override]: ...
@@ -104,13 +106,17 @@ class QueueHandle:
             self._name, state=state, function=function, key=key, dry_run=dry_run
         )
 
-    async def reset_breaker(self) -> None:
-        """Close its circuit breaker."""
-        await self._manager.reset_breaker(self._name)
+    async def reset_breaker(self, *, by: str = "") -> None:
+        """Close its circuit breaker: `reset_breaker`."""
+        await self._manager.reset_breaker(self._name, by=by)
 
-    async def open_breaker(self) -> None:
+    async def open_breaker(self, *, by: str = "") -> None:
         """Open its circuit breaker: `open_breaker`."""
-        await self._manager.open_breaker(self._name)
+        await self._manager.open_breaker(self._name, by=by)
+
+    async def breaker_history(self) -> list[BreakerChange]:
+        """The last changes of its circuit breaker, the latest first: `breaker_history`."""
+        return await self._manager.breaker_history(self._name)
 
     async def set_overrides(self, *, by: str = "", **values: Unpack[Overridable]) -> None:
         """Put values in force in place of what the code declares, until they are removed: `set_overrides`."""

@@ -24,6 +24,7 @@ from kew.app.submitting.keying import key_text
 from kew.domain.config import SettingValue
 from kew.domain.draining import is_draining
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, TaskQueueError
+from kew.domain.holding import check_by
 from kew.domain.key_limits import KeyLimit, OwnLimits, as_key_limit
 from kew.domain.listing import Place, WaitingFilter
 from kew.domain.overrides import (
@@ -36,7 +37,6 @@ from kew.domain.overrides import (
     settings_of,
 )
 from kew.domain.requests import LifeRef, Word
-from kew.domain.signing import check_by
 from kew.domain.task import Task, TaskStatus
 from kew.log import logger
 

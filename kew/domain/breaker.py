@@ -41,6 +41,32 @@ class Breaker:
         return self.state is BreakerState.CLOSED and not self.failures
 
 
+class Cause(enum.StrEnum):
+    """Why a breaker changed."""
+
+    FAILURES = "failures"  # so many in a row
+    RESET_TIMEOUT = "reset_timeout"  # it has passed
+    PROBE_SUCCEEDED = "probe_succeeded"
+    PROBE_FAILED = "probe_failed"
+    OPERATOR = "operator"
+    TURNED_OFF = "turned_off"  # by the settings
+
+
+@attrs.frozen(kw_only=True)
+class Transition:
+    """The breaker became `state` at the instant `at` (ms), and `epoch` began.
+
+    `why`: the error of the task that failed, or who did it.
+    """
+
+    epoch: int
+    at: int
+    state: BreakerState
+    cause: Cause
+    task_id: str = ""
+    why: str = ""
+
+
 def judged(breaker: Breaker, settings: Settings, now: int) -> Breaker:
     """The breaker as it is at `now`: OPEN becomes HALF_OPEN once its reset timeout has passed.
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import attrs
-
 from kew.domain import breaker as breakers
-from kew.domain import draining, overrides
+from kew.domain import breaker_history, draining, overrides
+from kew.domain.breaker import Cause
 from kew.domain.config import Settings, SettingValue
 from kew.domain.gates import fold as gates
-from kew.domain.holding import Hold
+from kew.domain.holding import Hold, Signature
 from kew.domain.key_limits import OwnLimits
 from kew.domain.lifecycle import Effect
 from kew.domain.queue import NOTHING, Change, counted_by
-from kew.domain.signing import Signature
 from kew.domain.view import View
 
 
@@ -61,21 +59,22 @@ def override(
 
 def record_failure(view: View, now: int) -> Change:
     """Count a failure that a person observed."""
-    before = breakers.judged(view.state.breaker, view.state.settings, now)
-    after = breakers.failed(before, view.state.settings, now, epoch=before.epoch)
-    counted = counted_by(view.state, Effect.COUNT_FAILURE, before.epoch, now)
-    return Change((), attrs.evolve(view.state, breaker=after), counted=counted)
+    judged = breaker_history.judged(view.state, now)
+    epoch = judged.breaker.epoch
+    counted = counted_by(view.state, Effect.COUNT_FAILURE, epoch, now)
+    return Change((), breaker_history.failed(judged, now, epoch=epoch), counted=counted)
 
 
-def open_breaker(view: View, now: int) -> Change:
+def open_breaker(view: View, now: int, by: str = "") -> Change:
     """Open the breaker, as its failures would."""
     after = breakers.opened(view.state.breaker, view.state.settings, now)
-    return Change((), attrs.evolve(view.state, breaker=after))
+    return Change((), breaker_history.moved(view.state, after, now, Cause.OPERATOR, by))
 
 
-def reset_breaker(view: View) -> Change:
+def reset_breaker(view: View, now: int, by: str = "") -> Change:
     """Close the breaker."""
-    return Change((), attrs.evolve(view.state, breaker=breakers.reset(view.state.breaker)))
+    after = breakers.reset(view.state.breaker)
+    return Change((), breaker_history.moved(view.state, after, now, Cause.OPERATOR, by))
 
 
 def limit_key(view: View, key: str, own: OwnLimits | None) -> Change:

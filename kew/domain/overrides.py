@@ -15,8 +15,8 @@ import attrs
 from kew.domain.config import QueueConfig, Settings, SettingValue, to_ms, with_values
 from kew.domain.errors import InvalidConfigError, shown
 from kew.domain.explaining import moment
+from kew.domain.holding import Signature
 from kew.domain.rate import Rate
-from kew.domain.signing import Signature
 from kew.domain.suggestions import did_you_mean
 from kew.domain.view import QueueState
 

@@ -16,6 +16,7 @@ import attrs
 from kew.domain import breaker as breakers
 from kew.domain.admitting import nonce_of, refused, stored
 from kew.domain.attempts import FailedAttempt, attempt_of
+from kew.domain.breaker_history import blamed
 from kew.domain.events import Claimed, Event, Lost, Snoozed, Succeeded
 from kew.domain.failures import CountedFailure, slot_of
 from kew.domain.gates import fold as gates
@@ -321,6 +322,7 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
         key_logs = _snoozed_key(view, task, event, now)
     attempts = attempts_of(task, event, after, now)
     counted = counted_by(view.state, effect, task.epoch, now, after)
+    state = blamed(state, view.state, after)
     change = Change((after,), state, attempts=attempts, counted=counted, key_logs=key_logs)
     return change, SettleOutcome(Word.DONE, after.status)
 

@@ -7,12 +7,11 @@ from typing import Protocol
 
 import attrs
 
-from kew.domain.breaker import Breaker
+from kew.domain.breaker import Breaker, Transition
 from kew.domain.config import Settings, SettingValue
-from kew.domain.holding import Hold
+from kew.domain.holding import Hold, Signature
 from kew.domain.key_limits import OwnLimits
 from kew.domain.sharing import Starved
-from kew.domain.signing import Signature
 from kew.domain.task import Task
 
 
@@ -23,7 +22,8 @@ class QueueState:
     `version` counts the changes of the settings, for people. `edition` identifies the settings in force: the process
     that declared them drew it, so a queue that was deleted and created again has another one. `declared`: what the code
     declares in place of each setting that is overridden. `signed`: who overrode it when, as far as that is known.
-    `holds`: why and since when it is paused or draining.
+    `holds`: why and since when it is paused or draining. `breaker_log`: its breaker's last
+    transitions, by slot.
     """
 
     settings: Settings
@@ -38,6 +38,7 @@ class QueueState:
     declared: Mapping[str, SettingValue] = attrs.field(factory=dict)
     holds: Mapping[str, Hold] = attrs.field(factory=dict)
     signed: Mapping[str, Signature] = attrs.field(factory=dict)
+    breaker_log: Mapping[int, Transition] = attrs.field(factory=dict)
 
 
 # Wide: one method for each question that the rules ask.

@@ -184,6 +184,25 @@ class PurgedOne(BaseModel):
     removed: bool
 
 
+class BreakerChangeRow(BaseModel):
+    """A change of a circuit breaker, and why it changed."""
+
+    time: datetime
+    state: Literal["open", "half_open", "closed"]
+    cause: str = Field(
+        description="failures, reset_timeout, probe_succeeded, probe_failed, operator or turned_off"
+    )
+    error: str | None
+    task_id: str | None
+    by: str | None
+
+
+class BreakerChanges(BaseModel):
+    """The last changes of a queue's circuit breaker, the latest first."""
+
+    changes: list[BreakerChangeRow]
+
+
 class KeyLimitRow(BaseModel):
     """The limits of one key; null: as `per_key` declares."""
 

@@ -1,7 +1,8 @@
 """The circuit breaker: shared by all processes, it holds tasks back and loses none."""
 
-from kew.app.ports import Command
-from kew.domain.breaker import Breaker, BreakerState
+from kew.app.ports import Command, Control
+from kew.domain.breaker import Breaker, BreakerState, Cause
+from kew.domain.breaker_history import MOST_KEPT
 from kew.domain.failures import CountedFailure
 from kew.domain.requests import SettleOutcome, Word
 from kew.domain.task import TaskStatus
@@ -331,3 +332,43 @@ async def test_a_failure_that_does_not_count_is_not_among_them(scene: Scene):
     await scene.cancel("b")
     await worker.fail(b, error="cancelled")
     assert [each.error for each in (await scene.status()).counted] == ["counts"]
+
+
+async def test_its_history_says_what_it_did_when_and_why(scene: Scene):
+    worker = await half_open_breaker(scene)
+    await scene.advance(500)
+    await worker.fail(await worker.claim_one(), error="é" * 200)
+    await scene.advance(1_500)
+    await worker.succeed(await worker.claim_one())
+    await scene.store.do(Control("orders", Command.OPEN_BREAKER, "p", 1, "ada ~ " + "x" * 400))
+    log = (await scene.status()).state.breaker_log
+    assert [
+        (made.at - START_MS, made.state, made.cause, made.task_id)
+        for made in sorted(log.values(), key=lambda made: made.epoch)
+    ] == [
+        (0, OPEN, Cause.FAILURES, "bad"),
+        (1_000, HALF_OPEN, Cause.RESET_TIMEOUT, ""),
+        (1_500, OPEN, Cause.PROBE_FAILED, "t0"),
+        (2_500, HALF_OPEN, Cause.RESET_TIMEOUT, ""),
+        (3_000, CLOSED, Cause.PROBE_SUCCEEDED, ""),
+        (3_000, OPEN, Cause.OPERATOR, ""),
+    ]
+    assert log[3].why == "é" * 149
+    assert log[6].why == "ada ~ " + "x" * 294
+
+
+async def test_a_look_at_its_history_changes_nothing(scene: Scene):
+    await half_open_breaker(scene)
+    before = await scene.status()
+    await scene.advance(700)
+    assert (await scene.status()).state.breaker_log == before.state.breaker_log
+    assert before.state.breaker_log[2].at == START_MS + 1_000
+
+
+async def test_its_history_keeps_the_last_changes_only(scene: Scene):
+    await scene.declare(breaker_failures=1)
+    for _ in range(MOST_KEPT + 2):
+        await scene.control(Command.RECORD_FAILURE)
+        await scene.control(Command.RESET_BREAKER)
+    log = (await scene.status()).state.breaker_log
+    assert sorted(made.epoch for made in log.values()) == list(range(25, 45))

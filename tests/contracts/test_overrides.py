@@ -8,8 +8,8 @@ from kew.app.declaring import InForce
 from kew.app.notices import SettingsChanged
 from kew.app.ports import Command, Declare, ReadSettings, SetOverrides
 from kew.domain.config import Settings
+from kew.domain.holding import Signature
 from kew.domain.requests import Word
-from kew.domain.signing import Signature
 from tests.support.idle import WOKEN
 from tests.support.scene import Scene
 

@@ -247,6 +247,14 @@ async def test_a_breaker_shows_what_opened_it_and_is_closed_and_opened(manager, 
     assert (await manager.get_queue_status("crm"))["breaker"]["state"] == "closed"
     assert (await kew("breaker", "open", "crm", "--yes", url=clean_redis_url)).code == 0
     assert (await manager.get_queue_status("crm"))["breaker"]["state"] == "open"
+    shown = (await kew("breaker", "show", "crm", url=clean_redis_url)).out
+    rows = [" ".join(line.split()) for line in shown.splitlines()[-3:]]
+    assert re.search(r"\) open by \S+@\S+$", rows[0])
+    assert re.search(r"\) closed by \S+@\S+$", rows[1])
+    assert ") open failures in a row: ValueError: x" in rows[2]
+    assert rows[2].endswith("(task b)")
+    history = (await kew("breaker", "show", "crm", "--json", url=clean_redis_url)).json["history"]
+    assert [change["cause"] for change in history] == ["operator", "operator", "failures"]
 
 
 async def test_a_queue_without_a_breaker_has_none_to_open(manager, clean_redis_url):

@@ -9,7 +9,15 @@ import attrs
 import pytest
 
 from kew.domain import breaker as breakers
-from kew.domain import commands, draining, extending, ordering, snapshot, task_commands
+from kew.domain import (
+    breaker_history,
+    commands,
+    draining,
+    extending,
+    ordering,
+    snapshot,
+    task_commands,
+)
 from kew.domain import queue as rules
 from kew.domain.breaker import Breaker
 from kew.domain.config import Settings
@@ -120,7 +128,7 @@ def recovery_forgets_the_probe(
 ) -> QueueState:
     if effect is not Effect.RETURN_PROBE:
         return ended(state, effect, epoch, now)
-    return attrs.evolve(state, breaker=judged(state.breaker, state.settings, now))
+    return breaker_history.judged(state, now)
 
 
 @planted(THREE, "an ended lease is not revived", extending, "extend")

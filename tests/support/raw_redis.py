@@ -14,11 +14,10 @@ from typing import Any
 import attrs
 import msgspec
 
-from kew.domain.breaker import Breaker, BreakerState
+from kew.domain.breaker import Breaker, BreakerState, Cause, Transition
 from kew.domain.config import Settings
-from kew.domain.holding import Hold
+from kew.domain.holding import Hold, Signature
 from kew.domain.sharing import Starved
-from kew.domain.signing import Signature
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Checkpoint, Progress, Submission, Task, TaskStatus, unstarted_until
 from kew.domain.view import QueueState
@@ -420,6 +419,20 @@ def _signatures(state: Mapping[str, str], entries: list[str]) -> dict[str, Signa
     return signed
 
 
+def _transition(text: str) -> Transition:
+    """What the breaker did; the id's length is in bytes."""
+    epoch, at, state, cause, size, rest = text.split(" ", 5)
+    task_id = rest.encode()[: int(size)].decode()
+    return Transition(
+        epoch=int(epoch),
+        at=int(at),
+        state=BreakerState(state),
+        cause=Cause(cause),
+        task_id=task_id,
+        why=rest.removeprefix(task_id),
+    )
+
+
 def _state(state: Mapping[str, str]) -> QueueState:
     settings = dict(pair.split("=") for pair in state["settings"].split())
     kind, failures, opened_at, epoch, probes = state["breaker"].split()
@@ -443,6 +456,11 @@ def _state(state: Mapping[str, str]) -> QueueState:
             if field.startswith("hold:")
         },
         signed=_signatures(state, entries),
+        breaker_log={
+            int(field.removeprefix("breaker:")): _transition(text)
+            for field, text in state.items()
+            if field.startswith("breaker:")
+        },
         version=int(version),
         edition=edition,
         paused={"0": False, "1": True}[state["paused"]],

@@ -122,6 +122,10 @@ async def test_the_breaker_is_closed_by_hand(
     await confirm(page, "Close it")
     await expect(page.locator(".stage.holds")).to_have_count(0)
     assert (await status(manager))["circuit_breaker_status"] == "closed"
+    history = page.get_by_role("list", name="History of the breaker").get_by_role("listitem")
+    await expect(history.nth(0)).to_contain_text("closed")
+    await expect(history.nth(0)).to_contain_text("by local")
+    await expect(history.nth(1)).to_contain_text("failures in a row")
 
 
 async def test_a_setting_is_overridden_and_the_override_removed(

@@ -51,9 +51,9 @@ class MemoryQueue:
             case Command.RECORD_FAILURE:
                 return commands.record_failure(self.indexed, now)
             case Command.OPEN_BREAKER:
-                return commands.open_breaker(self.indexed, now)
+                return commands.open_breaker(self.indexed, now, control.note)
             case Command.RESET_BREAKER:
-                return commands.reset_breaker(self.indexed)
+                return commands.reset_breaker(self.indexed, now, control.note)
 
     def shorten(self, now: int, limit: int, presence_ms: int) -> None:
         """Leases and presences that a step back of the clock made too long end when the longest would."""

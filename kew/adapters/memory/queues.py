@@ -37,9 +37,9 @@ from kew.domain.emptying import Emptied
 from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
 from kew.domain.history import MINUTE_MS, RECENT, Past, rates_of
+from kew.domain.holding import Signature
 from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
-from kew.domain.signing import Signature
 from kew.domain.view import QueueState
 
 

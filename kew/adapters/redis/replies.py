@@ -16,6 +16,7 @@ from kew.adapters.redis.settings import (
     read_holds,
     read_settings,
     read_signatures,
+    read_transitions,
 )
 from kew.app.ports import (
     Bookmark,
@@ -257,6 +258,7 @@ def read_state(
         gates=read_memories(memories),
         holds=read_holds(memories),
         signed=read_signatures(settings.decode(), memories),
+        breaker_log=read_transitions(memories),
     )
 
 

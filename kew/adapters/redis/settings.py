@@ -10,16 +10,17 @@ from typing import Any, Final
 
 import attrs
 
+from kew.domain.breaker import BreakerState, Cause, Transition
 from kew.domain.config import MAX_SNOOZES, Settings, SettingValue
-from kew.domain.holding import Hold
+from kew.domain.holding import Hold, Signature
 from kew.domain.key_limits import OwnLimits
-from kew.domain.signing import Signature
 
 FORMAT: Final = 5  # of settings: what this code knows
 FORMAT_OF_RATES, FORMAT_OF_KEYS = 3, 5  # the first that know them
 SETTINGS: Final = frozenset(attrs.fields_dict(Settings))
 HOLD: Final = "hold:"  # a field of a queue's state: since when and why it is held
 SIGNED: Final = "set:"  # another one: who overrode a setting, and when
+TRANSITION: Final = "breaker:"  # another one: what the breaker did
 
 
 def write_settings(settings: Settings) -> str:
@@ -148,3 +149,21 @@ def read_signatures(settings: str, flat: Sequence[bytes]) -> dict[str, Signature
             if values.get(name) == value:
                 signed[name] = Signature(int(at), by)
     return signed
+
+
+def read_transitions(flat: Sequence[bytes]) -> dict[int, Transition]:
+    """What the breaker did last, by slot, from fields and values of the state; others are passed over."""
+    log = {}
+    for field, text in zip(flat[::2], flat[1::2], strict=True):
+        if field.startswith(TRANSITION.encode()):
+            epoch, at, state, cause, size, rest = text.split(b" ", 5)
+            task_id, why = rest[: int(size)], rest[int(size) :]
+            log[int(field.decode().removeprefix(TRANSITION))] = Transition(
+                epoch=int(epoch),
+                at=int(at),
+                state=BreakerState(state.decode()),
+                cause=Cause(cause.decode()),
+                task_id=task_id.decode(errors="replace"),
+                why=why.decode(errors="replace"),
+            )
+    return log

@@ -8,7 +8,8 @@ from typing import assert_never
 import attrs
 
 from kew.domain import breaker as breakers
-from kew.domain.breaker import BreakerState
+from kew.domain import breaker_history as history
+from kew.domain.breaker import BreakerState, Cause
 from kew.domain.explaining import Code, Reason, Situation, Sure
 from kew.domain.gates.gate import Facts, Gate
 from kew.domain.lifecycle import Effect
@@ -26,7 +27,7 @@ class CircuitBreaker(Gate):
         return bool(state.settings.breaker_failures) or not state.breaker.is_at_rest
 
     def judged(self, state: QueueState, now: int) -> QueueState:
-        return _with(state, breakers.judged(state.breaker, state.settings, now))
+        return history.judged(state, now)
 
     def room(self, facts: Facts, left: int) -> int | None:
         return breakers.allowance(facts.state.breaker, facts.state.settings)
@@ -42,19 +43,20 @@ class CircuitBreaker(Gate):
     def ended(self, state: QueueState, effect: Effect | None, epoch: int, now: int) -> QueueState:
         if effect is Effect.COUNT_SUCCESS and state.breaker.is_at_rest:
             return state  # most tasks end like this
-        after = before = breakers.judged(state.breaker, state.settings, now)
+        judged = history.judged(state, now)
+        breaker = judged.breaker
         match effect:
             case Effect.COUNT_SUCCESS:
-                after = breakers.succeeded(before, epoch=epoch)
+                after = breakers.succeeded(breaker, epoch=epoch)
+                return history.moved(judged, after, now, Cause.PROBE_SUCCEEDED)
             case Effect.COUNT_FAILURE:
-                after = breakers.failed(before, state.settings, now, epoch=epoch)
+                return history.failed(judged, now, epoch=epoch)
             case Effect.RETURN_PROBE:
-                after = breakers.returned(before, epoch=epoch)
+                return _with(judged, breakers.returned(breaker, epoch=epoch))
             case Effect.NOTIFY_HOLDER | None:  # the run goes on, or there was none
                 return state
             case _ as never:
                 assert_never(never)
-        return state if after is state.breaker else attrs.evolve(state, breaker=after)
 
     def explain(self, situation: Situation, left: int) -> Reason | None:
         breaker, settings = situation.state.breaker, situation.state.settings

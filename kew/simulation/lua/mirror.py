@@ -26,6 +26,7 @@ from kew.adapters.redis.settings import (
     read_own_limits,
     read_settings,
     read_signatures,
+    read_transitions,
 )
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
@@ -212,7 +213,8 @@ class Mirror:
         state = read_state(fields[b"settings"], fields[b"breaker"], counts)
         signed = read_signatures(fields[b"settings"].decode(), flat)
         gates, holds = read_memories(flat), read_holds(flat)
-        state = attrs.evolve(state, gates=gates, holds=holds, signed=signed)
+        log = read_transitions(flat)
+        state = attrs.evolve(state, gates=gates, holds=holds, signed=signed, breaker_log=log)
         return state, counts.all_waiting, counts.parked, counts.clock
 
     # --- records

@@ -43,6 +43,16 @@ async def history(named: Queue, wanted: Annotated[requests.HistoryQuery, Query()
     return Answer((await named.history(wanted.span)).to_dict())
 
 
+@router.get(
+    "/api/queues/{queue}/breaker-history",
+    response_model=models.BreakerChanges,
+    responses=documented(404),
+)
+async def breaker_history(named: Queue) -> Answer:
+    """The last changes of its circuit breaker, at most 20, the latest first."""
+    return Answer({"changes": [each.to_dict() for each in await named.breaker_history()]})
+
+
 @router.get("/api/queues/{queue}/tasks", response_model=models.TaskPage, responses=documented(404))
 async def tasks(named: Queue, wanted: Annotated[requests.TaskQuery, Query()]) -> Answer:
     """A page of its tasks that wait, run or failed for good, with filters."""
@@ -109,18 +119,18 @@ async def resume(named: Queue) -> Answer:
 @router.post(
     "/api/queues/{queue}/reset-breaker", response_model=models.QueueDetail, responses=CHANGE
 )
-async def reset_breaker(named: Queue) -> Answer:
+async def reset_breaker(named: Queue, who: Caller) -> Answer:
     """Close the circuit breaker."""
-    await named.reset_breaker()
+    await named.reset_breaker(by=who.shown)
     return await detail(named)
 
 
 @router.post(
     "/api/queues/{queue}/open-breaker", response_model=models.QueueDetail, responses=CHANGE
 )
-async def open_breaker(named: Queue) -> Answer:
+async def open_breaker(named: Queue, who: Caller) -> Answer:
     """Open the circuit breaker, as its failures would."""
-    await named.open_breaker()
+    await named.open_breaker(by=who.shown)
     return await detail(named)
 
 

@@ -261,7 +261,7 @@ class World:
         return self._apply(commands.pause(self.queue, Hold(self.now)))
 
     def _reset(self) -> Snapshot:
-        return self._apply(commands.reset_breaker(self.queue))
+        return self._apply(commands.reset_breaker(self.queue, self.now))
 
     def _configure(self) -> Snapshot:
         """The breaker is turned off, or on again."""

@@ -9,6 +9,7 @@ import pytest
 from kew import InvalidConfigError, Override, PerKey, QueueConfig, Rate
 from kew.domain import commands
 from kew.domain.config import Settings
+from kew.domain.holding import Signature
 from kew.domain.overrides import (
     NAME_OF,
     SETTING_OF,
@@ -21,7 +22,6 @@ from kew.domain.overrides import (
     with_overrides,
 )
 from kew.domain.queue import NOTHING
-from kew.domain.signing import Signature
 from kew.domain.view import QueueState
 from tests.support.tasks import queue
 

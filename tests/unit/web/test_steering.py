@@ -126,6 +126,17 @@ async def test_a_breaker_is_opened(client):
     assert answer["circuit_breaker_status"] == "open"
 
 
+async def test_a_breaker_has_a_history(client, manager):
+    await client.post(f"{QUEUE}/open-breaker")
+    await manager.reset_breaker("mails", by="ada")
+    changes = (await client.get(f"{QUEUE}/breaker-history")).json()["changes"]
+    assert [(each["state"], each["cause"], each["by"]) for each in changes] == [
+        ("closed", "operator", "ada"),
+        ("open", "operator", "token"),
+    ]
+    assert (await client.get("/api/queues/none/breaker-history")).status_code == 404
+
+
 async def test_a_breaker_is_closed(client, manager):
     for _ in range(3):
         await manager.record_failure("mails")

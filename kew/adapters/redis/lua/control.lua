@@ -36,9 +36,9 @@ local function operation()
     breaker_note(judged().epoch, '', '')
     ended('failure', judged().epoch)
   elseif verb == 'open_breaker' then
-    open_breaker()
+    open_breaker(why)
   elseif verb == 'reset_breaker' then
-    s.breaker = new_breaker('closed', s.breaker.epoch + 1)
+    reset_breaker(why)
   else
     error('unknown command ' .. verb)
   end

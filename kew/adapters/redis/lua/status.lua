@@ -2,7 +2,7 @@
 -- The queue at this moment.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked workers functions unreadable
 -- ARGV:
--- Reply: {now, settings, version, paused, breaker (judged), ticket, token, held, {waiting by priority},
+-- Reply: {now, settings, version, paused, breaker, ticket, token, held, {waiting by priority},
 --   {processes that serve it}, {function or '@process', count, ... that wait and that none of these can run}, edition,
 --   length of the longest lease, how many can't be read, how many wait for a process of a newer version,
 --   {gate, what it remembers, ...}, {failures that the breaker counted, by slot}, since

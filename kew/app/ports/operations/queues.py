@@ -120,7 +120,7 @@ class Examine(Operation[Examined | None]):
 class Control(Operation[Word]):
     """Carry a command out once per (incarnation, increasing sequence): DONE, SAME or NO_QUEUE.
 
-    `note`: why a person pauses or drains the queue.
+    `note`: why a person pauses or drains the queue, or who opens or closes its breaker.
     """
 
     name = "control"

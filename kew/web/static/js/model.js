@@ -252,6 +252,19 @@ export function settingsOf(raw) {
   });
 }
 
+const CAUSES = {
+  failures: "failures in a row", reset_timeout: "the reset timeout had passed", probe_succeeded: "a probe succeeded",
+  probe_failed: "a probe failed", operator: "an operator", turned_off: "the settings have no breaker any more",
+};
+const BREAKER_TONES = { open: "red", half_open: "amber", closed: "green" };
+
+/** What the breaker did, the latest first: {at, state, tone, why, taskId}. */
+export const breakerChangesOf = (raw) =>
+  list(raw.changes).map(({ time, state, cause, error, task_id: taskId, by }) => ({
+    at: instant(time), state: String(state).replace("_", " "), tone: BREAKER_TONES[state] || "grey", taskId,
+    why: by ? `by ${by}` : `${CAUSES[cause] || cause}${error ? `: ${error}` : ""}`,
+  }));
+
 /** The keys that run most and those that wait longest: {key, running, delay, isFull}; null if nothing is known. */
 export function keysOf(raw) {
   if (!raw.keys?.busiest) return null;

@@ -12,6 +12,7 @@
 --     successes of one epoch that follow each other in a call, so a gate can't count them
 --   snoozed(t, scope, length): after a run of this task asked to come back later, in so many ms
 --   resumed(): after a person resumed the queue
+--   past(flat): add what people may want to know of it to a list of fields and texts
 -- A gate's memory is a list of integers, the field gate:<name> of STATE. The gate registers it as `field`, reads it when it is
 -- asked, and puts a new text into `s.unsaved`. If it keeps it elsewhere, it registers a function `memory` that gives the text.
 -- include: state
@@ -53,6 +54,7 @@ function GATES.memories()
   for _, gate in ipairs(used()) do
     local text = gate.memory and gate.memory() or gate.field and (s.unsaved and s.unsaved[gate.field] or redis.call('HGET', STATE, gate.field))
     if text then flat[#flat + 1], flat[#flat + 2] = gate.field, text end
+    if gate.past then gate.past(flat) end
   end
   for n, text in ipairs(redis.call('HMGET', STATE, unpack(HOLDS))) do
     if text then flat[#flat + 1], flat[#flat + 2] = HOLDS[n], text end

@@ -58,7 +58,7 @@ local function queue_status()
   end
   local waiting = {s.waiting[1], s.waiting[2], s.waiting[3]}
   for priority = 1, s.keyed and 3 or 0 do waiting[priority] = waiting[priority] + s.keyed.waiting[priority] end
-  return {now, s.settings, s.version, s.paused and 1 or 0, breaker_text(judged()), s.ticket, s.token,
+  return {now, s.settings, s.version, s.paused and 1 or 0, breaker_text(s.breaker), s.ticket, s.token,
     redis.call('ZCARD', LEASES), waiting, processes, stuck, s.edition, s.longest,
     redis.call('ZCARD', UNREADABLE), waiting_for_newer, GATES.memories(), breaker_failures(),
     due_longest(reasons), history.read(s, now, 'm', history.RECENT + 1, count_waiting()),

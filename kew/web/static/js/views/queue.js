@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { chart } from "../charts.js";
 import { h } from "../dom.js";
 import { ago, clock, count, duration, num, sum, until } from "../format.js";
-import { admission, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict, wholeSteps } from "../model.js";
+import { admission, breakerChangesOf, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict, wholeSteps } from "../model.js";
 import { button, chip, empty, href, linkButton, meter, state } from "../parts.js";
 import { list, readPage } from "./tasks.js";
 
@@ -22,16 +22,17 @@ export async function load({ parts: [name], options, signal }) {
       return otherwise;
     });
   const span = spanOf(options);
-  const [raw, history, recent, page, groups] = await Promise.all([
+  const [raw, history, recent, page, groups, breakerChanges] = await Promise.all([
     get(["queues", name], {}, signal),
     part(get(["queues", name, "history"], { span }, signal).then(historyOf), null),
     span === 3600 ? null : part(get(["queues", name, "history"], { span: 3600 }, signal).then(historyOf), null),
     part(readPage(name, options, signal, 20), { tasks: [], cursor: null }),
     part(get(["queues", name, "dead-letter-groups"], {}, signal), []),
+    part(get(["queues", name, "breaker-history"], {}, signal).then(breakerChangesOf), []),
   ]);
   const data = {
     queue: queueOf(raw), settings: settingsOf(raw), keys: keysOf(raw), history, recent: recent || history, page,
-    groups: Array.isArray(groups) ? groups : groups.groups || [],
+    groups: Array.isArray(groups) ? groups : groups.groups || [], breakerChanges,
   };
   return { ...data, way: wayOf(data) }; // as of now, also if later requests fail
 }
@@ -183,7 +184,7 @@ function deadLetters({ groups, queue }) {
   );
 }
 
-function breaker(app, { queue, settings }) {
+function breaker(app, { queue, settings, breakerChanges }) {
   const limit = setting(settings, "max_circuit_breaker_failures");
   const failures = [...queue.lastFailures].reverse();
   const reset = setting(settings, "circuit_breaker_reset_timeout");
@@ -207,6 +208,18 @@ function breaker(app, { queue, settings }) {
           each.task_id ? h("a", { class: "mono small clip", href: href("task", each.task_id), title: each.task_id }, each.task_id) : null,
           h("span", { class: "soft small" }, ago(each.at)),
         )))
+      : null,
+    breakerChanges.length
+      ? [
+          h("h3", {}, "History"),
+          h("ul", { class: "lines", "aria-label": "History of the breaker" }, breakerChanges.slice(0, 8).map((each, place) => h(
+            "li", { key: `change ${place}` },
+            h("span", { class: `small tone ${each.tone}` }, each.state),
+            h("span", { class: "clip-line small", title: each.why }, each.why),
+            each.taskId ? h("a", { class: "mono small clip", href: href("task", each.taskId), title: each.taskId }, each.taskId) : null,
+            h("span", { class: "soft small" }, ago(each.at)),
+          ))),
+        ]
       : null,
   );
 }
