@@ -339,7 +339,9 @@ def _queue(name: str, parts: Parts, records: Mapping[str, _Record]) -> RawQueue:
         )
         for record in own
     }
-    unused = sorted(saved.keys() - {one.member for one in own if one.task.checkpoint})
+    replaced = {entry for entry, _ in parts.of("dead", [])} - {one.member for one in own}
+    """Dead letters whose ids are tasks of other queues by now: what they have goes with the next sweep."""
+    unused = sorted(saved.keys() - {one.member for one in own if one.task.checkpoint} - replaced)
     assert not unused, f"checkpoints of tasks that have none: {unused}"
     keys = RawKeys.read(dict(parts.each("keyed")), state.get("counts", ""))
     snapshot = Snapshot(
