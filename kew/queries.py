@@ -113,6 +113,14 @@ class Queries(DeadLetters, Steering, ABC):
         """
         return await self._here().inspector.cancel(id_of(task_id))
 
+    async def run_task_now(self, task_id: TaskId) -> bool:
+        """Let a task that waits for its due time or its next attempt be due now. False: it had ended.
+
+        True if it was due before or runs, too. What else holds it back goes on doing so, such as a pause or a limit:
+        `explain` says what. Raises `TaskNotFoundError`.
+        """
+        return await self._here().inspector.hasten(id_of(task_id))
+
     async def forget(self, task_id: TaskId) -> None:
         """Remove the record of a task that has ended, with its result: its id can be used again at once.
 

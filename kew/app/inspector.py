@@ -20,6 +20,7 @@ from kew.app.ports import (
     Discard,
     Explain,
     Find,
+    Hasten,
     ListUnreadable,
     Purge,
     Queues,
@@ -235,6 +236,14 @@ class Inspector:
             raise TaskNotFoundError(task_id)
         if word is Word.DONE:
             self.report("cancelled", task.moved(status=TaskStatus.CANCELLED))
+        return word is not Word.ENDED
+
+    async def hasten(self, task_id: str) -> bool:
+        """True: it is due, or runs; False: it had ended. Raises `TaskNotFoundError`."""
+        task = await self.find(task_id)
+        word = await ask(self._store, Hasten(task.queue, task_id, task.life))
+        if word is Word.MISSING:
+            raise TaskNotFoundError(task_id)
         return word is not Word.ENDED
 
     async def replay(

@@ -215,6 +215,18 @@ async def cancel(session: Session, task_id: str, yes: bool) -> None:
         session.refuse(f"task {task_id} had already ended: it {info.status.value}")
 
 
+@task.command("run")
+@click.argument("task_id", metavar="TASK")
+@on_store
+async def run(session: Session, task_id: str) -> None:
+    """Let a task that waits for its due time or its next attempt be due now."""
+    info = await session.manager.get_task_status(task_id)
+    if not await session.manager.run_task_now(task_id):
+        session.refuse(f"task {task_id} had already ended: it {info.status.value}")
+    text = "runs already" if info.status == "processing" else "is due now"
+    session.out.line(f"task {task_id} {text}.")
+
+
 @task.command("replay")
 @click.argument("task_id", metavar="TASK")
 @on_store

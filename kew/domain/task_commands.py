@@ -40,6 +40,21 @@ def cancel_waiting(view: View, task_id: str, life: Life, now: int) -> tuple[Chan
     return cancel(view, task_id, life, now)
 
 
+def hasten(view: View, task_id: str, life: Life | None, now: int) -> tuple[Change, Word]:
+    """Let a waiting task be due now (DONE). SAME: it is due, or runs. ENDED: it has ended, or was replayed since.
+
+    Whatever else holds it back goes on doing so, such as a pause or a limit.
+    """
+    task = _named(view, task_id, life, now)
+    if task is None:
+        return NOTHING, Word.MISSING
+    if _is_past(life, task) or task.is_terminal:
+        return NOTHING, Word.ENDED
+    if not task.is_waiting or task.ready_at <= now:
+        return NOTHING, Word.SAME
+    return Change((task.moved(ready_at=now),)), Word.DONE
+
+
 def replay(
     view: View,
     task_id: str,

@@ -102,6 +102,17 @@ async def test_a_cancellation_asks_first(manager, clean_redis_url):
     assert (await manager.get_task_status("t-1")).status == "cancelled"
 
 
+async def test_a_task_that_waits_for_its_due_time_is_run_now(manager, clean_redis_url):
+    submit = manager.task(queue="mails")(jobs.echo)
+    handle = await submit.options(task_id="t-1", defer_by=3600).submit("later")
+    assert "t-1 is due now" in (await kew("task", "run", "t-1", url=clean_redis_url)).words
+    assert "deferred" not in [reason.code for reason in (await manager.explain(handle)).reasons]
+    await manager.cancel_task("t-1")
+    ended = await kew("task", "run", "t-1", url=clean_redis_url)
+    assert (ended.code, "had already ended: it cancelled" in ended.err) == (1, True)
+    assert (await kew("task", "run", "t-9", url=clean_redis_url)).code == 3
+
+
 async def test_a_task_that_has_ended_is_not_cancelled(manager, clean_redis_url):
     await manager.create_queue(QueueConfig("quick"), functions=[fine])
     await waits(manager, "t-2", "quick")

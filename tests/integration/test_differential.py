@@ -47,6 +47,7 @@ ANSWERS = {
     "checkpoint": ["done", "cancel", "same", "stale"],
     "cancel": ["done", "cancel", "same", "ended", "missing"],
     "cancel_all": ["done", "same", "ended", "illegal", "missing"],
+    "hasten": ["done", "same", "ended", "missing"],
     "replay": ["done", "same", "illegal", "missing"],
     "control": ["done", "same", "no_queue"],
     "empty": ["cancelled"],

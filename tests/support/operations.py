@@ -39,6 +39,7 @@ from kew.app.ports import (
     Extend,
     Find,
     Forget,
+    Hasten,
     History,
     LimitKey,
     ListFailed,
@@ -431,6 +432,16 @@ class Operations:
     def _cancel(self) -> Cancel:
         return Cancel(*self._named())
 
+    def _hasten(self) -> Hasten:
+        queue = self._queue()
+        later = [
+            task for task in self._existing(queue) if task.is_waiting and task.ready_at > self.now()
+        ]
+        if not later or self._chance(30):
+            return Hasten(*self._named())
+        task = later[self.random.randrange(len(later))]
+        return Hasten(queue, task.id, self._pick(None, task.life))
+
     def _cancel_all(self) -> CancelAll:
         queue, refs = self._refs()
         waiting = [task for task in self._existing(queue) if task.is_waiting or task.lease]
@@ -696,10 +707,11 @@ WEIGHT_OF = {
     "settle": 20,
     "advance": 10,
     "extend": 10,
-    "checkpoint": 6,
+    "checkpoint": 8,
     "sweep": 10,
     "announce": 5,
     "cancel": 8,
+    "hasten": 3,
     "replay": 8,
     "replay_all": 1.5,
     "forget": 1,

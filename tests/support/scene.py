@@ -25,6 +25,7 @@ from kew.app.ports import (
     Depart,
     Extend,
     Find,
+    Hasten,
     QueueStatus,
     Replay,
     Settled,
@@ -300,6 +301,9 @@ class Scene:
 
     async def cancel(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
         return await self.store.do(Cancel(queue, task_id, life))
+
+    async def hasten(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
+        return await self.store.do(Hasten(queue, task_id, life))
 
     async def replay(self, task_id: str, *, life: Life | None = None, queue: str = QUEUE) -> Word:
         return await self.store.do(Replay(queue, task_id, life))

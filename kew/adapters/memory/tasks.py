@@ -17,6 +17,7 @@ from kew.app.ports import (
     FailureGroups,
     Find,
     Forget,
+    Hasten,
     ListFailed,
     ListGroups,
     ListUnreadable,
@@ -87,6 +88,17 @@ async def cancel_all(store: Inside, operation: CancelAll) -> Sequence[Word]:
         store._apply(known, change, now)
         words.append(word)
     return words
+
+
+async def hasten(store: Inside, operation: Hasten) -> Word:
+    known = store.namespace.queues.get(operation.queue)
+    if known is None:
+        return Word.MISSING
+    now = store._now()
+    change, word = task_commands.hasten(known.indexed, operation.task_id, operation.life, now)
+    store._apply(known, change, now)
+    store._offer_waiting(known, len(change.tasks))
+    return word
 
 
 async def replay(store: Inside, operation: Replay) -> Word:
@@ -182,6 +194,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Watch: watch,
     Cancel: cancel,
     CancelAll: cancel_all,
+    Hasten: hasten,
     Replay: replay,
     Discard: discard,
     Explain: explain,

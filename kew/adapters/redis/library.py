@@ -25,7 +25,18 @@ import attrs
 Argument = bytes | str | int
 NAMES: Final = (
     *("declare", "announce", "depart", "submit", "claim", "settle", "extend", "sweep"),
-    *("find", "watch", "running", "failed", "cancel", "replay", "control", "status", "purge"),
+    *(
+        "find",
+        "watch",
+        "running",
+        "failed",
+        "cancel",
+        "hasten",
+        "replay",
+        "control",
+        "status",
+        "purge",
+    ),
     *("limit_key", "key_limits", "checkpoint", "schedule", "schedules"),
     *("set_aside", "discard", "explain", "groups", "attempts", "forget", "override", "empty"),
     *(

@@ -23,6 +23,7 @@ from kew.app.ports import (
     FailureGroups,
     Find,
     Forget,
+    Hasten,
     ListFailed,
     ListGroups,
     ListUnreadable,
@@ -85,8 +86,16 @@ async def watch(store: Inside, operation: Watch) -> Sequence[Found]:
 
 
 async def cancel(store: Inside, operation: Cancel) -> Word:
+    return await _of_one(store, operation)
+
+
+async def hasten(store: Inside, operation: Hasten) -> Word:
+    return await _of_one(store, operation)
+
+
+async def _of_one(store: Inside, operation: Cancel | Hasten) -> Word:
     named = _named(operation.task_id, operation.life)
-    answer, now = await store.functions.ask("cancel", operation.queue, named)
+    answer, now = await store.functions.ask(operation.name, operation.queue, named)
     store.saw(now)
     return word(answer)
 
@@ -240,6 +249,7 @@ HANDLERS: Final[Mapping[type[Operation[Any]], Callable[[Inside, Any], Awaitable[
     Watch: watch,
     Cancel: cancel,
     CancelAll: cancel_all,
+    Hasten: hasten,
     Replay: replay,
     Discard: discard,
     Explain: explain,

@@ -35,6 +35,23 @@ def test_a_waiting_task_is_cancelled() -> None:
     }
 
 
+def test_a_task_that_is_due_later_is_due_now() -> None:
+    before = queue(task(ready_at=LATER))
+    change, word = task_commands.hasten(before, "t", None, NOW)
+    assert word is Word.DONE
+    assert changed(before, change) == {"ready_at": NOW}
+    assert task_commands.hasten(before.after(change), "t", None, NOW) == (NOTHING, Word.SAME)
+
+
+def test_only_a_waiting_task_in_the_life_that_was_meant_is_hastened() -> None:
+    later = task(ready_at=LATER)
+    past = Life(later.ticket, later.replays + 1)
+    assert task_commands.hasten(queue(later), "t", past, NOW) == (NOTHING, Word.ENDED)
+    assert task_commands.hasten(queue(ended()), "t", None, NOW) == (NOTHING, Word.ENDED)
+    assert task_commands.hasten(queue(running()), "t", None, NOW) == (NOTHING, Word.SAME)
+    assert task_commands.hasten(queue(), "t", None, NOW) == (NOTHING, Word.MISSING)
+
+
 def test_a_running_task_is_asked_to_stop_however_often() -> None:
     before = queue(running())
     change, word = task_commands.cancel(before, "t", None, NOW)

@@ -74,6 +74,21 @@ class CancelAll(Operation[Sequence[Word]]):
 
 
 @attrs.frozen
+class Hasten(Operation[Word]):
+    """Let a task that waits for its due time be due now: DONE, SAME (it is due, or runs), ENDED or MISSING.
+
+    ENDED also if it was replayed since that life; None: in any life.
+    """
+
+    name = "hasten"
+    is_awaited = True
+
+    queue: str
+    task_id: str
+    life: Life | None
+
+
+@attrs.frozen
 class Replay(Operation[Word]):
     """Replay a FAILED or CANCELLED task: DONE, SAME (it has not ended), ILLEGAL (it completed) or MISSING.
 

@@ -213,6 +213,18 @@ local function dequeue(t)
   for version = 3, VERSION do remove_parked(priority, '?' .. version, member) end
 end
 
+-- A waiting task is due at another instant; its key keeps its turn.
+function extra.move_to(t, at)
+  local function move()
+    dequeue(t)
+    if t.status == 'q' then t.status = 'w' end
+    t.offset = int(at - t.queued_at)
+    enqueue(t, at)
+  end
+  local key = t.extras and keyed.of(t)
+  if key then keyed.keep_turn(t, key, move) else move() end
+end
+
 -- The task's current lease is over.
 local function give_up_lease(t)
   unindex(LEASES, member_of(t))

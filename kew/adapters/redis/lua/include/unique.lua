@@ -142,14 +142,7 @@ do
     local delay = tonumber(string.match(later.due, '%+(%d+)')) or 0
     local at = math.min(now + delay, t.queued_at + at_most)
     if at == ready_at(t) then return end
-    local function move()
-      dequeue(t)
-      if t.status == 'q' then t.status = 'w' end
-      t.offset = int(at - t.queued_at)
-      enqueue(t, at)
-    end
-    local key = t.extras and keyed.of(t)
-    if key then keyed.keep_turn(t, key, move) else move() end
+    extra.move_to(t, at)
   end
 
   -- What a group replaces. `write` writes what this call has stored so far.
