@@ -172,6 +172,12 @@ class Cancelled(BaseModel):
     cancelled: bool
 
 
+class DueNow(BaseModel):
+    """Whether the task is due or runs."""
+
+    due: bool
+
+
 class Replayed(BaseModel):
     """Whether the task waits again."""
 

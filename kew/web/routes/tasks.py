@@ -68,6 +68,12 @@ async def cancel(here: Manager, task_id: TaskId) -> Answer:
     return Answer({"cancelled": await here.cancel_task(task_id)})
 
 
+@router.post("/api/tasks/{task_id}/run", response_model=models.DueNow, responses=CHANGE)
+async def run(here: Manager, task_id: TaskId) -> Answer:
+    """Let a task that waits for its due time or its next attempt be due now. `due` is false if it had ended."""
+    return Answer({"due": await here.run_task_now(task_id)})
+
+
 @router.post("/api/tasks/{task_id}/purge", response_model=models.PurgedOne, responses=CHANGE)
 async def purge(here: Manager, task_id: TaskId) -> Answer:
     """Remove a task that failed for good. `removed` is false if it has not failed."""

@@ -1,5 +1,8 @@
 """Steering a queue by HTTP, and what its page shows of its settings."""
 
+import logging
+from datetime import timedelta
+
 import pytest
 
 from kew import QueueConfig, Rate
@@ -149,6 +152,18 @@ async def test_a_queue_of_this_process_is_in_use_and_another_is_deleted(client, 
     response = await client.delete(QUEUE)
     assert (response.status_code, response.json()["code"]) == (409, "queue-in-use")
     assert (await client.delete("/api/queues/crm")).status_code == 404
+
+
+async def test_a_task_that_waits_for_its_due_time_is_run_now(client, manager, caplog):
+    caplog.set_level(logging.INFO, "kew")
+    handle = await manager.task(queue="mails")(job).options(task_id="a/b", defer_by=60).submit(1)
+    assert (await client.post("/api/tasks/a%2Fb/run")).json() == {"due": True}
+    info = await handle.status()
+    assert info.due_time - info.queued_time < timedelta(seconds=60)
+    assert caplog.messages[-1].endswith("POST '/api/tasks/a/b/run': done")
+    await handle.cancel()
+    assert (await client.post("/api/tasks/a%2Fb/run")).json() == {"due": False}
+    assert (await client.post("/api/tasks/nothing/run")).status_code == 404
 
 
 async def test_a_task_is_cancelled_and_replayed(client, manager):

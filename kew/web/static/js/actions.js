@@ -193,6 +193,8 @@ export function cancelTask(app, id) {
 
 export const replayTask = (app, id) => direct(app, post(["tasks", id, "replay"]), `${id} waits again.`);
 
+export const runTask = (app, id) => direct(app, post(["tasks", id, "run"]), ({ due }) => (due ? `${id} is due now.` : `${id} had already ended.`));
+
 export function replayWithArguments(app, task) {
   const json = (value, otherwise) => JSON.stringify(value ?? otherwise, null, 2);
   return dialog

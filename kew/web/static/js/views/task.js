@@ -3,7 +3,7 @@
 import * as actions from "../actions.js";
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { ago, clock, duration, instant, num, until } from "../format.js";
+import { ago, clock, duration, instant, now, num, until } from "../format.js";
 import { ENDED, priorityWord, statusOf, taskOf } from "../model.js";
 import { button, chip, href, meter, sentence, state, traceback } from "../parts.js";
 
@@ -45,6 +45,7 @@ function top(app, task) {
     h(
       "div", { class: "buttons" },
       app.canChange && !isEnded ? button("Cancel…", () => actions.cancelTask(app, task.id)) : null,
+      app.canChange && isLater(task) ? button("Run now", () => actions.runTask(app, task.id), { title: "Let it be due now, instead of at its due time" }) : null,
       app.canChange && ["failed", "cancelled"].includes(task.status)
         ? [button("Replay", () => actions.replayTask(app, task.id), { kind: "main" }), button("Replay with…", () => actions.replayWithArguments(app, task))]
         : null,
@@ -52,6 +53,9 @@ function top(app, task) {
     ),
   );
 }
+
+/** It waits for its due time, or for its next attempt. */
+const isLater = ({ status, dueAt }) => !ENDED.has(status) && !HEADS[status] && dueAt > now();
 
 async function copy(text) {
   const { toast } = await import("../dom.js");
