@@ -305,6 +305,46 @@ class Invented:
             )
         return {"step": step, "points": points}
 
+    def breaker_changes(self) -> list[Values]:
+        """Opened by failures, after an operator closed it."""
+        error = self.user("ConnectError: [Errno 111] Connection refused")
+        return [
+            {
+                "time": self.ago(minutes=minutes),
+                "state": state,
+                "cause": cause,
+                "error": error if cause == "failures" else None,
+                "task_id": self.user("pay-1041") if cause == "failures" else None,
+                "by": self.user("ops") if cause == "operator" else None,
+            }
+            for minutes, state, cause in (
+                (1, "open", "failures"),
+                (9, "closed", "operator"),
+                (10, "half_open", "reset_timeout"),
+                (11, "open", "failures"),
+            )
+        ]
+
+    def key_limits(self) -> list[Values]:
+        """Limits of two keys."""
+        rate = [{"count": 10, "per": 1.0, "burst": None}]
+        return [
+            {
+                "key": self.user("acme"),
+                "max_workers": 2,
+                "rate": rate,
+                "max_size": None,
+                "expires": None,
+            },
+            {
+                "key": "initech",
+                "max_workers": None,
+                "rate": [],
+                "max_size": 500,
+                "expires": self.ahead(10_800),
+            },
+        ]
+
     def task(self, task_id: str, status: str = "retry", queue: str = "crm-sync") -> Values:
         message = self.user(
             "Server error '502 Bad Gateway' for url 'https://api.crm.example/v2/accounts/acme'"
@@ -581,6 +621,10 @@ class Invented:
                 return self.tasks(name, state=query.get("state", ""), limit=limit)
             case ["queues", name, "dead-letter-groups"]:
                 return {"groups": self.groups(name)}
+            case ["queues", name, "breaker-history"]:
+                return {"changes": self.breaker_changes() if name == "payments" else []}
+            case ["queues", name, "key-limits"]:
+                return {"limits": self.key_limits() if name == "crm-sync" else []}
             case ["queues", name, "dead-letters"]:
                 return self.dead_letters(name, limit)
             case ["tasks", task_id, "arguments"]:

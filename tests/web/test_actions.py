@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
-from kew import QueueConfig, TaskQueueManager
+from kew import PerKey, QueueConfig, Rate, TaskQueueManager
 from tests.web.conftest import BrowserPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -126,6 +127,41 @@ async def test_the_breaker_is_closed_by_hand(
     await expect(history.nth(0)).to_contain_text("closed")
     await expect(history.nth(0)).to_contain_text("by local")
     await expect(history.nth(1)).to_contain_text("failures in a row")
+
+
+async def test_a_key_gets_limits_of_its_own_which_are_changed_and_removed(
+    browser_page: BrowserPage, admin_app: Any, manager: TaskQueueManager
+) -> None:
+    await manager.create_queue(QueueConfig("mails", per_key=PerKey(max_workers=5)))
+    page = (await browser_page("#/queue/mails", admin_app)).page
+    card = page.get_by_role("region", name="Limits of single keys")
+    await expect(card).to_contain_text("None: every key has the limits")
+    await card.get_by_role("button", name="Limit a key…").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Key").fill("acme/eu")
+    await dialog.get_by_label("max_workers").fill("two")
+    await dialog.get_by_role("button", name="Put in force").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("takes a whole number")
+    await dialog.get_by_label("max_workers").fill("2")
+    await dialog.get_by_label("rate").fill("10/1:4")
+    await dialog.get_by_label("Ends after (hours)").fill("1.5")
+    await confirm(page, "Put in force")
+    row = card.get_by_role("row").filter(has_text="acme/eu")
+    await expect(row).to_contain_text("10 / s, burst 4")
+    await expect(row).to_contain_text(re.compile(r"in 1:[23]\d"))
+    (limit,) = await manager.key_limits("mails")
+    assert (limit.key, limit.max_workers, limit.max_size) == ("acme/eu", 2, None)
+    assert limit.rate == (Rate(10, burst=4),)
+    await row.get_by_role("button", name="Change the limits of key acme/eu").click()
+    await dialog.get_by_label("rate").fill("off")
+    await dialog.get_by_label("max_size").fill("7")
+    await confirm(page, "Put in force")
+    await expect(row).to_contain_text("never")
+    (limit,) = await manager.key_limits("mails")
+    assert (limit.max_workers, limit.max_size, limit.rate) == (2, 7, ())
+    await row.get_by_role("button", name="Remove the limits of key acme/eu").click()
+    await expect(row).to_have_count(0)
+    assert await manager.key_limits("mails") == []
 
 
 async def test_a_setting_is_overridden_and_the_override_removed(

@@ -130,12 +130,30 @@ const HINTS = {
 
 export const canOverride = (name) => name in KINDS;
 
+/** A rate, or several, as people type them. */
+export function typedRate(value) {
+  const rates = Array.isArray(value) ? value : [value];
+  return rates.length ? rates.map((rate) => `${rate.count}/${rate.per}${rate.burst ? `:${rate.burst}` : ""}`).join(", ") : "off";
+}
+
+/** What was typed, as the API takes it: [] for “off”, null for nothing. Throws an error for people. */
+export function rateOf(text) {
+  const words = text.trim().toLowerCase();
+  if (!words) return null;
+  return words === "off" || words === "none" ? [] : ratesIn(words);
+}
+
+function ratesIn(words) {
+  return words.split(",").map((each) => {
+    const found = /^\s*(\d+)\s*\/\s*(\d+(?:\.\d+)?)\s*s?(?:\s*:\s*(\d+))?\s*$/.exec(each);
+    if (!found) throw new Error("Write a rate as tasks/seconds, for example 100/60.");
+    return { count: Number(found[1]), per: Number(found[2]), ...(found[3] ? { burst: Number(found[3]) } : {}) };
+  });
+}
+
 function typed(name, value) {
   if (value === null || value === undefined) return "off";
-  if (name === "rate") {
-    const rates = Array.isArray(value) ? value : [value];
-    return rates.length ? rates.map((rate) => `${rate.count}/${rate.per}`).join(", ") : "off";
-  }
+  if (name === "rate") return typedRate(value);
   return String(value);
 }
 
@@ -147,12 +165,7 @@ function parsed(name, text) {
     if (kind === "whole or off") return null;
     throw new Error(`${name} needs a value.`);
   }
-  if (kind === "rate")
-    return words.split(",").map((each) => {
-      const found = /^\s*(\d+)\s*\/\s*(\d+(?:\.\d+)?)\s*s?\s*$/.exec(each);
-      if (!found) throw new Error("Write a rate as tasks/seconds, for example 100/60.");
-      return { count: Number(found[1]), per: Number(found[2]) };
-    });
+  if (kind === "rate") return ratesIn(words);
   const value = Number(words.replace(/\s*s$/, ""));
   if (!Number.isFinite(value)) throw new Error(`${name} takes a number, not “${text}”.`);
   return value;

@@ -7,6 +7,7 @@ import { h } from "../dom.js";
 import { ago, clock, count, duration, num, sum, until } from "../format.js";
 import { admission, breakerChangesOf, historyOf, keysOf, queueOf, settingText, settingsOf, stateOf, verdict, wholeSteps } from "../model.js";
 import { button, chip, empty, href, linkButton, meter, state } from "../parts.js";
+import { keyLimits, limitsOf } from "./key_limits.js";
 import { list, readPage } from "./tasks.js";
 
 export const every = true;
@@ -22,17 +23,18 @@ export async function load({ parts: [name], options, signal }) {
       return otherwise;
     });
   const span = spanOf(options);
-  const [raw, history, recent, page, groups, breakerChanges] = await Promise.all([
+  const [raw, history, recent, page, groups, breakerChanges, limits] = await Promise.all([
     get(["queues", name], {}, signal),
     part(get(["queues", name, "history"], { span }, signal).then(historyOf), null),
     span === 3600 ? null : part(get(["queues", name, "history"], { span: 3600 }, signal).then(historyOf), null),
     part(readPage(name, options, signal, 20), { tasks: [], cursor: null }),
     part(get(["queues", name, "dead-letter-groups"], {}, signal), []),
     part(get(["queues", name, "breaker-history"], {}, signal).then(breakerChangesOf), []),
+    part(get(["queues", name, "key-limits"], {}, signal).then(limitsOf), []),
   ]);
   const data = {
     queue: queueOf(raw), settings: settingsOf(raw), keys: keysOf(raw), history, recent: recent || history, page,
-    groups: Array.isArray(groups) ? groups : groups.groups || [], breakerChanges,
+    groups: Array.isArray(groups) ? groups : groups.groups || [], breakerChanges, limits,
   };
   return { ...data, way: wayOf(data) }; // as of now, also if later requests fail
 }
@@ -47,7 +49,7 @@ export function draw(view) {
     top(app, data, way),
     strip(data, way),
     charts(app, data, options),
-    h("div", { class: "two", key: "two" }, h("div", { class: "stack" }, keys(data), deadLetters(data), breaker(app, data)), settings(app, data)),
+    h("div", { class: "two", key: "two" }, h("div", { class: "stack" }, keys(data), keyLimits(app, queue.name, data.limits), deadLetters(data), breaker(app, data)), settings(app, data)),
     list({ ...view, data }, queue.name),
   );
 }
