@@ -7,7 +7,7 @@ from kew.app.around import TaskCall
 from kew.app.dead_letters import DeadLetterGroup, DeadLetterPage
 from kew.app.diagnosis import Diagnosis, Finding
 from kew.app.health import Health
-from kew.app.info import Attempt, TaskInfo, TaskProgress
+from kew.app.info import Attempt, TaskCheckpoint, TaskInfo, TaskProgress
 from kew.app.injection import Depends
 from kew.app.listing import TaskPage
 from kew.app.notices import Wakeup
@@ -79,6 +79,7 @@ __all__ = [
     "StoreCall",
     "TaskArguments",
     "TaskCall",
+    "TaskCheckpoint",
     "TaskContext",
     "TaskEvent",
     "TaskFunction",

@@ -75,6 +75,18 @@ class TaskProgress:
         return f"{percent}: {self.message}" if self.message else percent
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCheckpoint:
+    """The checkpoint that the next attempt of a task goes on from: which attempt saved it, and its size in bytes."""
+
+    attempt: int
+    size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
 class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     """One task at one moment: a value, which `msgspec.structs.replace` copies with changes.
 
@@ -90,6 +102,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     a list of dead letters it is the last one alone; elsewhere it is empty.
     `progress` is what the current attempt reported last, or the last one until another begins; None if it reported
     nothing, or if the task has completed.
+    `checkpoint` says what the task saved last; None if it has nothing saved. Its value is for runs alone.
     """
 
     task_id: str
@@ -111,6 +124,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
     function: str = ""
     key: str | None = None
     progress: TaskProgress | None = None
+    checkpoint: TaskCheckpoint | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO 8601 text, the status as text, the result as it is."""
@@ -120,6 +134,7 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
         values["status"] = self.status.value
         values["attempts"] = [attempt.to_dict() for attempt in self.attempts]
         values["progress"] = self.progress.to_dict() if self.progress else None
+        values["checkpoint"] = self.checkpoint.to_dict() if self.checkpoint else None
         return values
 
     def to_json(self) -> str:
@@ -143,6 +158,8 @@ class TaskInfo(msgspec.Struct, frozen=True, weakref=True):
             known["attempts"] = tuple(map(_attempt_from, known.get("attempts", ())))
             if known.get("progress"):
                 known["progress"] = _progress_from(known["progress"])
+            if known.get("checkpoint"):
+                known["checkpoint"] = _checkpoint_from(known["checkpoint"])
             return cls(**known)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"not a TaskInfo: {error}") from error
@@ -189,6 +206,10 @@ def _progress_from(values: dict[str, Any]) -> TaskProgress:
         message=values.get("message", ""),
         time=datetime.fromisoformat(when) if when else None,
     )
+
+
+def _checkpoint_from(values: dict[str, Any]) -> TaskCheckpoint:
+    return TaskCheckpoint(attempt=values["attempt"], size=values["size"])
 
 
 def _with_json_result(info: TaskInfo) -> dict[str, Any]:
@@ -242,7 +263,14 @@ def info_of(task: Task, codec: Codec, attempts: Sequence[FailedAttempt] = ()) ->
         call.function,
         call.key or None,
         progress_of(task) if task.progress else None,
+        checkpoint_of(task) if task.checkpoint else None,
     )
+
+
+def checkpoint_of(task: Task) -> TaskCheckpoint | None:
+    """Its checkpoint as users see it."""
+    found = task.checkpoint
+    return None if found is None else TaskCheckpoint(attempt=found.attempt, size=found.size)
 
 
 def progress_of(task: Task) -> TaskProgress | None:

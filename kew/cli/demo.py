@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kew import QueueProcessorError, TaskQueueError
-from kew.cli import screen, summary
+from kew.cli import screen, summary, words
 from kew.cli.drive import Drive, check_options
 from kew.cli.folder import Folder, look_into
 from kew.cli.tally import Tally
@@ -109,7 +109,7 @@ def _place(folder: Path | None) -> Path:
 
 def _announce(order: Order, console: Console) -> None:
     folder = order.folder
-    size = summary.volume(folder.total_bytes)
+    size = words.volume(folder.total_bytes)
     line = f"{summary.files(len(folder.files))}, {size}, in {screen.printable(str(folder.path))}"
     console.print(line, markup=False, soft_wrap=True)
     if folder.others:

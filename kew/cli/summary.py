@@ -16,6 +16,7 @@ from kew.cli.drive import RETRIES
 from kew.cli.folder import LARGE_BYTES, SMALL_BYTES
 from kew.cli.screen import printable
 from kew.cli.tally import Digested, Tally, average_wait
+from kew.cli.words import volume
 
 TOP = 3
 DEAD_SHOWN = 8
@@ -195,21 +196,6 @@ def seconds(value: float) -> str:
     if value < 99.95:
         return f"{value:.2g} s" if value < 0.995 else f"{value:.1f} s"
     return f"{value // 60:.0f} min {value % 60:.0f} s"
-
-
-def volume(count: float) -> str:
-    """ "812 B", "8.0 KiB", "1.9 MiB"."""
-    if count < 1024:
-        return f"{count:.0f} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024:
-            return (
-                f"{count:.0f} {unit}"
-                if count >= 100 or count == int(count)
-                else f"{count:.1f} {unit}"
-            )
-    return f"{count / 1024:,.1f} TiB"
 
 
 def tail(name: str, most: int) -> str:

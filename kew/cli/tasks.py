@@ -16,7 +16,7 @@ from kew.cli.group import Group
 from kew.cli.output import Cell, Column, compact, one_line
 from kew.cli.session import Session, complete_queue, json_option, on_store, yes_option
 from kew.cli.settings import duration_of
-from kew.cli.words import both, counted, relative, seconds
+from kew.cli.words import both, counted, relative, seconds, volume
 from kew.domain.task import TERMINAL
 
 BETWEEN_LOOKS = 0.5  # seconds
@@ -142,6 +142,7 @@ def facts(info: TaskInfo, now: datetime) -> dict[str, Cell | None]:
         "due": both(info.due_time, now) if info.due_time and not is_done else None,
         "process": info.process,
         "progress": progress_text(info, now),
+        "checkpoint": checkpoint_text(info),
         "attempts": ", ".join(counts),
         "error": info.error,
         "result": compact(info.result) if info.status == "completed" else None,
@@ -152,6 +153,12 @@ def progress_text(info: TaskInfo, now: datetime) -> str | None:
     """ "40 %: page 12 of 30 (3 s ago)"."""
     progress = info.progress
     return None if progress is None else f"{progress} ({relative(progress.time, now)})"
+
+
+def checkpoint_text(info: TaskInfo) -> str | None:
+    """ "1.2 KiB, saved by attempt 2"."""
+    saved = info.checkpoint
+    return None if saved is None else f"{volume(saved.size)}, saved by attempt {saved.attempt}"
 
 
 def print_attempt(session: Session, attempt: Attempt, now: datetime) -> None:

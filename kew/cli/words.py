@@ -50,3 +50,18 @@ def both(instant: datetime | str | None, now: datetime) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """ "1 task", "2,000 tasks"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def volume(count: float) -> str:
+    """ "812 B", "8.0 KiB", "1.9 MiB"."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return (
+                f"{count:.0f} {unit}"
+                if count >= 100 or count == int(count)
+                else f"{count:.1f} {unit}"
+            )
+    return f"{count / 1024:,.1f} TiB"

@@ -281,6 +281,13 @@ class ProgressRow(BaseModel):
     time: datetime | None
 
 
+class CheckpointRow(BaseModel):
+    """What the next attempt goes on from: which attempt saved it, and its size in bytes."""
+
+    attempt: int
+    size: int
+
+
 class TaskRow(BaseModel):
     """A task's status."""
 
@@ -309,6 +316,7 @@ class TaskRow(BaseModel):
     snooze_count: int
     attempts: list[AttemptRow]
     progress: ProgressRow | None
+    checkpoint: CheckpointRow | None
 
 
 class ArgumentsShown(BaseModel):

@@ -390,6 +390,7 @@ class Invented:
                 "message": self.user("page 12 of 30"),
                 "time": self.ago(seconds=3),
             },
+            "checkpoint": {"attempt": 2, "size": 1240},
             "args": [self.user("acme")],
             "kwargs": {
                 "full": False,

@@ -137,5 +137,7 @@ async def test_the_progress_of_a_task_is_a_bar_with_its_message(browser_page: Br
     await expect(row).to_contain_text("40 %")
     await expect(row).to_contain_text("page 12 of 30")
     await expect(row.locator(".meter .fill")).to_be_visible()
+    saved = opened.page.locator("dl.facts div", has_text="Checkpoint")
+    await expect(saved).to_contain_text("1.2 KiB, saved by attempt 2")
     assert await overflow(opened.page) <= 0
     assert await serious(opened.page) == []

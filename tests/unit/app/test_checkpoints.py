@@ -13,6 +13,7 @@ from kew import (
     InvalidCheckpointError,
     LeaseLostError,
     QueueConfig,
+    TaskCheckpoint,
     TaskContext,
     TaskFailedError,
     TaskHandle,
@@ -51,6 +52,27 @@ def test_the_next_attempt_reads_what_the_last_one_saved(value: Any):
     run(story)
     assert seen == [None, value, value, value]
     assert type(seen[1]) is type(value)
+
+
+def test_a_status_says_what_was_saved_until_the_task_completes():
+    async def story(manager: SimulatedManager) -> list[TaskCheckpoint | None]:
+        async def work() -> None:
+            context = TaskContext.current()
+            if context.attempt == 1:
+                await context.checkpoint({"page": 12})
+                raise ValueError
+
+        await manager.create_queue(QueueConfig("q", retry_delay=60, max_retries=1))
+        task = manager.handle(await manager.submit_task("t", "q", "work", work))
+        await manager.advance(1)
+        waiting = (await task.status()).checkpoint
+        await manager.advance(60)
+        return [waiting, (await task.status()).checkpoint]
+
+    [saved, done] = run(story)
+    assert saved is not None
+    assert (saved.attempt, saved.size > 0) == (1, True)
+    assert done is None
 
 
 @pytest.mark.parametrize("value", [object(), "x" * 100_000, {1, object()}])

@@ -15,6 +15,7 @@ import pytest
 from kew import (
     QueueConfig,
     ResultUnreadableError,
+    TaskCheckpoint,
     TaskFailedError,
     TaskInfo,
     TaskProgress,
@@ -72,6 +73,13 @@ def test_progress_survives_json_and_is_text_for_people():
     assert TaskInfo.from_json(info(None).to_json()).progress is None
     with pytest.raises(ValueError, match="not a TaskInfo"):
         TaskInfo.from_json(one.to_json().replace('"value": 0.29, ', ""))
+
+
+def test_what_is_said_of_a_checkpoint_survives_json():
+    one = msgspec.structs.replace(info(None), checkpoint=TaskCheckpoint(attempt=2, size=1240))
+    assert TaskInfo.from_json(one.to_json()) == one
+    assert one.to_dict()["checkpoint"] == {"attempt": 2, "size": 1240}
+    assert TaskInfo.from_json(info(None).to_json()).checkpoint is None
 
 
 AGAIN, FINAL = Failed(error="no", retry_after_ms=0), Failed(error="no", retry_after_ms=None)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kew import QueuePriority, TaskInfo, TaskStatus, cli
-from kew.cli import screen, summary
+from kew.cli import screen, summary, words
 from kew.cli.commands import kew
 from kew.cli.folder import digest_file, look_into
 from kew.cli.tally import Tally
@@ -216,7 +216,7 @@ def test_numbers_are_told_in_words():
         "3.2 s",
         "2 min 5 s",
     ]
-    assert [summary.volume(count) for count in (812, 8192, 2_000_000, 2**50)] == [
+    assert [words.volume(count) for count in (812, 8192, 2_000_000, 2**50)] == [
         "812 B",
         "8 KiB",
         "1.9 MiB",

@@ -44,6 +44,18 @@ export function perMinute(value) {
   return value > 0 && value < 10 ? tenth.format(value) : whole.format(value);
 }
 
+/** "812 B", "8.0 KiB", "1.9 MiB". */
+export function bytes(size) {
+  let value = size;
+  let unit = "B";
+  for (const larger of ["KiB", "MiB", "GiB"]) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = larger;
+  }
+  return unit === "B" ? `${value} B` : `${value.toFixed(1)} ${unit}`;
+}
+
 /** A duration in seconds: 64 ms, 4.2 s, 38 s, 4 m 12 s, 3 h 31 m, 2 d 4 h. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";

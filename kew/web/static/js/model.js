@@ -167,6 +167,7 @@ export function taskOf(raw) {
     process: raw.process || "",
     attempts: list(raw.attempts).map(attemptOf),
     progress: raw.progress ? { value: number(raw.progress.value, 0), message: String(raw.progress.message || ""), at: instant(raw.progress.time) } : null,
+    checkpoint: raw.checkpoint ? { attempt: number(raw.checkpoint.attempt, 0), size: number(raw.checkpoint.size, 0) } : null,
     args: raw.args,
     kwargs: raw.kwargs,
     unreadable: raw.unreadable || "",

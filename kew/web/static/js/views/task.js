@@ -3,7 +3,7 @@
 import * as actions from "../actions.js";
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { ago, clock, duration, instant, now, num, until } from "../format.js";
+import { ago, bytes, clock, duration, instant, now, num, until } from "../format.js";
 import { ENDED, priorityWord, statusOf, taskOf } from "../model.js";
 import { button, chip, href, meter, sentence, state, traceback } from "../parts.js";
 
@@ -175,6 +175,7 @@ function call(task) {
     ["Retries", task.maxRetries === null ? num(task.retries) : `${num(task.retries)} of ${num(task.maxRetries)} used`],
     ["Snoozes", task.snoozes ? num(task.snoozes) : null],
     ["Progress", task.progress ? progress(task.progress) : null],
+    ["Checkpoint", task.checkpoint ? checkpoint(task) : null],
     ["Submitted", ago(task.queuedAt)],
     ["Runs on", task.process && !ENDED.has(task.status) ? chip(task.process) : null],
   ];
@@ -188,7 +189,12 @@ function call(task) {
 
 function progress({ value, message, at }) {
   const percent = `${Math.floor(value * 100 + 1e-9)} %`;
-  return [meter(value, 1, { label: percent, title: `${percent} done` }), message ? ` ${message}` : null, at ? [h("span", { class: "soft" }, " · "), ago(at)] : null];
+  return [meter(value, 1, { label: percent, title: `${percent} done` }), h("span", { class: "soft small facts-note" }, message ? `${message} · ` : null, at ? ago(at) : null)];
+}
+
+function checkpoint({ status, checkpoint: { attempt, size } }) {
+  const next = status === "failed" ? "A replay goes on from there." : HEADS[status] ? null : "The next attempt goes on from there.";
+  return [`${bytes(size)}, saved by attempt ${num(attempt)}`, next ? h("span", { class: "soft small facts-note" }, next) : null];
 }
 
 function callText(task) {
