@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
 from itertools import islice
 from typing import ClassVar
 
@@ -35,7 +35,7 @@ class IndexedQueue(KeyedView, View):
 
     counts_keys: ClassVar[bool] = True  # a mirror of another store doesn't
 
-    def __init__(self, name: str, state: QueueState, records: dict[str, Task]) -> None:
+    def __init__(self, name: str, state: QueueState, records: MutableMapping[str, Task]) -> None:
         self._name = name
         self._state = state
         self._records = records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 
 from kew.adapters.memory.keyed import Opens
 from kew.adapters.memory.keys_in_turn import KeysInTurn
@@ -24,7 +24,7 @@ class KeyedView(View):
     """A part of `IndexedQueue`."""
 
     _keyed: KeysInTurn
-    _records: dict[str, Task]
+    _records: MutableMapping[str, Task]
     _lines: dict[tuple[int, str], Line]
     functions: dict[str, set[str]]
     unique: UniqueKeys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 from kew.adapters.memory.hub import Hub
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.app.ports import Bookmark, Command, Control, DeadLetters, FailureGroup, FailureGroups
@@ -191,10 +193,10 @@ class Namespace:
     """One independent set of queues: what `memory://name` names."""
 
     def __init__(self) -> None:
-        self.records: dict[str, Task] = {}
-        self.queues: dict[str, MemoryQueue] = {}
-        self.reports: dict[str, tuple[int, str]] = {}  # of processes on themselves, and when
-        self.schedules: dict[str, StoredSchedule] = {}
+        self.records: MutableMapping[str, Task] = {}
+        self.queues: MutableMapping[str, MemoryQueue] = {}
+        self.reports: MutableMapping[str, tuple[int, str]] = {}  # of processes, and when
+        self.schedules: MutableMapping[str, StoredSchedule] = {}
         self.hub = Hub()
         self.last_ms = 0
         self.steps_back = 0

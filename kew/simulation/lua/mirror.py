@@ -7,7 +7,7 @@ own, so that a witness who counts for himself finds out when they are wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import attrs
@@ -60,7 +60,7 @@ class MirrorBook(IndexedQueue):
 
     counts_keys = False
 
-    def __init__(self, name: str, state: QueueState, records: dict[str, Task]) -> None:
+    def __init__(self, name: str, state: QueueState, records: MutableMapping[str, Task]) -> None:
         super().__init__(name, state, records)
         self.ends: dict[bytes, int] = {}
         self.known: dict[str, set[str]] = {}
