@@ -34,7 +34,7 @@ DEFAULT_URL = "redis://localhost:6379"
 DEFAULT_NAMESPACE = "kew"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 # Schemes that a message may quote; anything else before "://" may be a piece of a password.
-OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp", "sqlite")
+OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp")
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +76,12 @@ def connect(
         name = url.removeprefix("memory://")
         store, wakeup = connecting.connect(name, namespace, SystemClock())
         return Parts(store=store, wakeup=wakeup, address=url, **more)
+    if scheme == "sqlite":
+        from kew.adapters import sqlite  # imported only if it is used
+
+        file_store, file_wakeup = sqlite.connect(url, namespace, SystemClock())
+        shown = f"sqlite://{file_store.address.path}"
+        return Parts(store=file_store, wakeup=file_wakeup, address=shown, **more)
     if scheme in REDIS_SCHEMES:
         from kew.adapters import redis  # imported only if it is used
 
@@ -84,7 +90,7 @@ def connect(
         shown = f"{scheme}://{where.where}" + (f"/{where.database}" if where.database else "")
         return Parts(store=redis_store, wakeup=redis_wakeup, address=shown, **more)
     raise InvalidConfigError(
-        "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel:// or memory://"
+        "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel://, sqlite:// or memory://"
         + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
     )
 

@@ -62,11 +62,21 @@ def preflight(facts: Mapping[str, str]) -> Iterator[Finding]:
     if not facts:
         yield Finding("store", "ok", "the store is in this process's memory")
         return
+    if "sqlite_version" in facts:
+        yield _file(facts)
+        return
     yield Finding(
         "version", "ok", f"Redis {facts.get('redis_version', '?')}; kew needs 7.0 or newer"
     )
     yield Finding("functions", "ok", "the library of kew's functions is loaded, or can be")
     yield from (_persistence(facts), _eviction(facts), _memory(facts), _role(facts))
+
+
+def _file(facts: Mapping[str, str]) -> Finding:
+    text = f"SQLite {facts['sqlite_version']}, in {facts['sqlite_file']}"
+    if facts["sqlite_synchronous"] == "full":
+        return Finding("store", "ok", f"{text}; a power failure loses nothing")
+    return Finding("store", "ok", f"{text}; a power failure may lose the last transactions")
 
 
 def _persistence(facts: Mapping[str, str]) -> Finding:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.redis import connect
+from kew.adapters.sqlite import connecting
 from kew.domain.task import Task, TaskStatus
 from tests.contracts.conftest import STORES, url_of
 from tests.support.scene import Scene, Worker
@@ -20,7 +22,7 @@ async def nobody_sets_it(now: int) -> None:
 
 
 @pytest.fixture(params=STORES)
-async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store with the clock that it ships with."""
     if request.param == "memory":
         memory = MemoryStore(SystemClock())
@@ -29,6 +31,9 @@ async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
             set_clock=nobody_sets_it,
             new_wakeup=lambda: MemoryWakeup(memory.namespace.hub),
         )
+    elif request.param == "sqlite":
+        sqlite, listener = connecting.connect(f"sqlite://{tmp_path}/kew.db", "kew", SystemClock())
+        made = Scene(store=sqlite, set_clock=nobody_sets_it, new_wakeup=lambda: listener)
     else:
         redis, wakeup = connect(url_of(request, request.param))
         made = Scene(store=redis, set_clock=nobody_sets_it, new_wakeup=lambda: wakeup)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from redis import asyncio as aredis
@@ -17,6 +18,9 @@ from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.redis import RedisStore, RedisWakeup, address
 from kew.adapters.redis.library import Library
+from kew.adapters.sqlite.address import Address
+from kew.adapters.sqlite.notifying import SqliteWakeup
+from kew.adapters.sqlite.store import SqliteStore
 from tests.support.scene import START_MS, Scene, SteppedClock
 
 CLOCK_KEY = "test:clock"
@@ -42,6 +46,21 @@ def memory_scene() -> Scene:
 
     return Scene(
         store=store, set_clock=set_clock, new_wakeup=lambda: MemoryWakeup(store.namespace.hub)
+    )
+
+
+def sqlite_scene(path: Path) -> Scene:
+    """The SQLite store on a new file, which isn't synced: none of these tests survives a power failure."""
+    clock = SteppedClock()
+    where = Address(str(path), "off")
+
+    async def set_clock(now: int) -> None:
+        clock.now = now
+
+    return Scene(
+        store=SqliteStore(where, "kew", clock),
+        set_clock=set_clock,
+        new_wakeup=lambda: SqliteWakeup(where.path, "kew"),
     )
 
 

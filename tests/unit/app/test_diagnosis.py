@@ -43,6 +43,15 @@ def test_a_store_in_memory_has_no_server():
     assert [each.name for each in preflight({})] == ["store"]
 
 
+@pytest.mark.parametrize(("synchronous", "lost"), [("full", "nothing"), ("normal", "the last")])
+def test_a_sqlite_file_says_what_a_power_failure_loses(synchronous: str, lost: str):
+    facts = {"sqlite_version": "3.40", "sqlite_file": "k.db", "sqlite_synchronous": synchronous}
+    [finding] = preflight(facts)
+    assert (finding.name, finding.verdict) == ("store", "ok")
+    assert "SQLite 3.40, in k.db; a power failure" in finding.text
+    assert lost in finding.text
+
+
 def test_a_clock_that_differs_is_a_warning():
     assert clock(10_000, 10_900).verdict == "ok"
     ahead, behind = clock(10_000, 15_000), clock(15_000, 10_000)
