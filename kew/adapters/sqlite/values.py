@@ -1,7 +1,7 @@
 """Values of the domain as bytes in a row: MessagePack maps by the names of the fields, so a later version may add some.
 
 A field that a row lacks has its default, and one that this version doesn't know is ignored. Renaming a field of the
-domain would lose it, so `tests/integration/test_sqlite_store.py` reads samples that were written before.
+domain would lose it, so `tests/integration/test_sqlite_golden.py` reads samples that were written before.
 """
 
 from __future__ import annotations
