@@ -15,7 +15,7 @@ from kew.app.observer import Observer, StoreCall, TaskEvent, WorkerLoss
 from kew.app.ports import Codec, TaskStore
 from kew.app.processes import LongTask, ProcessInfo, ProcessQueue
 from kew.app.scheduling.office import ScheduleInfo
-from kew.app.submitting.uniqueness import Debounce, Throttle, Unique
+from kew.app.submitting.uniqueness import Debounce, Latest, Throttle, Unique
 from kew.app.working.context import TaskContext, current_task
 from kew.bootstrap import Parts
 from kew.domain.backoff import Backoff, Custom, Exponential, Fixed, Linear
@@ -58,6 +58,7 @@ __all__ = [
     "HistoryPoint",
     "Holder",
     "KeyLimit",
+    "Latest",
     "Linear",
     "LongTask",
     "MessagePackCodec",

@@ -35,7 +35,7 @@ from kew.app.naming import (
 from kew.app.submitting.encoding import TOKEN_NEEDS_ID, Call
 from kew.app.submitting.futures import Awaited
 from kew.app.submitting.taken import IfExists
-from kew.app.submitting.uniqueness import Debounce, Throttle, Unique, Uniqueness, chosen
+from kew.app.submitting.uniqueness import Debounce, Latest, Throttle, Unique, Uniqueness, chosen
 from kew.callables import accepted
 from kew.compat import TypeVar, is_like_async, like_async, look_async
 from kew.domain.config import QueueConfig
@@ -83,12 +83,13 @@ class SubmitOptions:
     unique: Unique | None = None
     debounce: Debounce | None = None
     throttle: Throttle | None = None
+    latest: Latest | None = None
     how: Uniqueness | None = attrs.field(init=False, eq=False, repr=False)
-    """The one of the last three that was given."""
+    """The one of the last four that was given."""
 
     def __attrs_post_init__(self) -> None:
         """Find it, once for many submits."""
-        object.__setattr__(self, "how", chosen(self.unique, self.debounce, self.throttle))
+        object.__setattr__(self, "how", chosen(self))
 
 
 class Overrides(TypedDict, total=False):
@@ -107,6 +108,7 @@ class Overrides(TypedDict, total=False):
     unique: Unique | None
     debounce: Debounce | None
     throttle: Throttle | None
+    latest: Latest | None
 
 
 OPTIONS = frozenset(

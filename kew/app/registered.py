@@ -13,7 +13,7 @@ from kew.app.naming import PICKLED, Function, call_coroutine, call_plain
 from kew.app.signatures import Shape, shape_of, tick_parameter
 from kew.app.submitting import uniqueness
 from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
-from kew.app.submitting.uniqueness import Debounce, Throttle, Unique
+from kew.app.submitting.uniqueness import Debounce, Latest, Throttle, Unique
 from kew.domain.backoff import LONGEST_DELAY, Backoff, as_seconds, is_within
 from kew.domain.causes import ErrorTypes
 from kew.domain.config import QueueConfig, check_priority, name_of, to_ms
@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     unique: Unique
     debounce: Debounce
     throttle: Throttle
+    latest: Latest
 
 
 ALIASES: Final = {"timeout": "task_timeout"}
@@ -103,6 +104,7 @@ class RegisteredFunction:
     unique: Unique | None = None
     debounce: Debounce | None = None
     throttle: Throttle | None = None
+    latest: Latest | None = None
     key_of: KeyOf | None = attrs.field(init=False, eq=False, repr=False)
     """Finds the key of a call; None: its calls have none."""
     unique_of: uniqueness.UniqueOf | None = attrs.field(init=False, eq=False, repr=False)
@@ -152,8 +154,8 @@ class RegisteredFunction:
     def _found(self) -> dict[str, object]:
         """What each call needs, found once; among it the options as the last fields of a submission."""
         key_of = None if self.key is None else key_finder(self.key, self.function)
-        how = uniqueness.chosen(self.unique, self.debounce, self.throttle)
-        unique_of = uniqueness.unique_finder(how, self.function)
+        how = uniqueness.chosen(self)
+        unique_of = uniqueness.unique_finder(how, self.function, self.key)
         travels = self.name.startswith(PICKLED)
         tick = None if travels else tick_parameter(self.function)
         return {

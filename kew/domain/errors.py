@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 from kew.domain.suggestions import did_you_mean
 
 LONGEST_SHOWN = 100
+SUPERSEDED = "superseded: a later call of its Latest waits, with newer arguments"
 EXPIRED = "it expired: "  # the error of a task that ended so
 Scope = Literal["task", "key", "queue"]
 """What comes back later: the task alone, all tasks of its key, or all of its queue."""

@@ -11,7 +11,7 @@ import attrs
 from kew.domain.backoff import LONGEST_DELAY, as_seconds, is_within
 from kew.domain.config import Settings, to_ms
 from kew.domain.errors import InvalidConfigError, shown
-from kew.domain.keys import PerKey
+from kew.domain.keys import LATEST, PerKey
 from kew.domain.rate import Rate, Setting
 
 
@@ -35,8 +35,10 @@ def limits_of(limits: KeyLimits, key: str, now: int) -> OwnLimits:
     return DECLARED if 0 < own.ends_at <= now else own
 
 
-def workers_of(settings: Settings, own: OwnLimits) -> int:
+def workers_of(settings: Settings, own: OwnLimits, key: str) -> int:
     """How many tasks of the key may run at once; 0: any number."""
+    if key.startswith(LATEST):
+        return 1
     return settings.key_workers if own.workers is None else own.workers
 
 

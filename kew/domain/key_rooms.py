@@ -118,7 +118,7 @@ class KeyRooms:
 
     def is_full(self, key: str) -> bool:
         """Whether as many tasks of the key run as may."""
-        limit = workers_of(self.settings, limits_of(self.limits, key, self.now))
+        limit = workers_of(self.settings, limits_of(self.limits, key, self.now), key)
         return key != KEYLESS and 0 < limit <= self.held_of(key) + self._started[key]
 
     def opens_at(self, key: str, cost: int) -> int:

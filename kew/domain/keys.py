@@ -5,6 +5,8 @@ wait, and again with each start, so a key that was served comes after all others
 turns like one more key; since most queues have no keys, their turn only counts once the queue has had a keyed task.
 Turns say nothing of time: a key that can't start now, since its tasks aren't due or it is at its limit, keeps its turn.
 
+One task at a time runs of the key of a `Latest`, whatever limits keys have.
+
 A closure has no key, whatever was asked for: it waits for its own process.
 """
 
@@ -24,6 +26,7 @@ from kew.domain.task import PINNED, Submission, Task, TaskStatus
 MOST_HOLDERS: Final = 100_000
 MOST_WAITING: Final = 1_000_000_000
 KEYLESS: Final = ""
+LATEST: Final = "latest:"  # begins the keys of which one task runs at a time
 LAST: Final = (0, KEYLESS)  # under which the last turn is kept that was given
 Turns = Mapping[tuple[int, str], int]  # by priority and key
 
@@ -66,6 +69,11 @@ def check_per_key(value: object) -> PerKey:
 def key_of(call: Submission) -> str:
     """Whose turn a task waits for; "": no key's."""
     return KEYLESS if call.function.startswith(PINNED) else call.key
+
+
+def latest_key(unique: str) -> str:
+    """The key of the tasks of a unique key of which one runs at a time."""
+    return LATEST + unique
 
 
 def move(

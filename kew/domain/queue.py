@@ -39,7 +39,7 @@ from kew.domain.requests import (
 )
 from kew.domain.sharing import COME_MS, Starved, notified_again, waiting_since
 from kew.domain.task import Submission, Task, is_absent
-from kew.domain.unique import meeting
+from kew.domain.unique import is_superseded, meeting, superseded
 from kew.domain.values import maker
 from kew.domain.view import QueueState, View
 
@@ -138,6 +138,8 @@ def recover(view: View, now: int, limit: int = RECOVER_AT_ONCE) -> Change:
     attempts: list[tuple[str, FailedAttempt]] = []
     for task in overdue:
         lost, effect = step(task, LOST, now, state.settings)
+        if task.call.unique and is_superseded(view, task, LOST, now):
+            lost, effect = superseded(task, LOST, now, state.settings)
         state = gates.ended(state, effect, task.epoch, now)
         tasks.append(lost)
         attempts += attempts_of(task, LOST, lost, now)
@@ -316,6 +318,9 @@ def settle(view: View, settlement: Settlement, now: int) -> tuple[Change, Settle
     if event.__class__ is Succeeded:  # the usual case pays for nothing that only failures need
         change = make_change((after,), state, None, (), None, (), (), NONE_COUNTED, (), ())
         return change, SettleOutcome(Word.DONE, after.status)
+    if task.call.unique and is_superseded(view, task, event, now):
+        after, effect = superseded(task, event, now, view.state.settings)
+        state = gates.ended(view.state, effect, task.epoch, now)
     key_logs: Sequence[tuple[str, tuple[int, ...]]] = ()
     if isinstance(event, Snoozed):
         state = gates.snoozed(state, task, event, now)

@@ -3,6 +3,11 @@
 A task with a unique key *holds* the key for a while: until it starts, until it ends, or for a time from its submit. A
 submit that meets a holder stores nothing. It joins the holder, is refused, or replaces the arguments of the holder.
 
+Of `Latest`, one task runs and at most one waits, with the newest arguments. The waiting one holds the key, whether it
+has run before or not. That only one runs is the limit of its key (`kew.domain.keys.latest_key`). A run that would wait
+again (for a retry, the end of a snooze, another worker) while a later call waits is superseded: it ends in the same
+step, as if its task had been cancelled. So the newest arguments are also the last ones to run.
+
 The store remembers, by key, the task that took it last. That is a hint: whether the task holds the key is read from its
 record alone. So a key is free exactly when the task has ended or its record has gone, by whatever way.
 """
@@ -17,11 +22,18 @@ from typing import Final
 
 import attrs
 
+from kew.domain.config import Settings
+from kew.domain.errors import SUPERSEDED
+from kew.domain.events import Failed, Lost, SettleEvent, Succeeded
+from kew.domain.lifecycle import Step, step
 from kew.domain.task import Submission, Task, TaskStatus, is_absent
+from kew.domain.view import View
 
 STARTED: Final = "s"
 FINISHED: Final = "f"
-FORM: Final = re.compile(r"([sf]|\d{1,15})([jrp])(\d{0,15}):(.+)", re.DOTALL)
+LATEST: Final = "l"
+FORM: Final = re.compile(r"([sfl]|\d{1,15})([jrp])(\d{0,15}):(.+)", re.DOTALL)
+RunEnd = SettleEvent | Lost
 ENDS_IT: Final = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED})  # also before its time
 
 
@@ -37,9 +49,9 @@ class Conflict(enum.StrEnum):
 class UniqueKey:
     """A unique key as a task has it; `kew.domain.task.Submission` has it as text.
 
-    `until`: how long a task holds it: STARTED, FINISHED, or a number of ms from its submit. `at_most_ms`: a task that
-    is replaced becomes due when the later one would, but no later than this after its own submit; 0: it stays due as
-    it is.
+    `until`: how long a task holds it: STARTED, FINISHED, LATEST, or a number of ms from its submit. `at_most_ms`: a
+    task that is replaced becomes due when the later one would, but no later than this after its own submit; 0: it
+    stays due as it is.
     """
 
     key: str
@@ -71,9 +83,22 @@ def holds(task: Task, now: int) -> bool:
     until = unique_key(task.call.unique).until
     if until == STARTED:
         return task.is_waiting and not task.attempt
+    if until == LATEST:
+        return task.is_waiting
     if until == FINISHED:
         return not task.is_terminal
     return task.status not in ENDS_IT and now - task.queued_at < int(until)
+
+
+def takes(before: Task | None, after: Task, now: int) -> bool:
+    """Whether a task that has changed takes its key: it begins a life in which it holds it, or it waits again."""
+    begins = before is None or before.life != after.life
+    return (begins or is_of_latest(after)) and holds(after, now)
+
+
+def is_of_latest(task: Task) -> bool:
+    """Whether it gives way to a later call of its key as soon as it would wait again."""
+    return task.call.unique.startswith(LATEST)
 
 
 def replaced(task: Task, call: Submission, now: int) -> Task:
@@ -86,6 +111,21 @@ def replaced(task: Task, call: Submission, now: int) -> Task:
     if not at_most_ms:
         return after
     return after.moved(ready_at=min(now + call.delay_ms, task.queued_at + at_most_ms))
+
+
+def is_superseded(view: View, task: Task, event: RunEnd, now: int) -> bool:
+    """Whether a later call waits where the task would wait again after this event. A request to cancel goes first."""
+    is_final = isinstance(event, Failed) and event.retry_after_ms is None
+    if is_final or isinstance(event, Succeeded) or task.cancel_requested or not is_of_latest(task):
+        return False
+    holder = view.holder(unique_key(task.call.unique).key, now)
+    return holder is not None and holder.id != task.id
+
+
+def superseded(task: Task, event: RunEnd, now: int, settings: Settings) -> Step:
+    """The task after the event, and its effect."""
+    after, effect = step(task.moved(cancel_requested=True), event, now, settings)
+    return after.moved(cancel_requested=False, error=SUPERSEDED), effect
 
 
 @attrs.frozen

@@ -196,6 +196,17 @@ async def test_a_replay_of_a_started_task_leaves_the_key_to_its_holder(scene: Sc
     assert await submit(scene, "c", UNTIL_STARTED) == met(("c", "b"))
 
 
+async def test_a_task_is_replayed_once_the_one_that_held_its_key_has_started(scene: Scene):
+    await scene.declare()
+    worker = await scene.worker()
+    await submit(scene, "a", UNTIL_STARTED)
+    await scene.cancel("a")
+    await submit(scene, "b", UNTIL_STARTED)
+    assert await scene.replay("a") is Word.HELD
+    await worker.claim_one()
+    assert await scene.replay("a") is Word.DONE
+
+
 async def test_a_repeated_submit_gets_the_same_answer(scene: Scene):
     await scene.declare()
     both = group(call("a", unique=UNTIL_FINISHED), call("b", unique=UNTIL_FINISHED), call("c"))

@@ -55,6 +55,7 @@ from kew.domain import (
     draining,
     emptying,
     extending,
+    key_limits,
     key_rooms,
     overrides,
     reasons,
@@ -1044,6 +1045,16 @@ def a_debounced_task_is_postponed_for_ever(original: Any) -> Any:
         return attrs.evolve(met, replaced=later)
 
     return meeting
+
+
+@bug(rules, "is_superseded", "unique", choice=Choice(workload="unique"))
+def a_superseded_run_waits_again(original: Any) -> Any:
+    return lambda view, task, event, now: False
+
+
+@bug(key_limits, "LATEST", "unique", choice=Choice(workload="unique"))
+def two_of_latest_run(original: Any) -> Any:
+    return f"{original}not "
 
 
 # --- history

@@ -77,6 +77,7 @@ from kew.domain.errors import SCOPES
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.explaining import SlotLimit
 from kew.domain.key_limits import OwnLimits
+from kew.domain.keys import latest_key
 from kew.domain.listing import WaitingFilter, WaitingState
 from kew.domain.progress import ProgressReport
 from kew.domain.reports import Report
@@ -99,6 +100,7 @@ from kew.domain.schedule import (
     tick_nonce,
 )
 from kew.domain.task import TERMINAL, Life, Submission, Task, TaskStatus, is_absent, pinned_name
+from kew.domain.unique import LATEST, unique_key
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
@@ -125,6 +127,7 @@ UNIQUE = (
     *("", "", "", "", "", ""),
     *("fj:one", "fj:é 100%,a=b\n", "fr:one", "fp:one"),
     *("sj:two", "sp:two", "sr:two", "sp3000:three", "sp20000:three"),
+    *("lp:six", "lp:six", "lp:é 100%,a=b\n"),
     *("700j:four", "5000j:four", "60000j:five", "5000p:four"),
 )
 HOUR_MS = 3_600_000
@@ -304,11 +307,14 @@ class Operations:
         if self._chance(75):
             return {}
         key = self._pick("", "acme", "acme", "b", "é 100%,a=b\n")
+        unique = self._pick(*UNIQUE)
+        if unique.startswith(LATEST):
+            key = latest_key(unique_key(unique).key)
         return {
             "key": key,
             "cost": COSTS.get(key, 5),
             "start_by_ms": self._pick(0, 0, 300, 2_000, 30_000),
-            "unique": self._pick(*UNIQUE),
+            "unique": unique,
             "trace": self._pick(
                 "", "", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 a=1,b=2"
             ),
@@ -408,7 +414,7 @@ class Operations:
         queue = self._queue()
         ref = self._ref(queue) or LeaseRef(self._id(), "w0.0.1.1")
         data = self._pick(b"page 3", b"\x00\n|\xff", LARGE)
-        return SaveCheckpoint(queue, ref, self.random.randrange(1, 9), data)
+        return SaveCheckpoint(queue, ref, self.random.randrange(1, 4), data)
 
     def _announce(self) -> Announce:
         queue, who = self._queue(), self._pick(*WORKERS)

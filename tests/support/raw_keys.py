@@ -119,7 +119,7 @@ class RawKeys:
                 own = limits.get(key, OwnLimits())
                 if 0 < own.ends_at <= clock:
                     continue  # the next claim looks at the key
-                limit = workers_of(settings, own)
+                limit = workers_of(settings, own, key)
                 is_full = 0 < limit <= held.get(key, 0)
                 places = sum(key in each for each in (ring, later, paced))
                 if is_full and places:

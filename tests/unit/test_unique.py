@@ -1,5 +1,6 @@
 """Functions of which there is one task of a key at a time."""
 
+import asyncio
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ from kew import (
     Debounce,
     InvalidConfigError,
     InvalidTaskError,
+    Latest,
     QueueConfig,
     TaskAlreadyExistsError,
     TaskQueueManager,
@@ -201,7 +203,9 @@ def test_a_function_has_one_kind_of_uniqueness(manager):
     async def work(n: int) -> None: ...
 
     both = {"unique": Unique(), "throttle": Throttle(every=timedelta(seconds=1))}
-    with pytest.raises(InvalidConfigError, match="give one of unique, debounce and throttle"):
+    with pytest.raises(
+        InvalidConfigError, match="give one of unique, debounce, throttle and latest"
+    ):
         manager.task(**both)(work)
     with pytest.raises(InvalidConfigError, match="unique takes Unique"):
         manager.task(unique="n")(work)
@@ -222,3 +226,45 @@ async def test_a_key_that_cannot_be_found_is_an_error_of_the_submit(manager):
 
     with pytest.raises(InvalidTaskError, match="its unique key can't be found: KeyError"):
         await work.submit({})
+
+
+async def test_of_latest_one_runs_and_one_waits_with_the_newest_arguments(manager):
+    started, going_on, ran = asyncio.Event(), asyncio.Event(), []
+
+    @manager.task(queue="q", name="deploy", latest=Latest(by="repo"))
+    async def deploy(repo: str, commit: int) -> int:
+        ran.append(commit)
+        started.set()
+        await going_on.wait()
+        return commit
+
+    await manager.resume_queue("q")
+    first = await deploy.submit("shop", 1)
+    await started.wait()
+    waiting = [await deploy.submit("shop", commit) for commit in (2, 3, 4)]
+    assert [one.created for one in waiting] == [True, False, False]
+    assert {one.task_id for one in waiting} == {waiting[0].task_id}
+    assert (await deploy.submit("page", 7)).created
+    why = await manager.explain(waiting[0])
+    assert "as many as Latest allows" in str(why)
+    assert first.task_id in str(why)
+    going_on.set()
+    assert await waiting[0].result(timeout=5) == 4
+    assert [commit for commit in ran if commit != 7] == [1, 4]
+
+
+async def test_latest_has_the_key_of_its_tasks(manager):
+    async def deploy(repo: str | None) -> None: ...
+
+    with pytest.raises(InvalidConfigError, match="key of their own"):
+        manager.task(queue="q", key="repo", latest=Latest(by="repo"))(deploy)
+    plain = manager.task(queue="q", name="plain")(deploy)
+    with pytest.raises(InvalidTaskError, match="key of their own"):
+        await plain.options(latest=Latest(by="repo"), key="a").submit("shop")
+    with pytest.raises(InvalidTaskError, match="that of a Latest"):
+        await plain.options(key="latest:a").submit("shop")
+    first, second = [await plain.options(latest=Latest("repo")).submit("shop") for _ in range(2)]
+    assert (first.created, second.created) == (True, False)
+    assert (await manager.get_task_status(first.task_id)).key == "latest:plain/shop"
+    kept = plain.options(latest=Latest("repo"), key="a")
+    assert (await kept.submit(None)).created

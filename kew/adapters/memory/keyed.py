@@ -66,9 +66,7 @@ class KeyedLines:
 
     def is_full(self, key: str, now: int) -> bool:
         """Whether as many tasks of the key run as may."""
-        limit = self.settings.key_workers
-        if self.limits and key in self.limits:
-            limit = workers_of(self.settings, limits_of(self.limits, key, now))
+        limit = workers_of(self.settings, limits_of(self.limits, key, now), key)
         return bool(key) and 0 < limit <= self.held[key]
 
     def rooms(self, now: int) -> KeyRooms:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from kew.domain.task import Task
-from kew.domain.unique import holds, unique_key
+from kew.domain.unique import holds, takes, unique_key
 
 MENDED_AT_ONCE: Final = 100
 
@@ -21,8 +21,8 @@ class UniqueKeys:
         self._taken: dict[str, tuple[str, int]] = {}
 
     def note(self, old: Task | None, task: Task, now: int) -> None:
-        """A task that has a unique key has changed: it takes the key if it begins a life in which it holds it."""
-        if (old is None or old.life != task.life) and holds(task, now):
+        """A task that has a unique key has changed."""
+        if takes(old, task, now):
             self._taken[unique_key(task.call.unique).key] = (task.id, task.ticket)
 
     def holder(self, key: str, now: int) -> Task | None:

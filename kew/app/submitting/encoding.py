@@ -20,10 +20,11 @@ from kew.app.registered import RegisteredFunction
 from kew.app.registry import Registry
 from kew.app.signatures import Shape
 from kew.app.submitting.keying import key_text
-from kew.app.submitting.uniqueness import Uniqueness, finder_of_submit
+from kew.app.submitting.uniqueness import ONE_KEY, Turn, Uniqueness, finder_of_submit
 from kew.domain.backoff import LONGEST_DELAY, is_within
 from kew.domain.config import check_priority
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, UnknownFunctionError, shown
+from kew.domain.keys import LATEST
 from kew.domain.rate import MOST_STARTS
 from kew.domain.suggestions import did_you_mean
 from kew.domain.task import (
@@ -98,7 +99,7 @@ class CallEncoder:
             due_at, delay_ms = _due(call)
             unique = ""
             if call.unique is not None or options.unique_of is not None:
-                unique, delay_ms = _unique(call, options, due_at, delay_ms)
+                unique, delay_ms, call = _unique(call, options, due_at, delay_ms)
             may_expire = call.expires_in is not None or options.start_by_ms
             shape = options.shape
             if shape and (call.kwargs or not shape.least <= len(call.args) <= shape.most):
@@ -162,6 +163,8 @@ class CallEncoder:
     def _key(self, call: Call, options: RegisteredFunction) -> str:
         """Whose task it is; "" if it is no key's."""
         key = call.key
+        if isinstance(key, Turn):
+            return key
         if key is None and options.key_of is not None:
             try:
                 key = options.key_of.of(call.args, call.kwargs)
@@ -169,6 +172,10 @@ class CallEncoder:
                 reason = f"its key can't be found: {type(error).__name__}: {error}"
                 raise InvalidTaskError(call.task_id, reason) from error
         text = key_text(call.task_id, key)
+        if text.startswith(LATEST):
+            raise InvalidTaskError(
+                call.task_id, f"a key that begins with {LATEST!r} is that of a Latest"
+            )
         if text and options.is_pin:
             raise InvalidTaskError(
                 call.task_id,
@@ -212,8 +219,8 @@ class CallEncoder:
 
 def _unique(
     call: Call, options: RegisteredFunction, due_at: int | None, delay_ms: int
-) -> tuple[str, int]:
-    """The unique key of a call, and how long after its submit it is due (ms)."""
+) -> tuple[str, int, Call]:
+    """The unique key of a call, how long after its submit it is due (ms), and the call with the key that it needs."""
     found = options.unique_of
     if call.unique is not None:
         try:
@@ -221,17 +228,21 @@ def _unique(
         except InvalidConfigError as error:
             raise InvalidTaskError(call.task_id, str(error)) from error
     if found is None:  # `prepare` has asked
-        return "", delay_ms
+        return "", delay_ms, call
     text = found.text_of(call.task_id, options.name, call.args, call.kwargs)
+    if turn := found.turn_of(text):
+        if call.key is not None or options.key_of is not None:
+            raise InvalidTaskError(call.task_id, ONE_KEY)
+        call = msgspec.structs.replace(call, key=turn)
     quiet_ms = found.how.delay_ms if text else None
     if quiet_ms is None:
-        return text, delay_ms
+        return text, delay_ms, call
     if due_at is not None or delay_ms:
         raise InvalidTaskError(
             call.task_id,
             "a debounced call is due when it has been quiet: give no defer_by or defer_until",
         )
-    return text, quiet_ms
+    return text, quiet_ms, call
 
 
 def _priority(call: Call) -> QueuePriority:

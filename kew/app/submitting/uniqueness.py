@@ -1,4 +1,4 @@
-"""How often a function may be on its way: `Unique`, `Debounce` and `Throttle`, and the unique keys of calls."""
+"""How often a function may be on its way: `Unique`, `Debounce`, `Throttle`, `Latest`, and the unique keys of calls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import attrs
 from kew.app.submitting.keying import KeyOf, KeyOption, key_finder, key_text
 from kew.domain.backoff import LONGEST_DELAY, is_within
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, shown
+from kew.domain.keys import latest_key
 from kew.domain.task import PINNED
-from kew.domain.unique import FINISHED, STARTED, Conflict, UniqueKey
+from kew.domain.unique import FINISHED, LATEST, STARTED, Conflict, UniqueKey, unique_key
 
 UNTIL: Final = {"started": STARTED, "finished": FINISHED}
 CONFLICTS: Final = {"join": Conflict.JOIN, "raise": Conflict.RAISE, "replace": Conflict.REPLACE}
-ONE_OF_THEM: Final = "give one of unique, debounce and throttle"
+ONE_OF_THEM: Final = "give one of unique, debounce, throttle and latest"
+ONE_KEY: Final = "the tasks of a Latest have a key of their own: give no key"
 PICKLED_NAME: Final = "pickled:"
 
 
@@ -118,14 +120,33 @@ class Throttle:
         return None
 
 
-KINDS: Final = {"unique": Unique, "debounce": Debounce, "throttle": Throttle}
-Uniqueness = Unique | Debounce | Throttle
+@attrs.frozen
+class Latest:
+    """One runs and at most one waits, with the newest arguments: a submit gives the waiting task its own.
+
+    `by`: as for `Unique`. A run that would have to wait again, for a retry, say, is cancelled if a later call waits.
+    Its tasks have a `key` of their own, so they take no other.
+    """
+
+    by: KeyOption | None = None
+
+    def key(self, text: str) -> UniqueKey:
+        """As a task has it."""
+        return UniqueKey(text, LATEST, Conflict.REPLACE)
+
+    @property
+    def delay_ms(self) -> int | None:
+        """How long after its submit a call is due; None: as the submit says."""
+        return None
 
 
-def chosen(unique: object, debounce: object, throttle: object) -> Uniqueness | None:
-    """The one that was given. Raises `InvalidConfigError`."""
-    given = {"unique": unique, "debounce": debounce, "throttle": throttle}
-    found = [(name, value) for name, value in given.items() if value is not None]
+KINDS: Final = {"unique": Unique, "debounce": Debounce, "throttle": Throttle, "latest": Latest}
+Uniqueness = Unique | Debounce | Throttle | Latest
+
+
+def chosen(options: object) -> Uniqueness | None:
+    """The one of `KINDS` that the options have. Raises `InvalidConfigError`."""
+    found = [(name, value) for name in KINDS if (value := getattr(options, name)) is not None]
     if not found:
         return None
     if len(found) > 1:
@@ -135,6 +156,12 @@ def chosen(unique: object, debounce: object, throttle: object) -> Uniqueness | N
     if not isinstance(value, kind):
         raise InvalidConfigError(f"{name} takes {kind.__name__}(...), not {shown(value)}")
     return cast("Uniqueness", value)
+
+
+class Turn(str):
+    """The key of a call whose uniqueness asks for one, as a task has it."""
+
+    __slots__ = ()
 
 
 @attrs.frozen
@@ -165,11 +192,21 @@ class UniqueOf:
         own = f"/{key_text(task_id, value)}" if self.key_of is not None else ""
         return str(self.how.key(f"{name}{own}"))
 
+    def turn_of(self, text: str) -> Turn | None:
+        """The key of the turns of a call that has this unique key; None: as if it had none."""
+        return (
+            Turn(latest_key(unique_key(text).key))
+            if text and isinstance(self.how, Latest)
+            else None
+        )
 
-def unique_finder(how: Uniqueness | None, function: Any) -> UniqueOf | None:
-    """Finds the unique keys of the calls of a function. Raises `InvalidConfigError`."""
+
+def unique_finder(how: Uniqueness | None, function: Any, key: object) -> UniqueOf | None:
+    """Finds the unique keys of the calls of a function that has this option `key`. Raises `InvalidConfigError`."""
     if how is None:
         return None
+    if key is not None and isinstance(how, Latest):
+        raise InvalidConfigError(ONE_KEY)
     return UniqueOf(how, None if how.by is None else key_finder(how.by, function, "by"))
 
 

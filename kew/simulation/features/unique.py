@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kew.app.submitting.uniqueness import Debounce, Throttle, Unique
+from kew.app.submitting.uniqueness import Debounce, Latest, Throttle, Unique
 from kew.domain.errors import QueueProcessorError, TaskAlreadyExistsError, TaskNotFoundError
 from kew.domain.existing import TaskNotEndedError
 from kew.simulation.feature import ANY_END, MAIN, RISKY, Feature, User, Workload
@@ -16,6 +16,7 @@ HOW: Final[dict[str, Any]] = {
     "newest": {"unique": Unique(by=lambda script: "newest", until="started", conflict="replace")},
     "queued": {"unique": Unique(by=lambda script: "queued", until="started")},
     "seldom": {"throttle": Throttle(by=lambda script: "seldom", every=4)},
+    "latest": {"latest": Latest(by=lambda script: "latest")},
     "quiet": {"debounce": Debounce(by=lambda script: "quiet", quiet=1, at_most=3)},
 }
 

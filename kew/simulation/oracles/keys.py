@@ -79,7 +79,7 @@ def limit_of(step: Step, key: str) -> int:
     """How many tasks of a key may run at once; 0: any number."""
     assert step.after is not None
     assert step.indexed is not None
-    return workers_of(step.after.settings, limits_of(step.indexed.key_limits, key, step.now))
+    return workers_of(step.after.settings, limits_of(step.indexed.key_limits, key, step.now), key)
 
 
 def rates_in(step: Step, key: str) -> tuple[Setting, ...]:

@@ -8,7 +8,7 @@ from kew.app.ports import Submit
 from kew.compat import override
 from kew.domain.requests import GroupOutcome, Word
 from kew.domain.task import Task, TaskStatus
-from kew.domain.unique import FINISHED, STARTED, unique_key
+from kew.domain.unique import FINISHED, LATEST, STARTED, unique_key
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Alteration, Oracle, Step
 
@@ -31,8 +31,11 @@ class Unique(Oracle):
             if one.new is None or not one.new.call.unique:
                 continue
             was_over = one.is_created or (one.old is not None and one.old.is_terminal)
-            if was_over and one.new.is_waiting and is_steady:
+            of_latest = one.new.call.unique.startswith(LATEST)
+            if (was_over or of_latest) and one.new.is_waiting and is_steady:
                 yield from self._alone(step, one.new)
+            if of_latest and one.new.lease:
+                yield from self._runs_alone(one.new)
             if not one.is_created:
                 yield from _postponed(one)
         if isinstance(step.operation, Submit) and step.after is not None:
@@ -53,6 +56,13 @@ class Unique(Oracle):
             if other.ticket < task.ticket or not key.until.isdigit():
                 yield f"{task.id} and {other.id} hold the unique key {key.key!r}"
 
+    def _runs_alone(self, task: Task) -> Iterator[str]:
+        """No other task of a `Latest` runs."""
+        for other in self.facts.records.values():
+            is_like = other.queue == task.queue and other.call.unique == task.call.unique
+            if is_like and other.lease and other.id != task.id:
+                yield f"{task.id} and {other.id} run, both of {task.call.unique!r}"
+
     def _met(
         self, step: Step, outcome: GroupOutcome, changed: dict[str, Alteration]
     ) -> Iterator[str]:
@@ -70,10 +80,16 @@ class Unique(Oracle):
             known = [self.facts.records.get(task_id)]
             if one is not None and task_id not in ended:  # a claim may have come after the submit
                 known.append(one.old)
-            if one is not None and one.is_created:
+            if one is not None and (one.is_created or (task_id in ended and _waited(one.new))):
                 continue
             if not any(task is not None and _holds(task, step.now) for task in known):
                 yield f"a call met {task_id}, which doesn't hold its unique key"
+
+
+def _waited(task: Task | None) -> bool:
+    """Of a `Latest`, and it waits once its run was settled, or did until the claim that came along."""
+    is_of_latest = task is not None and task.call.unique.startswith(LATEST)
+    return task is not None and is_of_latest and not task.is_terminal
 
 
 def _holds(task: Task, now: int) -> bool:
@@ -82,6 +98,8 @@ def _holds(task: Task, now: int) -> bool:
         return False
     if until == STARTED:
         return task.is_waiting and task.attempt == 0
+    if until == LATEST:
+        return task.is_waiting
     if until == FINISHED:
         return not task.ended_at
     return task.status not in OVER and now < task.queued_at + int(until)

@@ -34,7 +34,7 @@ end
 
 -- How long a unique key is held, what a submit does that meets its holder, at_most_ms, and the key; nil: it is damaged.
 function extra.unique_parts(text)
-  local till, conflict, at_most, key = string.match(text, '^([sf])([jrp])(%d*):(.+)$')
+  local till, conflict, at_most, key = string.match(text, '^([sfl])([jrp])(%d*):(.+)$')
   if not till then till, conflict, at_most, key = string.match(text, '^(%d+)([jrp])(%d*):(.+)$') end
   if not till or #till > extra.MOST_DIGITS or #at_most > extra.MOST_DIGITS then return nil end
   return till, conflict, at_most, key

@@ -1,6 +1,7 @@
 -- Recover tasks whose leases have ended, earliest first, at most `limit`: kew.domain.queue.recover.
 -- include: moves
-function dead.lose(t)
+-- include: unique
+local function lose(t)
   history.count(s, history.COUNTED.lost)
   ended('probe', tonumber(t.epoch))
   if t.cancel == '1' then return finish(t, 'x') end
@@ -17,6 +18,12 @@ function dead.lose(t)
     return finish(t, 'f')
   end
   wait_again(t, 'w', ready_at(t))
+end
+
+function dead.lose(t)
+  local is_superseded = t.extras and extra.unique.is_superseded(t)
+  lose(t)
+  if is_superseded then extra.unique.end_superseded(t) end
 end
 
 -- {incarnation, how many tasks it held, {ids of those that failed for good}, ...} by name.

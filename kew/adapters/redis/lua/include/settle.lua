@@ -1,6 +1,7 @@
 -- Apply outcomes in order, each under its lease's identity: kew.domain.queue.settle.
 -- Needs incarnation, has_room.
 -- include: claim
+-- include: unique
 local IS_FINAL = {fail = true, fail_uncounted = true}
 local IS_COUNTED = {fail = true, retry = true}
 
@@ -117,6 +118,7 @@ local function settle(t, lease, word, number, text)
     return 'done', 'c'
   end
   succeeded = nil
+  local is_superseded = t.extras and not IS_FINAL[word] and extra.unique.is_superseded(t)
   if string.sub(word, 1, 7) == 'snooze_' then
     snooze(t, string.sub(word, 8), number, text)
   elseif word == 'release' then
@@ -126,6 +128,7 @@ local function settle(t, lease, word, number, text)
   else
     fail(t, word, number, text)
   end
+  if is_superseded then extra.unique.end_superseded(t) end
   return 'done', t.status
 end
 

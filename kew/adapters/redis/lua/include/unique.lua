@@ -45,6 +45,7 @@ do
     local key, till = unique_key(t.extras)
     if not key or is_absent(t) then return false end
     if till == 's' then return is_waiting(t) and t.attempt == '0' end
+    if till == 'l' then return is_waiting(t) end
     if till == 'f' then return not has_ended(t) end
     return t.status ~= 'f' and t.status ~= 'x' and now - t.queued_at < tonumber(till)
   end
@@ -77,7 +78,7 @@ do
     pending[id_of(entry)] = entry
   end
 
-  -- A new submit begins, or what it stored so far is written.
+  -- What this or an earlier call stored is written.
   function extra.unique.begin()
     if next(pending) then pending = {} end
   end
@@ -160,10 +161,30 @@ do
     local after = {extras = t.extras, attempt = t.attempt, queued_at = t.queued_at, status = 'w', expires_at = '0'}
     if not holds(after) then return true end
     local key = unique_key(t.extras)
+    extra.unique.begin()
     local found = holder(key)
     if found and found.id ~= t.id then return false end
     take(key, member_of(t))
     return true
+  end
+
+  -- Whether a later call of a `Latest` waits where this task would wait again: kew.domain.unique.is_superseded. If not, it takes its key.
+  function extra.unique.is_superseded(t)
+    local key, till = unique_key(t.extras)
+    if till ~= 'l' or t.cancel == '1' then return false end
+    extra.unique.begin()
+    local found = holder(key)
+    if found and found.id ~= t.id then
+      t.cancel = '1' -- it ends as if
+      return true
+    end
+    take(key, member_of(t))
+    return false
+  end
+
+  function extra.unique.end_superseded(t)
+    t.cancel = '0'
+    set_outcome(t, 'superseded: a later call of its Latest waits, with newer arguments')
   end
 
   -- A task has ended: its key is free, unless a time is still to pass.
@@ -181,6 +202,7 @@ do
     local cursor = s.rest ~= '' and string.match(s.rest, ' unique=(%d+)')
     if not cursor then return end
     local name, free = dead.key('unique'), {}
+    extra.unique.begin()
     local reply = redis.call('HSCAN', name, cursor, 'COUNT', MENDED_AT_ONCE)
     for n = 1, #reply[2], 2 do
       if not holder(reply[2][n]) then free[#free + 1] = reply[2][n] end
