@@ -14,7 +14,7 @@ from kew.app.ports import Queues, StoreError, Sweep, TaskStore
 from kew.app.repeat import Failures
 from kew.app.spawning import Owned, clean_context, spawn
 from kew.app.steady import Steady
-from kew.app.working.losses import Losses, report_orphans
+from kew.app.working.losses import Losses
 from kew.app.working.reporter import Reporter
 from kew.log import logger
 
@@ -30,7 +30,7 @@ async def sweep(store: TaskStore, queue: str, losses: Losses, seen: Steady) -> N
         swept = await store.do(Sweep(queue, SWEEP_LIMIT, steady.PRESENCE_MS, gone_by))
         seen.saw(swept.now_ms, started, loop.time())
         losses.report(swept.lost)
-        report_orphans(queue, swept.orphaned)
+        losses.report_orphans(swept.orphaned)
         losses.report_expired(swept.expired)
         more = swept.more
         await asyncio.sleep(loop.time() - started if more else 0)

@@ -130,7 +130,7 @@ async def test_a_sweep_of_a_sound_queue_does_nothing(scene: Scene):
     await scene.submit("a", "b")
     await (await scene.worker()).claim_one()
     swept = await scene.sweep()
-    assert (swept.recovered, swept.removed, swept.orphaned, swept.departed) == (0, 0, 0, 0)
+    assert (swept.recovered, swept.removed, swept.orphaned, swept.departed) == (0, 0, (), 0)
     assert not swept.more
 
 

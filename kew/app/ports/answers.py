@@ -48,15 +48,15 @@ class Settled:
 class Swept:
     """What one bounded round of maintenance did, at the store's instant `now_ms`.
 
-    `lost`: whose ended leases make up `recovered`. `expired`: the tasks that it cancelled for that. `more`: a limit was
-    reached, call again soon.
+    `lost`: whose ended leases make up `recovered`. `expired`: the tasks that it cancelled for that. `orphaned`: those
+    that it failed because no process is left that could run them. `more`: a limit was reached, call again soon.
     """
 
     now_ms: int
     recovered: int = 0
     removed: int = 0
     expired: Sequence[str] = ()
-    orphaned: int = 0
+    orphaned: Sequence[str] = ()
     departed: int = 0
     lost: Sequence[LostWorker] = ()
     more: bool = False

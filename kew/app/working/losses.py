@@ -46,7 +46,7 @@ def report_lost(queue: str, lost: Iterable[LostWorker]) -> None:
         logger.warning("queue %s: worker %s lost, %s recovered", queue, who, tasks)
 
 
-def report_orphans(queue: str, tasks: int) -> None:
+def log_orphans(queue: str, tasks: int) -> None:
     """Log that a sweep failed closures whose process has gone."""
     if tasks:
         logger.warning(
@@ -71,8 +71,9 @@ class Losses:
     """The lost workers of one queue, and the tasks that failed for good with them.
 
     The operation that recovers a task names it in one answer, so one process alone calls `on_task_fail`. If that
-    answer is lost, or the process ends before the hook was called, no process calls it. The same holds for tasks that
-    a claim or a sweep ended because they had expired: one observer alone sees each.
+    answer is lost, or the process ends before the hook was called, no process calls it. The same holds for closures
+    whose process has gone, and for tasks that a claim or a sweep ended because they had expired: one observer alone
+    sees each.
     """
 
     def __init__(self, queue: str, store: TaskStore, reporter: Reporter, background: Owned) -> None:
@@ -98,6 +99,12 @@ class Losses:
             for start in range(0, len(task_ids), ASKED_AT_ONCE):
                 some = task_ids[start : start + ASKED_AT_ONCE]
                 self._background.begin(self._report_each(some, EXPIRED, self._reporter.expired))
+
+    def report_orphans(self, task_ids: Sequence[str]) -> None:
+        """Log how many closures failed with their process, and report each like other failures."""
+        log_orphans(self._queue, len(task_ids))
+        for start in range(0, len(task_ids), ASKED_AT_ONCE):
+            self._background.begin(self._report_failed(task_ids[start : start + ASKED_AT_ONCE]))
 
     async def _report_failed(self, task_ids: Sequence[str]) -> None:
         await self._report_each(task_ids, FAILED, self._reporter.lost)

@@ -114,7 +114,10 @@ class Reporter:
             self._report(self._event(kind, after, error, seconds))
 
     def lost(self, after: Task) -> None:
-        """A task failed for good because its worker was lost; this process recovered it. `after` is the record now."""
+        """A task failed for good because its worker was lost, or the only process that could run it.
+
+        This process found that out. `after` is the record now.
+        """
         if after.status is not TaskStatus.FAILED:
             return  # replayed meanwhile
         _log_failure(after, None)
@@ -179,9 +182,11 @@ def _log_failure(after: Task, error: BaseException | None, retry: str = "") -> N
     if after.status is TaskStatus.RETRY and retry:
         what = f"{what}; {retry}"
     shown = None if is_deliberate else error
-    log_task(
-        logger.warning, after, f"attempt %s {what}: %s", after.attempt, after.error, exc_info=shown
-    )
+    if not after.attempt:  # a closure that fails with its process
+        log_task(logger.warning, after, f"{what}: %s", after.error)
+        return
+    text = f"attempt %s {what}: %s"
+    log_task(logger.warning, after, text, after.attempt, after.error, exc_info=shown)
 
 
 def _failure(after: Task) -> str:

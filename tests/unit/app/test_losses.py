@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import pytest
@@ -15,14 +15,14 @@ from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.namespace import Namespace
 from kew.adapters.memory.store import MemoryStore
 from kew.app import repeat
-from kew.app.ports import Announce, Declare, Find, Operation, Refused
+from kew.app.ports import Announce, Declare, Find, Operation, Refused, Sweep
 from kew.app.working import losses
-from kew.app.working.losses import report_expired, report_lost, report_orphans
+from kew.app.working.losses import log_orphans, report_expired, report_lost
 from kew.bootstrap import Parts
 from kew.compat import override
 from kew.domain.requests import ClaimRequest, Grant, LostWorker, Word
-from kew.domain.task import Unreadable
-from kew.domain.transitions import lost_too_often
+from kew.domain.task import Unreadable, pinned_name
+from kew.domain.transitions import ORPHANED, lost_too_often
 from tests.support import jobs
 from tests.support.asking import record_of
 from tests.support.scene import call, group
@@ -49,7 +49,7 @@ def test_nothing_is_logged_when_nothing_was_recovered(caplog: pytest.LogCaptureF
 def test_closures_that_failed_with_their_process_are_one_line(
     caplog: pytest.LogCaptureFixture, tasks: int, said: list[str]
 ):
-    report_orphans("q", tasks)
+    log_orphans("q", tasks)
     assert [each in message for each, message in zip(said, caplog.messages, strict=True)] == [
         True for _ in said
     ]
@@ -133,6 +133,45 @@ async def test_a_task_that_failed_with_its_worker_reaches_the_hook_of_one_proces
     said = [message for message in caplog.messages if message.startswith("task t (queue q, ")]
     assert len(said) == 1
     assert "attempt 1 failed for good: its worker was lost" in said[0]
+
+
+async def test_a_closure_that_failed_with_its_process_is_reported_like_other_failures(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Impatient(MemoryStore):
+        """Who isn't present has gone."""
+
+        @override
+        async def do(self, operation: Operation[A]) -> A:
+            if isinstance(operation, Sweep):
+                changes: dict[str, Any] = {"gone_by": self._now()}
+                operation = attrs.evolve(operation, **changes)  # type: ignore[assignment]
+            return await super().do(operation)
+
+    caplog.set_level(logging.WARNING, logger="kew")
+    namespace = Namespace()
+    store = Impatient(SystemClock(), namespace)
+    config = QueueConfig("q")
+    await store.do(Declare("q", config.settings(), "one"))
+    pinned = call("t", function=pinned_name("gone", "closure"))
+    await store.submit("q", [group(pinned)])
+    hooked: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def note(info: TaskInfo, error: BaseException) -> None:
+        hooked.put_nowait((info.task_id, str(error)))
+
+    async with TaskQueueManager(
+        parts=parts_on(namespace, store), on_task_fail=note, tick=0.005
+    ) as manager:
+        await manager.create_queue(config, functions=[jobs.echo])
+        async with asyncio.timeout(30):
+            assert await hooked.get() == ("t", ORPHANED)
+        letters = [letter async for letter in manager.failed_tasks("q")]
+        assert [each.how for letter in letters for each in letter.attempts] == ["orphaned"]
+    said = [message for message in caplog.messages if message.startswith("task t (queue q, ")]
+    assert len(said) == 1
+    assert f": failed for good: {ORPHANED}" in said[0]
+    assert hooked.empty()
 
 
 async def test_a_record_that_cannot_be_read_costs_its_own_hook_alone(

@@ -4,7 +4,7 @@
 -- an instant that lies ahead: none is judged).
 -- KEYS: tasks contents state line1 line2 line3 waiting1 waiting2 waiting3 leases ended parked idle hungry workers functions lanes unreadable processes
 -- ARGV: channel queue limit:int presence_ms:int gone_by:int kept_ms:int orphaned
--- Reply: {recovered, removed, {id of an expired task, ...}, orphaned, departed, {incarnation, recovered of its tasks, ...}, 1 if a limit was reached, now}
+-- Reply: {recovered, removed, {id of an expired task, ...}, {id of an orphaned task, ...}, departed, {incarnation, recovered of its tasks, ...}, 1 if a limit was reached, now}
 -- include: upkeep
 -- include: expiring
 -- include: waking
@@ -69,7 +69,8 @@ local operation = (function()
     return not present_until or tonumber(present_until) <= gone_by
   end
 
-  local function orphan(priority, fn, room)
+  -- Fail the first tasks of a shelf; their ids are added to `orphans`. How many entries that were.
+  local function orphan(priority, fn, room, orphans)
     local members, ids = redis.call('ZRANGE', parked_key(priority, fn), 0, room - 1), {}
     for n, member in ipairs(members) do ids[n] = id_of(member) end
     for n, t in ipairs(fetch(ids)) do
@@ -78,6 +79,7 @@ local operation = (function()
         dead.note(t, 'orphaned', 'orphaned', '', '')
         set_outcome(t, orphaned)
         finish(t, 'f')
+        orphans[#orphans + 1] = t.id
       elseif newer and newer[ids[n]] then
         park_newer(newer[ids[n]])
       end
@@ -88,19 +90,19 @@ local operation = (function()
   end
 
   local function fail_orphans()
-    local failed = 0
+    local failed, orphans = 0, {}
     local names = s.parked > 0 and redis.call('SMEMBERS', PARKED) or {}
     table.sort(names)
     for _, fn in ipairs(names) do
       if is_pinned(fn) and is_gone(string.sub(fn, 2)) then
         for priority = 1, 3 do
-          if failed < limit then failed = failed + orphan(priority, fn, limit - failed) end
+          if failed < limit then failed = failed + orphan(priority, fn, limit - failed, orphans) end
         end
         flush()
         forget_if_empty(fn)
       end
     end
-    return failed
+    return failed, orphans
   end
 
   local function sizes_of_shelves(names)
@@ -148,7 +150,7 @@ local operation = (function()
 
   local function operation()
     begin_moves()
-    if not s then return {0, 0, {}, 0, 0, {}, 0, now} end
+    if not s then return {0, 0, {}, {}, 0, {}, 0, now} end
     local surplus = dead.remove_surplus(limit) -- first: what fails in this call is reported before it may go
     local recovered, lost = 0, nil
     if s.wake_at <= now then recovered, lost = recover(limit) end -- no lease ends before `wake_at`
@@ -161,7 +163,8 @@ local operation = (function()
     if s.wake_at < NEVER then shorten_leases() end -- else there is none
     shorten_presences()
     if gone_by > now then gone_by = -1 end -- the clock stepped back since
-    local failed = gone_by >= 0 and fail_orphans() or 0
+    local failed, orphans = 0, {}
+    if gone_by >= 0 then failed, orphans = fail_orphans() end
     correct_counts()
     keyed.mend()
     extra.unique.mend()
@@ -173,7 +176,7 @@ local operation = (function()
     write_state()
     history.trim(now)
     local more = recovered == limit or removed_limit or is_adopting or surplus == limit or #expired == limit or failed == limit or departed == limit
-    return {recovered, removed + surplus, expired, failed, departed, lost or {}, more and 1 or 0, now}
+    return {recovered, removed + surplus, expired, orphans, departed, lost or {}, more and 1 or 0, now}
   end
 
   return operation
