@@ -12,7 +12,7 @@ from kew.adapters.redis import attempts, records
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library, Operation
 from kew.adapters.redis.records import checked_incarnation
-from kew.adapters.redis.wire import packed
+from kew.adapters.redis.wire import Opening
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
 from kew.domain.outcomes import outcome_word
 from kew.domain.queue import RECOVER_AT_ONCE
@@ -37,14 +37,20 @@ NO_CLAIM: Final[dict[str, Argument]] = {  # for a submit that carries settlement
 
 
 class FunctionCall:
-    """An operation with its keys and arguments, as it is sent."""
+    """An operation with its keys and arguments, as it is sent: those of the opening, and the rest."""
 
-    __slots__ = ("arguments", "operation", "packed")
+    __slots__ = ("_opening", "_rest", "operation", "packed")
 
-    def __init__(self, operation: Operation, arguments: tuple[Argument, ...]) -> None:
+    def __init__(self, operation: Operation, opening: Opening, rest: Sequence[Argument]) -> None:
         self.operation = operation
-        self.arguments = arguments
-        self.packed = packed("FCALL", operation.function, *arguments)
+        self._opening = opening
+        self._rest = rest
+        self.packed = opening.packed(rest)
+
+    @property
+    def arguments(self) -> Sequence[Argument]:
+        """The number of its keys, its keys and its arguments."""
+        return (*self._opening.words[2:], *self._rest)
 
 
 @attrs.frozen
@@ -55,9 +61,9 @@ class Beginning:
     """
 
     operation: Operation
-    keys: tuple[Argument, ...]
+    keys: Opening
     own: dict[str, Argument]
-    whole: tuple[Argument, ...] | None
+    whole: Opening | None
 
 
 class FunctionCalls:
@@ -78,9 +84,9 @@ class FunctionCalls:
         """A call. Raises `TypeError` if arguments are missing, unknown or no numbers."""
         beginning = self._beginning(name, queue)
         if beginning.whole is not None and not named:
-            return FunctionCall(beginning.operation, (*beginning.whole, *rest))
+            return FunctionCall(beginning.operation, beginning.whole, rest)
         bound = beginning.operation.bind(rest, named | beginning.own)
-        return FunctionCall(beginning.operation, (*beginning.keys, *bound))
+        return FunctionCall(beginning.operation, beginning.keys, bound)
 
     def make_for_each(
         self, name: str, queues: Sequence[str], named: dict[str, Argument]
@@ -88,17 +94,18 @@ class FunctionCalls:
         """A call of an operation whose keys repeat, once for each queue."""
         operation = self._library[name]
         names = [key for queue in queues for key in self._keys.named(operation.keys, queue)]
-        return FunctionCall(operation, (len(names), *names, *operation.bind((), named)))
+        keys = Opening("FCALL", operation.function, len(names), *names)
+        return FunctionCall(operation, keys, operation.bind((), named))
 
     def _new_beginning(self, name: str, queue: str) -> Beginning:
         operation = self._library[name]
         names = self._keys.named(operation.keys, queue)
-        keys: tuple[Argument, ...] = (len(names), *names)
+        keys: tuple[Argument, ...] = ("FCALL", operation.function, len(names), *names)
         known: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
         own = {each: known[each] for each in operation.arguments if each in known}
         is_whole = len(own) == len(operation.arguments) and bool(operation.rest)
-        whole = (*keys, *operation.bind((), own)) if is_whole else None
-        return Beginning(operation, keys, own, whole)
+        whole = Opening(*keys, *operation.bind((), own)) if is_whole else None
+        return Beginning(operation, Opening(*keys), own, whole)
 
 
 def claim_arguments(claim: ClaimRequest) -> dict[str, Argument]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import hiredis
@@ -15,6 +15,8 @@ import hiredis
 from kew.adapters.redis.library import Argument
 from kew.compat import override
 
+COUNT_END: Final = b"\n"
+"""What separates the number of a command's words from the words."""
 INCOMPLETE: Final = object()
 BUFFER_BYTES: Final = 64 * 1024
 NEVER: Final = float("inf")
@@ -30,6 +32,21 @@ def packed(*command: Argument) -> bytes:
     """A command as Redis reads it."""
     request: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a 1-tuple
     return request
+
+
+class Opening:
+    """The first words of many commands, packed once: most of a call are the names of its keys."""
+
+    __slots__ = ("_packed", "words")
+
+    def __init__(self, *words: Argument) -> None:
+        self.words = words
+        self._packed = packed(*words).partition(COUNT_END)[2]
+
+    def packed(self, rest: Sequence[Argument]) -> bytes:
+        """The command of these words and the rest, as Redis reads it."""
+        count, body = len(self.words) + len(rest), packed(*rest)
+        return b"*%d\r\n%b%b" % (count, self._packed, body[body.index(COUNT_END) + 1 :])
 
 
 class ReplyError(Exception):
