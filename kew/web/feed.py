@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ HEARTBEAT: Final = (
 )
 LONGEST: Final = 600.0  # seconds that a stream lasts; then the browser opens another, with its session checked again
 MOST_STREAMS: Final = 100
+WATCHED_EVERY: Final = 0.5  # seconds between two looks at whether the server stops
 PASSING: Final = ("now", "rates", "history", "keys")  # what changes as time passes
 Values = Mapping[str, Any]
 
@@ -41,7 +43,8 @@ class Feed:
         self._heartbeat = heartbeat
         self._longest = longest
         self._streams = 0
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_over = False
         self._latest = b""
         self._seen: object = None
         self._drifting: object = None
@@ -59,34 +62,44 @@ class Feed:
         self._begin()
         sent = b""
         try:
-            while asyncio.get_running_loop().time() < end_at:
+            while asyncio.get_running_loop().time() < end_at and not self._is_over:
                 changed = self._changed
                 if self._latest != sent:
                     sent = self._latest
                     yield sent
-                elif not await _happens(changed, self._heartbeat):
+                elif not await _happens(changed, self._heartbeat) and not self._is_over:
                     yield b": alive\n\n"
         finally:
             await self._end()
 
     def _begin(self) -> None:
         self._streams += 1
-        if self._reader is None:
-            self._latest, self._seen = b"", None
-            self._reader = asyncio.create_task(self._follow(), name="kew-admin-feed")
+        if not self._tasks:
+            self._latest, self._seen, self._is_over = b"", None, False
+            self._tasks = [
+                asyncio.create_task(self._follow(), name="kew-admin-feed"),
+                asyncio.create_task(self._watch(), name="kew-admin-feed-end"),
+            ]
 
     async def _end(self) -> None:
         self._streams -= 1
-        reader = self._reader
-        if self._streams == 0 and reader is not None:
-            self._reader = None
-            reader.cancel()
-            await asyncio.wait([reader])
+        if self._streams == 0:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _follow(self) -> None:
         while True:
             self._take(*await self._look())
             await asyncio.sleep(self._every)
+
+    async def _watch(self) -> None:
+        """End the streams when the server stops: it waits for them."""
+        while not self._is_over:
+            await asyncio.sleep(WATCHED_EVERY)
+            self._is_over = server_stops()
+        self._wake()
 
     async def _look(self) -> tuple[str, Values]:
         try:
@@ -107,8 +120,22 @@ class Feed:
         self._drifts_at = asyncio.get_running_loop().time() + self._heartbeat
         text = json.dumps(plain, allow_nan=False, separators=(",", ":"))  # without line breaks
         self._seen, self._latest = seen, f"event: {name}\ndata: {text}\n\n".encode()
+        self._wake()
+
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def server_stops() -> bool:
+    """Whether the server of this process has been asked to stop, as far as that can be seen.
+
+    uvicorn reports this to no application before the last response has ended. But a method of the server handles the
+    signals, and the server says whether it is to exit.
+    """
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    servers = [getattr(handler, "__self__", None) for handler in handlers]
+    return any(getattr(server, "should_exit", False) is True for server in servers)
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:
