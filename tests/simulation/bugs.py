@@ -989,6 +989,27 @@ def a_purge_cancels_what_comes_later(original: Any) -> Any:
     return empty
 
 
+@bug(emptying, "empty", "steering", choice=Choice(workload="key steering"))
+def a_purge_leaves_tasks_of_keys(original: Any) -> Any:
+    def empty(view, upto, skip, limit, now):
+        change, emptied = original(view, upto, skip, limit, now)
+        kept = [task for task in change.tasks if not task.call.key]
+        return attrs.evolve(change, tasks=kept), emptied
+
+    return empty
+
+
+@bug(Limit, "room", "explaining", "promptness", choice=Choice(workload="key steering"))
+def an_override_leaves_tasks_parked(original: Any) -> Any:
+    """It raises the limit, but no more tasks start than the code declares."""
+
+    def room(self, facts, left):
+        declared = facts.state.declared.get("max_workers", facts.state.settings.max_workers)
+        return min(original(self, facts, left), max(0, declared - facts.held))
+
+    return room
+
+
 @bug(emptying, "empty", "steering", choice=Choice(workload="steering"))
 def a_purge_leaves_deferred_tasks(original: Any) -> Any:
     def empty(view, upto, skip, limit, now):

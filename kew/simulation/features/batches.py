@@ -36,11 +36,17 @@ async def submit_batch(user: User) -> None:
 
 
 async def submit_many(
-    user: User, queue: str, count: int, *, script: Callable[[], Script | None] = lambda: None
+    user: User,
+    queue: str,
+    count: int,
+    *,
+    script: Callable[[], Script | None] = lambda: None,
+    key: Callable[[], str | None] = lambda: None,
 ) -> None:
     """So many fresh ids in one batch."""
     batch = [user.expect(queue) for _ in range(count)]
-    await _submit(user, queue, batch, [_entry(user, asked, script()) for asked in batch])
+    entries = [{**_entry(user, asked, script()), "_key": key()} for asked in batch]
+    await _submit(user, queue, batch, entries)
 
 
 def _queue_of_small_round_trips(user: User) -> str | None:

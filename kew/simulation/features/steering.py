@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kew.domain.errors import QueueDrainingError, TaskNotFoundError
@@ -20,9 +21,9 @@ from kew.simulation.feature import (
 QUEUES = (MAIN, RISKY, TIGHT)
 
 
-async def drain_for_a_while(user: User) -> None:
+async def drain_for_a_while(user: User, queues: Sequence[str] = QUEUES) -> None:
     """Drained, and resumed by the same person."""
-    queue = user.random.choice(QUEUES)
+    queue = user.random.choice(queues)
     await user.manager.drain_queue(queue, note=f"errand {user.number}")
     await user.pause(1.0, 10.0)
     await user.manager.resume_queue(queue)
@@ -44,9 +45,9 @@ async def replay_in_vain(user: User) -> None:
     await user.manager.resume_queue(MAIN)
 
 
-async def override_for_a_while(user: User) -> None:
+async def override_for_a_while(user: User, queues: Sequence[str] = QUEUES) -> None:
     """Some settings, of which one or all are declared again after a while."""
-    queue = user.random.choice(QUEUES)
+    queue = user.random.choice(queues)
     values: dict[str, Any] = {
         "max_workers": user.random.choice((1, 4)),
         "rate": user.random.choice((None, Rate(5, per=1), Rate(3, per=0.5, burst=1))),
