@@ -1,18 +1,33 @@
-"""The workloads of what is rare in the default mix, by turns. A module of its own, which other processes can import."""
+"""Runs of what is rare in the default mix, many errands in each.
+
+A module of its own, which other processes can import.
+"""
 
 from collections.abc import Sequence
 
-from kew.simulation.batch import SEEDS_AT_ONCE, Choice, run_piece
-from kew.simulation.simulation import Outcome
+import attrs
 
-TURNS = (("bulk", 1, 0), ("inspecting", 2, 0), ("inspecting", 2, 1))
-"""A workload, in how many of these turns it runs, and in which of them this one is."""
+from kew.simulation.batch import Choice
+from kew.simulation.plan import ELSEWHERE, draw_plan
+from kew.simulation.simulation import Outcome, simulate
+
+TURNS = (
+    ("inspecting", 1000, 0.5),
+    ("inspecting", 1000, 1.0),
+    ("bulk", 400, 1.0),
+    ("saving", 80, 1.0),
+    ("schedules", 80, 1.0),
+)
+"""A workload, the errands of a run, and how often faults happen: too often, and few errands come through."""
 
 
-def run_rare(choice: Choice, seeds: Sequence[int]) -> list[Outcome]:
-    """A piece of numbers: as many runs of the workload whose turn it is, which goes through its own seeds from 0 on."""
+def run_rare(choice: Choice, numbers: Sequence[int]) -> list[Outcome]:
+    """One run for each number, of the workload whose turn it is, which goes through its own seeds from 0 on."""
     assert choice == Choice()
-    round_, turn = divmod(seeds[0] // SEEDS_AT_ONCE, len(TURNS))
-    workload, turns, place = TURNS[turn]
-    first = (round_ * turns + place) * SEEDS_AT_ONCE
-    return run_piece(Choice(workload=workload), range(first, first + len(seeds)))
+    return [_run(*divmod(number, len(TURNS))) for number in numbers]
+
+
+def _run(seed: int, turn: int) -> Outcome:
+    workload, errands, rate = TURNS[turn]
+    plan = draw_plan(seed, workload=workload)
+    return simulate(attrs.evolve(plan, errands=errands, rate=rate, faults=frozenset(ELSEWHERE)))

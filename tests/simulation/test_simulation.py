@@ -22,11 +22,6 @@ from tests.simulation.rare import run_rare
 SEEDS = int(os.environ.get("KEW_SIMULATION_SEEDS", "1000"))
 JOBS = int(os.environ.get("KEW_SIMULATION_JOBS", "2"))
 REPLAYED = 50
-ELSEWHERE_ONLY = {
-    "schedules": ("put_schedule", "steer_schedule", "tick"),
-    "saving": ("checkpoint",),
-}
-"""Operations that the default mix doesn't have, by the workload that has them."""
 HERE = Path(__file__).parents[2]
 
 OPERATIONS_PER_SEED = 300
@@ -60,14 +55,7 @@ def test_a_thousand_seeds_break_no_promise_and_every_fault_meets_every_operation
 
 def until_nothing_is_missing(faults: Tally) -> Iterator[Outcome]:
     """Runs of what is rare in the mix, whose faults are added, until every fault has met every operation."""
-    for workload, operations in ELSEWHERE_ONLY.items():
-        own = run_seeds(range(SEEDS // 10), Choice(workload=workload), jobs=JOBS)
-        while any(operation in operations for _, operation in faults.missing()):
-            if (outcome := next(own, None)) is None:
-                break
-            faults.include(outcome.tally)
-            yield outcome
-    runs = run_seeds(range(3 * SEEDS // 5), Choice(), jobs=JOBS, run=run_rare)
+    runs = run_seeds(range(3 * SEEDS // 10), Choice(), jobs=JOBS, run=run_rare)
     while any(faults.missing()) and (outcome := next(runs, None)):
         faults.include(outcome.tally)
         yield outcome
