@@ -16,7 +16,7 @@ from kew.domain.task import Task
 
 FORGOTTEN_WITH_EACH: Final = 2  # logs, for each that is noted
 FORGOTTEN_AT_ONCE: Final = 100  # by one sweep
-HELD = "SELECT count(*) FROM tasks WHERE queue = ? AND phase = 1 AND key = ?"
+HELD = "SELECT key, count(*) FROM tasks WHERE queue = ? AND phase = 1 GROUP BY key"
 BUSIEST = """
 SELECT key, count(*) FROM tasks WHERE queue = ? AND phase = 1 AND key <> '' GROUP BY key ORDER BY 2 DESC, 1 LIMIT ?
 """
@@ -41,6 +41,7 @@ class StoredKeys:
             db, queue, "key_limits", Codec(OwnLimits)
         )
         self._has_turns: bool | None = None
+        self._held: dict[str, int] | None = None
 
     @property
     def takes_turns(self) -> bool:
@@ -62,14 +63,19 @@ class StoredKeys:
 
     def held_of(self, key: str) -> int:
         """How many leases of a key's tasks are current."""
-        count: int = self._db.execute(HELD, (self._queue, key)).fetchone()[0]
-        return count
+        if self._held is None:
+            self._held = dict(self._db.execute(HELD, (self._queue,)).fetchall())
+        return self._held.get(key, 0)
 
     def busiest(self, limit: int) -> dict[str, int]:
         """The keys that run the most tasks, at most `limit`, and how many."""
         return dict(self._db.execute(BUSIEST, (self._queue, limit)).fetchall())
 
     # --- changing
+
+    def leases_changed(self) -> None:
+        """Count the leases of keys again."""
+        self._held = None
 
     def move(self, before: Task | None, after: Task, *, others_wait: bool) -> None:
         """Bring the turns up to date."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
+from typing import Final, TypeVar
 
 import attrs
 
 from kew.domain.task import QueuePriority
 
 Entry = tuple[int, int, str]  # when it is due, ticket, id
+N = TypeVar("N")
 Opens = Callable[[str], bool]
 AT_ONCE: Final = 32  # rows
 EVER: Final = 2**62
@@ -36,6 +38,10 @@ ORDER BY ready_at, ticket LIMIT ?
 IN_ORDER = """
 SELECT id FROM tasks WHERE queue = ? AND phase = 0 AND priority = ? AND ready_at <= ?
 ORDER BY ready_at, ticket LIMIT ?
+"""
+LATER = """
+SELECT ready_at, key, reason FROM tasks WHERE queue = ? AND phase = 0 AND priority = ? AND ready_at > ?
+ORDER BY ready_at, ticket
 """
 FIRST = "SELECT min(ready_at) FROM tasks WHERE queue = ? AND phase = 0 AND priority = ?"
 
@@ -74,6 +80,13 @@ class Line:
             after, limit = found[-1], AT_ONCE
 
 
+def _add(counts: MutableMapping[N, int], name: N, by: int) -> None:
+    """Change a count; none is kept that is 0."""
+    counts[name] = counts.get(name, 0) + by
+    if not counts[name]:
+        del counts[name]
+
+
 def merged(lines: Iterable[Line], now: int) -> Iterator[Entry]:
     """The due entries of several lines, in order."""
     each = [line.due(now) for line in lines]
@@ -87,46 +100,50 @@ class Lines:
         self._db = db
         self._queue = queue
         self._counts: dict[tuple[int, str, str], int] | None = None
+        self._by_key: Counter[tuple[int, str]] = Counter()
+        self._by_priority: Counter[int] = Counter()
 
     @property
     def _known(self) -> dict[tuple[int, str, str], int]:
         if self._counts is None:
+            self._counts = {}
             rows = self._db.execute(
                 "SELECT priority, key, reason, count FROM lines WHERE queue = ?", (self._queue,)
             )
-            self._counts = {(p, key, reason): count for p, key, reason, count in rows.fetchall()}
+            for priority, key, reason, count in rows.fetchall():
+                self._change((priority, key, reason), count)
         return self._counts
+
+    def _change(self, place: tuple[int, str, str], by: int) -> int:
+        """So many tasks more wait there. Returns how many there are."""
+        counts = self._counts if self._counts is not None else self._known
+        priority, key, _ = place
+        _add(counts, place, by)
+        _add(self._by_key, (priority, key), by)
+        self._by_priority[priority] += by
+        return counts.get(place, 0)
 
     # --- changing
 
     def add(self, priority: int, key: str, reason: str) -> None:
         """One more task waits there."""
-        place, known = (int(priority), key, reason), self._known
+        place = (int(priority), key, reason)
+        self._change(place, 1)
         self._db.execute(COUNT, (self._queue, *place))
-        known[place] = known.get(place, 0) + 1
 
     def remove(self, priority: int, key: str, reason: str) -> None:
         """One task less waits there."""
-        place, known = (int(priority), key, reason), self._known
+        place = (int(priority), key, reason)
+        left = self._change(place, -1)
         self._db.execute(UNCOUNT, (self._queue, *place))
-        known[place] -= 1
-        if not known[place]:
+        if not left:
             self._db.execute(DROP, (self._queue, *place))
-            del known[place]
 
     # --- reading
 
     def all(self) -> list[Line]:
         """Each line in which a task waits."""
         return [Line(self, *place) for place in self._known]
-
-    def keyless(self, opens: Opens) -> dict[int, list[Line]]:
-        """The lines of tasks without a key whose reason opens, by priority."""
-        found: dict[int, list[Line]] = {}
-        for line in self.all():
-            if not line.key and opens(line.reason):
-                found.setdefault(line.priority, []).append(line)
-        return found
 
     def by_key(self, priority: int, opens: Opens) -> dict[str, list[Line]]:
         """The lines of one priority whose reason opens, by key."""
@@ -139,16 +156,16 @@ class Lines:
     @property
     def has_keys(self) -> bool:
         """A task with a key waits."""
-        return any(key for _, key, _ in self._known)
+        plain = sum((priority, "") in self._by_key for priority in QueuePriority)
+        return len(self._known) > 0 and len(self._by_key) > plain
 
     def count(self, priorities: Collection[int] = tuple(QueuePriority)) -> int:
         """How many tasks wait, due or not."""
-        return sum(count for (p, _, _), count in self._known.items() if p in priorities)
+        return sum(self._by_priority[priority] for priority in priorities) if self._known else 0
 
     def count_of(self, key: str, priorities: Collection[int] = tuple(QueuePriority)) -> int:
         """How many tasks of a key wait."""
-        known = self._known.items()
-        return sum(count for (p, each, _), count in known if each == key and p in priorities)
+        return sum(self._by_key[p, key] for p in priorities) if self._known else 0
 
     def entries(self, line: Line, after: Entry, limit: int, upto: int) -> list[Entry]:
         """See `Line.after`."""
@@ -163,10 +180,27 @@ class Lines:
             found += (task_id for (task_id,) in self._db.execute(IN_ORDER, where).fetchall())
         return found
 
+    def first_later(self, now: int, is_meant: Callable[[str, str], bool]) -> int | None:
+        """When the first task is due after `now` whose key and reason are meant; None: there is none."""
+        firsts = (self._first_later(priority, now, is_meant) for priority in QueuePriority)
+        return min((first for first in firsts if first is not None), default=None)
+
+    def _first_later(
+        self, priority: int, now: int, is_meant: Callable[[str, str], bool]
+    ) -> int | None:
+        rows = self._db.execute(LATER, (self._queue, int(priority), now))
+        return next((at for at, key, reason in rows if is_meant(key, reason)), None)
+
     def first_at(self) -> int | None:
         """When the first task is due, or was."""
-        firsts = (
-            self._db.execute(FIRST, (self._queue, int(priority))).fetchone()[0]
-            for priority in QueuePriority
-        )
+        firsts = (self._first_at(priority) for priority in QueuePriority)
         return min((first for first in firsts if first is not None), default=None)
+
+    def is_due(self, priority: int, now: int) -> bool:
+        """Whether any task of the priority is due."""
+        first = self._first_at(priority)
+        return first is not None and first <= now
+
+    def _first_at(self, priority: int) -> int | None:
+        first: int | None = self._db.execute(FIRST, (self._queue, int(priority))).fetchone()[0]
+        return first

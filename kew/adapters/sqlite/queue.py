@@ -215,8 +215,10 @@ class StoredQueue(WaitingView, View):
                 self._lines.remove(*before)
             if after is not None:
                 self._lines.add(*after)
-        if self._held is not None and bool(task.lease) != bool(old and old.lease):
-            self._held += 1 if task.lease else -1
+        if bool(task.lease) != bool(old and old.lease):
+            self._keys.leases_changed()
+            if self._held is not None:
+                self._held += 1 if task.lease else -1
         if task.call.key or self._keys.takes_turns:
             priority, key = task.call.priority, key_of(task.call)
             others = self._lines.count_of(key, (priority,)) > task.is_waiting

@@ -106,7 +106,13 @@ class WaitingView(View):
         if not self._keys.takes_turns:
             entries = merged(by_key.get("", ()), now)
             return self._records.of(entry[2] for entry in islice(entries, limit))
-        tasks = {key: self._tasks(merged(lines, now)) for key, lines in by_key.items()}
+        if not self._lines.is_due(priority, now):
+            return []  # else each key would be asked
+        tasks = {
+            key: self._tasks(merged(lines, now))
+            for key, lines in by_key.items()
+            if not rooms.is_full(key)
+        }
         return in_turn(tasks, self._keys.turns_of(priority), rooms.takes, limit)
 
     def _tasks(self, entries: Iterator[Entry]) -> Iterator[Task]:
@@ -148,6 +154,12 @@ class WaitingView(View):
         return found
 
     def _nexts(self, opens: Opens, rooms: KeyRooms, taken: Collection[str]) -> Iterator[int | None]:
+        """When time alone lets tasks start: the earliest of all or, if rates hold keys back, of each key."""
+        if not rooms.has_logs:
+            yield self._lines.first_later(
+                rooms.now, lambda key, reason: opens(reason) and not rooms.is_full(key)
+            )
+            return
         for (_, key), lines in self._places(opens).items():
             if not rooms.is_full(key):
                 yield self._next_of(key, lines, rooms, taken)
@@ -177,13 +189,14 @@ class WaitingView(View):
         for (_, key), lines in sorted(
             self._places(lambda _: True).items(), key=lambda each: each[0]
         ):
+            if key and looked_at >= LOOK_AHEAD:
+                continue
             firsts = [(line, next(line.due(now), None)) for line in lines]
             due = [(entry, line.reason) for line, entry in firsts if entry is not None]
             if not due or not rooms.allows(key, self._cost_of(min(due)[0])):
                 continue
             looked_at += bool(key)
-            if looked_at <= LOOK_AHEAD:
-                found |= {reason for _, reason in due}
+            found |= {reason for _, reason in due}
         return found
 
     # --- for people
