@@ -86,9 +86,10 @@ class DeadLetters(ABC):
 
         `args` and `kwargs`: other arguments, in place of all that it had; None for both: the same ones. They are
         checked as at a submit, so this process must know the function. If the function finds its key in them (`key=` of
-        the decorator), the task gets another key, too. Raises `TaskNotFoundError`, `QueueDrainingError` if its queue
-        accepts nothing, `UniqueTaskError` while another task holds its unique key, and `InvalidTaskError` if the
-        arguments don't fit or can't be changed.
+        the decorator), the task gets another key, too; a key of the submit and a unique key stay.
+
+        Raises `TaskNotFoundError`, `QueueDrainingError` if its queue accepts nothing, `UniqueTaskError` while another
+        task holds its unique key, and `InvalidTaskError` if the arguments don't fit or can't be changed.
         """
         here = self._here()
         if args is None and kwargs is None:

@@ -21,6 +21,7 @@ from kew import (
     TaskInfo,
     TaskNotFoundError,
     TaskQueueManager,
+    Unique,
 )
 from kew.app import dead_letters as office
 from tests.support.asking import once
@@ -406,3 +407,37 @@ async def test_a_replay_with_other_arguments_finds_the_key_in_them():
         assert await manager.replay_task(handle, args=["acme"])
         assert (await handle.status()).key == "acme"
         await handle.result(timeout=30)
+
+
+@pytest.mark.parametrize("finds_key", [True, False])
+async def test_a_key_of_the_submit_stays_unless_the_function_finds_one_in_the_new_arguments(
+    finds_key: bool,
+):
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+        options: dict[str, Any] = {"key": "customer"} if finds_key else {}
+
+        @manager.task(queue="q", name="shop:sell_to", **options)
+        async def sell(customer: str) -> None:
+            """Never called."""
+
+        handle = await sell.options(key="given").submit("typo")
+        await handle.cancel()
+        assert await manager.replay_task(handle, args=["acme"])
+        assert (await handle.status()).key == ("acme" if finds_key else "given")
+
+
+async def test_a_replay_with_other_arguments_keeps_the_unique_key():
+    async with TaskQueueManager("memory://") as manager:
+        await manager.create_queue(QueueConfig("q"), work=False)
+
+        @manager.task(queue="q", name="shop:sell_to", unique=Unique(by="customer"))
+        async def sell(customer: str) -> None:
+            """Never called."""
+
+        handle = await sell.submit("typo")
+        await handle.cancel()
+        assert await manager.replay_task(handle, args=["acme"])
+        joined, new = await sell.submit("typo"), await sell.submit("acme")
+        assert (joined.created, joined.task_id) == (False, handle.task_id)
+        assert new.created
