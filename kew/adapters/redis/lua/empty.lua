@@ -41,7 +41,7 @@ local operation = (function()
     local t = entry.t
     if t and t.newer_raw then
       park(priority, function_of(t), int(ready_at(t)), entry.member)
-      leave_line(t)
+      extra.leave_line(t)
     elseif t and t.status == 'q' and t.queue == queue and member_of(t) == entry.member then
       count(priority, -1)
       cancel(t)

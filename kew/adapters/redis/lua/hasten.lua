@@ -5,21 +5,25 @@
 -- Reply: {word, now}
 -- include: waking
 
-local function hasten(t)
-  if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
-  if replays ~= '' and t.replays ~= replays or has_ended(t) then return 'ended' end
-  if t.status == 'p' or ready_at(t) <= now then return 'same' end
-  extra.move_to(t, now)
-  put(t)
-  return 'done'
-end
+local operation = (function()
+  local function hasten(t)
+    if not t or is_absent(t) or t.queue ~= queue or (ticket ~= '' and t.ticket ~= ticket) then return 'missing' end
+    if replays ~= '' and t.replays ~= replays or has_ended(t) then return 'ended' end
+    if t.status == 'p' or ready_at(t) <= now then return 'same' end
+    extra.move_to(t, now)
+    put(t)
+    return 'done'
+  end
 
-local function operation()
-  begin_moves()
-  if not s then return {'missing', now} end
-  local word = hasten(fetch({id})[1])
-  flush()
-  if word == 'done' then offer_waiting(1, '') end
-  write_state()
-  return {word, now}
-end
+  local function operation()
+    begin_moves()
+    if not s then return {'missing', now} end
+    local word = hasten(fetch({id})[1])
+    flush()
+    if word == 'done' then offer_waiting(1, '') end
+    write_state()
+    return {word, now}
+  end
+
+  return operation
+end)()

@@ -81,7 +81,7 @@ local operation = (function()
         finish(t, 'f')
         orphans[#orphans + 1] = t.id
       elseif newer and newer[ids[n]] then
-        park_newer(newer[ids[n]])
+        extra.park_newer(newer[ids[n]])
       end
     end
     s.parked = s.parked - #members

@@ -95,7 +95,7 @@ keyed.can_take = (function()
     unindex(keyed.line_name(priority, line.key), member)
     keyed.count_in_line(priority, -1)
     keyed.leave(priority, line.key, false)
-    if t and t.newer_raw then park_newer(t) end
+    if t and t.newer_raw then extra.park_newer(t) end
   end
 
   local function set_aside(priority, line, member, score, reason)

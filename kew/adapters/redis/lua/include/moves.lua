@@ -153,14 +153,14 @@ local function park(priority, reason, score, member)
 end
 
 -- A task whose record has a newer version waits for a process that knows it.
-local function park_newer(t)
+function extra.park_newer(t)
   park(priority_of(t), function_of(t), int(ready_at(t)), member_of(t))
   count(priority_of(t), 1)
   wake(now)
 end
 
 -- The task of a line's entry is parked now.
-local function leave_line(t)
+function extra.leave_line(t)
   if t.newer_raw then
     redis.call('HSET', TASKS, t.id, (string.gsub(t.newer_raw, '^(%d+)q', '%1w')))
   else

@@ -171,7 +171,7 @@ local function take_from(priority, reasons, room, limit, taken)
       bytes_taken = bytes_taken + #t.body + (t.extras and extra.checkpoint_bytes(t) or 0)
     else
       park(priority, reason, int(ready_at(t)), member_of(t))
-      if t.status == 'q' then leave_line(t) end
+      if t.status == 'q' then extra.leave_line(t) end
       note_parked(reason)
       others = others + 1
     end

@@ -54,7 +54,7 @@ local function recover(limit)
       dead.lose(t)
     else
       local known = newer and newer[ids[n]]
-      if known and known.status == 'p' then park_newer(known) end
+      if known and known.status == 'p' then extra.park_newer(known) end
       if not t and s.breaker.probes > 0 then ended('probe', s.breaker.epoch) end -- it may have been a probe
       if s.keyed then keyed.freed(members[n]) end
       unindex(LEASES, members[n])

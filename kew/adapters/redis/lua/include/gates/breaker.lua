@@ -1,7 +1,7 @@
 -- The circuit breaker: kew.domain.breaker, function by function, and kew.domain.gates.breaker.
 -- include: gate
 local BREAKER_KEPT = 20
-local breaker_blames -- the failure that is about to count: the task's id, and the error
+-- `s.blamed`: the failure that is about to count, by the task's id and the error.
 
 local function reopens_at(b)
   return b.opened_at + setting('breaker_reset_ms')
@@ -66,7 +66,7 @@ local function breaker_note(epoch, id, text)
   breaker_judge()
   if not breaker_counts(epoch) then return end
   text = breaker_text_kept(text)
-  breaker_blames = {id, text}
+  s.blamed = {id, text}
   redis.call('HSET', STATE, 'failure:' .. s.breaker.failures % 10, NOW .. ' ' .. #id .. ' ' .. id .. text)
 end
 
@@ -75,7 +75,7 @@ local function count_failure(epoch)
   if not breaker_counts(epoch) then return end
   local failures = b.failures + 1
   if b.state == 'half_open' or failures >= limit then
-    breaker_move(new_breaker('open', b.epoch + 1, now), now, b.state == 'half_open' and 'probe_failed' or 'failures', unpack(breaker_blames))
+    breaker_move(new_breaker('open', b.epoch + 1, now), now, b.state == 'half_open' and 'probe_failed' or 'failures', unpack(s.blamed))
     wake(reopens_at(s.breaker))
   else
     b.failures = failures
