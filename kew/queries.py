@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from datetime import datetime
 from typing import Any
 
 from kew.app.arguments import TaskArguments, read_arguments
@@ -148,19 +149,31 @@ class Queries(DeadLetters, Steering, ABC):
         state: str | None = None,
         function: str | None = None,
         key: object = None,
+        task_type: str | None = None,
+        submitted_since: datetime | None = None,
+        submitted_until: datetime | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> TaskPage:
         """A page of the queue's tasks, over all processes: those that wait or run, and its dead letters.
 
-        `state`: "running" (longest running first), "waiting" (by priority; of these "ready", "deferred", which are
-        due later, or "stuck", whose function no process can run), "failed" (latest failure first), or None: all of
-        these, in this order. `function`: the name under which processes know it. `key`: as for a submit. `limit`: from
-        1 to 1,000. `cursor`: that of the page before. Each request to the store is bounded, and none looks at completed
-        tasks. Raises `QueueNotFoundError` and `InvalidConfigError`.
+        `state`: "running" (longest running first), "waiting" (by priority; of these "ready", "deferred", which are due
+        later, or "stuck", whose function no process can run), "failed" (latest failure first), or None: all of these,
+        in this order. `function`: the name under which processes know it. `key`: as for a submit. `submitted_since`,
+        `submitted_until`: those submitted from then on, and before then; a naive datetime is local time. `limit`: from
+        1 to 1,000. `cursor`: that of the page before. Filters have no index of their own: a page looks at 25,000 tasks
+        at most, and then the cursor goes on. None looks at completed tasks. Raises `QueueNotFoundError` and
+        `InvalidConfigError`.
         """
         known_queue(queue_name)
-        wanted = TaskFilter.of(state=state, function=function, key=key)
+        wanted = TaskFilter.of(
+            state=state,
+            function=function,
+            key=key,
+            task_type=task_type,
+            submitted_since=submitted_since,
+            submitted_until=submitted_until,
+        )
         return await self._here().lists.page(queue_name, wanted, limit=limit, cursor=cursor)
 
     async def processes(self) -> list[ProcessInfo]:

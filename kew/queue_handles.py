@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol, Unpack
 
 from kew.app.dead_letters import DeadLetterPage
@@ -163,12 +163,23 @@ class QueueHandle:
         state: str | None = None,
         function: str | None = None,
         key: object = None,
+        task_type: str | None = None,
+        submitted_since: datetime | None = None,
+        submitted_until: datetime | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> TaskPage:
         """A page of its tasks that wait, run or failed for good: `get_tasks`."""
         return await self._manager.get_tasks(
-            self._name, state=state, function=function, key=key, cursor=cursor, limit=limit
+            self._name,
+            state=state,
+            function=function,
+            key=key,
+            task_type=task_type,
+            submitted_since=submitted_since,
+            submitted_until=submitted_until,
+            cursor=cursor,
+            limit=limit,
         )
 
     async def explain(self, task_id: TaskId) -> Explanation:

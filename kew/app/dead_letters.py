@@ -29,7 +29,7 @@ from kew.app.repeat import ask
 from kew.domain.attempts import FailedAttempt
 from kew.domain.config import to_ms
 from kew.domain.errors import InvalidConfigError, QueueDrainingError, shown
-from kew.domain.keys import key_of
+from kew.domain.listing import CallFilter
 from kew.domain.requests import LifeRef, Word
 from kew.domain.task import Task, TaskStatus
 
@@ -87,7 +87,15 @@ class DeadLetterGroup:
         return msgspec.json.encode(self.to_dict()).decode()
 
 
-def _instant(value: object, name: str) -> int | None:
+def text_or_none(value: object, name: str) -> str | None:
+    """A filter's text. Raises `InvalidConfigError`."""
+    if value is not None and (not isinstance(value, str) or not value):
+        raise InvalidConfigError(f"{name} takes a text or None, not {shown(value)}")
+    return value
+
+
+def instant_or_none(value: object, name: str) -> int | None:
+    """A filter's instant (ms). Raises `InvalidConfigError`."""
     if value is None:
         return None
     if not isinstance(value, datetime):
@@ -100,9 +108,7 @@ class Filter:
     """Which dead letters are meant. Instants are those at which they failed for good (ms); None: any."""
 
     group: str | None = None
-    task_type: str | None = None
-    function: str | None = None
-    key: str | None = None
+    calls: CallFilter = CallFilter()
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -117,11 +123,16 @@ class Filter:
         until: datetime | None,
     ) -> Filter:
         """Checked. A naive datetime is local time. Raises `InvalidConfigError`."""
-        texts: dict[str, Any] = {"group": group, "task_type": task_type, "function": function}
-        for name, value in texts.items():
-            if value is not None and (not isinstance(value, str) or not value):
-                raise InvalidConfigError(f"{name} takes a text or None, not {shown(value)}")
-        return cls(**texts, since_ms=_instant(since, "since"), until_ms=_instant(until, "until"))
+        calls = CallFilter(
+            function=text_or_none(function, "function"),
+            task_type=text_or_none(task_type, "task_type"),
+        )
+        return cls(
+            group=text_or_none(group, "group"),
+            calls=calls,
+            since_ms=instant_or_none(since, "since"),
+            until_ms=instant_or_none(until, "until"),
+        )
 
     @property
     def is_selective(self) -> bool:
@@ -131,9 +142,7 @@ class Filter:
     def fits(self, task: Task) -> bool:
         """Whether a dead letter of the group is meant."""
         return (
-            self.task_type in (None, task.call.task_type)
-            and self.function in (None, task.call.function)
-            and self.key in (None, key_of(task.call))
+            self.calls.means(task)
             and (self.since_ms is None or task.ended_at >= self.since_ms)
             and (self.until_ms is None or task.ended_at < self.until_ms)
         )

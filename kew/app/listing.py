@@ -12,15 +12,21 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from kew.app.dead_letters import DeadLetterOffice, Filter, check_cursor, page_size
+from kew.app.dead_letters import (
+    DeadLetterOffice,
+    Filter,
+    check_cursor,
+    instant_or_none,
+    page_size,
+    text_or_none,
+)
 from kew.app.info import TaskInfo, info_of
 from kew.app.inspector import Inspector
 from kew.app.ports import Codec, ListWaiting, Running, TaskStore
 from kew.app.repeat import ask
 from kew.app.submitting.keying import key_text
 from kew.domain.errors import InvalidConfigError, InvalidTaskError, shown
-from kew.domain.keys import key_of
-from kew.domain.listing import Part, Place, WaitingFilter, WaitingState
+from kew.domain.listing import CallFilter, Part, Place, WaitingFilter, WaitingState
 from kew.domain.suggestions import did_you_mean
 from kew.domain.task import Task
 
@@ -52,27 +58,36 @@ class TaskPage:
 
 @attrs.frozen(kw_only=True)
 class TaskFilter:
-    """Which tasks of a queue are meant; None: any that has not completed or been cancelled."""
+    """Which tasks of a queue are meant; `state` None: any that has not completed or been cancelled."""
 
     state: str | None = None
-    function: str | None = None
-    key: str | None = None
+    calls: CallFilter = CallFilter()
 
     @classmethod
-    def of(cls, *, state: object, function: object, key: object) -> TaskFilter:
-        """Checked. Raises `InvalidConfigError`."""
+    def of(
+        cls,
+        *,
+        state: object,
+        function: object,
+        key: object,
+        task_type: object = None,
+        submitted_since: object = None,
+        submitted_until: object = None,
+    ) -> TaskFilter:
+        """Checked. A naive datetime is local time. Raises `InvalidConfigError`."""
         if state is not None and state not in STATES:
             hint = did_you_mean(str(state), STATES)
             raise InvalidConfigError(
                 f"state is one of {', '.join(STATES)}, or None, not {shown(state)}{hint}"
             )
-        if function is not None and (not isinstance(function, str) or not function):
-            raise InvalidConfigError(f"function takes a text or None, not {shown(function)}")
-        return cls(
-            state=None if state is None else str(state),
-            function=function,
+        calls = CallFilter(
+            function=text_or_none(function, "function"),
             key=None if key is None else _key(key),
+            task_type=text_or_none(task_type, "task_type"),
+            since_ms=instant_or_none(submitted_since, "submitted_since"),
+            until_ms=instant_or_none(submitted_until, "submitted_until"),
         )
+        return cls(state=None if state is None else str(state), calls=calls)
 
     @property
     def waiting(self) -> WaitingFilter:
@@ -84,11 +99,7 @@ class TaskFilter:
             )
         is_one = self.state not in (None, WAITING)
         states = (WaitingState(str(self.state)),) if is_one else tuple(WaitingState)
-        return WaitingFilter(states=states, function=self.function, key=self.key)
-
-    def fits(self, task: Task) -> bool:
-        """Whether a running task is meant."""
-        return self.function in (None, task.call.function) and self.key in (None, key_of(task.call))
+        return WaitingFilter(states=states, **attrs.asdict(self.calls))
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -149,7 +160,9 @@ class TaskLists:
     async def _running(self, queue: str, wanted: TaskFilter, after: Position, limit: int) -> Read:
         """Longest running first: there are no more of them than slots."""
         await self._inspector.status(queue)
-        tasks = [task for task in await ask(self._store, Running(queue)) if wanted.fits(task)]
+        tasks = [
+            task for task in await ask(self._store, Running(queue)) if wanted.calls.means(task)
+        ]
         left = sorted(place for task in tasks if (place := _running_place(task)) > _tuple(after))
         by_place = {_running_place(task): task for task in tasks}
         found = [info_of(by_place[place], self._codec) for place in left[:limit]]
@@ -164,7 +177,7 @@ class TaskLists:
         return found, None if page.after is None else attrs.astuple(page.after)
 
     async def _failed(self, queue: str, wanted: TaskFilter, after: Position, limit: int) -> Read:
-        letters = Filter(function=wanted.function, key=wanted.key)
+        letters = Filter(calls=wanted.calls)
         page = await self._dead_letters.page(queue, letters, limit=limit, cursor=after)
         return list(page.tasks), page.cursor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -11,6 +11,7 @@ from kew.cli.group import Group
 from kew.cli.output import Cell, Column
 from kew.cli.queues import signed
 from kew.cli.session import Session, dry_run_option, json_option, on_store, yes_option
+from kew.cli.settings import instant_of
 from kew.cli.words import both, counted, relative, seconds
 
 LIST = (
@@ -192,14 +193,3 @@ async def backfill(
     session.out.line(f"{counted(len(submitted), 'task')} submitted.")
     for task_id in submitted:
         session.out.line(f"  {task_id}")
-
-
-def instant_of(text: str) -> datetime:
-    """Raises `click.BadParameter`."""
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no instant: write 2026-11-30 or 2026-11-30T08:00:00+01:00"
-        ) from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -115,3 +116,14 @@ def value_text(name: str, value: Any) -> str:
 def _rate_text(rate: Mapping[str, Any]) -> str:
     burst = f", {rate['burst']} at once" if rate["burst"] else ""
     return f"{rate['count']:,} in {seconds(rate['per'])}{burst}"
+
+
+def instant_of(text: str) -> datetime:
+    """Raises `click.BadParameter`."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no instant: write 2026-11-30 or 2026-11-30T08:00:00+01:00"
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

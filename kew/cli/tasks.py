@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from kew.cli.exits import Exit
 from kew.cli.group import Group
 from kew.cli.output import Cell, Column, compact, one_line
 from kew.cli.session import Session, complete_queue, json_option, on_store, yes_option
-from kew.cli.settings import duration_of
+from kew.cli.settings import duration_of, instant_of
 from kew.cli.words import both, counted, relative, seconds, volume
 from kew.domain.task import TERMINAL
 
@@ -41,35 +42,39 @@ def task() -> None:
 @click.option("--state", metavar="STATE", help=f"Only those in this state: {', '.join(STATES)}.")
 @click.option("--function", metavar="NAME", help="Only those of a function (module:name).")
 @click.option("--key", metavar="KEY", help="Only those of a key.")
+@click.option("--type", "task_type", metavar="TYPE", help="Only those of a task type.")
+@click.option(
+    "--since", metavar="TIME", help="Only those submitted from then on: 2026-11-30T08:00."
+)
+@click.option("--until", metavar="TIME", help="Only those submitted before then.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many.")
 @json_option
 @on_store
 async def ls(
     session: Session,
+    /,
     queue: str | None,
-    state: str | None,
-    function: str | None,
-    key: str | None,
     limit: int,
+    since: str | None,
+    until: str | None,
+    **more: str | None,
 ) -> None:
-    """List a queue's tasks: those that wait, run, or failed for good. Without QUEUE: all that run."""
-    is_all = True
-    if queue is None:
-        if state or function or key:
-            raise click.UsageError("--state, --function and --key need a QUEUE")
-        tasks = await session.manager.get_ongoing_tasks()
-        tasks, is_all = tasks[:limit], len(tasks) <= limit
+    """List a queue's tasks: those that wait, run, or failed for good. Without QUEUE: all that run.
+
+    Times without an offset are in UTC.
+    """
+    wanted: dict[str, Any] = {
+        **more,
+        "submitted_since": instant_of(since) if since else None,
+        "submitted_until": instant_of(until) if until else None,
+    }
+    if queue is not None:
+        tasks, is_all = await found(session, queue, wanted, limit)
+    elif any(wanted.values()):
+        raise click.UsageError("filters need a QUEUE")
     else:
-        handle, tasks, cursor = session.manager.queue(queue), [], None
-        while len(tasks) < limit:
-            size = min(MOST_IN_A_PAGE, limit - len(tasks))
-            page = await handle.tasks(
-                state=state, function=function, key=key, limit=size, cursor=cursor
-            )
-            tasks, cursor = [*tasks, *page.tasks], page.cursor
-            if cursor is None:
-                break
-        is_all = cursor is None
+        running = await session.manager.get_ongoing_tasks()
+        tasks, is_all = running[:limit], len(running) <= limit
     if session.out.as_json:
         session.out.json_lines(dict(info) for info in tasks)
         return
@@ -79,6 +84,20 @@ async def ls(
     session.out.table(LIST, [row(info, session.now()) for info in tasks])
     if not is_all:
         session.out.line(f"There are more: --limit {limit * 5}.")
+
+
+async def found(
+    session: Session, queue: str, wanted: dict[str, Any], limit: int
+) -> tuple[list[TaskInfo], bool]:
+    """At most `limit` tasks of a queue, and whether that is all."""
+    handle, tasks, cursor = session.manager.queue(queue), list[TaskInfo](), None
+    while len(tasks) < limit:
+        size = min(MOST_IN_A_PAGE, limit - len(tasks))
+        page = await handle.tasks(**wanted, limit=size, cursor=cursor)
+        tasks, cursor = [*tasks, *page.tasks], page.cursor
+        if cursor is None:
+            break
+    return tasks, cursor is None
 
 
 def row(info: TaskInfo, now: datetime) -> list[Cell]:

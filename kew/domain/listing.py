@@ -23,20 +23,35 @@ class WaitingState(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class WaitingFilter:
-    """Which waiting tasks are meant; None: any function, any key."""
+class CallFilter:
+    """Which calls are meant, submitted from one instant on and before another (ms); None: any."""
 
-    states: Collection[WaitingState] = tuple(WaitingState)
     function: str | None = None
     key: str | None = None
+    task_type: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def means(self, task: Task) -> bool:
+        """Whether the task's call is one of them."""
+        return (
+            self.function in (None, task.call.function)
+            and self.key in (None, key_of(task.call))
+            and self.task_type in (None, task.call.task_type)
+            and (self.since_ms is None or task.queued_at >= self.since_ms)
+            and (self.until_ms is None or task.queued_at < self.until_ms)
+        )
+
+
+@attrs.frozen(kw_only=True)
+class WaitingFilter(CallFilter):
+    """Which waiting tasks are meant."""
+
+    states: Collection[WaitingState] = tuple(WaitingState)
 
     def fits(self, task: Task, now: int, *, is_stuck: bool) -> bool:
         """Whether a waiting task is meant. `is_stuck`: no process that is present can run it."""
-        return (
-            state_of(task, now, is_stuck=is_stuck) in self.states
-            and self.function in (None, task.call.function)
-            and self.key in (None, key_of(task.call))
-        )
+        return state_of(task, now, is_stuck=is_stuck) in self.states and self.means(task)
 
 
 def state_of(task: Task, now: int, *, is_stuck: bool) -> WaitingState:

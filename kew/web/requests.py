@@ -50,6 +50,20 @@ Failures = Annotated[Whole, Field(ge=1, le=MOST_TASKS)]
 Seconds = Annotated[float, Field(ge=0.001, le=LONGEST_DELAY)]
 
 
+def _instant(value: Any) -> Any:
+    """An instant, in the text that JSON has for it. (Pydantic would take numbers as well.)"""
+    if isinstance(value, str):
+        try:
+            if (found := datetime.fromisoformat(value)).tzinfo is not None:
+                return found
+        except ValueError:
+            pass
+    raise ValueError("an instant with its offset is needed, such as 2026-11-30T08:00:00+01:00")
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
 class RateBody(Body):
     """At most `count` starts in `per` seconds; `burst` (at most `count`) of them at the same moment."""
 
@@ -173,6 +187,9 @@ class TaskQuery(BaseModel):
     state: Literal[STATES] | None = None  # type: ignore[valid-type]  # they are constants
     function: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
     key: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    task_type: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    submitted_since: Instant | None = None
+    submitted_until: Instant | None = Field(default=None, description="Before then")
     limit: int = Field(default=100, ge=1, le=MOST_IN_A_PAGE)
     cursor: str | None = Field(
         default=None, max_length=LONGEST_TEXT, description="That of the page before"
@@ -191,19 +208,6 @@ class ScheduleQuery(NextQuery):
     """Which schedules are meant, and how many of their next ticks."""
 
     queue: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
-
-
-def _instant(value: Any) -> Any:
-    """An instant, in the text that JSON has for it. (Pydantic would take numbers as well.)"""
-    if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    raise ValueError("an instant with its offset is needed, such as 2026-11-30T08:00:00+01:00")
-
-
-Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 
 class Backfill(Body):

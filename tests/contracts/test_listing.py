@@ -135,6 +135,31 @@ async def test_what_no_process_knows_is_stuck_until_one_does(scene: Scene):
     assert await of_state(scene, READY) == ["f2", "g1", "g2"]
 
 
+@pytest.mark.parametrize("key", ["", "a"])
+async def test_a_list_has_one_type_alone(scene: Scene, key: str):
+    await scene.declare(**ROOM)
+    for task_type in ("sell", "sell more", "é|\n", "x" * 300):
+        await scene.submit(f"{task_type[:20]}", task_type=task_type, key=key)
+        await scene.submit(f"later {task_type[:20]}", task_type=task_type, key=key, delay_ms=9_000)
+    for task_type in ("sell", "é|\n", "x" * 300):
+        name = task_type[:20]
+        assert await listed(scene, WaitingFilter(task_type=task_type)) == [name, f"later {name}"]
+    assert await listed(scene, WaitingFilter(task_type="sel")) == []
+
+
+async def test_a_list_has_what_was_submitted_between_two_instants(scene: Scene):
+    await scene.declare(**ROOM)
+    start = scene.now
+    for number in range(4):
+        await scene.submit(f"t{number}", delay_ms=5_000 if number % 2 else 0)
+        await scene.advance(1_000)
+    between = WaitingFilter(since_ms=start + 1_000, until_ms=start + 3_000)
+    assert sorted(await listed(scene, between, limit=1)) == ["t1", "t2"]
+    assert sorted(await listed(scene, WaitingFilter(since_ms=start + 2_500))) == ["t3"]
+    assert await listed(scene, WaitingFilter(until_ms=start)) == []
+    assert len(await listed(scene, WaitingFilter(since_ms=-1))) == 4
+
+
 async def test_filters_are_combined(scene: Scene):
     await scene.declare(**ROOM)
     await scene.worker("w1", "f", "h {odd}%")

@@ -91,6 +91,17 @@ async def test_a_task_that_waits_says_why(manager, clean_redis_url):
     assert [reason["code"] for reason in explained["reasons"]] == ["no_process"]
 
 
+async def test_tasks_are_listed_by_their_type_and_time(manager, clean_redis_url):
+    await waits(manager)
+    info = await manager.get_task_status("t-1")
+    words = ["task", "ls", "mails", "--type", info.task_type, "--since", "2026-01-01"]
+    assert "t-1" in (await kew(*words, url=clean_redis_url)).words
+    earlier = ["task", "ls", "mails", "--until", "2026-01-01T00:00:00+01:00"]
+    assert "no such tasks" in (await kew(*earlier, url=clean_redis_url)).words
+    assert (await kew("task", "ls", "--type", "x", url=clean_redis_url)).code == 2
+    assert (await kew(*words[:-1], "monday", url=clean_redis_url)).code == 2
+
+
 async def test_a_cancellation_asks_first(manager, clean_redis_url):
     await waits(manager)
     refused = await kew("task", "cancel", "t-1", url=clean_redis_url, answer="n\n")

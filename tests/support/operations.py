@@ -640,6 +640,9 @@ class Operations:
             states=self._pick(EVERY_STATE, EVERY_STATE, (WaitingState.DEFERRED,)),
             function=self._pick(None, None, None, *FUNCTIONS),
             key=self._pick(None, None, None, "acme", "b"),
+            task_type=self._pick(None, None, None, "sell", "é|type"),
+            since_ms=self._pick(None, None, None, self.now() - 10_000),
+            until_ms=self._pick(None, None, None, self.now() - 3_000),
         )
         return ListWaiting(self._queue(), wanted, None, self._pick(1, 2, 5, 100))
 

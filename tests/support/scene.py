@@ -80,6 +80,7 @@ def call(
     function: str = "f",
     priority: int = MEDIUM,
     nonce: str = "",
+    task_type: str = "test",
     payload: bytes = b"",
     **options: Any,
 ) -> Submission:
@@ -87,7 +88,7 @@ def call(
     return Submission(
         id=task_id,
         nonce=nonce or f"nonce of {task_id}",
-        task_type="test",
+        task_type=task_type,
         function=function,
         payload=payload,
         priority=int(priority),

@@ -237,19 +237,6 @@ async def test_a_task_is_found_explained_and_cancelled(
     assert (await manager.get_task_status("mail-1")).status == "queued"
 
 
-async def test_a_task_that_waits_for_its_due_time_is_run_now(
-    browser_page: BrowserPage, admin_app: Any, manager: TaskQueueManager
-) -> None:
-    await manager.create_queue(QueueConfig("mails"), work=False)
-    submit = manager.task(queue="mails")(nothing).options(task_id="mail-1", defer_by=3600)
-    handle = await submit.submit()
-    page = (await browser_page("#/task/mail-1", admin_app)).page
-    await page.get_by_role("button", name="Run now").click()
-    await expect(page.get_by_text("mail-1 is due now.").first).to_be_visible()
-    await expect(page.get_by_role("button", name="Run now")).to_have_count(0)
-    assert "deferred" not in [reason.code for reason in (await manager.explain(handle)).reasons]
-
-
 async def test_chosen_tasks_are_cancelled_together_after_a_preview(
     browser_page: BrowserPage, admin_app: Any, manager: TaskQueueManager
 ) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from kew.adapters.redis import extras, records
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.replies import Unread, read_each
 from kew.app.ports import ListWaiting, WaitingTasks
-from kew.domain.listing import LOOKED_AT_ONCE, Part, Place
+from kew.domain.listing import LOOKED_AT_ONCE, CallFilter, Part, Place
 
+LATEST_MS: Final = 2**50
 FOREIGN: Final = "surrogateescape"  # bytes of another program in place of a name
 
 
@@ -24,9 +27,17 @@ async def list_waiting(store: Inside, operation: ListWaiting) -> WaitingTasks | 
         "read_limit": LOOKED_AT_ONCE,
         "limit": operation.limit,
     }
-    reply = await store.functions.ask("waiting", operation.queue, named, _written(place))
+    reply = await store.functions.ask(
+        "waiting", operation.queue, named, [*_call(wanted), *_written(place)]
+    )
     store.saw(reply[0])
     return store.aside.read(operation.queue, _read, reply)
+
+
+def _call(wanted: CallFilter) -> list[Argument]:
+    before = LATEST_MS if wanted.until_ms is None else wanted.until_ms
+    named = b"" if wanted.task_type is None else msgspec.msgpack.encode(wanted.task_type)
+    return [str(wanted.since_ms or 0), str(before), named]
 
 
 def _written(place: Place) -> list[Argument]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -102,6 +103,19 @@ async def test_function_and_key_choose_in_every_state(manager: TaskQueueManager)
     assert len(await all_pages(manager, function="sell")) == 9
 
 
+async def test_type_and_time_of_the_submit_choose_in_every_state(manager: TaskQueueManager):
+    found = await all_pages(manager, task_type="sell", limit=2)
+    assert len(found) == 9
+    assert await all_pages(manager, task_type="other") == []
+    times = sorted(task.queued_time for task in found if task.queued_time)
+    late = times[-1] + timedelta(milliseconds=1)
+    assert len(await all_pages(manager, submitted_since=times[0], submitted_until=late)) == 9
+    for options in ({"submitted_since": late}, {"submitted_until": times[0]}):
+        assert await all_pages(manager, **options) == []
+    failed = await all_pages(manager, state="failed", submitted_until=late)
+    assert len(failed) == 2
+
+
 async def test_a_failed_task_has_its_last_attempt(manager: TaskQueueManager):
     (newest,) = (await manager.get_tasks("q", state="failed", limit=1)).tasks
     assert newest.attempts[0].message == "boom"
@@ -132,6 +146,8 @@ async def test_a_filter_that_fits_nothing_ends_a_page_after_a_while(
         ({"state": "runing"}, "did you mean 'running'"),
         ({"state": 3}, "state is one of running"),
         ({"function": ""}, "function takes a text"),
+        ({"task_type": 3}, "task_type takes a text"),
+        ({"submitted_since": 3}, "submitted_since takes a datetime"),
         ({"key": 1.5}, "a key is text"),
         ({"key": ""}, "1 to 256 bytes"),
         ({"limit": 0}, "limit must be from 1 to 1000"),

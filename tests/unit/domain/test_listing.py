@@ -2,7 +2,7 @@
 
 import pytest
 
-from kew.domain.listing import Part, Place, WaitingFilter, WaitingState, state_of
+from kew.domain.listing import CallFilter, Part, Place, WaitingFilter, WaitingState, state_of
 from kew.domain.task import TaskStatus
 from tests.support.tasks import call, task
 
@@ -31,6 +31,14 @@ def test_a_filter_takes_what_is_in_its_states_and_has_its_function_and_key():
     assert not WaitingFilter(function="g").fits(one, NOW, is_stuck=False)
     assert not WaitingFilter(key="b").fits(one, NOW, is_stuck=False)
     assert not WaitingFilter(states=(WaitingState.STUCK,)).fits(one, NOW, is_stuck=False)
+
+
+def test_a_filter_takes_a_type_and_what_was_submitted_between_two_instants():
+    one = task(call=call("t", task_type="sell"), status=TaskStatus.QUEUED, queued_at=500)
+    assert CallFilter(task_type="sell", since_ms=500, until_ms=501).means(one)
+    assert not CallFilter(task_type="buy").means(one)
+    assert not CallFilter(since_ms=501).means(one)
+    assert not CallFilter(until_ms=500).means(one)
 
 
 def test_a_closure_has_no_key():

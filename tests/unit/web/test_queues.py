@@ -1,5 +1,6 @@
 """Queues by HTTP: the same values as by the manager."""
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -120,3 +121,26 @@ async def test_the_history_of_a_queue_has_a_point_for_each_minute(client, manage
     for span in (0, 10**9, "x"):
         response = await client.get("/api/queues/mails/history", params={"span": span})
         assert response.status_code == 422
+
+
+async def test_tasks_are_found_by_their_type_and_the_time_of_their_submit(client, manager):
+    for number, task_type in enumerate(("sell", "buy", "sell")):
+        await manager.submit_task(f"t{number}", "mails", task_type, print)
+    first, _, last = [
+        (await manager.get_task_status(f"t{number}")).queued_time for number in range(3)
+    ]
+
+    async def found(**params):
+        response = await client.get("/api/queues/mails/tasks", params=params)
+        return sorted(task["task_id"] for task in response.json()["tasks"])
+
+    assert await found(task_type="sell") == ["t0", "t2"]
+    assert await found(task_type="sel") == []
+    assert await found(submitted_since=first.isoformat()) == ["t0", "t1", "t2"]
+    assert await found(submitted_until=first.isoformat()) == []
+    late = (last + timedelta(seconds=1)).isoformat()
+    assert await found(submitted_since=late) == []
+    assert await found(submitted_until=late, task_type="buy") == ["t1"]
+    for wrong in ("2026-03-01T00:00:00", "yesterday", "1", ""):
+        params = {"submitted_since": wrong}
+        assert (await client.get("/api/queues/mails/tasks", params=params)).status_code == 422

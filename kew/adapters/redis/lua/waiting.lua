@@ -1,8 +1,9 @@
 -- flags: no-writes
 -- A page of waiting tasks: kew.domain.listing. `states`: letters of those that are meant (r ready, d deferred, s stuck);
--- `of_function`, `of_key`: only those of one, as records have it; '': of any. It looks at `read_limit` entries at most, after
--- a place: priority, part (0 line, 1 sorted set, 2 shelf, 3 key), how far keys were scanned, name of the shelf or key, and due
--- time, ticket (0: at the beginning) and id of an entry. Payloads are left out.
+-- `of_function`, `of_key`: only those of one, as records have it; '': of any. It looks at `read_limit` entries at most, after a
+-- place: priority, part (0 line, 1 sorted set, 2 shelf, 3 key), how far keys were scanned, name of the shelf or key, and due
+-- time, ticket (0: at the beginning) and id of an entry. Before the place: from which instant on they were submitted and before
+-- which one, and of which type, as records have it ('': of any). Payloads are left out.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 parked workers functions
 -- ARGV: queue states of_function of_key read_limit:int limit:int place*
 -- Reply: {now} if the queue doesn't exist, else {now, the place where the next page begins or false, {id, record, ...}}
@@ -12,7 +13,7 @@
 local operation = (function()
   local IN_LINE, IN_SET, ON_SHELF, OF_KEY = 0, 1, 2, 3
   local KEYS_AT_ONCE = 100
-  local found, looked, bytes, place, processes, stuck
+  local found, looked, bytes, place, processes, stuck, since, before, of_type
 
   local function is_stuck(reason)
     if is_of_a_version(reason) then return false end
@@ -41,6 +42,8 @@ local operation = (function()
     letter = letter or (ready_at(t) <= now and 'r' or 'd')
     return wants(letter) and (of_function == '' or function_of(t) == of_function)
       and (of_key == '' or keyed.of(t) == of_key)
+      and (of_type == '' or string.sub(t.body, 2, 1 + #of_type) == of_type) -- a label begins with it, after one byte
+      and tonumber(t.queued_at) >= since and tonumber(t.queued_at) < before
   end
 
   -- The tasks of these members, as far as one call may; false: there is more.
@@ -173,6 +176,7 @@ local operation = (function()
     local given = {}
     for n = place_from, #ARGV do given[#given + 1] = ARGV[n] end
     found, looked, bytes, processes, stuck = {}, 0, 0, nil, {}
+    since, before, of_type = tonumber(table.remove(given, 1)), tonumber(table.remove(given, 1)), table.remove(given, 1)
     local is_all = look({priority = tonumber(given[1]), part = tonumber(given[2]), scan = given[3], name = given[4],
       at = tonumber(given[5]), ticket = tonumber(given[6]), id = given[7]})
     if is_all then return {now, false, found} end

@@ -3,7 +3,7 @@
 import { get, post, put, remove } from "./api.js";
 import * as dialog from "./dialog.js";
 import { h, toast } from "./dom.js";
-import { count, now, num, zoneHere } from "./format.js";
+import { count, inputTime, now, num, zoneHere } from "./format.js";
 import { settingText, taskOf } from "./model.js";
 import { chip } from "./parts.js";
 
@@ -298,8 +298,6 @@ export function removeSchedule(app, { name, isCode }) {
     .then(afterwards(app));
 }
 
-const localText = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-
 /** Ask for the time, then show which ticks lie in it, and submit them. */
 export async function backfill(app, { name, lastAt }) {
   const until = now();
@@ -309,8 +307,8 @@ export async function backfill(app, { name, lastAt }) {
     title: `Backfill ${name}`, verb: "Preview",
     text: "Submits the ticks of a past time that have no task, for example those of a pause.",
     fields: [
-      { name: "start", label: "From", kind: "datetime-local", value: localText(Math.min(lastAt ?? Infinity, until - 86_400_000)), hint },
-      { name: "end", label: "Until, without it", kind: "datetime-local", value: localText(until), hint },
+      { name: "start", label: "From", kind: "datetime-local", value: inputTime(Math.min(lastAt ?? Infinity, until - 86_400_000)), hint },
+      { name: "end", label: "Until, without it", kind: "datetime-local", value: inputTime(until), hint },
     ],
     act: async ({ start, end }) => {
       const [from, to] = [new Date(start), new Date(end)];

@@ -122,6 +122,9 @@ export function dayTime(ms) {
   return `${near || dayName.format(at) + year} at ${time}`;
 }
 
+/** The time here, as a field of the kind datetime-local takes it. */
+export const inputTime = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+
 /** The same instant in UTC: "20:30 UTC", with the day in front if it is another one there. */
 export function utcTime(ms) {
   const at = new Date(ms);

@@ -1,9 +1,9 @@
-// Tasks of a queue: search by state, function, key; open one by id; cancel or replay those that are chosen.
+// Tasks of a queue: search by state, function, type, key and time of the submit; open one by id; cancel or replay those that are chosen.
 
 import * as actions from "../actions.js";
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { count } from "../format.js";
+import { count, inputTime, instant } from "../format.js";
 import { taskOf } from "../model.js";
 import { button, empty, taskHead, taskRow } from "../parts.js";
 
@@ -14,6 +14,7 @@ const STATES = [
   ["", "Any state"], ["running", "Running"], ["waiting", "Waiting"], ["ready", "Ready to start"], ["deferred", "Due later"], ["stuck", "Of unknown functions"], ["failed", "Failed for good"],
 ];
 const PAGE = 50;
+const FILTERS = ["state", "function", "type", "key", "since", "until"];
 
 export const queueOf = ({ options, app }) => options.queue || app.queues?.[0]?.name || "";
 
@@ -25,8 +26,8 @@ export async function load(view) {
 
 /** A page of tasks as the filters say. */
 export async function readPage(queue, options, signal, limit = PAGE) {
-  const { state, function: named, key, cursor } = options;
-  const found = await get(["queues", queue, "tasks"], { state, function: named, key, cursor, limit }, signal);
+  const { state, function: named, type, key, since, until, cursor } = options;
+  const found = await get(["queues", queue, "tasks"], { state, function: named, task_type: type, key, submitted_since: since, submitted_until: until, cursor, limit }, signal);
   return { tasks: (found.tasks || []).map(taskOf), cursor: found.cursor ?? null };
 }
 
@@ -91,9 +92,20 @@ function filters(view, queue, picksQueue, change) {
       : null,
     h("select", { "aria-label": "State", key: "state", set: { value: options.state || "" }, on: { change: (event) => change({ state: event.target.value }) } }, STATES.map(([value, text]) => h("option", { value, key: value, selected: value === (options.state || "") }, text))),
     typed("function", "Function"),
+    typed("type", "Type"),
     typed("key", "Key"),
     h("input", { type: "search", key: "id", class: "grow", placeholder: "Task id", "aria-label": "Open a task by its id", on: { keydown: (event) => { if (event.key === "Enter" && event.target.value.trim()) location.hash = `#/task/${encodeURIComponent(event.target.value.trim())}`; } } }),
+    time(options, change, "since", "Submitted from"),
+    time(options, change, "until", "until"),
+    FILTERS.some((name) => options[name]) ? button("Clear filters", () => change(Object.fromEntries(FILTERS.map((name) => [name, ""]))), { kind: "quiet", key: "clear" }) : null,
   );
+}
+
+/** A time of the submit, in the time zone of the browser. */
+function time(options, change, name, label) {
+  const at = instant(options[name]);
+  const chosen = (event) => change({ [name]: event.target.value ? new Date(event.target.value).toISOString() : "" });
+  return h("label", { class: "time-filter", key: name }, label, h("input", { type: "datetime-local", "aria-label": name === "since" ? "Submitted from" : "Submitted until", set: { value: at === null ? "" : inputTime(at) }, on: { change: chosen } }));
 }
 
 function bulkBar(app, chosen, clear) {
