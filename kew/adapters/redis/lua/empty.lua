@@ -174,7 +174,7 @@ local operation = (function()
       empty_keyed()
     end
     write_state()
-    for _, t in ipairs(cancelled) do records[#records + 1], records[#records + 2] = t.id, packed_without_payload(t) end
+    for _, t in ipairs(cancelled) do records[#records + 1], records[#records + 2] = t.id, extra.packed_without_payload(t) end
     if scan == began_at then passed = passed + skipped end
     return {now, records, kept, left <= 0 and 1 or 0, passed, scan}
   end

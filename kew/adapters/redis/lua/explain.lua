@@ -215,7 +215,7 @@ local operation = (function()
 
   -- The task without its payload and its result.
   local function light(t)
-    if t.status ~= 'c' then return packed_without_payload(t) end
+    if t.status ~= 'c' then return extra.packed_without_payload(t) end
     set_result(t, '')
     return packed(t)
   end

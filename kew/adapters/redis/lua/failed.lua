@@ -19,7 +19,7 @@ local function operation()
   for n = #entries - 1, 1, -2 do
     local t = dead.letter(entries[n], entries[n + 1])
     if t then
-      found[#found + 1], found[#found + 2] = t.id, packed_without_payload(t)
+      found[#found + 1], found[#found + 2] = t.id, extra.packed_without_payload(t)
       found[#found + 1] = dead.last_attempt(entries[n])
     end
   end

@@ -8,7 +8,7 @@
 local function operation()
   local reply, bytes = {clock_ms()}, 0
   for n = ids_from, #ARGV do
-    local found, size = with_result(ARGV[n], redis.call('HGET', TASKS, ARGV[n]))
+    local found, size = extra.with_result(ARGV[n], redis.call('HGET', TASKS, ARGV[n]))
     reply[#reply + 1], bytes = found, bytes + size
     if bytes >= MOST_BYTES then break end
   end

@@ -12,7 +12,7 @@ local function operation()
   for n, t in ipairs(fetch(ids)) do
     local lease_until = t and t.status == 'p' and redis.call('ZSCORE', LEASES, ARGV[members_from + n - 1])
     if lease_until then
-      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = t.id, lease_until, packed_without_payload(t)
+      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = t.id, lease_until, extra.packed_without_payload(t)
     end
   end
   return reply

@@ -58,7 +58,7 @@ local operation = (function()
         looked, place.at, place.member = looked + 1, scores[first + n - 1] or 0, member
         if t and is_current(t) and t.queue == queue and member_of(t) == member then
           bytes = bytes + #t.body
-          if fits(t, letter) then found[#found + 1], found[#found + 2] = t.id, packed_without_payload(t) end
+          if fits(t, letter) then found[#found + 1], found[#found + 2] = t.id, extra.packed_without_payload(t) end
         end
       end
     end

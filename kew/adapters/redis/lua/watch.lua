@@ -48,7 +48,7 @@ local function operation()
     for n, raw in ipairs(fetch_raw(ids)) do
       local size
       reply[#reply + 1], raw = watch(ids[n], raw, watched)
-      reply[#reply + 1], size = with_result(ids[n], raw)
+      reply[#reply + 1], size = extra.with_result(ids[n], raw)
       bytes = bytes + size
       if bytes >= MOST_BYTES then break end
     end

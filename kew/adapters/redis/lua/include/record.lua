@@ -209,7 +209,7 @@ local function set_result(t, result)
 end
 
 -- The record as a reader gets it who needs no payload.
-local function packed_without_payload(t)
+function extra.packed_without_payload(t)
   local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
   t.tail = call .. ' ' .. label_bytes .. ' 0'
   t.body = string.sub(t.body, 1, label_bytes) .. string.sub(t.body, label_bytes + payload_bytes + 1)
@@ -224,7 +224,7 @@ local function has_result_beside(raw)
 end
 
 -- A record as a reader of results gets it, {record, result or false} if the result is in CONTENTS; and its bytes.
-local function with_result(id, raw)
+function extra.with_result(id, raw)
   if not raw then return false, 0 end
   if not has_result_beside(raw) then return raw, #raw end
   local result = redis.call('HGET', CONTENTS, id)
