@@ -16,8 +16,10 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from kew.adapters.redis.address import Address, NotThePrimary
 from kew.adapters.redis.refusals import (
+    OLD_LAYOUT,
     is_unexpected,
     leads_elsewhere,
+    old_layout,
     was_not_executed,
     without_stop,
 )
@@ -372,4 +374,7 @@ class Pool:
         kind: type[StoreError] = Refused if was_not_executed(error) else Ambiguous
         if error.code == "WRONGTYPE":
             kind = Damaged
+        if error.code == OLD_LAYOUT:
+            key = str(error).removeprefix(OLD_LAYOUT).split(" script: ")[0].strip()
+            return Damaged(f"{self._address.name}: {old_layout(key)}")
         return kind(f"{self._address.name}: {without_stop(error)}")

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from kew.adapters.redis.counts import read_counts
+from kew.adapters.redis.counts import COUNTS, read_counts
 from kew.adapters.redis.extras import from_value, to_value
 from kew.adapters.redis.history import read_past
 from kew.adapters.redis.inside import Inside
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.records import checked_incarnation
+from kew.adapters.redis.refusals import old_layout
 from kew.adapters.redis.replies import read_emptied, read_status, word
 from kew.adapters.redis.settings import (
     read_declared,
@@ -24,6 +25,7 @@ from kew.adapters.redis.settings import (
 from kew.app.declaring import Declared, InForce
 from kew.app.ports import (
     Control,
+    Damaged,
     Declare,
     Empty,
     Examine,
@@ -76,6 +78,8 @@ async def settings_in_force(store: Inside, operation: ReadSettings) -> InForce |
     text, raw = await store.functions.read(operation.queue, "HMGET", key, "settings", "counts")
     if not text:
         return None
+    if len((raw or b"").split()) < COUNTS:
+        raise Damaged(old_layout(key))
     counts = read_counts(raw)
     settings, declared = read_settings(text.decode()), read_declared(text.decode())
     return InForce(

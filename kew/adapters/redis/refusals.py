@@ -27,10 +27,12 @@ OF_THE_REQUEST: Final = {
         "NOAUTH",
         "WRONGPASS",
         "WRONGTYPE",
+        "OLDLAYOUT",
         "NOSCRIPT",
         "NOPROTO",
     ),
 }
+OLD_LAYOUT: Final = "OLDLAYOUT"
 READ_ONLY: Final = re.compile(r"read[- ]?only", re.IGNORECASE)
 # Texts of proxies and managed services in front of a Redis that failed or was replaced.
 UNREACHABLE: Final = re.compile(
@@ -67,6 +69,14 @@ def is_unexpected(error: ReplyError) -> bool:
 
 def _is_read_only(error: ReplyError) -> bool:
     return READ_ONLY.search(str(error)) is not None
+
+
+def old_layout(key: str) -> str:
+    """What to do about a queue that this version can't read."""
+    return (
+        f"{key} was written by a version of kew whose layout this version can't read: let that version finish the "
+        "queue's tasks and remove the queue (delete_queue), or give this one another namespace"
+    )
 
 
 def without_stop(reason: object) -> str:

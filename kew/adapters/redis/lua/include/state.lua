@@ -90,7 +90,8 @@ local function read_state()
   local known = kept[STATE]
   kept[STATE] = nil -- from here on it is changed, and a call that fails doesn't write it
   if known and is_same_text(known.stored, stored) then return known end
-  local version, edition, paused, ticket, token, high, medium, low, parked, wake_at, line_at, longest, clock, rest = string.match(stored[2], COUNTS)
+  local version, edition, paused, ticket, token, high, medium, low, parked, wake_at, line_at, longest, clock, rest = string.match(stored[2] or '', COUNTS)
+  if not version then error({err = 'OLDLAYOUT ' .. STATE}) end -- kew/adapters/redis/refusals.py says it to people
   local state = setmetatable({
     stored = stored, settings = stored[1], version = tonumber(version), edition = edition, paused = paused == '1', ticket = tonumber(ticket),
     token = tonumber(token), waiting = {tonumber(high), tonumber(medium), tonumber(low)}, parked = tonumber(parked),
