@@ -16,6 +16,7 @@ from kew.domain.keys import key_of
 from kew.domain.task import Task, TaskStatus, unstarted_until
 
 MOST_CACHED: Final = 4_096  # tasks
+LARGEST_CACHED: Final = 16_384  # bytes of content: what is larger is read from the file each time
 READ = """
 SELECT record, payload FROM tasks LEFT JOIN payloads USING (namespace, id) WHERE namespace = ? AND id = ?
 """
@@ -39,6 +40,12 @@ def phase_of(task: Task) -> int:
     if task.lease:
         return LEASED
     return DEAD if task.status is TaskStatus.FAILED else ENDED
+
+
+def size_of(task: Task) -> int:
+    """The bytes of what its callers and its runs gave it."""
+    checkpoint = task.checkpoint.size if task.checkpoint else 0
+    return len(task.call.payload) + len(task.result) + checkpoint
 
 
 class Records(MutableMapping[str, Task]):
@@ -118,6 +125,9 @@ class Records(MutableMapping[str, Task]):
         return count
 
     def _keep(self, task: Task) -> Task:
+        if size_of(task) > LARGEST_CACHED:
+            self._known.pop(task.id, None)
+            return task
         if len(self._known) >= MOST_CACHED:
             self._known.clear()
         self._known[task.id] = task

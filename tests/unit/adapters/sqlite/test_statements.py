@@ -11,7 +11,7 @@ import pytest
 
 from kew.adapters.sqlite.address import Address
 from kew.adapters.sqlite.store import SqliteStore
-from kew.app.ports import Declare, Status, Submit
+from kew.app.ports import Declare, ReadPayload, Status, Submit
 from kew.compat import override
 from kew.domain.config import Settings
 from tests.support.scene import Scene, SteppedClock, Worker, call, group, success
@@ -118,3 +118,18 @@ async def test_operations_that_wait_share_a_transaction(tmp_path: Path):
     await store.close()
     assert seen.count("COMMIT") <= 2
     assert sum(sql.lstrip().startswith("INSERT INTO tasks") for sql in seen) == 5
+
+
+async def test_large_contents_are_not_kept_in_memory(tmp_path: Path):
+    scene = sqlite_scene(tmp_path / "kew.db")
+    await scene.declare()
+    await scene.submit("small", payload=b"x" * 10)
+    await scene.submit("large", payload=b"x" * 100_000)
+    store: Any = scene.store
+    seen: list[str] = []
+    store._writer._session.db.set_trace_callback(seen.append)
+    for task_id, reads in (("small", 0), ("large", 1), ("large", 1)):
+        seen.clear()
+        assert await scene.store.do(ReadPayload(task_id)) is not None
+        assert sum("FROM tasks LEFT JOIN payloads" in sql for sql in seen) == reads
+    await scene.close()
