@@ -82,10 +82,15 @@ class Records(MutableMapping[str, Task]):
         raise TypeError("a record is written by its queue")
 
     def write(self, old: Task | None, task: Task, queue: int, failure: str) -> None:
-        """Write a record in place of an old one. `failure`: its group, if it is a dead letter."""
+        """Write a record in place of an old one. `failure`: its group, if it is a dead letter.
+
+        A completed task no longer needs its payload.
+        """
         bare, call = task, task.call
         if call.payload:
             bare = task.moved(call=attrs.evolve(call, payload=b""))
+        if task.status is TaskStatus.COMPLETED:
+            task, call = bare, bare.call
         values = (
             *(queue, phase_of(task), int(call.priority), key_of(call), reason_of(call.function)),
             *(task.ready_at, task.ticket, task.lease_until, task.expires_at),

@@ -1,6 +1,7 @@
 """How many statements an operation takes doesn't grow with what waits."""
 
 import asyncio
+import contextlib
 import functools
 import sqlite3
 import threading
@@ -133,3 +134,15 @@ async def test_large_contents_are_not_kept_in_memory(tmp_path: Path):
         assert await scene.store.do(ReadPayload(task_id)) is not None
         assert sum("FROM tasks LEFT JOIN payloads" in sql for sql in seen) == reads
     await scene.close()
+
+
+async def test_a_completed_task_leaves_no_payload_in_the_file(tmp_path: Path):
+    scene = sqlite_scene(tmp_path / "kew.db")
+    await scene.declare()
+    await scene.submit("a", "b", payload=b"x" * 10)
+    worker = await scene.worker()
+    first, _ = await worker.claim(2)
+    await worker.succeed(first)
+    await scene.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "kew.db")) as db:
+        assert db.execute("SELECT id FROM payloads").fetchall() == [("b",)]
