@@ -13,7 +13,7 @@ Where two right stores may differ, this is the place that says so, and nowhere e
 - What comes before a task where keys take turns: only whether anything may is a matter of `explain`.
 - What a gate remembers that the queue's settings don't use: Redis doesn't read it for an answer.
 - The keys that have waited for longest: in Redis, without tasks that are parked.
-- Orders that the port leaves open: of the workers in a status, of the running tasks.
+- Orders that the port leaves open: of the workers in a status, of the running tasks, of the orphans in a sweep.
 - Where a page of dead letters ends: an id that was used again leaves an entry. So all pages are compared.
 - Who is woken when: only what must be told (an end to its watchers, a stop to the holder) is compared here.
 """
@@ -419,6 +419,8 @@ def _seen(answer: Any) -> Any:
         if answer.status is TaskStatus.COMPLETED:
             return answer.moved(call=attrs.evolve(answer.call, payload=b""))
         return answer
+    if isinstance(answer, Swept):
+        return attrs.evolve(answer, orphaned=sorted(answer.orphaned))
     if isinstance(answer, Emptied):
         cancelled = sorted(answer.cancelled, key=lambda task: task.ticket)
         return Emptied(
