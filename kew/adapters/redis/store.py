@@ -12,6 +12,8 @@ import attrs
 from kew.adapters.redis import processes, queues, runs, schedules, tasks
 from kew.adapters.redis.address import Address, facts_of
 from kew.adapters.redis.arguments import (
+    LEASES_AT_ONCE,
+    SETTLED_BYTES_AT_ONCE,
     FunctionCall,
     along_arguments,
     claim_arguments,
@@ -141,22 +143,37 @@ class RedisStore(TaskStore):
     async def settle(
         self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None = None
     ) -> Settled:
+        call = self._settle_call(queue, settlements, claim)
+        if len(settlements) <= LEASES_AT_ONCE and len(call.packed) <= SETTLED_BYTES_AT_ONCE:
+            return await self._settled(queue, settlements, claim, call)
         *first, last = pieces(settlements)
         settled = [await self._settle(queue, piece, None) for piece in first]
         answer = await self._settle(queue, last, claim)
-        if not settled:
-            return answer
         outcomes = [outcome for each in (*settled, answer) for outcome in each.outcomes]
         return attrs.evolve(answer, outcomes=outcomes)
 
     async def _settle(
         self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None
     ) -> Settled:
+        call = self._settle_call(queue, settlements, claim)
+        return await self._settled(queue, settlements, claim, call)
+
+    def _settle_call(
+        self, queue: str, settlements: Sequence[Settlement], claim: ClaimRequest | None
+    ) -> FunctionCall:
         rest = settle_arguments(settlements)
         if claim is None:
-            reply = await self.functions.work_on("settle_alone", queue, {}, rest)
-        else:
-            reply = await self.functions.work_on("settle", queue, claim_arguments(claim), rest)
+            return self.functions.make("settle_alone", queue, {}, rest)
+        return self.functions.make("settle", queue, claim_arguments(claim), rest)
+
+    async def _settled(
+        self,
+        queue: str,
+        settlements: Sequence[Settlement],
+        claim: ClaimRequest | None,
+        call: FunctionCall,
+    ) -> Settled:
+        reply = await self.functions.reply(call, queue)
         self.saw(reply[0])
         return self.aside.read(queue, read_settled, settlements, claim, reply)
 
