@@ -422,9 +422,9 @@ async def test_the_python_calls_per_task_stay_within_their_bounds(
     measured("Python calls per gathered submit", gathered)
     measured("Python calls per submit in a batch", batched)
     measured("Python calls per task drained", drained)
-    assert gathered <= 79
-    assert batched <= 30
-    assert drained <= 110
+    assert gathered <= 76
+    assert batched <= 28.5
+    assert drained <= 107
 
 
 async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
@@ -442,7 +442,7 @@ async def test_the_python_calls_of_a_lone_submit_stay_within_their_bounds(
 
     calls = min([await Calls().during(one_by_one) for _ in range(10)]) / count
     measured("Python calls per lone submit", calls)
-    assert calls <= 107  # 106.2 to 106.9: how many share a millisecond is up to the machine
+    assert calls <= 95  # 92.1 to 93.2: how many share a millisecond is up to the machine
 
 
 async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_within_their_bounds(
@@ -459,7 +459,7 @@ async def test_the_python_calls_of_a_task_that_runs_where_it_was_submitted_stay_
 
     calls = min([await Calls().during(one_by_one) for _ in range(3)]) / count
     measured("Python calls per task submitted and run in turn", calls)
-    assert calls <= 245
+    assert calls <= 225
 
 
 # --- importing
