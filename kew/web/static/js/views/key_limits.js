@@ -74,7 +74,7 @@ export function keyLimits(app, queue, rows) {
     h("div", { class: "card-head" }, h("h2", {}, "Limits of single keys"), app.canChange ? h("div", { class: "buttons" }, button("Limit a key…", () => set(app, queue))) : null),
     rows.length
       ? h(
-          "table", { class: "plain" },
+          "table", { class: "plain settings" },
           h("thead", {}, h("tr", {}, ["Key", "Workers", "Size", "Rate", "Ends"].map((name, place) => h("th", { scope: "col", class: place ? "right" : "", key: name }, name)), app.canChange ? h("th", { scope: "col" }, h("span", { class: "hidden" }, "Change")) : null)),
           h("tbody", {}, rows.map((each) => rowOf(app, queue, each))),
         )
@@ -86,10 +86,10 @@ function rowOf(app, queue, each) {
   return h(
     "tr", { key: each.key },
     h("td", {}, chip(each.key, { class: "clip", title: each.key })),
-    h("td", { class: "right num" }, own(each.maxWorkers, num(each.maxWorkers))),
-    h("td", { class: "right num" }, own(each.maxSize, num(each.maxSize))),
-    h("td", { class: "right num" }, own(each.rate, settingText("rate", each.rate))),
-    h("td", { class: "right" }, each.expires ? ["in ", until(each.expires, { class: "num" })] : h("span", { class: "soft" }, "never")),
+    h("td", { class: "right num", "data-label": "Workers" }, own(each.maxWorkers, num(each.maxWorkers))),
+    h("td", { class: "right num", "data-label": "Size" }, own(each.maxSize, num(each.maxSize))),
+    h("td", { class: "right num", "data-label": "Rate" }, own(each.rate, settingText("rate", each.rate))),
+    h("td", { class: "right", "data-label": "Ends" }, each.expires ? ["in ", until(each.expires, { class: "num" })] : h("span", { class: "soft" }, "never")),
     app.canChange
       ? h(
           "td", { class: "change" },
