@@ -102,7 +102,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         recovered=len(lost.tasks),
         removed=len(expired) + len(surplus),
         expired=tuple(task.id for task in unstarted.tasks),
-        orphaned=tuple(task.id for task in orphans),
+        orphaned=tuple(sorted(task.id for task in orphans)),
         departed=len(departed),
         lost=lost.lost,
         more=limit

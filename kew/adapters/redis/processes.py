@@ -118,7 +118,7 @@ async def sweep(store: Inside, operation: Sweep) -> Swept:
         recovered=recovered,
         removed=removed,
         expired=tuple(map(bytes.decode, expired)),
-        orphaned=tuple(task_id.decode() for task_id in orphaned),
+        orphaned=tuple(sorted(task_id.decode() for task_id in orphaned)),
         departed=departed,
         lost=read_lost(lost),
         more=bool(more),
