@@ -18,6 +18,10 @@ CLOCK_MS: Final = 1000  # that a host's clock may differ
 FULL_SHARE: Final = 0.9
 NO_QUEUE: Final = "kew.doctor"  # a name that a look-up may ask for
 PRIORITIES: Final = {"1": "high", "2": "medium", "3": "low"}
+OF_KEY: Final = {
+    "key": "{counted} waiting tasks of key {key} are counted, and {there} are in its line",
+    "held": "{counted} leases of key {key} are counted, and {there} are held",
+}
 Verdict = Literal["ok", "warning", "failed"]
 
 
@@ -191,6 +195,9 @@ def _words(fault: IndexFault) -> str:
         counted, indexed = fault.found.split()
         name = PRIORITIES.get(fault.what, fault.what)
         return f"{counted} waiting tasks of {name} priority are counted, and {indexed} are indexed"
+    if fault.kind in OF_KEY:
+        counted, there = fault.found.split()
+        return OF_KEY[fault.kind].format(key=fault.what, counted=counted, there=there)
     index = {"lease": "the leases", "waiting": "the waiting tasks", "dead": "the dead letters"}
     return f"task {fault.what} is among {index[fault.kind]}, and there is {fault.found}"
 

@@ -3,7 +3,7 @@
 import pytest
 import redis.asyncio
 
-from kew import QueueConfig
+from kew import PerKey, QueueConfig
 from tests.support import jobs
 from tests.support.commands import kew
 
@@ -63,6 +63,24 @@ async def test_wrong_counts_are_found_and_mended(manager, client, clean_redis_ur
         True,
     )
     assert (await manager.get_queue_status("mails"))["queued_tasks"] == 4
+
+
+async def test_wrong_counts_of_keys_are_found_and_mended(manager, client, clean_redis_url):
+    await manager.create_queue(QueueConfig("keyed", per_key=PerKey(max_workers=2)), work=False)
+    for number in range(3):
+        await manager.submit_task(f"k-{number}", "keyed", "t", jobs.echo, None, _key="acme, eu")
+    assert (await kew("doctor", url=clean_redis_url)).code == 0
+    turns = "kew:{keyed}:keyed:turns"
+    [(name, text)] = (await client.hgetall(turns)).items()
+    await client.hset(turns, name, text.replace(" 3", " 9"))
+    await client.zadd("kew:{keyed}:keyed:held", {name[2:]: 4})
+    printed = await kew("doctor", url=clean_redis_url)
+    assert printed.code == 1
+    assert "9 waiting tasks of key acme, eu are counted, and 3 are in its line" in printed.words
+    assert "4 leases of key acme, eu are counted, and 0 are held" in printed.words
+    mended = await kew("doctor", "--repair", url=clean_redis_url)
+    assert (mended.code, "mended: 4 leases of key" in mended.words) == (0, True), mended.out
+    assert (await kew("doctor", url=clean_redis_url)).code == 0
 
 
 async def test_a_task_in_the_wrong_place_is_found(manager, client, clean_redis_url):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -51,6 +50,7 @@ from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
+OF_KEYS: Final = ("key", "held")  # faults
 STATUSES_AT_ONCE: Final = 25  # queues: Redis does nothing else meanwhile
 TOLD_AT_ONCE: Final = 1_000  # processes, of a change of the settings
 
@@ -147,7 +147,10 @@ async def examine(store: Inside, operation: Examine) -> Examined | None:
     if not answer:
         return None
     flat = [text.decode(errors="replace") for text in answer[0]]
-    faults = itertools.starmap(IndexFault, zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    faults = (
+        IndexFault(kind, from_value(what) if kind in OF_KEYS else what, found)
+        for kind, what, found in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    )
     return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None)
 
 

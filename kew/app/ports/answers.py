@@ -49,7 +49,7 @@ class Swept:
     """What one bounded round of maintenance did, at the store's instant `now_ms`.
 
     `lost`: whose ended leases make up `recovered`. `expired`: the tasks that it cancelled for that. `orphaned`: those
-    that it failed because no process is left that could run them. `more`: a limit was reached, call again soon.
+    that it failed because no process is left that could run them, sorted. `more`: a limit was reached, call again soon.
     """
 
     now_ms: int
@@ -117,8 +117,9 @@ EXAMINED_PARTS: Final = ("counts", "leases", "waiting1", "waiting2", "waiting3",
 class IndexFault:
     """An index says something else than the records.
 
-    `kind`: "lease", "waiting" or "dead" (an entry of the task `what`, of which there is `found`), or "count" (of the
-    priority `what`; `found` is how many are counted, and how many there are).
+    `kind`: "lease", "waiting" or "dead" (an entry of the task `what`, of which there is `found`), "count" (of the
+    priority `what`; `found` is how many are counted, and how many there are), or "key" or "held" (the same of the
+    waiting tasks or the leases of the key `what`).
     """
 
     kind: str

@@ -1,6 +1,7 @@
 -- flags: no-writes
 -- Compare a piece of one of the queue's indexes with the records of its tasks, and what is counted with what is indexed.
--- `part`: counts, leases, waiting1 to waiting3, parked (`first` is the number of a shelf) or dead; `first`: the entry to begin with.
+-- `part`: counts (`first` is a cursor of the keys' turns), leases, waiting1 to waiting3, parked (`first` is the number of a shelf)
+-- or dead; `first`: the entry to begin with.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked
 -- ARGV: queue part first:int limit:int
 -- Reply: {now} if the queue doesn't exist, else {now, {kind of fault, id or number, what is there, ...}, where to go on, or -1}
@@ -78,6 +79,33 @@ local operation = (function()
     end
   end
 
+  -- How many leases each key has, if there are few.
+  local function check_held()
+    if redis.call('HLEN', keyed.key_name('holders')) > MOST_COUNTED or redis.call('ZCARD', keyed.key_name('held')) > MOST_COUNTED then return end
+    local held = {}
+    for _, key in ipairs(redis.call('HVALS', keyed.key_name('holders'))) do held[key] = (held[key] or 0) + 1 end
+    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, -1)) do held[key] = held[key] or 0 end
+    for key, count in pairs(held) do
+      if keyed.held_of(key) ~= count then fault('held', key, int(keyed.held_of(key)) .. ' ' .. int(count)) end
+    end
+  end
+
+  -- Keys from this cursor on: as many tasks of one wait as its line has, and at most the parked ones as well.
+  local function check_keys(cursor)
+    if not s.keyed then return -1 end
+    keyed.begin()
+    if cursor == 0 then check_held() end
+    local reply = redis.call('HSCAN', keyed.key_name('turns'), int(cursor), 'COUNT', limit)
+    for n = 1, #reply[2], 2 do
+      local priority, key = string.match(reply[2][n], '^([123]) (.*)$')
+      local count, line = tonumber(string.match(reply[2][n + 1], '^%d+ (%d+)$')), keyed.line_name(priority, key)
+      local size = redis.call('ZCARD', line)
+      if not count or count < size or count > size + s.parked then fault('key', key, int(count or 0) .. ' ' .. int(size)) end
+      each(line, 0, 'waiting', waits_in(tonumber(priority)))
+    end
+    return reply[1] == '0' and -1 or tonumber(reply[1])
+  end
+
   -- Shelves from this one on, until they had `limit` entries; the number of the next, or -1.
   local function check_shelves(number)
     local names, seen = redis.call('SMEMBERS', PARKED), 0
@@ -100,7 +128,8 @@ local operation = (function()
     local next_one = -1
     local priority = tonumber(string.match(part, '^waiting(%d)$') or '')
     if part == 'counts' then
-      check_counts()
+      if first == 0 then check_counts() end
+      next_one = check_keys(first)
     elseif part == 'leases' then
       next_one = each(LEASES, first, 'lease', is_running)
     elseif part == 'dead' then
