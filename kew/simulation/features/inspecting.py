@@ -60,6 +60,16 @@ async def read_arguments(user: User) -> None:
         user.fail(f"{asked.id} was called with {found}")
 
 
+async def run_now(user: User) -> None:
+    """A task that is due in a while is wanted at once."""
+    asked = user.expect(user.random.choice(QUEUES), COMPLETED_OR_CANCELLED)
+    await user.submit(asked, user.script(), _defer_by=20)
+    try:
+        await user.manager.run_task_now(asked.id)
+    except TaskNotFoundError:
+        user.check_gone(asked.id)
+
+
 async def purge_selected(user: User) -> None:
     """Those of one function, or none at all: only their number is asked for."""
     function = "kew.simulation.handlers:perform"
@@ -77,6 +87,7 @@ WORKLOADS = (
             Feature("processes", look_at_processes, 1.5),
             Feature("soundness", check_soundness, 1.5),
             Feature("arguments", read_arguments, 2.0),
+            Feature("running now", run_now, 2.0),
             Feature("limits of a key", limit, 2.0),
             Feature("purging some that wait", purge_selected, 8.0),
         ),
