@@ -87,7 +87,9 @@ class ThreadWatchdog(Watchdog):
         process: str | None,
     ) -> None:
         looked_at = time.monotonic()
-        while not closed.wait(self._pause):
+        while not closed.wait(self._pause) and not loop.is_closed():
+            if not loop.is_running():
+                continue  # between two runs nothing blocks it
             before, looked_at = looked_at, time.monotonic()
             turned_at = self._turned_at
             late = looked_at - turned_at

@@ -508,7 +508,7 @@ def test_completion_offers_what_is_documented_and_nothing_else():
         *("unreadable_tasks", "remove_unreadable_task", "diagnose", "processes", "health"),
         *("namespace", "store_address", "queue_history", "queue_settings"),
         *("set_key_limit", "key_limits", "remove_key_limit"),
-        *("get_queue_statuses", "queue_histories"),
+        *("get_queue_statuses", "queue_histories", "breaker_history", "run_task_now"),
     }
 
 

@@ -47,3 +47,16 @@ async def test_a_loop_that_turns_is_left_alone(caplog: pytest.LogCaptureFixture)
         await asyncio.sleep(0.2)
         watchdog.close()
     assert blocked(caplog) == []
+
+
+def test_a_loop_that_does_not_run_is_not_blocked(caplog: pytest.LogCaptureFixture) -> None:
+    watchdog = ThreadWatchdog()
+
+    async def start() -> None:
+        watchdog.start(0.02)
+
+    with caplog.at_level(logging.WARNING, "kew"), asyncio.Runner() as runner:
+        runner.run(start())
+        time.sleep(0.3)
+        watchdog.close()
+    assert blocked(caplog) == []

@@ -33,6 +33,6 @@ def test_no_two_leases_have_one_identity(granted: list[tuple[ClaimRequest, int]]
 
 
 def test_an_answer_without_more_says_only_its_word() -> None:
-    assert attrs.astuple(Grant(word=Word.NO_QUEUE)) == (Word.NO_QUEUE, (), None, "", None, (), 0)
+    assert attrs.astuple(Grant(word=Word.NO_QUEUE)) == (Word.NO_QUEUE, (), None, "", None, (), ())
     assert GroupOutcome(Word.DONE).task_id == ""
     assert SettleOutcome(Word.STALE).status is None
