@@ -30,7 +30,7 @@ from tests.support.twins import Twins
 OPERATIONS = int(os.environ.get("KEW_DIFFERENTIAL_OPERATIONS", "50000"))
 SEED = int(os.environ.get("KEW_DIFFERENTIAL_SEED", "1"))
 BETWEEN_LOOKS = 200
-OFTEN = 10
+OFTEN = 3
 ENOUGH_TO_COUNT = 25_000
 
 ANSWERS = {
