@@ -132,8 +132,13 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-async def test_what_a_transaction_reports_reaches_another_process_until_it_is_gone(tmp_path: Path):
-    path = str(tmp_path / "kew.db")
+@pytest.mark.parametrize("folder", ["short", "long" * 40])
+async def test_what_a_transaction_reports_reaches_another_process_until_it_is_gone(
+    tmp_path: Path, folder: str
+):
+    """Also where the path is longer than the name of a socket may be."""
+    (tmp_path / folder).mkdir()
+    path = str(tmp_path / folder / "kew.db")
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", LISTENER, path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -156,7 +161,7 @@ async def test_what_a_transaction_reports_reaches_another_process_until_it_is_go
     program.kill()
     await program.wait()
     assert not outgoing.notify("w1", Woken("q"))
-    assert list((tmp_path / "kew.db-listeners").iterdir()) == []
+    assert list((tmp_path / folder / "kew.db-listeners").iterdir()) == []
 
 
 async def test_a_stop_reaches_the_process_that_runs_the_task(

@@ -3,7 +3,7 @@
 Each listener has a socket there, whose name is a hash of its namespace and incarnation. What an operation reports is
 sent once its transaction is committed, all of it for one listener in as few datagrams as possible. A datagram that
 finds no room is dropped: the poll stands behind it. Listeners of the same process get theirs without a socket. Where
-there are no Unix sockets, or the path is too long for one, other processes have only the poll.
+there are no Unix sockets, or (except on Linux) the path is too long for one, other processes have only the poll.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ NAMES: Final[dict[type[Any], str]] = {
     SettingsChanged: "settings",
 }
 LONGEST_NAME: Final = 100  # bytes of a socket's name; systems take 104 to 108
+DESCRIPTORS: Final = Path("/proc/self/fd")  # on Linux: names of open directories, among others
 NOTICES_AT_ONCE: Final = 50  # in one datagram
 LARGEST: Final = 65_536  # bytes of one
 READ_AT_ONCE: Final = 100  # datagrams, before the event loop goes on
@@ -56,13 +57,27 @@ def name_of(path: str, namespace: str, incarnation: str) -> str:
     return f"{path}-listeners/{digest}"
 
 
-def new_socket(name: str) -> socket.socket | None:
-    """A socket for a name that the system can take; None: there are none."""
-    if not hasattr(socket, "AF_UNIX") or len(os.fsencode(name)) > LONGEST_NAME:
+def new_socket() -> socket.socket | None:
+    """A socket without a name yet; None: the system has none."""
+    if not hasattr(socket, "AF_UNIX"):
         return None
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     made.setblocking(False)
     return made
+
+
+@contextlib.contextmanager
+def address_of(name: str) -> Iterator[str]:
+    """The name, or a shorter one of the same file where the system has that: a socket's name is short."""
+    if len(os.fsencode(name)) <= LONGEST_NAME or not DESCRIPTORS.exists():
+        yield name
+        return
+    path = Path(name)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield str(DESCRIPTORS / str(directory) / path.name)
+    finally:
+        os.close(directory)
 
 
 @attrs.define(eq=False)
@@ -86,10 +101,11 @@ class Outgoing(Hub):
     def _is_heard(self, name: str) -> bool:
         if name in _here:
             return True
-        if not Path(name).exists() or (made := new_socket(name)) is None:
+        if not Path(name).exists() or (made := new_socket()) is None:
             return False
         try:
-            made.connect(name)
+            with address_of(name) as address:
+                made.connect(address)
         except OSError:  # its process has gone
             made.close()
             with contextlib.suppress(OSError):
@@ -152,14 +168,15 @@ class SqliteWakeup(Wakeup):
             loop.add_reader(self._socket, self._read, self._socket, deliver)
 
     def _bound(self) -> socket.socket | None:
-        made = new_socket(self._name)
+        made = new_socket()
         if made is None:
             return None
         try:
             place = Path(self._name)
             place.parent.mkdir(mode=0o700, exist_ok=True)
             place.unlink(missing_ok=True)
-            made.bind(self._name)
+            with address_of(self._name) as address:
+                made.bind(address)
         except OSError as error:
             made.close()
             logger.warning("no notifications from other processes, only the poll: %s", error)
