@@ -21,7 +21,7 @@ from tests.simulation.rare import run_rare
 
 SEEDS = int(os.environ.get("KEW_SIMULATION_SEEDS", "1000"))
 JOBS = int(os.environ.get("KEW_SIMULATION_JOBS", "2"))
-REPLAYED = 50
+REPLAYED = 25
 HERE = Path(__file__).parents[2]
 
 OPERATIONS_PER_SEED = 300
@@ -62,8 +62,9 @@ def until_nothing_is_missing(faults: Tally) -> Iterator[Outcome]:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("name", sorted(set(workloads()) - {"mixed"}))
+@pytest.mark.parametrize("name", sorted(set(workloads()) - {"mixed", "crowds"}))
 def test_a_narrow_workload_breaks_no_promise(name):
+    """Of crowds, which takes longest, test_crowds.py has more."""
     outcomes = run_seeds(range(3), Choice(workload=name))
     assert [one.violation for one in outcomes if not one.is_good] == []
 

@@ -535,7 +535,7 @@ async def test_whatever_a_shutdown_meets_every_submit_ends_and_nothing_goes_on(
     fault, is_cancelled, timeout, works, caplog
 ):
     caplog.set_level(logging.CRITICAL, logger="kew")
-    cancelled_after = range(1, 11) if is_cancelled else [0]
+    cancelled_after = (1, 2, 3, 4, 6, 9) if is_cancelled else [0]
     for slowness, before, after in itertools.product(range(9), range(5), cancelled_after):
         store = Posting(slowness)
         manager = manager_of(store, patience=0.06)  # it repeats once
