@@ -38,6 +38,18 @@ if not os.environ.get("CI"):
     settings.load_profile("kew")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Stop the first of two coverages.
+
+    In a process of pytest-xdist, pytest-cov starts one when it is loaded and another at the start of the session.
+    `no_cover` stops the latter, and coverage goes on with the one before it.
+    """
+    plugin = session.config.pluginmanager.getplugin("_cov")
+    if plugin is not None and hasattr(session.config, "workerinput"):
+        plugin.cov_controller.cov.stop()
+
+
 class PrivateRedis(Protocol):
     """Starts a server for one test; it is stopped when the test ends.
 
