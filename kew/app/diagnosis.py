@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -18,10 +19,22 @@ CLOCK_MS: Final = 1000  # that a host's clock may differ
 FULL_SHARE: Final = 0.9
 NO_QUEUE: Final = "kew.doctor"  # a name that a look-up may ask for
 PRIORITIES: Final = {"1": "high", "2": "medium", "3": "low"}
-OF_KEY: Final = {
-    "key": "{counted} waiting tasks of key {key} are counted, and {there} are in its line",
-    "held": "{counted} leases of key {key} are counted, and {there} are held",
+COUNTED: Final = {
+    "count": "{counted} waiting tasks of {priority} priority are counted, and {there} are indexed",
+    "lined": "{counted} tasks with keys of {priority} priority are counted, and {there} are in lines",
+    "key": "{counted} waiting tasks of key {what} are counted, and {there} are in its line",
+    "held": "{counted} leases of key {what} are counted, and {there} are held",
+    "limits": "{counted} limits of keys are counted, and there are {there}",
 }
+NAMED: Final = {
+    "keyed": "key {what} {found}",
+    "moved": "task {what} is indexed for another time than it is due",
+    "lease": "task {what} is among the leases, and there is {found}",
+    "waiting": "task {what} is among the waiting tasks, and there is {found}",
+    "dead": "task {what} is among the dead letters, and there is {found}",
+}
+MENDED_IN_PIECES: Final = frozenset({"lined", "key", "held", "limits", "keyed"})
+SWEEPS: Final = (1, 10, 100, 1_000, 4_000)  # between two looks: a sweep corrects a hundred keys
 Verdict = Literal["ok", "warning", "failed"]
 
 
@@ -137,15 +150,31 @@ def clock(store_ms: int, host_ms: int) -> Finding:
 async def examine(store: TaskStore, queue: str) -> list[IndexFault]:
     """What a queue's indexes say wrongly, in bounded requests; the first of them, if there are many."""
     faults: list[IndexFault] = []
-    for part in EXAMINED_PARTS:
-        first: int | None = 0
-        while first is not None and len(faults) < MOST_FAULTS:
-            found = await ask(store, Examine(queue, part, first, AT_ONCE))
-            if found is None:
-                return []
-            faults += found.faults
-            first = found.next
+    pieces: deque[tuple[str, int]] = deque((part, 0) for part in EXAMINED_PARTS)
+    while pieces and len(faults) < MOST_FAULTS:
+        part, first = pieces.popleft()
+        found = await ask(store, Examine(queue, part, first, AT_ONCE))
+        if found is None:
+            return []
+        faults += found.faults
+        if found.next is not None:
+            pieces.appendleft((part, found.next))
+        pieces += ((longer, AT_ONCE) for longer in found.longer)
     return faults
+
+
+async def mended(
+    store: TaskStore, queue: str, repair: Callable[[str], Awaitable[None]]
+) -> list[IndexFault]:
+    """Let maintenance clear a queue up; what is left. A sweep corrects a bounded piece of what is known of keys."""
+    left: list[IndexFault] = []
+    for sweeps in SWEEPS:
+        for _ in range(sweeps):
+            await repair(queue)
+        left = await examine(store, queue)
+        if not any(fault.kind in MENDED_IN_PIECES for fault in left):
+            break
+    return left
 
 
 async def queue_check(
@@ -162,8 +191,7 @@ async def queue_check(
             words(faults),
             "kew doctor --repair lets maintenance mend it",
         )
-    await repair(queue)
-    left = await examine(store, queue)
+    left = await mended(store, queue, repair)
     if not left and (lost := sum(map(_in_no_index, faults))):
         text = (
             f"the counts are mended, but {tasks_text(lost)} seem to be in no index, and never run"
@@ -184,22 +212,20 @@ def words(faults: Sequence[IndexFault]) -> str:
 
 def _in_no_index(fault: IndexFault) -> int:
     """How many waiting tasks are counted, and not indexed."""
-    if fault.kind != "count":
+    if fault.kind not in ("count", "lined"):
         return 0
     counted, indexed = map(int, fault.found.split())
     return max(0, counted - indexed)
 
 
 def _words(fault: IndexFault) -> str:
-    if fault.kind == "count":
-        counted, indexed = fault.found.split()
-        name = PRIORITIES.get(fault.what, fault.what)
-        return f"{counted} waiting tasks of {name} priority are counted, and {indexed} are indexed"
-    if fault.kind in OF_KEY:
-        counted, there = fault.found.split()
-        return OF_KEY[fault.kind].format(key=fault.what, counted=counted, there=there)
-    index = {"lease": "the leases", "waiting": "the waiting tasks", "dead": "the dead letters"}
-    return f"task {fault.what} is among {index[fault.kind]}, and there is {fault.found}"
+    if fault.kind in NAMED:
+        return NAMED[fault.kind].format(what=fault.what, found=fault.found)
+    counted, there = fault.found.split()
+    priority = PRIORITIES.get(fault.what, fault.what)
+    return COUNTED[fault.kind].format(
+        what=fault.what, priority=priority, counted=counted, there=there
+    )
 
 
 async def diagnosed(store: TaskStore, repair: Callable[[str], Awaitable[None]] | None) -> Diagnosis:

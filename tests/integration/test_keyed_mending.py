@@ -1,11 +1,12 @@
-"""A sweep corrects what a call that Redis aborted, or an older process that purged a queue, left wrong about keys."""
+"""A doctor names, and a sweep corrects, what a call that Redis aborted, or an older process, left wrong about keys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import attrs
 import pytest
 
+from kew.app.diagnosis import examine, words
 from kew.app.ports import LimitKey
 from kew.domain.events import Snoozed
 from kew.domain.key_limits import OwnLimits
@@ -59,28 +60,163 @@ async def counts_with(client: Any, keys: bytes) -> None:
     await client.hset(STATE, "counts", before + b" keys=" + keys)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda client: client.hset(f"{BASE}turns", "2 a", "7 9"), id="too many wait"),
-        pytest.param(lambda client: client.hset(f"{BASE}turns", "2 b", "2 0"), id="none waits"),
-        pytest.param(lambda client: client.hset(f"{BASE}turns", "1 z", "9 4"), id="no such key"),
-        pytest.param(lambda client: client.zrem(f"{BASE}ring2", "b"), id="out of its ring"),
-        pytest.param(lambda client: client.delete(f"{BASE}first"), id="first tasks"),
-        pytest.param(lambda client: client.zadd(f"{BASE}held", {"a": 2, "c": 3}), id="held"),
-        pytest.param(lambda client: client.zrem(f"{BASE}held", "a"), id="not held"),
-        pytest.param(
-            lambda client: client.hset(f"{BASE}holders", "000000000099gone", "b"), id="a lease"
-        ),
-        pytest.param(lambda client: counts_with(client, b"9,0,0,0,3,8,0"), id="counts"),
-    ],
-)
-async def test_a_sweep_corrects_what_is_known_of_keys(damaged: Damaged, damage: Any):
+LATE = 10**14
+A1 = "000000000001a1"
+B1 = "000000000004b1"
+
+
+def key(part: str) -> str:
+    return f"{BASE}{part}"
+
+
+# What a damaged part is made to say, and what the doctor says of it.
+DAMAGES: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
+    "too many wait": (
+        lambda client: client.hset(key("turns"), "2 a", "7 9"),
+        "9 waiting tasks of key a are counted, and 2 are in its line",
+    ),
+    "none waits": (
+        lambda client: client.hset(key("turns"), "2 b", "2 0"),
+        "0 waiting tasks of key b are counted, and 2 are in its line",
+    ),
+    "no such key": (
+        lambda client: client.hset(key("turns"), "1 z", "9 4"),
+        "4 waiting tasks of key z are counted, and 0 are in its line",
+    ),
+    "no turns": (lambda client: client.delete(key("turns")), "key b has tasks, and no turn"),
+    "an unreadable turn": (
+        lambda client: client.hset(key("turns"), "2 b", "x"),
+        "key b has no readable turn",
+    ),
+    "a turn that was never given": (
+        lambda client: client.hset(key("turns"), "2 b", "900 2"),
+        "key b has a turn that was never given",
+    ),
+    "out of its ring": (
+        lambda client: client.zrem(key("ring2"), "b"),
+        "key b has tasks, and is not among the keys that may start",
+    ),
+    "another turn": (
+        lambda client: client.zadd(key("ring2"), {"b": 99}),
+        "key b has its turn out of order",
+    ),
+    "in two places": (
+        lambda client: client.zadd(key("later2"), {"b": LATE}),
+        "key b may start twice",
+    ),
+    "a key that has nothing, in the ring": (
+        lambda client: client.zadd(key("ring2"), {"z": 1}),
+        "key z may start, and none of its tasks waits",
+    ),
+    "a key that has nothing, later": (
+        lambda client: client.zadd(key("later1"), {"z": 1}),
+        "key z may start, and none of its tasks waits",
+    ),
+    "a key that has nothing, paced": (
+        lambda client: client.zadd(key("paced3"), {"z": 1}),
+        "key z may start, and none of its tasks waits",
+    ),
+    "a key that has nothing, first": (
+        lambda client: client.zadd(key("first"), {"2 z": 1}),
+        "key z may start, and none of its tasks waits",
+    ),
+    "paced without a rate": (
+        lambda client: _moved(client, "paced2"),
+        "key b waits for a rate that there is not",
+    ),
+    "looked at too late": (
+        lambda client: _moved(client, "later2"),
+        "key b is looked at again at a wrong time",
+    ),
+    "first tasks": (
+        lambda client: client.delete(key("first")),
+        "key b is noted as due at a wrong time",
+    ),
+    "an entry of no task": (
+        lambda client: client.zadd(key("line2:b"), {"000000000099gone": 5}),
+        "task gone is among the waiting tasks, and there is no record",
+    ),
+    "an entry at another time": (
+        lambda client: client.zadd(key("line2:b"), {B1: LATE}),
+        "task b1 is indexed for another time than it is due",
+    ),
+    "held": (
+        lambda client: client.zadd(key("held"), {"a": 2, "c": 3}),
+        "3 leases of key c are counted, and 0 are held",
+    ),
+    "not held": (
+        lambda client: client.zrem(key("held"), "a"),
+        "0 leases of key a are counted, and 1 are held",
+    ),
+    "a lease that is over": (
+        lambda client: client.hset(key("holders"), "000000000099gone", "b"),
+        "key b is held by task gone, which does not run",
+    ),
+    "a lease of another key": (
+        lambda client: client.hset(key("holders"), A1, "b"),
+        "key b is held by task a1, which does not run",
+    ),
+    "a lease that is not noted": (
+        lambda client: client.delete(key("holders"), key("held")),
+        "key a is not held by task a1, which runs",
+    ),
+    "counts": (
+        lambda client: counts_with(client, b"9,0,0,0,3,8,0"),
+        "8 tasks with keys of medium priority are counted, and 4 are in lines",
+    ),
+    "limits that are not counted": (
+        lambda client: client.hset(key("limits"), "b", "2 - - 0"),
+        "0 limits of keys are counted, and there are 1",
+    ),
+    "limits whose end is not noted": (
+        lambda client: client.hset(key("limits"), "b", f"2 - - {LATE}"),
+        "key b has limits that end at another time than is noted",
+    ),
+    "the end of limits that there are not": (
+        lambda client: client.zadd(key("ends"), {"z": LATE}),
+        "key z has no limits of its own that could end",
+    ),
+    "a log that is never forgotten": (
+        lambda client: client.hset(key("logs"), "z", "1 1 0 1 1 1"),
+        "key z has a log of starts that is never forgotten",
+    ),
+    "no log to be forgotten": (
+        lambda client: client.zadd(key("logged"), {"z": LATE}),
+        "key z has no log of starts that could be forgotten",
+    ),
+}
+
+
+async def _moved(client: Any, part: str) -> None:
+    await client.zrem(key("ring2"), "b")
+    await client.zadd(key(part), {"b": LATE})
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+async def test_a_doctor_names_what_is_wrong_about_keys_and_a_sweep_corrects_it(
+    damaged: Damaged, name: str
+):
+    damage, said = DAMAGES[name]
+    assert await examine(damaged.scene.store, QUEUE) == []
     await damage(damaged.client)
-    assert await damaged.faults() != []
+    assert said in words(await examine(damaged.scene.store, QUEUE))
     await damaged.scene.sweep()
     assert await damaged.faults() == []
+    assert await examine(damaged.scene.store, QUEUE) == []
     assert sorted(await damaged.worker.claim_ids()) == ["a2", "b1", "b2"]
+
+
+async def test_a_claim_is_not_stopped_by_a_key_of_which_nothing_waits(damaged: Damaged):
+    await damaged.client.zadd(key("ring2"), {f"z{n}": 0 for n in range(150)})
+    assert sorted(await damaged.worker.claim_ids()) == ["a2", "b1", "b2"]
+
+
+async def test_a_doctor_looks_at_long_lines_to_their_end(damaged: Damaged):
+    for n in range(3):
+        await damaged.scene.submit(*(f"b{n}-{each}" for each in range(100)), key="b")
+    await damaged.client.zadd(key("line2:b"), {"000000000999gone": LATE})
+    said = words(await examine(damaged.scene.store, QUEUE))
+    assert "task gone is among the waiting tasks, and there is no record" in said
 
 
 async def test_many_keys_are_corrected_in_pieces(damaged: Damaged):

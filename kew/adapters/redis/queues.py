@@ -50,7 +50,7 @@ from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
-OF_KEYS: Final = ("key", "held")  # faults
+OF_KEYS: Final = ("key", "held", "keyed")  # faults
 STATUSES_AT_ONCE: Final = 25  # queues: Redis does nothing else meanwhile
 TOLD_AT_ONCE: Final = 1_000  # processes, of a change of the settings
 
@@ -151,7 +151,8 @@ async def examine(store: Inside, operation: Examine) -> Examined | None:
         IndexFault(kind, from_value(what) if kind in OF_KEYS else what, found)
         for kind, what, found in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     )
-    return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None)
+    parts = (part.decode() for part in answer[2])
+    return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None, tuple(parts))
 
 
 async def control(store: Inside, operation: Control) -> Word:

@@ -118,8 +118,10 @@ class IndexFault:
     """An index says something else than the records.
 
     `kind`: "lease", "waiting" or "dead" (an entry of the task `what`, of which there is `found`), "count" (of the
-    priority `what`; `found` is how many are counted, and how many there are), or "key" or "held" (the same of the
-    waiting tasks or the leases of the key `what`).
+    priority `what`; `found` is how many are counted, and how many there are), "lined" (the same of those with keys),
+    "key" or "held" (the same of the waiting tasks or the leases of the key `what`), "limits" (the same of the limits
+    of keys), "keyed" (`found` is what is wrong about the key `what`), or "moved" (the task `what` is indexed for
+    another instant than it is due).
     """
 
     kind: str
@@ -129,10 +131,14 @@ class IndexFault:
 
 @attrs.frozen
 class Examined:
-    """What is wrong in a piece of a queue, and where the next piece begins; None: this was the last."""
+    """What is wrong in a piece of a queue, and where the next piece begins; None: this was the last.
+
+    `longer`: other parts, which are to be compared from the entry on that is the limit of this piece.
+    """
 
     faults: tuple[IndexFault, ...]
     next: int | None = None
+    longer: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -1,11 +1,13 @@
 -- flags: no-writes
 -- Compare a piece of one of the queue's indexes with the records of its tasks, and what is counted with what is indexed.
--- `part`: counts (`first` is a cursor of the keys' turns), leases, waiting1 to waiting3, parked (`first` is the number of a shelf)
--- or dead; `first`: the entry to begin with.
+-- `part`: counts (`first` is a cursor of what is known of keys), leases, waiting1 to waiting3, parked (`first` is the number of a
+-- shelf), dead, or '2:acme' (the line of this priority and key); `first`: the entry to begin with.
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked
 -- ARGV: queue part first:int limit:int
--- Reply: {now} if the queue doesn't exist, else {now, {kind of fault, id or number, what is there, ...}, where to go on, or -1}
+-- Reply: {now} if the queue doesn't exist, else {now, {kind of fault, id or number, what is there, ...}, where to go on, or -1,
+--   {part that is to be looked at from entry `limit` on, ...}}
 -- include: moves
+-- include: keyed_checking
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
@@ -27,15 +29,22 @@ local operation = (function()
     return 'status ' .. t.status
   end
 
-  -- Each entry of a sorted set from `first` on, with its task: `is_right` judges it.
+  -- Each entry of a sorted set from `first` on, with its task: `is_right` judges it. What waits is there by due time.
   local function each(key, from, kind, is_right)
-    local members, ids = redis.call('ZRANGE', key, from, from + limit - 1), {}
-    for n, member in ipairs(members) do ids[n] = id_of(member) end
+    local found, ids = redis.call('ZRANGE', key, from, from + limit - 1, 'WITHSCORES'), {}
+    for n = 1, #found, 2 do ids[#ids + 1] = id_of(found[n]) end
     for n, t in ipairs(fetch(ids)) do
-      local is_same = t and t.queue == queue and member_of(t) == members[n]
-      if not is_set_aside(ids[n]) and not is_right(t, is_same) then fault(kind, ids[n], state_of(t, members[n])) end
+      local member = found[2 * n - 1]
+      local is_same = t and t.queue == queue and member_of(t) == member
+      if not is_set_aside(ids[n]) then
+        if not is_right(t, is_same) then
+          fault(kind, ids[n], state_of(t, member))
+        elseif kind == 'waiting' and tonumber(found[2 * n]) ~= ready_at(t) then
+          fault('moved', ids[n], '')
+        end
+      end
     end
-    return #members == limit and from + limit or -1
+    return #ids == limit and from + limit or -1
   end
 
   local function is_running(t, is_same)
@@ -79,31 +88,10 @@ local operation = (function()
     end
   end
 
-  -- How many leases each key has, if there are few.
-  local function check_held()
-    if redis.call('HLEN', keyed.key_name('holders')) > MOST_COUNTED or redis.call('ZCARD', keyed.key_name('held')) > MOST_COUNTED then return end
-    local held = {}
-    for _, key in ipairs(redis.call('HVALS', keyed.key_name('holders'))) do held[key] = (held[key] or 0) + 1 end
-    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, -1)) do held[key] = held[key] or 0 end
-    for key, count in pairs(held) do
-      if keyed.held_of(key) ~= count then fault('held', key, int(keyed.held_of(key)) .. ' ' .. int(count)) end
-    end
-  end
-
-  -- Keys from this cursor on: as many tasks of one wait as its line has, and at most the parked ones as well.
+  -- What is known of keys, from this cursor on. Lines that are longer than `limit` are parts of their own.
   local function check_keys(cursor)
-    if not s.keyed then return -1 end
-    keyed.begin()
-    if cursor == 0 then check_held() end
-    local reply = redis.call('HSCAN', keyed.key_name('turns'), int(cursor), 'COUNT', limit)
-    for n = 1, #reply[2], 2 do
-      local priority, key = string.match(reply[2][n], '^([123]) (.*)$')
-      local count, line = tonumber(string.match(reply[2][n + 1], '^%d+ (%d+)$')), keyed.line_name(priority, key)
-      local size = redis.call('ZCARD', line)
-      if not count or count < size or count > size + s.parked then fault('key', key, int(count or 0) .. ' ' .. int(size)) end
-      each(line, 0, 'waiting', waits_in(tonumber(priority)))
-    end
-    return reply[1] == '0' and -1 or tonumber(reply[1])
+    if not s.keyed then return -1, {} end
+    return keyed.check(cursor, limit, limit, fault)
   end
 
   -- Shelves from this one on, until they had `limit` entries; the number of the next, or -1.
@@ -125,11 +113,15 @@ local operation = (function()
     begin_moves()
     if not s then return {now} end
     faults = {}
-    local next_one = -1
+    local next_one, longer = -1, {}
+    local of_key, key = string.match(part, '^([123]):(.*)$')
     local priority = tonumber(string.match(part, '^waiting(%d)$') or '')
     if part == 'counts' then
       if first == 0 then check_counts() end
-      next_one = check_keys(first)
+      next_one, longer = check_keys(first)
+    elseif key then
+      keyed.begin()
+      next_one = each(keyed.line_name(of_key, key), first, 'waiting', waits_in(tonumber(of_key)))
     elseif part == 'leases' then
       next_one = each(LEASES, first, 'lease', is_running)
     elseif part == 'dead' then
@@ -139,7 +131,7 @@ local operation = (function()
     else
       next_one = each(WAITING[priority], first, 'waiting', waits_in(priority))
     end
-    return {now, faults, next_one}
+    return {now, faults, next_one, longer}
   end
 
   return operation

@@ -103,7 +103,7 @@ class Statuses(Operation[Sequence[QueueStatus | None]]):
 class Examine(Operation[Examined | None]):
     """Compare a piece of an index with the records, from entry `first` on, `limit` at most; None: there is no queue.
 
-    `part`: one of `EXAMINED_PARTS`.
+    `part`: one of `EXAMINED_PARTS`, or of those that an answer names as `longer`.
     """
 
     name = "examine"

@@ -59,8 +59,8 @@ keyed.is_loaded = (function()
     local place = places[name]
     if not place then
       local text = redis.call('HGET', keyed.key_name('turns'), name)
-      local turn, count = string.match(text or '0 0', '^(%d+) (%d+)$')
-      place = {priority = priority, key = key, turn = tonumber(turn), count = tonumber(count)}
+      local turn, count = string.match(text or '', '^(%d+) (%d+)$')
+      place = {priority = priority, key = key, turn = tonumber(turn or 0), count = tonumber(count or 0)}
       places[name] = place
     end
     return place
@@ -170,8 +170,6 @@ keyed.is_loaded = (function()
     return waiting[1] + waiting[2] + waiting[3]
   end
 
-  -- --- correcting
-
   -- So many tasks of a key wait in a priority.
   function keyed.correct_count(priority, key, count)
     local place = place_of(priority, key)
@@ -184,6 +182,13 @@ keyed.is_loaded = (function()
     if keyed.held_of(key) == count then return end
     leases[key], held_changed[key] = count, true
     keyed.touch_all(key)
+  end
+
+  -- It has a lease that wasn't counted. Its rates know of the start.
+  function keyed.hold_again(key, member)
+    leases[key], held_changed[key] = keyed.held_of(key) + 1, true
+    keyed.touch_all(key)
+    holders_added = add_pair(holders_added, member, key)
   end
 
   -- --- writing

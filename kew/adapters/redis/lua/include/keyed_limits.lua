@@ -90,6 +90,18 @@ keyed.has_limits = (function()
     return true
   end
 
+  -- So many keys have limits of their own.
+  function keyed.correct_limits(count)
+    s.keyed.limits = count
+    note_first_end()
+  end
+
+  -- The limits of a key end then; 0: never, or it has none.
+  function keyed.correct_end(key, at)
+    if at > 0 then redis.call('ZADD', keyed.key_name('ends'), int(at), key) else redis.call('ZREM', keyed.key_name('ends'), key) end
+    note_first_end()
+  end
+
   -- Give a key limits of its own, or ('-') none. Whether that changes anything.
   function keyed.set_own(key, text)
     keyed.begin()

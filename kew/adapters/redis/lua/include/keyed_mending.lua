@@ -1,62 +1,50 @@
 -- What maintenance corrects of keys, each in bounded pieces: what a call that Redis aborted left wrong, and what a process of an
--- older version left that purged the queue. The field `mended` says how far turns and leases were looked at.
--- include: keyed_looking
+-- older version left that purged the queue. The field `mended` says how far they were looked at.
+-- include: keyed_checking
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.can_mend = (function()
   local AT_ONCE = 100 -- keys, or leases
   local KEYS_AT_ONCE = 20 -- of which tasks are removed
-  local MOST_RECOUNTED = 500 -- leases
+  local LOOKED_AT_OF_A_LINE = 3 -- entries
+  local LOGGED_MS = 24 * 3600 * 1000 -- for which a log is kept of which nothing says how long
 
-  -- As many tasks of a key wait as its line has, and at most the parked ones as well. Answers how many are in its line.
-  local function mend_place(name, text)
-    local priority, key = string.match(name, '^([123]) (.*)$')
-    local count = tonumber(string.match(text, '^%d+ (%d+)$'))
-    if not count then return 0 end
-    local size = redis.call('ZCARD', keyed.line_name(priority, key))
-    keyed.correct_count(tonumber(priority), key, math.max(size, math.min(count, size + s.parked)))
-    local is_placed = size == 0 or keyed.is_full(key)
-    for _, part in ipairs({'ring', 'later', 'paced'}) do
-      is_placed = is_placed or redis.call('ZSCORE', keyed.key_name(part .. priority), key)
-    end
-    local is_noted = redis.call('ZSCORE', keyed.key_name('first'), name) and true or false -- earlier versions noted none
-    if not is_placed or is_noted ~= (size > 0) then keyed.touch(tonumber(priority), key) end
-    return size
+  local function move_out(place)
+    for _, part in ipairs({'ring', 'later', 'paced'}) do redis.call('ZREM', keyed.key_name(part .. place.priority), place.key) end
+    keyed.touch(place.priority, place.key)
   end
 
-  local function mend_turns(cursor)
-    local reply, sizes = redis.call('HSCAN', keyed.key_name('turns'), cursor, 'COUNT', AT_ONCE), {0, 0, 0}
-    for n = 1, #reply[2], 2 do
-      local priority = string.byte(reply[2][n]) - 48
-      sizes[priority] = sizes[priority] + mend_place(reply[2][n], reply[2][n + 1])
-    end
-    local is_all = cursor == '0' and reply[1] == '0'
-    for priority = 1, 3 do
-      local known = s.keyed.waiting[priority]
-      local wrong = is_all and sizes[priority] - known or math.max(0, sizes[priority] - known)
-      if wrong ~= 0 then keyed.count_in_line(priority, wrong) end
-    end
-    return reply[1]
-  end
+  -- How each kind of fault is corrected: what keyed_checking.lua says of its place.
+  local CORRECT = {
+    count = function(place) keyed.correct_count(place.priority, place.key, place.count) end,
+    held = function(place, key) keyed.correct_held(key, place.count) end,
+    lined = function(place) keyed.count_in_line(place.priority, place.change) end,
+    limits = function(place) keyed.correct_limits(place.count) end,
+    turn = function(place) s.keyed.turn, s.keyed.differs = math.max(s.keyed.turn, place.turn), true end,
+    unreadable = function(place) redis.call('HDEL', keyed.key_name('turns'), place.name) end, -- what follows finds the line again
+    place = move_out,
+    ghost = function(place)
+      redis.call('ZREM', keyed.key_name(place.part), place.name)
+      move_out(place)
+    end,
+    entry = function(place)
+      unindex(place.line, place.member)
+      keyed.count_in_line(place.priority, -1)
+      keyed.leave(place.priority, place.key, false)
+    end,
+    moved = function(place)
+      index(place.line, int(place.at), place.member)
+      keyed.touch(place.priority, place.key)
+    end,
+    holder = function(place) keyed.freed(place.member) end,
+    unheld = function(place) keyed.hold_again(place.key, place.member) end,
+    ['end'] = function(place) keyed.correct_end(place.key, place.at) end,
+    log = function(place) redis.call('ZADD', keyed.key_name('logged'), int(now + LOGGED_MS), place.key) end,
+    unlogged = function(place) redis.call('ZREM', keyed.key_name('logged'), place.key) end,
+  }
 
-  -- What is held under leases that are over.
-  local function mend_holders(cursor)
-    local reply = redis.call('HSCAN', keyed.key_name('holders'), cursor, 'COUNT', AT_ONCE)
-    for n = 1, #reply[2], 2 do
-      if not redis.call('ZSCORE', LEASES, reply[2][n]) then keyed.freed(reply[2][n]) end
-    end
-    return reply[1]
-  end
-
-  -- How many leases each key has, if there are few.
-  local function recount()
-    if redis.call('HLEN', keyed.key_name('holders')) > MOST_RECOUNTED or redis.call('ZCARD', keyed.key_name('held')) > MOST_RECOUNTED then
-      return
-    end
-    local held = {}
-    for _, key in ipairs(redis.call('HVALS', keyed.key_name('holders'))) do held[key] = (held[key] or 0) + 1 end
-    for _, key in ipairs(redis.call('ZRANGE', keyed.key_name('held'), 0, -1)) do held[key] = held[key] or 0 end
-    for key, count in pairs(held) do keyed.correct_held(key, count) end
+  local function correct(_, what, _, place)
+    CORRECT[place.fault](place, what)
   end
 
   -- Remove the first tasks of a line whose records nothing else knows; whether there are no more.
@@ -96,15 +84,10 @@ keyed.can_mend = (function()
       return
     end
     keyed.begin()
-    local turns, holders = string.match(redis.call('HGET', STATE, 'mended') or '0 0', '^(%d+) (%d+)$')
-    local next_turns, next_holders = mend_turns(turns or '0'), mend_holders(holders or '0')
-    keyed.flush()
-    recount()
-    keyed.flush()
+    local mended = tonumber(string.match(redis.call('HGET', STATE, 'mended') or '', '^%d+$') or 0)
+    local after_this = math.max(0, (keyed.check(mended, AT_ONCE, LOOKED_AT_OF_A_LINE, correct, flush)))
     keyed.forget_old_logs(AT_ONCE)
-    if next_turns ~= turns or next_holders ~= holders then
-      redis.call('HSET', STATE, 'mended', next_turns .. ' ' .. next_holders)
-    end
+    if after_this ~= mended then redis.call('HSET', STATE, 'mended', int(after_this)) end
   end
 
   return true

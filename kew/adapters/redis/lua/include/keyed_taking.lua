@@ -142,6 +142,7 @@ keyed.can_take = (function()
       line.at, passed = line.at + 2, passed + 1
     end
     if not line.is_all then return false, passed end
+    if passed == 0 and #line.entries == 0 then keyed.touch(priority, line.key) end -- nothing of it waits: it leaves the ring
     return nil, passed
   end
 
