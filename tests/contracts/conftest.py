@@ -1,16 +1,51 @@
-"""The stores that the contract suite runs against: every test here runs once on each of them, unchanged."""
+"""The stores that the contract suite runs against: every test here runs once on each of them, unchanged.
 
-from collections.abc import AsyncIterator
+Behind Sentinels the store does the same as on a plain Redis, once it has found it. So there only the tests of
+`BEHIND_SENTINELS` run, unless KEW_CONTRACTS=all.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import VERSIONS
-from tests.support.redis_source import RedisPool
+from tests.support.redis_source import RedisPool, any_binary
 from tests.support.scene import Scene
+from tests.support.sentinels import Watched
 from tests.support.stores import memory_scene, redis_scene, sqlite_scene
 
-STORES = ["memory", "sqlite", *(pytest.param(name, marks=pytest.mark.redis) for name in VERSIONS)]
+SENTINEL = "sentinel"
+BEHIND_SENTINELS = ("test_submitting_and_settling.py", "test_waking.py")
+STORES = [
+    *("memory", "sqlite"),
+    *(pytest.param(name, marks=pytest.mark.redis) for name in (*VERSIONS, SENTINEL)),
+]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("KEW_CONTRACTS", "") != "all":
+        left_out = [
+            item
+            for item in items
+            if _is_behind_sentinels(item) and item.path.name not in BEHIND_SENTINELS
+        ]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_behind_sentinels(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("scene") == SENTINEL
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[Watched]:
+    """A primary with a replica, and the Sentinel that names it."""
+    started = Watched.start(any_binary(), replicas=1, sentinels=1)
+    yield started
+    started.stop()
 
 
 @pytest.fixture(params=STORES)
@@ -27,15 +62,19 @@ async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
         await made.close()
         return
-    async with redis_scene(url_of(request, request.param)) as made:
+    async with redis_scene(*urls_of(request, request.param)) as made:
         await made.store.open()
         yield made
         await made.close()
 
 
-def url_of(request: pytest.FixtureRequest, version: str) -> str:
-    """The emptied server of a version, started when first asked for."""
+def urls_of(request: pytest.FixtureRequest, name: str) -> tuple[str, str]:
+    """The URL for kew, and that of the emptied server behind it, started when first asked for."""
+    if name == SENTINEL:
+        watched: Watched = request.getfixturevalue("watched")
+        watched.primary.clear()
+        return watched.url, watched.primary.url
     pool: RedisPool = request.getfixturevalue("redis_pool")
-    server = pool.of_version(VERSIONS[version])
+    server = pool.of_version(VERSIONS[name])
     server.clear()
-    return server.url
+    return server.url, server.url

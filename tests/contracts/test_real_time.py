@@ -13,7 +13,7 @@ from kew.adapters.memory.store import MemoryStore
 from kew.adapters.redis import connect
 from kew.adapters.sqlite import connecting
 from kew.domain.task import Task, TaskStatus
-from tests.contracts.conftest import STORES, url_of
+from tests.contracts.conftest import STORES, urls_of
 from tests.support.scene import Scene, Worker
 
 
@@ -35,7 +35,7 @@ async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         sqlite, listener = connecting.connect(f"sqlite://{tmp_path}/kew.db", "kew", SystemClock())
         made = Scene(store=sqlite, set_clock=nobody_sets_it, new_wakeup=lambda: listener)
     else:
-        redis, wakeup = connect(url_of(request, request.param))
+        redis, wakeup = connect(urls_of(request, request.param)[0])
         made = Scene(store=redis, set_clock=nobody_sets_it, new_wakeup=lambda: wakeup)
     await made.store.open()
     yield made

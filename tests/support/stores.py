@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
-from kew.adapters.redis import RedisStore, RedisWakeup, address
+from kew.adapters.redis import RedisStore, RedisWakeup, where
 from kew.adapters.redis.library import Library
 from kew.adapters.sqlite.address import Address
 from kew.adapters.sqlite.notifying import SqliteWakeup
@@ -65,10 +65,10 @@ def sqlite_scene(path: Path) -> Scene:
 
 
 @contextlib.asynccontextmanager
-async def redis_scene(url: str) -> AsyncIterator[Scene]:
-    """The Redis store on a server, its clock read from a key."""
-    client = raw_client(url)
-    where = address(url)
+async def redis_scene(url: str, server_url: str = "") -> AsyncIterator[Scene]:
+    """The Redis store by this URL, its clock read from a key of the server behind it."""
+    client = raw_client(server_url or url)
+    address = where(url)
 
     async def set_clock(now: int) -> None:
         await client.set(CLOCK_KEY, now)
@@ -76,9 +76,9 @@ async def redis_scene(url: str) -> AsyncIterator[Scene]:
     await set_clock(START_MS)
     try:
         yield Scene(
-            store=RedisStore(where, library=Library({"now": CLOCK_FROM_A_KEY})),
+            store=RedisStore(address, library=Library({"now": CLOCK_FROM_A_KEY})),
             set_clock=set_clock,
-            new_wakeup=lambda: RedisWakeup(where),
+            new_wakeup=lambda: RedisWakeup(address),
         )
     finally:
         await client.aclose()

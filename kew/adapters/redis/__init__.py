@@ -5,7 +5,15 @@ from kew.adapters.redis.sentinel import SCHEMES, sentinel_address
 from kew.adapters.redis.store import RedisStore
 from kew.adapters.redis.wakeup import RedisWakeup
 
-__all__ = ["Address", "RedisStore", "RedisWakeup", "address", "connect"]
+__all__ = ["Address", "RedisStore", "RedisWakeup", "address", "connect", "where"]
+
+
+def where(
+    url: str, *, connect_timeout: float = 2.0, timeout: float = 5.0, client_name: str = ""
+) -> Address:
+    """The address that a URL means, whatever its scheme. Raises `InvalidConfigError`."""
+    read = sentinel_address if url.partition("://")[0] in SCHEMES else address
+    return read(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
 
 
 def connect(
@@ -20,6 +28,5 @@ def connect(
 
     `client_name`: of the connections; "": the one of the URL, or else "host:pid".
     """
-    read = sentinel_address if url.partition("://")[0] in SCHEMES else address
-    where = read(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
-    return RedisStore(where, namespace), RedisWakeup(where, namespace)
+    found = where(url, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
+    return RedisStore(found, namespace), RedisWakeup(found, namespace)
