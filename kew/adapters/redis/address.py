@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from kew.adapters.redis.durability import Durability, read_durability
 from kew.adapters.redis.refusals import leads_elsewhere
 from kew.adapters.redis.route import Route
 from kew.adapters.redis.wire import DirectWire, ListeningWire, OnMessage, ReplyError, Wire, packed
@@ -116,6 +117,7 @@ class Address:
     connect_timeout: float = 2.0
     timeout: float = 5.0
     client_name: str = ""
+    durability: Durability = Durability()
     route: Route = attrs.field(factory=Route, eq=False, repr=False)
 
     @property
@@ -232,6 +234,7 @@ def address(
     options, parts = read
     _check_form(parts, is_socket="path" in options)
     known_class = options.pop("connection_class", Connection)
+    durability = read_durability(options)
     _check_options(options, is_tls=parts.scheme == "rediss")
     is_socket = "path" in options
     if not is_socket:
@@ -241,6 +244,7 @@ def address(
         connect_timeout=options.pop("socket_connect_timeout", connect_timeout),
         timeout=options.pop("socket_timeout", timeout),
         client_name=client_name or str(options.pop("client_name", "") or ""),
+        durability=durability,
         options=options,
         connection_class=known_class,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Final
 
 from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.address import NotThePrimary, facts_of
+from kew.adapters.redis.durability import Durability, Unconfirmed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.pool import Pool
@@ -19,6 +19,7 @@ from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError, TaskQ
 from kew.log import logger
 
 OLDEST: Final = (7, 0)
+UNKNOWN: Final = "unknown command"
 NO_DATABASE: Final = "DB index is out of range"
 
 
@@ -54,8 +55,36 @@ async def check(pool: Pool, where: str, library: Library, keys: Keys) -> None:
         await pool.call(packed("PUBLISH", keys.channel("check"), ""))
     except StoreError as error:
         raise _advised(error, where, "PUBLISH on its channels") from error.__cause__
-    with contextlib.suppress(Refused):
-        await pool.warm(2)  # or the second of two pieces of a batch would wait for its connection
+
+
+async def check_confirmed(pool: Pool, where: str, durability: Durability) -> None:
+    """See a command confirmed; raises `StoreUnsuitableError` if that can't be here, else `StoreUnavailableError`."""
+    try:
+        await pool.call(packed("PING"))
+    except StoreError as error:
+        raise _unconfirmed(error, where, durability) from error.__cause__
+
+
+def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQueueError:
+    cause, command = error.__cause__, durability.command
+    refusal = cause.refusal if isinstance(cause, Unconfirmed) else None
+    if refusal is None:
+        if not isinstance(cause, Unconfirmed):
+            return _advised(error, where, command)
+        return StoreUnavailableError(
+            f"Redis at {where} doesn't confirm writes, as durability={durability.level} needs: {cause.missing}. "
+            "Check its replicas (INFO replication), or choose durability=default"
+        )
+    if refusal.code == "NOPERM":
+        return StoreUnsuitableError(
+            f"Redis at {where} doesn't allow this user the command {command}, which durability={durability.level} "
+            "needs; docs/redis.md has the ACL line"
+        )
+    why = "WAITAOF needs Redis 7.2 or later" if UNKNOWN in str(refusal) else without_stop(refusal)
+    return StoreUnsuitableError(
+        f"Redis at {where} can't be used with durability={durability.level}: {why}. "
+        "durability=fsync needs an append-only file (appendonly yes); durability=replicated needs replicas alone"
+    )
 
 
 def _code(error: StoreError) -> str:

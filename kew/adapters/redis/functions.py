@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 from kew.adapters.redis.address import Address
 from kew.adapters.redis.arguments import FunctionCall, FunctionCalls
-from kew.adapters.redis.checks import load
+from kew.adapters.redis.checks import check, check_confirmed, load
+from kew.adapters.redis.durability import Confirmation
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library
 from kew.adapters.redis.occupied import Occupied
 from kew.adapters.redis.pool import LibraryMissing, Pool
 from kew.adapters.redis.wire import packed
-from kew.app.ports import Damaged
+from kew.app.ports import Damaged, Refused
 
 WORK_WIRES, QUESTION_WIRES, HEARTBEAT_WIRES = 6, 2, 1
+COMMAND_WIRES = 2  # if commands are confirmed, which takes connections of their own
 # An extension that isn't answered by then is sent on another connection.
 ANSWERS_PER_LEASE: Final = 4
 
@@ -28,28 +31,52 @@ class Functions:
 
     def __init__(self, address: Address, library: Library, keys: Keys) -> None:
         self.library = library
-        self.work = Pool(address, WORK_WIRES)
-        self.questions = Pool(address, QUESTION_WIRES)
-        self.heartbeats = Pool(address, HEARTBEAT_WIRES)
+        self._address = address
+        self._keys = keys
+        durability, confirmation = address.durability, None
+        if not durability.is_default:
+            confirmation = Confirmation(durability, keys, address.timeout)
+        self.work = Pool(address, WORK_WIRES, confirmation=confirmation)
+        self.questions = self.commands = Pool(address, QUESTION_WIRES)
+        if confirmation is not None:
+            self.commands = Pool(address, COMMAND_WIRES, confirmation=confirmation)
+        self.heartbeats = Pool(
+            address, HEARTBEAT_WIRES
+        )  # what is lost of these, the next one repeats
+        self._pools = dict.fromkeys((self.work, self.questions, self.commands, self.heartbeats))
         self._calls = FunctionCalls(library, keys)
         self.make = self._calls.make
         self._occupied = Occupied(self.questions, keys, address.where)
 
     def open(self) -> None:
         """Keep connections from now on."""
-        for pool in (self.work, self.questions, self.heartbeats):
+        for pool in self._pools:
             pool.open()
+
+    async def check(self) -> None:
+        """Connect, and see whether this Redis will do. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
+        is_confirmed = self.commands is not self.questions
+        plain = self.questions if is_confirmed else self.work
+        await check(plain, self._address.where, self.library, self._keys)
+        if is_confirmed:
+            await check_confirmed(self.commands, self._address.where, self._address.durability)
+        with contextlib.suppress(Refused):
+            await self.work.warm(
+                2
+            )  # or the second of two pieces of a batch would wait for its connection
 
     async def close(self) -> None:
         """Disconnect."""
-        for pool in (self.work, self.questions, self.heartbeats):
+        for pool in self._pools:
             await pool.close()
 
     async def ask(
         self, name: str, queue: str, named: dict[str, Argument], rest: Sequence[Argument] = ()
     ) -> Any:
         """The reply to a question, or to a request that no task's run waits for."""
-        return await self._reply(self.make(name, queue, named, rest), queue, self.questions)
+        call = self.make(name, queue, named, rest)
+        pool = self.commands if call.operation.changes else self.questions
+        return await self._reply(call, queue, pool)
 
     async def ask_of_each(
         self, name: str, queues: Sequence[str], named: dict[str, Argument]

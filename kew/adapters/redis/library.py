@@ -77,6 +77,7 @@ class Operation:
     numbers: frozenset[str]
     rest: str
     repeats: bool
+    changes: bool
 
     def bind(self, rest: Sequence[Argument], named: Mapping[str, Argument]) -> list[Argument]:
         """The arguments in the function's order; `TypeError` for any that is missing, unknown or no number."""
@@ -159,6 +160,7 @@ def _operation(name: str, source: str, which: str) -> Operation:
         numbers=frozenset(each.partition(":")[0] for each in plain if each.endswith(":int")),
         rest="".join(each[:-1] for each in arguments if each.endswith("*")),
         repeats="*" in _declared(source, f"{which}KEYS"),
+        changes="no-writes" not in _declared(source, "flags"),
     )
 
 

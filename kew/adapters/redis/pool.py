@@ -15,6 +15,7 @@ from typing import Any, Final
 from redis.exceptions import BusyLoadingError, RedisError
 
 from kew.adapters.redis.address import Address, NotThePrimary
+from kew.adapters.redis.durability import Confirmation, ConfirmingWire, Unconfirmed
 from kew.adapters.redis.refusals import (
     OLD_LAYOUT,
     is_unexpected,
@@ -50,10 +51,20 @@ class Link:
 # Long: one state, who waits for which connection, and every way in which one comes and goes.
 # Wide: each of these ways is a method of its own.
 class Pool:
-    """Up to `size` connections to one address, each with up to `depth` commands at once; further calls wait in turn."""
+    """Up to `size` connections to one address, each with up to `depth` commands at once; further calls wait in turn.
 
-    def __init__(self, address: Address, size: int, depth: int = DEPTH) -> None:
+    With a `confirmation`, a call is answered once it is confirmed, or fails with `Ambiguous`.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        size: int,
+        depth: int = DEPTH,
+        confirmation: Confirmation | None = None,
+    ) -> None:
         self._address = address
+        self._confirmation = confirmation
         self._route = address.route
         self._size = size
         self._depth = depth
@@ -270,7 +281,7 @@ class Pool:
             raise self._unreachable(self._late(), error) from error
         except (RedisError, OSError) as error:
             raise self._unreachable(f"{name}: {without_stop(error)}", error) from error
-        return wire
+        return wire if self._confirmation is None else ConfirmingWire(wire, self._confirmation)
 
     def _unreachable(self, what: str, error: Exception) -> Refused:
         self._route.failed(self._address.name, error if str(error) else "no answer")
@@ -315,6 +326,9 @@ class Pool:
 
     def _judge(self, link: Link, error: Exception) -> None:
         """After a failure: can this connection, and can those that are as old, still be used?"""
+        if isinstance(error, Unconfirmed):  # by a primary that was cut off, perhaps
+            self._route.renew(link.generation, error)
+            return
         if isinstance(error, ReplyError):
             if leads_elsewhere(error):
                 self._route.failed(self._address.name, error)

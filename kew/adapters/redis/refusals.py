@@ -30,6 +30,7 @@ OF_THE_REQUEST: Final = {
         "OLDLAYOUT",
         "NOSCRIPT",
         "NOPROTO",
+        "UNCONFIRMED",
     ),
 }
 OLD_LAYOUT: Final = "OLDLAYOUT"

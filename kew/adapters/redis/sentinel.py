@@ -205,6 +205,8 @@ def _read(url: str) -> tuple[list[Sentinel], str, dict[str, str], str] | None:
         for name in ("username", "password")
         if f"sentinel_{name}" in query
     }
+    if query.get("durability") == "fsync":  # on one disk alone, it would be lost in a failover
+        query.setdefault("replicas", "1")
     plain_scheme = parts.scheme.partition("+")[0]
     plain = f"{plain_scheme}://{user}{at}{sentinels[0]}/{database}"
     return sentinels, service, options, plain + (f"?{urlencode(query)}" if query else "")

@@ -22,7 +22,6 @@ from kew.adapters.redis.arguments import (
     submit_arguments,
 )
 from kew.adapters.redis.aside import Aside
-from kew.adapters.redis.checks import check
 from kew.adapters.redis.functions import Functions
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library, genuine_library
@@ -69,8 +68,7 @@ class RedisStore(TaskStore):
     async def open(self) -> None:
         self.functions.open()
         if self._checks:
-            functions = self.functions
-            await check(functions.work, self._address.where, functions.library, self.keys)
+            await self.functions.check()
 
     @override
     async def close(self) -> None:
