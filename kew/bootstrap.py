@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -57,6 +58,27 @@ class Parts:
     @address.default
     def _address(self) -> str:
         return type(self.store).__name__
+
+    @classmethod
+    def partitioned(cls, partitions: Sequence[Parts]) -> Parts:
+        """One namespace over the stores of several parts, in this order; what else they have, the first one gives.
+
+        A queue lies in one partition for ever, by its name and the number of partitions. So their number and order stay
+        as they are: opening the namespace with others raises `StoreUnsuitableError`. A single one stays what it is.
+        """
+        from kew.app.partitions import PartitionedStore, PartitionedWakeup  # only if it is used
+
+        if not partitions:
+            raise InvalidConfigError("a namespace has at least one partition")
+        first = partitions[0]
+        if len(partitions) == 1:
+            return first
+        return attrs.evolve(
+            first,
+            store=PartitionedStore([parts.store for parts in partitions]),
+            wakeup=PartitionedWakeup([parts.wakeup for parts in partitions]),
+            address=f"{first.address} and {len(partitions) - 1} more",
+        )
 
 
 def connect(

@@ -60,7 +60,7 @@ T = TypeVar("T", default=Any)
 class Submits(HandleMaker, Protocol):
     """What a decorated function needs of its manager."""
 
-    def new_task_id(self, task_type: str) -> str: ...
+    def new_task_id(self, task_type: str, queue_name: str = "") -> str: ...
     def _submit_call(
         self, queue: str, call: Call, convert: Callable[[TaskInfo], T]
     ) -> Awaited[T]: ...
@@ -213,7 +213,7 @@ class TaskFunction(Decorated, Generic[P, R, C]):
             return _refused(InvalidConfigError(NO_QUEUE))
         if options.token is not None and options.task_id is None:
             return _refused(InvalidConfigError(TOKEN_NEEDS_ID))
-        task_id = options.task_id or self._manager.new_task_id(self.task_type)
+        task_id = options.task_id or self._manager.new_task_id(self.task_type, queue)
         if kwargs and (reason := misplaced_option(self.function, kwargs)):
             return _refused(InvalidTaskError(task_id, reason))
         call = Call(

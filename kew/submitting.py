@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -129,7 +130,9 @@ class Submitting(Queries):
         Raises what `submit_task` raises; the error's `accepted` has the ids that were stored. After a
         `SubmitUncertainError`, submit the tasks for which `get_task_status` finds no record.
         """
-        return await self._here().submitter.many(queue_name, tasks, self.new_task_id, if_exists)
+        return await self._here().submitter.many(
+            queue_name, tasks, partial(self.new_task_id, queue_name=queue_name), if_exists
+        )
 
     def submit_sync(
         self, *args: Any, _wait_seconds: float | None = None, **kwargs: Any
@@ -151,9 +154,14 @@ class Submitting(Queries):
     def _submit(self, queue: str, call: Call, convert: Callable[[TaskInfo], T]) -> Awaited[T]:
         return self._ready().submitter.one(queue, call, convert)
 
-    def new_task_id(self, task_type: str) -> str:
-        """A new id that no other task has: `manager.new_task_id("mail")` begins with "mail-"."""
-        return unique_id(task_type, self._parts.entropy.identity())
+    def new_task_id(self, task_type: str, queue_name: str = "") -> str:
+        """A new id that no other task has: `manager.new_task_id("mail")` begins with "mail-".
+
+        With the name of the queue for which it is meant, a submit to a namespace of several partitions takes no request
+        more than to one store.
+        """
+        ending = self._parts.store.id_ending(queue_name) if queue_name else ""
+        return unique_id(task_type, self._parts.entropy.identity() + ending)
 
     # --- one task
 

@@ -100,6 +100,10 @@ class ObservedStore(TaskStore):
         return facts
 
     @override
+    def id_ending(self, queue: str) -> str:
+        return self._store.id_ending(queue)
+
+    @override
     async def do(self, operation: Operation[A]) -> A:
         began = asyncio.get_running_loop().time()
         try:

@@ -67,7 +67,7 @@ async def submit(
     args, kwargs = arguments_of(arguments)
     name = task_type or getattr(call, "__name__", None) or function.rpartition(":")[2]
     info = await session.manager.submit_task(
-        task_id or session.manager.new_task_id(name),
+        task_id or session.manager.new_task_id(name, queue),
         queue,
         name,
         call,

@@ -14,12 +14,12 @@ from tests.conftest import VERSIONS
 from tests.support.redis_source import RedisPool, any_binary
 from tests.support.scene import Scene
 from tests.support.sentinels import Watched
-from tests.support.stores import memory_scene, redis_scene, sqlite_scene
+from tests.support.stores import memory_scene, partitioned_scene, redis_scene, sqlite_scene
 
 SENTINEL = "sentinel"
 BEHIND_SENTINELS = ("test_submitting_and_settling.py", "test_waking.py")
 STORES = [
-    *("memory", "sqlite"),
+    *("memory", "partitions", "sqlite"),
     *(pytest.param(name, marks=pytest.mark.redis) for name in (*VERSIONS, SENTINEL)),
 ]
 
@@ -53,6 +53,12 @@ async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """An empty namespace of one of the stores."""
     if request.param == "memory":
         made = memory_scene()
+        yield made
+        await made.close()
+        return
+    if request.param == "partitions":
+        made = partitioned_scene()
+        await made.store.open()
         yield made
         await made.close()
         return

@@ -21,7 +21,7 @@ async def nobody_sets_it(now: int) -> None:
     raise AssertionError("this clock is the host's")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[store for store in STORES if store != "partitions"])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store with the clock that it ships with."""
     if request.param == "memory":

@@ -21,6 +21,7 @@ from kew.adapters.redis.library import Library
 from kew.adapters.sqlite.address import Address
 from kew.adapters.sqlite.notifying import SqliteWakeup
 from kew.adapters.sqlite.store import SqliteStore
+from kew.app.partitions import PartitionedStore, PartitionedWakeup
 from tests.support.scene import START_MS, Scene, SteppedClock
 
 CLOCK_KEY = "test:clock"
@@ -46,6 +47,23 @@ def memory_scene() -> Scene:
 
     return Scene(
         store=store, set_clock=set_clock, new_wakeup=lambda: MemoryWakeup(store.namespace.hub)
+    )
+
+
+def partitioned_scene() -> Scene:
+    """A namespace of three partitions, each of which is a memory store."""
+    clock = SteppedClock()
+    stores = [MemoryStore(clock) for _ in range(3)]
+
+    async def set_clock(now: int) -> None:
+        clock.now = now
+
+    return Scene(
+        store=PartitionedStore(stores),
+        set_clock=set_clock,
+        new_wakeup=lambda: PartitionedWakeup(
+            [MemoryWakeup(store.namespace.hub) for store in stores]
+        ),
     )
 
 

@@ -10,7 +10,22 @@ import pytest
 from kew.adapters.memory import store as memory
 from kew.adapters.redis import store as redis
 from kew.app import ports
-from kew.app.ports import OPERATIONS, Claim, Operation, Settle, Submit, by_method, operations
+from kew.app.partitions import routes
+from kew.app.partitions.merging import MERGED
+from kew.app.partitions.routes import ROUTES
+from kew.app.ports import (
+    OPERATIONS,
+    Claim,
+    Find,
+    Operation,
+    Pasts,
+    ReadPayload,
+    Settle,
+    Statuses,
+    Submit,
+    by_method,
+    operations,
+)
 from tests.support.operations import Operations
 
 STORES = {"memory": memory, "redis": redis}
@@ -55,6 +70,16 @@ def test_a_store_has_one_handler_for_each_operation_with_its_answer(store: str):
         hints = typing.get_type_hints(handler, localns=vars(STORES[store]))
         assert hints["operation"] is kind
         assert hints["return"] == answer_of(kind), kind
+
+
+def test_every_operation_has_a_route_through_partitions_with_its_answer():
+    assert set(ROUTES) == set(OPERATIONS)
+    assert {kind for kind, route in ROUTES.items() if route is routes.to_all} == set(MERGED)
+    for kind, route in ROUTES.items():
+        if route is routes.by_queue:
+            assert [field.name for field in attrs.fields(kind)][:1] == ["queue"], kind
+    whole = {kind for kind in OPERATIONS if "queue" not in vars(kind)} - set(MERGED)
+    assert whole == {Statuses, Pasts, Find, ReadPayload}  # each goes where its queues or ids are
 
 
 def test_the_differential_test_draws_every_operation():

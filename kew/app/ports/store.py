@@ -37,6 +37,10 @@ class TaskStore(Protocol):
         """What the server says of itself, for people: names and values; nothing if there is no server."""
         return {}
 
+    def id_ending(self, queue: str) -> str:
+        """What the generated ids of a queue's tasks end with, so that ids alone say where they are; "": nothing."""
+        return ""
+
     async def do(self, operation: Operation[A]) -> A:
         """The answer to an operation, which says on its class what it does. Raises `StoreError`."""
         ...

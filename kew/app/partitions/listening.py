@@ -1,0 +1,40 @@
+"""Notifications from all partitions, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from kew.app.notices import Interrupted, Notice, Resumed, Wakeup
+from kew.app.partitions.reserving import together
+from kew.compat import override
+
+
+class PartitionedWakeup(Wakeup):
+    """Subscriptions to several partitions. They stand again once all of them do."""
+
+    def __init__(self, wakeups: Sequence[Wakeup]) -> None:
+        self._wakeups = tuple(wakeups)
+        self._interrupted = set[int]()
+
+    @override
+    async def listen(self, incarnation: str, deliver: Callable[[Notice], None]) -> None:
+        await together(
+            [
+                wakeup.listen(incarnation, partial(self._deliver, deliver, number))
+                for number, wakeup in enumerate(self._wakeups)
+            ]
+        )
+
+    def _deliver(self, deliver: Callable[[Notice], None], number: int, notice: Notice) -> None:
+        if isinstance(notice, Interrupted):
+            self._interrupted.add(number)
+        elif isinstance(notice, Resumed):
+            self._interrupted.discard(number)
+            if self._interrupted:
+                return
+        deliver(notice)
+
+    @override
+    async def close(self) -> None:
+        await together([wakeup.close() for wakeup in self._wakeups])

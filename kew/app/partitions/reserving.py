@@ -1,0 +1,203 @@
+"""Reserving ids whose home isn't the partition of their queue, and giving reservations back.
+
+The order of the steps keeps an id from being used twice, whatever is lost, late or repeated:
+
+- *Using* an id: reserve it in its home, then submit in the queue's partition. Both are repeatable.
+- *Giving back*: block the id in the partition that the reservation names, which fails if a task has it; remove the
+  reservation of this very life from the home; then end the block. A submit that was on its way meets the block, and a
+  block that has ended stays until no sending of a submit can arrive any more.
+- *Using it again*: a submit that meets a block finishes what it stands for, reserves the id, and only then removes it.
+  A block that has not ended can't be removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+from kew.app.ports import (
+    Ambiguous,
+    Cancel,
+    Declare,
+    Find,
+    Forget,
+    ListWaiting,
+    Submit,
+    Sweep,
+    TaskStore,
+)
+from kew.app.steady import PRESENCE_MS
+from kew.domain.config import SHORTEST_TTL, to_ms
+from kew.domain.listing import Place, WaitingFilter
+from kew.domain.partitions import (
+    LAYOUT_ID,
+    RESERVED,
+    RESERVED_SETTINGS,
+    block,
+    blocked_life,
+    home_of,
+    is_reserved,
+    reservation,
+    reserved_for,
+)
+from kew.domain.requests import Group, LifeRef, Word
+from kew.domain.task import Found, Life, Submission, Task
+
+A = TypeVar("A")
+ROUNDS: Final = 8  # in which others may get in between
+AT_ONCE: Final = 100  # reservations that one round of maintenance looks at
+EDITION: Final = "reserved"
+GIVEN_BACK_AFTER_MS: Final = to_ms(SHORTEST_TTL)
+"""How old a reservation without a task is before maintenance gives it back: no submit is repeated for so long."""
+
+
+async def together(calls: Sequence[Awaitable[A]]) -> Sequence[A]:
+    """Their answers, in order. Raises the first of the errors, once all have ended."""
+    if len(calls) == 1:
+        return [await calls[0]]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+class Reservations:
+    """Those of a namespace. `stores`: its partitions."""
+
+    def __init__(self, stores: Sequence[TaskStore]) -> None:
+        self._stores = stores
+        self._read_up_to: dict[int, Place | None] = {}
+
+    # --- using ids
+
+    async def reserve(self, ids: Sequence[str], partition: int) -> Sequence[str]:
+        """Reserve ids for a partition, each in its home. Returns those that are in use elsewhere."""
+        homes: dict[int, list[str]] = {}
+        for task_id in dict.fromkeys(ids):
+            home = home_of(task_id, len(self._stores))
+            if home != partition:
+                homes.setdefault(home, []).append(task_id)
+        refused = [self._reserve_at(home, mine, partition) for home, mine in homes.items()]
+        return [task_id for some in await together(refused) for task_id in some]
+
+    async def _reserve_at(self, home: int, ids: Sequence[str], partition: int) -> Sequence[str]:
+        refused: list[str] = []
+        for _ in range(ROUNDS):
+            words = await self._store(home, [reservation(task_id, partition) for task_id in ids])
+            ids = [
+                task_id for task_id, word in zip(ids, words, strict=True) if word is Word.DUPLICATE
+            ]
+            if not ids:
+                return refused
+            free = [await self.make_room(task_id, home) for task_id in ids]
+            refused += [task_id for task_id, is_free in zip(ids, free, strict=True) if not is_free]
+            ids = [task_id for task_id, is_free in zip(ids, free, strict=True) if is_free]
+            if not ids:
+                return refused
+        raise Ambiguous(f"the id {ids[0]!r} is being given back by other processes")
+
+    async def make_room(self, task_id: str, partition: int) -> bool:
+        """Remove what keeps an id from being used in this partition, unless it is a task: False.
+
+        Where that is a block, the id is reserved for the partition then.
+        """
+        record = await self._find(task_id, partition)
+        if record is None:
+            return True
+        if not is_reserved(record) or task_id == LAYOUT_ID:
+            return False
+        if reserved_for(record) is not None:
+            return await self.give_back(record, partition)
+        await self._finish(record, partition)
+        if await self.reserve([task_id], partition):
+            return False
+        await self._forget(record, partition)
+        return True
+
+    # --- giving them back
+
+    async def give_back(self, record: Task, home: int) -> bool:
+        """Remove a reservation; False: a task has its id."""
+        partition, wanted = reserved_for(record), block(record.id, record.life)
+        assert partition is not None, "only reservations are given back"
+        for _ in range(ROUNDS):
+            (word,) = await self._store(partition, [wanted])
+            found = await self._find(record.id, partition)
+            if found is None:
+                continue
+            if not is_reserved(found):
+                return False
+            await self._finish(found, partition)
+            if word is not Word.DUPLICATE:
+                return True
+            await self._forget(found, partition)  # of an earlier reservation
+        raise Ambiguous(f"the id {record.id!r} is being given back by other processes")
+
+    async def _finish(self, record: Task, partition: int) -> None:
+        """Remove the reservation that a block names; then the block may end."""
+        if record.is_terminal:
+            return
+        home = home_of(record.id, len(self._stores))
+        await self._remove(record.id, blocked_life(record), home)
+        await self._stores[partition].do(Cancel(RESERVED, record.id, record.life))
+
+    async def _remove(self, task_id: str, life: Life, partition: int) -> None:
+        await self._stores[partition].do(Cancel(RESERVED, task_id, life))
+        await self._stores[partition].do(Forget(RESERVED, [LifeRef(task_id, life)]))
+
+    async def _forget(self, record: Task, partition: int) -> None:
+        await self._stores[partition].do(Forget(RESERVED, [LifeRef(record.id, record.life)]))
+
+    # --- maintenance
+
+    async def tend(self, partition: int) -> None:
+        """Give back some of the reservations that no task has; the next call looks at others. Raises `StoreError`."""
+        store = self._stores[partition]
+        swept = await store.do(Sweep(RESERVED, AT_ONCE, PRESENCE_MS, None))
+        after = self._read_up_to.get(partition)
+        page = await store.do(ListWaiting(RESERVED, WaitingFilter(), after, AT_ONCE))
+        self._read_up_to[partition] = page.after if page else None
+        old_by = swept.now_ms - GIVEN_BACK_AFTER_MS
+        found = page.tasks if page else ()
+        old = [task for task in found if task.queued_at <= old_by and task.id != LAYOUT_ID]
+        for record in old:
+            if reserved_for(record) is None:
+                await self._finish(record, partition)
+        for record in await self._unused(old):
+            await self.give_back(record, partition)
+
+    async def _unused(self, records: Sequence[Task]) -> Sequence[Task]:
+        """Those of the records that are reservations, and whose partitions have no task of the id."""
+        by_partition: dict[int, list[Task]] = {}
+        for record in records:
+            if (partition := reserved_for(record)) is not None:
+                by_partition.setdefault(partition, []).append(record)
+        unused: list[Task] = []
+        for partition, mine in by_partition.items():
+            found = await self._stores[partition].do(Find([record.id for record in mine]))
+            pairs = zip(mine, found, strict=True)
+            unused += (record for record, task in pairs if task is None or is_reserved(task))
+        return unused
+
+    # --- inside
+
+    async def _store(self, partition: int, records: Sequence[Submission]) -> Sequence[Word]:
+        """Store records of the reserved queue, which may have been declared in another time of the store."""
+        store = self._stores[partition]
+        submit = Submit(RESERVED, [Group(submissions=(record,)) for record in records])
+        answer = await store.do(submit)
+        if any(outcome.word is Word.NO_QUEUE for outcome in answer.outcomes):
+            await store.do(Declare(RESERVED, RESERVED_SETTINGS, EDITION))
+            answer = await store.do(submit)
+        return [outcome.word for outcome in answer.outcomes]
+
+    async def is_laid_out(self, record: Submission, partition: int) -> bool:
+        """Whether the partition is the one that this record says; it is, if it has said nothing yet."""
+        (word,) = await self._store(partition, [record])
+        return word in (Word.DONE, Word.SAME)
+
+    async def _find(self, task_id: str, partition: int) -> Found:
+        (found,) = await self._stores[partition].do(Find([task_id]))
+        return found
