@@ -238,9 +238,12 @@ def without_payload(task: Task) -> Task:
     """The task as a reader gets it: payload and checkpoint, which may be large, are only handed to a run."""
     if task.checkpoint is not None and task.checkpoint.data:
         task = task.moved(checkpoint=attrs.evolve(task.checkpoint, data=b""))
-    if not task.call.payload:
-        return task
-    return moved(task, call=_move_submission(task.call, payload=b""))
+    return with_payload(task, b"") if task.call.payload else task
+
+
+def with_payload(task: Task, payload: bytes) -> Task:
+    """The task with another payload."""
+    return moved(task, call=_move_submission(task.call, payload=payload))
 
 
 def kept_payload(task: Task) -> bytes | None:

@@ -19,6 +19,7 @@ import msgspec
 
 from kew.adapters.memory.hub import Hub
 from kew.adapters.sqlite.namespace import StoredNamespace
+from kew.adapters.sqlite.slices import Slices
 from tests.integration.test_sqlite_differential import twins
 
 FOLDER = Path(__file__).parent
@@ -29,7 +30,7 @@ PARTS = ("tasks", "lanes", "known", "starved", "key_logs", "key_limits")
 
 def said_by(db: sqlite3.Connection) -> Any:
     """What a file says, as plain values."""
-    stored = StoredNamespace(db, "kew", Hub())
+    stored = StoredNamespace(db, "kew", Hub(), Slices())
     stored.refresh()
     queues: dict[str, Any] = {}
     for name in sorted(stored.queues):

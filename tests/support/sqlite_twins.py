@@ -12,6 +12,7 @@ import attrs
 
 from kew.adapters.memory.hub import Hub
 from kew.adapters.sqlite.namespace import StoredNamespace
+from kew.adapters.sqlite.slices import Slices
 from kew.app.notices import Notice, SettingsChanged, StopAsked, TaskEnded
 from kew.app.ports import ListGroups, Operation, Peek
 from kew.compat import override
@@ -30,7 +31,7 @@ class SqliteTwins(Twins):
     listeners: dict[str, Listener] = attrs.field(factory=dict)
 
     def _stored(self) -> StoredNamespace:
-        stored = StoredNamespace(self.client, "kew", Hub())
+        stored = StoredNamespace(self.client, "kew", Hub(), Slices())
         stored.refresh()
         return stored
 

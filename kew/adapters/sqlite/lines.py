@@ -22,13 +22,8 @@ AT_ONCE: Final = 32  # rows
 EVER: Final = 2**62
 START: Final[Entry] = (-EVER, -1, "")
 
-COUNT = """
-INSERT INTO lines VALUES (?, ?, ?, ?, 1) ON CONFLICT (queue, priority, key, reason) DO UPDATE SET count = count + 1
-"""
-UNCOUNT = (
-    "UPDATE lines SET count = count - 1 WHERE queue = ? AND priority = ? AND key = ? AND reason = ?"
-)
-DROP = "DELETE FROM lines WHERE queue = ? AND priority = ? AND key = ? AND reason = ? AND count = 0"
+COUNT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)"
+DROP = "DELETE FROM lines WHERE queue = ? AND priority = ? AND key = ? AND reason = ?"
 IN_LINE = """
 SELECT ready_at, ticket, id FROM tasks
 WHERE queue = ? AND phase = 0 AND priority = ? AND key = ? AND reason = ?
@@ -94,7 +89,11 @@ def merged(lines: Iterable[Line], now: int) -> Iterator[Entry]:
 
 
 class Lines:
-    """All lines of a queue. The counts are read once, and kept as long as no other process writes to the file."""
+    """All lines of a queue.
+
+    The counts are read once, and kept as long as no other process writes to the file. `flush` writes those that have
+    changed, since most transactions change one many times.
+    """
 
     def __init__(self, db: sqlite3.Connection, queue: int) -> None:
         self._db = db
@@ -102,6 +101,7 @@ class Lines:
         self._counts: dict[tuple[int, str, str], int] | None = None
         self._by_key: Counter[tuple[int, str]] = Counter()
         self._by_priority: Counter[int] = Counter()
+        self._changed: set[tuple[int, str, str]] = set()
 
     @property
     def _known(self) -> dict[tuple[int, str, str], int]:
@@ -114,14 +114,13 @@ class Lines:
                 self._change((priority, key, reason), count)
         return self._counts
 
-    def _change(self, place: tuple[int, str, str], by: int) -> int:
-        """So many tasks more wait there. Returns how many there are."""
+    def _change(self, place: tuple[int, str, str], by: int) -> None:
+        """So many tasks more wait there."""
         counts = self._counts if self._counts is not None else self._known
         priority, key, _ = place
         _add(counts, place, by)
         _add(self._by_key, (priority, key), by)
         self._by_priority[priority] += by
-        return counts.get(place, 0)
 
     # --- changing
 
@@ -129,15 +128,22 @@ class Lines:
         """One more task waits there."""
         place = (int(priority), key, reason)
         self._change(place, 1)
-        self._db.execute(COUNT, (self._queue, *place))
+        self._changed.add(place)
 
     def remove(self, priority: int, key: str, reason: str) -> None:
         """One task less waits there."""
         place = (int(priority), key, reason)
-        left = self._change(place, -1)
-        self._db.execute(UNCOUNT, (self._queue, *place))
-        if not left:
-            self._db.execute(DROP, (self._queue, *place))
+        self._change(place, -1)
+        self._changed.add(place)
+
+    def flush(self) -> None:
+        """Write the counts that have changed."""
+        for place in self._changed:
+            if count := self._known.get(place):
+                self._db.execute(COUNT, (self._queue, *place, count))
+            else:
+                self._db.execute(DROP, (self._queue, *place))
+        self._changed.clear()
 
     # --- reading
 
@@ -159,9 +165,13 @@ class Lines:
         plain = sum((priority, "") in self._by_key for priority in QueuePriority)
         return len(self._known) > 0 and len(self._by_key) > plain
 
-    def count(self, priorities: Collection[int] = tuple(QueuePriority)) -> int:
+    def total(self) -> int:
         """How many tasks wait, due or not."""
-        return sum(self._by_priority[priority] for priority in priorities) if self._known else 0
+        return self._by_priority.total() if self._known else 0
+
+    def count(self, priority: int) -> int:
+        """How many tasks of a priority wait, due or not."""
+        return self._by_priority[priority] if self._known else 0
 
     def count_of(self, key: str, priorities: Collection[int] = tuple(QueuePriority)) -> int:
         """How many tasks of a key wait."""

@@ -11,6 +11,7 @@ from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.adapters.sqlite.queue import StoredQueue
 from kew.adapters.sqlite.records import Records
 from kew.adapters.sqlite.rows import Rows, SmallRows
+from kew.adapters.sqlite.slices import Slices
 from kew.adapters.sqlite.values import Codec
 from kew.compat import override
 from kew.domain.explaining import SlotLimit
@@ -111,7 +112,7 @@ class StoredNamespace(Namespace):
     transaction is undone.
     """
 
-    def __init__(self, db: sqlite3.Connection, name: str, hub: Hub) -> None:
+    def __init__(self, db: sqlite3.Connection, name: str, hub: Hub, slices: Slices) -> None:
         super().__init__()
         self._db = db
         self._number, self.last_ms = _row(db, name)
@@ -119,7 +120,7 @@ class StoredNamespace(Namespace):
         self._version = -1
         scope = -self._number
         records, reports = (
-            Records(db, self._number),
+            Records(db, self._number, slices),
             Rows[str, tuple[int, str]](db, scope, "reports", Codec(tuple[int, str])),
         )
         schedules = Rows[str, StoredSchedule](db, scope, "schedules", Codec(StoredSchedule))

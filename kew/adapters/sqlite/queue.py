@@ -84,7 +84,7 @@ class StoredQueue(WaitingView, View):
 
     @override
     def find(self, task_id: str) -> Task | None:
-        return self._records.get(task_id)
+        return self._records.find(task_id)
 
     @override
     def holder(self, key: str, now: int) -> Task | None:
@@ -160,6 +160,7 @@ class StoredQueue(WaitingView, View):
         if self._state is not self._written:
             self._db.execute(WRITE_STATE, (_state.encode(self._state), self.number))
             self._written = self._state
+        self._lines.flush()
         self.history.flush()
 
     def apply(self, change: Change, now: int) -> None:
@@ -173,7 +174,7 @@ class StoredQueue(WaitingView, View):
         if change.counted or change.starved or change.key_limits or change.key_logs:
             self._note(change, now)
         for task in change.tasks:
-            old = self._records.get(task.id)
+            old = self._records.find(task.id)
             is_rewritten = old is not None and old.status is task.status
             if not is_rewritten and old is not None and old.ticket == task.ticket:
                 self.history.note(old, task, now)

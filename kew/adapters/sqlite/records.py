@@ -6,14 +6,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Final
 
-import attrs
-
 from kew.adapters.sqlite.schema import DEAD, ENDED, LEASED, WAITING
+from kew.adapters.sqlite.slices import Slices
 from kew.adapters.sqlite.values import Codec
 from kew.compat import override
 from kew.domain.gates.functions import reason_of
 from kew.domain.keys import key_of
-from kew.domain.task import Task, TaskStatus, unstarted_until
+from kew.domain.task import Task, TaskStatus, unstarted_until, with_payload
 
 MOST_CACHED: Final = 4_096  # tasks
 LARGEST_CACHED: Final = 16_384  # bytes of content: what is larger is read from the file each time
@@ -49,29 +48,41 @@ def size_of(task: Task) -> int:
 
 
 class Records(MutableMapping[str, Task]):
-    """The tasks by id, which are kept in memory as well until another process writes to the file."""
+    """The tasks by id, which are kept in memory as well until another process writes to the file.
 
-    def __init__(self, db: sqlite3.Connection, namespace: int) -> None:
+    So is that an id is not there: a submit asks that twice.
+    """
+
+    def __init__(self, db: sqlite3.Connection, namespace: int, slices: Slices) -> None:
         self._db = db
         self._namespace = namespace
-        self._known: dict[str, Task] = {}
+        self._check = slices.check
+        self._known: dict[str, Task | None] = {}
 
     def forget_cached(self) -> None:
         """Read everything from the file again: another process has changed it, or a transaction was undone."""
         self._known.clear()
 
-    @override
-    def __getitem__(self, task_id: str) -> Task:
-        known = self._known.get(task_id)
-        if known is not None:
-            return known
+    def find(self, task_id: str) -> Task | None:
+        """The task of an id, if there is one."""
+        known = self._known
+        return known[task_id] if task_id in known else self._read(task_id)
+
+    def _read(self, task_id: str) -> Task | None:
+        self._check()
         row = self._db.execute(READ, (self._namespace, task_id)).fetchone()
         if row is None:
-            raise KeyError(task_id)
+            self._remember(task_id, None)
+            return None
         task = _codec.decode(row[0])
-        if row[1] is not None:
-            task = task.moved(call=attrs.evolve(task.call, payload=row[1]))
-        return self._keep(task)
+        return self._keep(task if row[1] is None else with_payload(task, row[1]))
+
+    @override
+    def __getitem__(self, task_id: str) -> Task:
+        task = self.find(task_id)
+        if task is None:
+            raise KeyError(task_id)
+        return task
 
     def of(self, task_ids: Iterable[str]) -> list[Task]:
         """The tasks of ids that are there."""
@@ -86,9 +97,10 @@ class Records(MutableMapping[str, Task]):
 
         A completed task no longer needs its payload.
         """
+        self._check()
         bare, call = task, task.call
         if call.payload:
-            bare = task.moved(call=attrs.evolve(call, payload=b""))
+            bare = with_payload(task, b"")
         if task.status is TaskStatus.COMPLETED:
             task, call = bare, bare.call
         values = (
@@ -133,7 +145,10 @@ class Records(MutableMapping[str, Task]):
         if size_of(task) > LARGEST_CACHED:
             self._known.pop(task.id, None)
             return task
+        self._remember(task.id, task)
+        return task
+
+    def _remember(self, task_id: str, task: Task | None) -> None:
         if len(self._known) >= MOST_CACHED:
             self._known.clear()
-        self._known[task.id] = task
-        return task
+        self._known[task_id] = task

@@ -11,6 +11,7 @@ from kew.adapters.sqlite import failures, schema
 from kew.adapters.sqlite.address import Address, check_file_system
 from kew.adapters.sqlite.namespace import StoredNamespace
 from kew.adapters.sqlite.notifying import Outgoing
+from kew.adapters.sqlite.slices import Slices
 from kew.adapters.sqlite.writer import Session, Writer
 from kew.app.ports import Clock, Operation, TaskStore
 from kew.compat import override
@@ -62,11 +63,11 @@ class SqliteStore(TaskStore):
 
     def _connect(self) -> Session:
         """Open the file, in the thread that will use it."""
-        path = self.address.path
+        path, slices = self.address.path, Slices()
         try:
             db = schema.connection(path, self.address.synchronous)
             hub = Outgoing(path, self.namespace)
-            namespace = StoredNamespace(db, self.namespace, hub)
+            namespace = StoredNamespace(db, self.namespace, hub, slices)
         except sqlite3.Error as error:
             raise failures.while_opening(error, path) from error
         inner = MemoryStore(self._clock, namespace)
@@ -75,4 +76,4 @@ class SqliteStore(TaskStore):
             hub.discard()
             namespace.undone()
 
-        return Session(db, namespace.refresh, inner.do, namespace.flush, hub.send, undone)
+        return Session(db, slices, namespace.refresh, inner.do, namespace.flush, hub.send, undone)

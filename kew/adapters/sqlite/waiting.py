@@ -55,11 +55,11 @@ class WaitingView(View):
 
     @override
     def waiting(self) -> int:
-        return self._lines.count()
+        return self._lines.total()
 
     def waiting_by_priority(self) -> dict[int, int]:
         """How many tasks wait, due or not."""
-        return {int(priority): self._lines.count((priority,)) for priority in QueuePriority}
+        return {int(priority): self._lines.count(priority) for priority in QueuePriority}
 
     @property
     @override

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from kew.adapters.sqlite import failures
+from kew.adapters.sqlite.slices import Slices
 from kew.app.ports import Operation, Refused
 
 A = TypeVar("A")
@@ -42,6 +43,7 @@ class Session:
     def __init__(
         self,
         db: sqlite3.Connection,
+        slices: Slices,
         begin: Callable[[], None],
         carry_out: Callable[[Operation[Any]], Coroutine[Any, Any, Any]],
         flush: Callable[[], None],
@@ -49,6 +51,7 @@ class Session:
         undone: Callable[[], None],
     ) -> None:
         self.db = db
+        self.slices = slices
         self.begin = begin
         self.carry_out = carry_out
         self.flush = flush
@@ -114,6 +117,7 @@ class Writer:
 
     def _carry_out(self, session: Session, jobs: Sequence[Job[Any]]) -> None:
         is_committing = False
+        session.slices.begin()
         try:
             changes = any(job.operation is not None and job.operation.changes for job in jobs)
             session.db.execute("BEGIN IMMEDIATE" if changes else "BEGIN")
@@ -146,6 +150,7 @@ def _run_through(session: Session, job: Job[Any]) -> Any:
     """Carry out an operation, whose coroutine waits for nothing."""
     if job.operation is None:
         return None
+    session.slices.check()
     try:
         session.carry_out(job.operation).send(None)
     except StopIteration as end:

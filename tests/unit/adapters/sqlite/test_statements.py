@@ -69,6 +69,24 @@ async def test_a_thousand_waiting_tasks_cost_no_more_statements_than_ten(
     assert many == few
 
 
+async def test_many_tasks_at_once_take_few_statements_each(tmp_path: Path):
+    """What all of them change is written once for the transaction."""
+    scene = sqlite_scene(tmp_path / "kew.db")
+    await scene.declare(max_workers=1000)
+    worker = await scene.worker()
+    seen: list[str] = []
+    store: Any = scene.store
+    store._writer._session.db.set_trace_callback(seen.append)
+    await scene.submit(*(f"t{n}" for n in range(100)), payload=b"x")
+    submitting = len(seen)
+    tasks = await worker.claim(100)
+    claiming = len(seen) - submitting
+    await worker.settle(*(success(task) for task in tasks))
+    settling = len(seen) - submitting - claiming
+    await scene.close()
+    assert (submitting // 100, claiming // 100, settling // 100) == (3, 1, 2)
+
+
 async def looking_ahead(path: Path, keys: int) -> int:
     """The statements of a claim that gets nothing, since nothing is due."""
     scene = sqlite_scene(path)
