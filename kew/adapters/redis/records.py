@@ -135,11 +135,16 @@ def _read_label(label: bytes) -> Label:
 
 # Long: a table of the record's fields, in the order of the classes; taking it apart would cost each task a call.
 def read(
-    task_id: str, raw: Raw, lease_until: int, with_payload: bool = True, is_strict: bool = False
+    task_id: str,
+    raw: Raw,
+    lease_until: int,
+    with_payload: bool = True,
+    is_strict: bool = False,
+    key: str = "",
 ) -> Task:
     """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskUnreadableError`.
 
-    `is_strict` is for `read_strictly` alone.
+    `is_strict` is for `read_strictly` alone, and `key`, of a record whose only extra it is, for `_read_later_version`.
     """
     try:
         if (
@@ -198,7 +203,7 @@ def read(
                 max_retries,
                 retry_delay_ms,
                 timeout_ms,
-                "",
+                key,
                 1,
                 0,
                 "",
@@ -240,6 +245,9 @@ def _read_later_version(
 ) -> Task:
     record, content, *more_beside = raw if isinstance(raw, list) else (raw, None)
     head, _, body = record.partition(b"\n")
+    if raw is record and (key := _lone_key(head)):
+        plain = head[1 : head.rindex(b" - ")] + b"\n" + body
+        return read(task_id, plain, lease_until, with_payload, is_strict, key)
     version, fields = head[:1], head[1:].split(b" ")
     if version not in (b"2", b"3"):
         raise TaskUnreadableError(task_id, f"it has an unknown version: {head[:4]!r}")
@@ -261,6 +269,14 @@ def _read_later_version(
     if task.status is TaskStatus.COMPLETED:
         return task.moved(result=content)
     return task.moved(call=attrs.evolve(task.call, payload=content)) if with_payload else task
+
+
+def _lone_key(head: bytes) -> str:
+    """The key in the line of a record that has no other extra, as most of those with extras; "": there are others."""
+    _, is_found, key = head.rpartition(b" - key=")
+    if not is_found or head[:1] != b"3" or b"," in key or b" " in key:
+        return ""
+    return extras.from_value(key.decode()) if b"%" in key else key.decode()
 
 
 def _with_checkpoint(task: Task, data: bytes | None) -> Task:

@@ -42,6 +42,22 @@ def test_a_key_of_any_text_breaks_no_record(key: str):
     assert task.call == call("t", key=key, cost=2, payload=b"payload\n=,")
 
 
+@given(key=KEYS)
+@pytest.mark.parametrize("more", [b"", b",cost=1"], ids=["alone", "with another extra"])
+def test_a_key_alone_is_read_as_one_among_others(more: bytes, key: str):
+    """It is read in a quicker way, since it is what most tasks with extras have."""
+    head, _, body = stored(key=key, payload=b"a - key=b\nc").partition(b"\n")
+    task = read(head + more + b"\n" + body)
+    assert task.call == call("t", key=key, payload=b"a - key=b\nc")
+
+
+@pytest.mark.parametrize("text", [b"key=", b"key=a b", b"key=a,", b"key=\xff"])
+def test_a_damaged_key_is_found(text: bytes):
+    raw = stored(key="KEY").replace(b"key=KEY", text)
+    with pytest.raises(TaskUnreadableError):
+        read(raw)
+
+
 def test_a_task_without_extras_is_stored_as_before():
     raw = stored(payload=b"p")
     assert raw.startswith(b"q ")
