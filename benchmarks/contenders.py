@@ -30,10 +30,14 @@ ALL = (
     Contender(name="taskiq", environment="taskiq", program="with_taskiq.py"),
     Contender(name="streaQ", environment="streaq", program="with_streaq.py"),
     Contender(name="BullMQ", environment="bullmq", program="with_bullmq.mjs", loop="node"),
+    Contender(name="huey", environment="huey", program="with_huey.py"),
+    Contender(name="litequeue", environment="litequeue", program="with_litequeue.py"),
     Contender(name=BARE, environment="kew", program="bare.py"),
 )
 OWN = (KEW, KEW_UVLOOP)
-QUEUES = tuple(each.name for each in ALL if each.name != BARE)
+FILES = ("huey", "litequeue")  # queues in a SQLite file
+QUEUES = tuple(each.name for each in ALL if each.name not in (BARE, *FILES))
+ON_REDIS = (*QUEUES, BARE)
 EVERYONE = tuple(each.name for each in ALL)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from benchmarks import figures as all_figures
 from benchmarks import targets
-from benchmarks.contenders import EVERYONE, KEW
+from benchmarks.contenders import FILES, KEW, ON_REDIS
 from benchmarks.environments import ROOT
 from benchmarks.figure import Figure, Measure
+from benchmarks.figures import sqlite
 from benchmarks.results import Spread, on_machine, ratios
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -22,19 +23,21 @@ def values_of(kept: dict[str, Any], measure: Measure) -> dict[str, list[float]]:
 
 
 def compared(kept: dict[str, Any]) -> list[tuple[Figure, Measure]]:
-    """The measures in which kew stands beside somebody."""
+    """The measures in which kew stands beside libraries that use Redis."""
     return [
         (figure, measure)
         for figure in all_figures.ALL
         for measure in figure.measures
-        if figure.name in kept and len(values_of(kept[figure.name], measure)) > 1
+        if figure.name in kept
+        and figure.name != "sqlite"
+        and len(values_of(kept[figure.name], measure)) > 1
     ]
 
 
 def names_in(kept: dict[str, Any]) -> list[str]:
     """The contenders that were measured, in the order of the table."""
     measured = {name for figure in kept.values() for of in figure["values"].values() for name in of}
-    return [name for name in EVERYONE if name in measured]
+    return [name for name in ON_REDIS if name in measured]
 
 
 def absolute(kept: dict[str, Any]) -> str:
@@ -69,7 +72,7 @@ def alone(kept: dict[str, Any]) -> str:
     for figure in all_figures.ALL:
         for measure in figure.measures:
             values = values_of(kept.get(figure.name, {}), measure)
-            if list(values) == [KEW] and figure.name != "polite_host":
+            if list(values) == [KEW] and figure.name not in ("polite_host", "sqlite"):
                 spread = Spread.of(values[KEW])
                 ends = f"{_number(spread.least, measure)} to {_number(spread.most, measure)}"
                 rows.append([titled(measure), _number(spread.middle, measure), ends])
@@ -120,6 +123,19 @@ def required(kept: dict[str, Any]) -> str:
     return table(rows)
 
 
+def files(kept: dict[str, Any]) -> str:
+    """Queues in a SQLite file: medians, and least to most."""
+    if "sqlite" not in kept:
+        return ""
+    names = (KEW, *FILES)
+    rows: Rows = [["", *names]]
+    for measure in sqlite.FIGURE.measures:
+        values = values_of(kept["sqlite"], measure)
+        cells = [_spread(values[name], measure) if name in values else "-" for name in names]
+        rows.append([titled(measure), *cells])
+    return table(rows)
+
+
 def failed(kept: dict[str, Any]) -> str:
     """Who could not be measured, and why."""
     lines = [
@@ -149,6 +165,7 @@ SECTIONS = {
     "relative": relative,
     "alone": alone,
     "polite": polite,
+    "sqlite": files,
     "failures": failed,
 }
 
@@ -160,6 +177,7 @@ def on_screen(kept: dict[str, Any]) -> str:
         ("kew is so many times better: median (least to most)", relative(kept)),
         ("kew alone", alone(kept)),
         ("polite host", polite(kept)),
+        ("queues in a SQLite file: median (least to most)", files(kept)),
         ("what it must show", required(kept)),
         ("failures", failed(kept)),
     ]
@@ -208,6 +226,14 @@ def titled(measure: Measure) -> str:
 
 def _number(value: float, measure: Measure) -> str:
     return f"{value:,.{measure.digits}f}"
+
+
+def _spread(values: list[float], measure: Measure) -> str:
+    spread = Spread.of(values)
+    middle, least, most = (
+        _number(value, measure) for value in (spread.middle, spread.least, spread.most)
+    )
+    return f"{middle} ({least} to {most})"
 
 
 def _short(value: float) -> str:

@@ -218,4 +218,25 @@ ALL = (
     Target(
         "memory_store", "drain on the memory store", 40_000, "/s", value("memory_store", "rate")
     ),
+    *(
+        Target(
+            "sqlite", f"SQLite, synchronous={name}: {what}", least, "/s", value("sqlite", measure)
+        )
+        for name, least in (("full", 2_000), ("normal", 5_000))
+        for what, measure in (
+            ("submit + run + result", f"{name}_rate"),
+            ("drain", f"{name}_drain"),
+        )
+    ),
+    *(
+        Target(
+            "sqlite",
+            f"SQLite, synchronous={name}: event loop lag p99 while it drains",
+            10,
+            "ms",
+            value("sqlite", f"{name}_lag"),
+            at_least=False,
+        )
+        for name in ("full", "normal")
+    ),
 )

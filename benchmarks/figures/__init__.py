@@ -14,6 +14,7 @@ from benchmarks.figures import (
     polite_host,
     process_memory,
     round_trip,
+    sqlite,
     submit_alone,
     submit_batch,
     submit_gathered,
@@ -35,6 +36,7 @@ ALL: tuple[Figure, ...] = (
     process_memory.FIGURE,
     polite_host.FIGURE,
     memory_store.FIGURE,
+    sqlite.FIGURE,
 )
 
 

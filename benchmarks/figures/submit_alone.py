@@ -1,6 +1,6 @@
 """Submits one after another, each awaited before the next; no worker in this process."""
 
-from benchmarks.contenders import EVERYONE
+from benchmarks.contenders import ON_REDIS
 from benchmarks.figure import Figure, Measure, Run, Values, rate
 
 COUNT = 10_000
@@ -17,6 +17,6 @@ FIGURE = Figure(
     title="Submit, one after another",
     measures=(Measure("rate", "submit, one after another", "/s", more_is_better=True),),
     run=run,
-    takes=EVERYONE,
+    takes=ON_REDIS,
     rounds=5,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import tasks
-from peer import main, rss_bytes
+from peer import main, percentiles, rss_bytes
 from tasks import tally
 from with_kew import QUEUE, Kew
 
@@ -72,6 +72,16 @@ class KewAlone(Kew):
         await self.manager.shutdown()
         self.manager = submitting
         return {"seconds": seconds}
+
+    async def do_drain_watched(self, count: int) -> dict[str, float]:
+        """Drain, and how late the event loop was meanwhile."""
+        lags: list[float] = []
+        watching = asyncio.create_task(_watch(lags))
+        await asyncio.sleep(0.05)
+        lags.clear()
+        await self.do_drain(count)
+        watching.cancel()
+        return percentiles(lags)
 
     async def do_clean(self) -> dict[str, Any]:
         """Forget every task."""
@@ -169,6 +179,14 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-length", b"5"), (b"content-type", b"text/plain")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def _watch(lags: list[float]) -> None:
+    """How much later than after a millisecond the event loop goes on, in seconds."""
+    while True:
+        due = time.perf_counter() + 0.001
+        await asyncio.sleep(0.001)
+        lags.append(time.perf_counter() - due)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,11 @@ class Tally:
         self.goal_at = 0.0
         self._goal = 0
         self._reached = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run_in_threads(self) -> None:
+        """The task runs in another thread than the one that waits here."""
+        self._loop = asyncio.get_running_loop()
 
     def expect(self, goal: int) -> None:
         """Begin to count anew."""
@@ -29,7 +34,10 @@ class Tally:
         self.count += 1
         if self.count == self._goal:
             self.goal_at = self.last_at
-            self._reached.set()
+            if self._loop is None:
+                self._reached.set()
+            else:
+                self._loop.call_soon_threadsafe(self._reached.set)
 
     async def reached(self) -> None:
         """Return once the task was started as often as expected."""
@@ -41,6 +49,12 @@ tally = Tally()
 
 async def echo(n: object) -> object:
     """Return the argument."""
+    tally.note()
+    return n
+
+
+def echo_in_thread(n: object) -> object:
+    """The same for libraries that run their tasks in a thread."""
     tally.note()
     return n
 
