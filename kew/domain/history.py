@@ -282,6 +282,7 @@ def rates_of(past: Past) -> Rates:
     if not past.tallies:
         return NO_RATES
     elapsed = max(SHORTEST_MS, past.now_ms - min(past.tallies) * past.step_ms)
-    whole = sum_of(past.tallies[number] for number in sorted(past.tallies))
+    tallies = past.tallies.values()
+    whole = Tally(**{name: sum(getattr(tally, name) for tally in tallies) for name in COUNTED})
     names = [field.name for field in attrs.fields(Rates)]
     return Rates(**{name: round(getattr(whole, name) * MINUTE_MS / elapsed, 3) for name in names})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from kew import TaskQueueError, TaskQueueManager, __version__
@@ -12,6 +13,7 @@ from kew.metrics import names
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_QUEUES: Final = 1_000  # in one scrape; the first by name
 BREAKER_STATES: Final = ("closed", "half_open", "open")
+ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 Row = Mapping[str, Any]
 
 
@@ -96,8 +98,9 @@ def _family(metric: names.Metric, samples: Values) -> str:
     return "\n".join(lines) + "\n"
 
 
+@lru_cache(maxsize=4 * MOST_QUEUES)  # a queue's name is in a label of each metric
 def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return text.translate(ESCAPES)
 
 
 def _text(families: Iterable[str]) -> bytes:

@@ -11,7 +11,7 @@ from kew.app.attention import SEVERITIES
 
 HISTORY_SECONDS: Final = 3600
 FRESH_SECONDS: Final = 30.0
-SHOWN: Final = ("submitted", "completed", "failed", "wait_p95")
+SHOWN: Final = ("submitted", "completed", "failed")
 
 
 class Overview:
@@ -34,9 +34,9 @@ class Overview:
 
 
 def _series(history: QueueHistory) -> dict[str, Any]:
-    points = [point.to_dict() for point in history.points]
-    lists = {name: [point[name] for point in points] for name in SHOWN}
-    return {"step": history.step, **lists}
+    counts = {name: [getattr(point, name) for point in history.points] for name in SHOWN}
+    waits = [point.percentile("wait", 0.95) for point in history.points]
+    return {"step": history.step, **counts, "wait_p95": waits}
 
 
 async def overview(manager: TaskQueueManager) -> dict[str, Any]:

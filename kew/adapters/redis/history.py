@@ -15,7 +15,7 @@ def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) 
     for number, text in zip(found[::2], found[1::2], strict=True):
         tally = read_tally(text)
         if not tally.is_empty:
-            tallies[number] = plus(tallies.get(number, NOTHING), tally)
+            tallies[number] = plus(tallies[number], tally) if number in tallies else tally
     return Past(
         now_ms=now,
         step_ms=operation.step_ms,
@@ -50,7 +50,7 @@ def read_open(text: bytes, ticket: int, token: int) -> Tally:
 
 
 def _histogram(text: bytes) -> Histogram:
-    buckets = [int(number) for number in text.split(b",")]
+    buckets = [*map(int, text.split(b","))]
     while buckets and not buckets[-1]:
         buckets.pop()
     return tuple(buckets)

@@ -95,6 +95,8 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 def _overrides(text: str) -> Iterator[tuple[str, str, str]]:
     """Each overridden setting, its value, and what the code declares."""
+    if "overrides=" not in text:
+        return
     found = dict(_pairs(text))
     for entry in filter(None, found.get("overrides", "").split(";")):
         name, value, declared = entry.split("~")
