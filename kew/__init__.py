@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kew.domain.config import QueueConfig
     from kew.domain.explaining import Explanation, Holder, Reason
     from kew.domain.history import HistoryPoint, QueueHistory
-    from kew.domain.key_limits import KeyLimit
+    from kew.domain.key_limits import KeyLimit, KeyLimitPage
     from kew.domain.keys import PerKey
     from kew.domain.overrides import Override
     from kew.domain.rate import Rate
@@ -63,6 +63,7 @@ __all__ = [
     "HistoryPoint",
     "Holder",
     "KeyLimit",
+    "KeyLimitPage",
     "Latest",
     "Linear",
     "LongTask",
@@ -129,7 +130,7 @@ _MODULES = {
     "kew.domain.config": ("QueueConfig",),
     "kew.domain.explaining": ("Explanation", "Holder", "Reason"),
     "kew.domain.history": ("HistoryPoint", "QueueHistory"),
-    "kew.domain.key_limits": ("KeyLimit",),
+    "kew.domain.key_limits": ("KeyLimit", "KeyLimitPage"),
     "kew.domain.keys": ("PerKey",),
     "kew.domain.overrides": ("Override",),
     "kew.domain.rate": ("Rate",),

@@ -12,7 +12,7 @@ from kew.app.listing import TaskPage
 from kew.domain.breaker_history import BreakerChange
 from kew.domain.explaining import Explanation
 from kew.domain.history import QueueHistory
-from kew.domain.key_limits import KeyLimit
+from kew.domain.key_limits import KeyLimitPage
 from kew.domain.overrides import Overridable, Override
 from kew.domain.rate import Rate
 from kew.handles import TaskId
@@ -38,7 +38,8 @@ class QueueSteering(Protocol):
     async def remove_overrides(self, queue_name: str, *names: str) -> None: ...
     @property
     def set_key_limit(self) -> Callable[..., Awaitable[None]]: ...
-    async def key_limits(self, queue_name: str) -> list[KeyLimit]: ...
+    @property
+    def key_limits(self) -> Callable[..., Awaitable[KeyLimitPage]]: ...
     async def remove_key_limit(self, queue_name: str, key: object) -> None: ...
     @property
     def get_tasks(self) -> Callable[..., Awaitable[TaskPage]]: ...
@@ -149,9 +150,11 @@ class QueueHandle:
             expires_in=expires_in,
         )
 
-    async def key_limits(self) -> list[KeyLimit]:
-        """The limits that its keys have of their own, by key."""
-        return await self._manager.key_limits(self._name)
+    async def key_limits(
+        self, *, key: object = None, limit: int = 100, cursor: str | None = None
+    ) -> KeyLimitPage:
+        """A page of the limits that its keys have of their own: `key_limits`."""
+        return await self._manager.key_limits(self._name, key=key, limit=limit, cursor=cursor)
 
     async def remove_key_limit(self, key: object) -> None:
         """Let a key have the limits of `per_key` again."""

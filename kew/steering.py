@@ -11,7 +11,7 @@ from kew.app.lookups import known_queue
 from kew.app.ports import Command
 from kew.app.process import Process
 from kew.app.queue_status import setting_dict
-from kew.domain.key_limits import KeyLimit, as_own_limits, lasts_ms
+from kew.domain.key_limits import KeyLimitPage, as_own_limits, lasts_ms
 from kew.domain.overrides import Overridable, Override
 from kew.domain.rate import Rate
 
@@ -125,9 +125,21 @@ class Steering(ABC):
         own, ms = as_own_limits(max_workers, rate, max_size), lasts_ms(expires_in)
         await self._here().inspector.steering.limit_key(queue_name, key, own, ms)
 
-    async def key_limits(self, queue_name: str) -> list[KeyLimit]:
-        """The limits that keys of a queue have of their own, by key. Raises `QueueNotFoundError`."""
-        return await self._here().inspector.steering.key_limits(queue_name)
+    async def key_limits(
+        self,
+        queue_name: str,
+        *,
+        key: object = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> KeyLimitPage:
+        """A page of the limits that keys of a queue have of their own, or those of one key.
+
+        `limit`: about how many, from 1 to 1,000; a small queue's are on one page, by key. `cursor`: that of the page
+        before. Limits that change meanwhile may be on two pages. Raises `InvalidConfigError` and `QueueNotFoundError`.
+        """
+        steering = self._here().inspector.steering
+        return await steering.key_limits(queue_name, key, limit=limit, cursor=cursor)
 
     async def remove_key_limit(self, queue_name: str, key: object) -> None:
         """Let a key have the limits of `per_key` again. Nothing happens if it has none of its own.

@@ -14,6 +14,7 @@ import msgspec
 
 from kew.app.info import TaskInfo, info_of, moment
 from kew.app.inspector import Inspector
+from kew.app.pages import page_size
 from kew.app.ports import (
     Bookmark,
     Codec,
@@ -38,7 +39,6 @@ GROUPS_AT_ONCE: Final = 50
 MOST_PAGES: Final = (
     50  # that a list looks at, so that a filter which fits nothing doesn't walk them all
 )
-MOST_IN_A_PAGE: Final = 1000
 MOST_SPACING: Final = 86_400  # seconds
 CURSOR: Final = re.compile(r"(\d{1,15})\.(\d{1,12})\.(.{1,256})", re.DOTALL)
 
@@ -286,15 +286,6 @@ class DeadLetterOffice:
 
 def _letters(page: DeadLetters) -> list[Letter]:
     return list(zip(page.tasks, page.attempts, strict=True))
-
-
-def page_size(limit: object) -> int:
-    """How many tasks a page has at most. Raises `InvalidConfigError`."""
-    if type(limit) is int and 1 <= limit <= MOST_IN_A_PAGE:
-        return limit
-    raise InvalidConfigError(
-        f"limit must be from 1 to {MOST_IN_A_PAGE} for one page, not {shown(limit)}"
-    )
 
 
 def checked_spacing(every: object) -> float:

@@ -17,11 +17,11 @@ from kew.app.dead_letters import (
     Filter,
     check_cursor,
     instant_or_none,
-    page_size,
     text_or_none,
 )
 from kew.app.info import TaskInfo, info_of
 from kew.app.inspector import Inspector
+from kew.app.pages import page_size
 from kew.app.ports import Codec, ListWaiting, Running, TaskStore
 from kew.app.repeat import ask
 from kew.app.submitting.keying import key_text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from kew.app.lookups import known_queue
 from kew.app.observer import Kind
+from kew.app.pages import page_size
 from kew.app.ports import (
     CancelAll,
     Empty,
@@ -23,9 +25,9 @@ from kew.app.repeat import ask
 from kew.app.submitting.keying import key_text
 from kew.domain.config import SettingValue
 from kew.domain.draining import is_draining
-from kew.domain.errors import InvalidConfigError, InvalidTaskError, TaskQueueError
+from kew.domain.errors import InvalidConfigError, InvalidTaskError, TaskQueueError, shown
 from kew.domain.holding import check_by
-from kew.domain.key_limits import KeyLimit, OwnLimits, as_key_limit
+from kew.domain.key_limits import KeyLimitPage, OwnLimits, as_key_limit
 from kew.domain.listing import Place, WaitingFilter
 from kew.domain.overrides import (
     SETTING_OF,
@@ -42,6 +44,7 @@ from kew.log import logger
 
 AT_ONCE: Final = 200  # tasks that one step of emptying a queue looks at
 LISTED_AT_ONCE: Final = 100  # tasks that one step of a purge with filters cancels
+CURSOR: Final = re.compile(r"\d{1,20}", re.ASCII)
 EVERY_WAITING: Final = WaitingFilter()
 
 
@@ -179,13 +182,31 @@ class Steering:
         if word is Word.NO_QUEUE:
             raise await self._missing(queue)
 
-    async def key_limits(self, queue: str) -> list[KeyLimit]:
-        """Those that keys have of their own, by key. Raises `QueueNotFoundError`."""
+    async def key_limits(
+        self, queue: str, key: object, *, limit: object, cursor: object
+    ) -> KeyLimitPage:
+        """A page of those that keys have of their own. Raises `InvalidConfigError` and `QueueNotFoundError`."""
         known_queue(queue)
-        found = await ask(self._store, ListKeyLimits(queue))
+        name = "" if key is None else key_named(key)
+        found = await ask(self._store, ListKeyLimits(queue, name, _scan(cursor), page_size(limit)))
         if found is None:
             raise await self._missing(queue)
-        return [as_key_limit(key, found[key]) for key in sorted(found)]
+        limits, after = found.limits, found.after
+        return KeyLimitPage(
+            [as_key_limit(key, limits[key]) for key in sorted(limits)],
+            None if after is None else str(after),
+        )
+
+
+def _scan(cursor: object) -> int:
+    """The place of a cursor. Raises `InvalidConfigError`."""
+    if cursor is None:
+        return 0
+    if isinstance(cursor, str) and CURSOR.fullmatch(cursor):
+        return int(cursor)
+    raise InvalidConfigError(
+        f"cursor must be that of a page of key_limits, or None, not {shown(cursor)}"
+    )
 
 
 def key_named(key: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kew import KeyLimit
+from kew.app.pages import MOST_IN_A_PAGE
 from kew.cli.exits import Exit
 from kew.cli.group import Group
 from kew.cli.output import Cell, Column
@@ -36,17 +37,35 @@ def key() -> None:
 
 @key.command("ls")
 @queue_argument
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many.")
 @json_option
 @on_store
-async def ls(session: Session, queue: str) -> None:
+async def ls(session: Session, queue: str, limit: int) -> None:
     """List the keys of a queue that have limits of their own."""
-    found = await session.manager.key_limits(queue)
+    limits, is_all = await found(session, queue, limit)
     if session.out.as_json:
-        session.out.json_lines(limit.to_dict() for limit in found)
-    elif found:
-        session.out.table(LIST, [row(limit, session.now()) for limit in found])
+        session.out.json_lines(each.to_dict() for each in limits)
+    elif limits:
+        session.out.table(LIST, [row(each, session.now()) for each in limits])
+        if not is_all:
+            session.out.line(f"There are more: --limit {limit * 5}, or `kew key show {queue} KEY`.")
     else:
         session.out.line(f"No key of {queue} has limits of its own.")
+
+
+async def found(session: Session, queue: str, limit: int) -> tuple[list[KeyLimit], bool]:
+    """At most `limit` keys, and whether these are all."""
+    limits: dict[str, KeyLimit] = {}
+    cursor: str | None = None
+    while True:
+        size = min(MOST_IN_A_PAGE, limit)
+        page = await session.manager.key_limits(queue, limit=size, cursor=cursor)
+        limits |= {each.key: each for each in page}
+        cursor = page.cursor
+        if cursor is None or len(limits) >= limit:
+            break
+    listed = list(limits.values())[:limit]
+    return sorted(listed, key=lambda each: each.key), cursor is None and len(limits) <= limit
 
 
 def row(limit: KeyLimit, now: datetime) -> list[Cell]:
@@ -74,22 +93,22 @@ def rates(limit: KeyLimit) -> str:
 @on_store
 async def show(session: Session, queue: str, key: str) -> None:
     """Show a key: its own limits, and some of its tasks that wait."""
-    limits = await session.manager.key_limits(queue)
-    found = [limit for limit in limits if limit.key == key]
+    limits = await session.manager.key_limits(queue, key=key)
     page = await session.manager.queue(queue).tasks(state="waiting", key=key, limit=SAMPLE)
-    if not found and not page.tasks:
-        meant = did_you_mean(key, [limit.key for limit in limits])
+    if not limits and not page.tasks:
+        others = await session.manager.key_limits(queue)
+        meant = did_you_mean(key, [limit.key for limit in others])
         fail(
             f"key {shown(key)} of {queue} has no limits and no waiting task{meant}", Exit.NOT_FOUND
         )
     if session.out.as_json:
         tasks = [dict(info) for info in page.tasks]
-        limit = found[0].to_dict() if found else None
+        limit = limits[0].to_dict() if limits else None
         session.out.json({"key": key, "limit": limit, "waiting": tasks})
         return
     now = session.now()
     facts: dict[str, Cell | None] = {"key": key, "limits": "as the queue declares"}
-    for own in found:
+    for own in limits:
         facts |= {
             "limits": "of its own; - is as the queue declares",
             "max_workers": row(own, now)[1],
@@ -141,7 +160,7 @@ def limits_of(pairs: tuple[str, ...]) -> dict[str, Any]:
 @on_store
 async def rm(session: Session, queue: str, key: str, yes: bool) -> None:
     """Let the limits that the queue declares be in force again for a key."""
-    if key not in [limit.key for limit in await session.manager.key_limits(queue)]:
+    if not await session.manager.key_limits(queue, key=key):
         fail(f"key {shown(key)} of {queue} has no limits of its own", Exit.NOT_FOUND)
     session.confirm(f"Remove the limits of key {key} of {queue}?", yes=yes)
     await session.manager.remove_key_limit(queue, key)

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from kew import Attempt, TaskInfo, TaskQueueError
-from kew.app.dead_letters import MOST_IN_A_PAGE
 from kew.app.listing import STATES
+from kew.app.pages import MOST_IN_A_PAGE
 from kew.cli.exits import Exit
 from kew.cli.group import Group
 from kew.cli.output import Cell, Column, compact, one_line

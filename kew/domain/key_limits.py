@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,6 +85,21 @@ class KeyLimit:
             "max_size": self.max_size,
             "expires": expires,
         }
+
+
+class KeyLimitPage(list[KeyLimit]):
+    """Some limits that keys have of their own, by key.
+
+    `cursor`: what to pass to get those after them; None: there are no more.
+    """
+
+    def __init__(self, limits: Iterable[KeyLimit] = (), cursor: str | None = None) -> None:
+        super().__init__(limits)
+        self.cursor = cursor
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"limits": [limit.to_dict() for limit in self], "cursor": self.cursor}
 
 
 def as_own_limits(

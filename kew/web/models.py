@@ -222,9 +222,10 @@ class KeyLimitRow(BaseModel):
 
 
 class KeyLimits(BaseModel):
-    """The limits that keys of a queue have of their own, by key."""
+    """A page of the limits that keys of a queue have of their own, by key."""
 
     limits: list[KeyLimitRow]
+    cursor: str | None
 
 
 class Unreadable(BaseModel):

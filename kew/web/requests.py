@@ -179,6 +179,18 @@ class DeadLetterQuery(BaseModel):
     )
 
 
+class KeyLimitQuery(BaseModel):
+    """Which page of the limits of keys is meant; `limit`: about how many it has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str | None = Field(default=None, min_length=1, max_length=LONGEST_TEXT)
+    limit: int = Field(default=100, ge=1, le=MOST_IN_A_PAGE)
+    cursor: str | None = Field(
+        default=None, max_length=LONGEST_TEXT, description="That of the page before"
+    )
+
+
 class TaskQuery(BaseModel):
     """Which page of tasks is meant."""
 

@@ -725,7 +725,27 @@ async def limit(scene: Scene, key: str, lasts_ms: int = 0, **limits: Any) -> Wor
 
 
 async def limits(scene: Scene) -> Any:
-    return await scene.store.do(ListKeyLimits(QUEUE))
+    found = await scene.store.do(ListKeyLimits(QUEUE))
+    return found and found.limits
+
+
+async def test_limits_of_many_keys_are_listed_in_bounded_pages(scene: Scene):
+    await scene.declare(**ONE)
+    keys = [f"k{n}" for n in range(700)]
+    for key in keys:
+        await limit(scene, key, workers=2)
+    scan: int | None = 0
+    seen, pages = list[str](), 0
+    while scan is not None:
+        found = await scene.store.do(ListKeyLimits(QUEUE, scan=scan, limit=50))
+        assert found is not None
+        assert len(found.limits) <= 100
+        seen, scan, pages = [*seen, *found.limits], found.after, pages + 1
+    assert ({*seen}, pages > 7) == ({*keys}, True)
+    for key, known in (("k3", {"k3": OwnLimits(workers=2)}), ("nobody's", {})):
+        of_one = await scene.store.do(ListKeyLimits(QUEUE, key))
+        assert of_one is not None
+        assert of_one.limits == known
 
 
 async def test_a_key_has_the_limits_that_are_set_for_it_until_they_are_removed(scene: Scene):

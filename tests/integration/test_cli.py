@@ -481,6 +481,11 @@ async def test_limits_of_a_key_are_set_listed_shown_and_removed(managers, clean_
     assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 0
     assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 3
     assert (await kew("key", "show", "crm", "emca", url=clean_redis_url)).code == 3
+    for key in ("a", "b", "c"):
+        await manager.set_key_limit("crm", key, max_workers=2)
+    some = await kew("key", "ls", "crm", "--limit", "2", url=clean_redis_url)
+    assert "There are more: --limit 10" in some.out
+    assert len((await kew("key", "ls", "crm", "--json", url=clean_redis_url)).lines) == 3
     wrong = await kew("key", "set", "crm", "acme", "max_worker=5", url=clean_redis_url)
     assert (wrong.code, "did you mean 'max_workers'?" in wrong.words) == (2, True)
 

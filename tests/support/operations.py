@@ -540,7 +540,7 @@ class Operations:
         return LimitKey(self._queue(), key, self._pick(own, own, None), lasts_ms)
 
     def _key_limits(self) -> ListKeyLimits:
-        return ListKeyLimits(self._queue())
+        return ListKeyLimits(self._queue(), self._pick("", "", "acme", "b"))
 
     def _declare(self) -> Declare:
         settings = Settings(

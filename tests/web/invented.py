@@ -625,7 +625,8 @@ class Invented:
             case ["queues", name, "breaker-history"]:
                 return {"changes": self.breaker_changes() if name == "payments" else []}
             case ["queues", name, "key-limits"]:
-                return {"limits": self.key_limits() if name == "crm-sync" else []}
+                limits = self.key_limits() if name == "crm-sync" else []
+                return {"limits": limits, "cursor": None}
             case ["queues", name, "dead-letters"]:
                 return self.dead_letters(name, limit)
             case ["tasks", task_id, "arguments"]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 import attrs
 
@@ -29,6 +30,7 @@ from kew.app.ports import (
     QueueStatus,
     ReadSettings,
     SetOverrides,
+    SomeKeyLimits,
     Status,
     Statuses,
 )
@@ -38,7 +40,6 @@ from kew.domain.failures import recent
 from kew.domain.gates import fold as gates
 from kew.domain.history import MINUTE_MS, RECENT, Past, rates_of
 from kew.domain.holding import Signature
-from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 from kew.domain.view import QueueState
 
@@ -182,13 +183,26 @@ async def limit_key(store: Inside, operation: LimitKey) -> Word:
     return Word.DONE
 
 
-async def key_limits(store: Inside, operation: ListKeyLimits) -> Mapping[str, OwnLimits] | None:
+async def key_limits(store: Inside, operation: ListKeyLimits) -> SomeKeyLimits | None:
     known = store.namespace.queues.get(operation.queue)
     if known is None:
         return None
-    now = store._now()
-    limits = known.indexed.key_limits
-    return {key: own for key, own in limits.items() if not 0 < own.ends_at <= now}
+    now, limits = store._now(), known.indexed.key_limits
+    keys, after = _scanned(limits, operation)
+    in_force = {key: limits[key] for key in keys if not 0 < limits[key].ends_at <= now}
+    return SomeKeyLimits(in_force, after)
+
+
+def _scanned(limits: Collection[str], operation: ListKeyLimits) -> tuple[list[str], int | None]:
+    """The keys of a page, and the place behind it. A key's place depends on the key alone, whatever comes and goes."""
+    if operation.key:
+        return [key for key in (operation.key,) if key in limits], None
+    places = sorted((crc32(key.encode()), key) for key in limits)
+    left = [(place, key) for place, key in places if place >= operation.scan]
+    if len(left) <= operation.limit:
+        return [key for _, key in left], None
+    after = max(left[operation.limit][0], left[0][0] + 1)  # some keys may share a place
+    return [key for place, key in left if place < after], after
 
 
 async def empty(store: Inside, operation: Empty) -> Emptied | None:

@@ -40,13 +40,13 @@ from kew.app.ports import (
     QueueStatus,
     ReadSettings,
     SetOverrides,
+    SomeKeyLimits,
     Status,
     Statuses,
 )
 from kew.domain.config import Settings
 from kew.domain.emptying import Emptied
 from kew.domain.history import MINUTE_MS, Past
-from kew.domain.key_limits import OwnLimits
 from kew.domain.requests import Word
 
 PURGE_AT_ONCE: Final = 200
@@ -189,17 +189,23 @@ async def limit_key(store: Inside, operation: LimitKey) -> Word:
     return word(answer)
 
 
-async def key_limits(store: Inside, operation: ListKeyLimits) -> Mapping[str, OwnLimits] | None:
-    now, *found = await store.functions.ask("key_limits", operation.queue, {})
+async def key_limits(store: Inside, operation: ListKeyLimits) -> SomeKeyLimits | None:
+    named: dict[str, Argument] = {
+        "key": to_value(operation.key) if operation.key else "",
+        "scan": str(operation.scan),
+        "look_limit": operation.limit,
+    }
+    now, *found = await store.functions.ask("key_limits", operation.queue, named)
     store.saw(now)
     if not found:
         return None
-    (flat,) = found
+    flat, after = found
     limits = {
         from_value(key.decode()): read_own_limits(text)
         for key, text in zip(flat[::2], flat[1::2], strict=True)
     }
-    return {key: own for key, own in limits.items() if not 0 < own.ends_at <= now}
+    in_force = {key: own for key, own in limits.items() if not 0 < own.ends_at <= now}
+    return SomeKeyLimits(in_force, int(after) or None)
 
 
 async def empty(store: Inside, operation: Empty) -> Emptied | None:

@@ -11,6 +11,7 @@ import attrs
 from kew.domain.attempts import FailedAttempt
 from kew.domain.failures import CountedFailure
 from kew.domain.history import NO_RATES, Rates
+from kew.domain.key_limits import OwnLimits
 from kew.domain.listing import Place
 from kew.domain.requests import Grant, GroupOutcome, LostWorker, SettleOutcome
 from kew.domain.task import Task
@@ -139,6 +140,14 @@ class Examined:
     faults: tuple[IndexFault, ...]
     next: int | None = None
     longer: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class SomeKeyLimits:
+    """The limits that some keys have of their own. `after`: where the next page begins; None: this is the last."""
+
+    limits: Mapping[str, OwnLimits]
+    after: int | None
 
 
 @attrs.frozen

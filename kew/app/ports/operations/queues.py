@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from kew.app.declaring import Declared, InForce
-from kew.app.ports.answers import Command, Examined, QueueStatus
+from kew.app.ports.answers import Command, Examined, QueueStatus, SomeKeyLimits
 from kew.app.ports.operation import Operation
 from kew.domain.config import Settings, SettingValue
 from kew.domain.emptying import Emptied
@@ -168,13 +168,20 @@ class LimitKey(Operation[Word]):
 
 
 @attrs.frozen
-class ListKeyLimits(Operation[Mapping[str, OwnLimits] | None]):
-    """The limits that keys have of their own, by key; None: there is no such queue."""
+class ListKeyLimits(Operation[SomeKeyLimits | None]):
+    """Some limits that keys have of their own, about `limit`; None: there is no such queue.
+
+    `scan`: where the page before ended, at first 0. Limits that are there all the time are on a page, perhaps on two.
+    `key`: those of this key alone, if it isn't "".
+    """
 
     name = "key_limits"
     changes = False
 
     queue: str
+    key: str = ""
+    scan: int = 0
+    limit: int = 1_000
 
 
 @attrs.frozen

@@ -8,11 +8,13 @@ import { rateOf, typedRate } from "../actions.js";
 import { settingText } from "../model.js";
 import { button, chip } from "../parts.js";
 
-/** Rows as {key, maxWorkers, maxSize, rate, expires}; null stands for what the queue declares. */
-export const limitsOf = (raw) =>
-  (Array.isArray(raw.limits) ? raw.limits : []).map(({ key, max_workers: maxWorkers, max_size: maxSize, rate, expires }) => ({
+/** Rows as {key, maxWorkers, maxSize, rate, expires}; null stands for what the queue declares. `hasMore`: the API has more. */
+export const limitsOf = (raw) => {
+  const rows = (Array.isArray(raw.limits) ? raw.limits : []).map(({ key, max_workers: maxWorkers, max_size: maxSize, rate, expires }) => ({
     key: String(key), maxWorkers, maxSize, rate, expires: instant(expires),
   }));
+  return Object.assign(rows, { hasMore: Boolean(raw.cursor) });
+};
 
 const whole = (name, text) => {
   if (!text.trim()) return null;
@@ -79,6 +81,7 @@ export function keyLimits(app, queue, rows) {
           h("tbody", {}, rows.map((each) => rowOf(app, queue, each))),
         )
       : h("p", { class: "soft" }, "None: every key has the limits that the queue declares."),
+    rows.hasMore ? h("p", { class: "soft" }, "More keys have limits: ", h("code", {}, `kew key ls ${queue} --limit 1000`), " lists them.") : null,
   );
 }
 
