@@ -8,7 +8,7 @@ import shlex
 import sysconfig
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 import click
@@ -23,6 +23,7 @@ from kew.cli.tally import Tally
 
 REFRESH = 0.1
 MEMORY = "memory://"
+SQLITE = "sqlite://"
 
 
 @attrs.frozen(kw_only=True)
@@ -40,44 +41,58 @@ class Order:
         """The store in words, without its password."""
         if self.url == MEMORY:
             return "this process's memory"
+        if self.url.startswith(SQLITE):
+            return f"{self.url}, namespace {self.namespace}"
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path}, namespace {self.namespace}"
 
     def again(self) -> str:
         """The command that continues this run, without a password."""
-        url = self.url if "@" not in self.url and "?" not in self.url else "URL"
-        words = ["kew", "demo", *([str(self.given)] if self.given else []), "--redis", url]
+        words = ["kew", "demo", *([str(self.given)] if self.given else []), *self._option()]
         return shlex.join(words) + (
             "" if self.namespace == "kew-demo" else f" --namespace {self.namespace}"
         )
 
+    def _option(self) -> tuple[str, str]:
+        if self.url.startswith(SQLITE):
+            return "--store", self.url
+        return "--redis", self.url if "@" not in self.url and "?" not in self.url else "URL"
+
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--redis", "url", default=MEMORY, metavar="URL", help="Keep the queue in this Redis.")
+@click.option("--store", metavar="FILE|URL", help="Keep the queue in this file, or in this store.")
+@click.option(
+    "--redis", metavar="URL", help="Keep the queue in this Redis; the same as --store URL."
+)
 @click.option(
     "--workers", default=8, show_default=True, help="Files at a time, over all processes."
 )
 @click.option(
     "--namespace", default="kew-demo", show_default=True, help="Keeps separate runs apart."
 )
-def demo(folder: Path | None, url: str, workers: int, namespace: str) -> None:
+def demo(
+    folder: Path | None, store: str | None, redis: str | None, workers: int, namespace: str
+) -> None:
     """Run every file of FOLDER and its subfolders through a queue.
 
     One task per file reads the file, digests it (SHA-256) and counts its lines. Small files have
     priority. A file that can't be read is tried three times, and then becomes a dead letter. The
     default FOLDER is Python's standard library.
 
-    The queue is kept in memory, or in Redis with --redis. In Redis, a run that was killed
-    continues where it stopped when you start it again.
+    The queue is kept in memory, or in a file with --store FILE, or in Redis with --store URL. In
+    a file or in Redis, a run that was killed continues where it stopped when you start it again.
 
     \b
     Exit codes:
       0    every file was digested or became a dead letter
-      2    invalid folder or option, or Redis can't be reached or used
+      2    invalid folder or option, or the store can't be reached or used
       130  stopped by Ctrl-C (143: by SIGTERM); running tasks were released
     """
+    if store is not None and redis is not None:
+        screen.refuse("give --store or --redis, not both")
+    url = url_of(store) if store is not None else redis or MEMORY
     try:
         check_options(url=url, namespace=namespace, workers=workers)
     except TaskQueueError as error:
@@ -96,6 +111,11 @@ def demo(folder: Path | None, url: str, workers: int, namespace: str) -> None:
         console.print("There are no files in this folder.")
         return
     _obey(order, console)
+
+
+def url_of(store: str) -> str:
+    """The URL of a store that was given as a URL or as the path of a file."""
+    return store if ":" in store else f"{SQLITE}{quote(store)}"
 
 
 def _place(folder: Path | None) -> Path:
@@ -151,6 +171,7 @@ def _run(order: Order, tally: Tally, console: Console) -> dict[str, object]:
             namespace=order.namespace,
             workers=order.workers,
             stage=lambda words: progress.update(bar, description=words),
+            continues=lambda: _continue(tally, progress.console),
         )
 
         async def work() -> None:
@@ -169,6 +190,13 @@ def _run(order: Order, tally: Tally, console: Console) -> dict[str, object]:
         finally:
             logger.removeHandler(complaints)
     return drive.status
+
+
+def _continue(tally: Tally, console: Console) -> None:
+    ended, left = len(tally.before), len(tally.folder.files) - len(tally.before)
+    if left:
+        said = f"Continuing an earlier run: {ended:,} finished, {left:,} left."
+        console.print(said, highlight=False)
 
 
 def _bar(console: Console) -> Progress:
@@ -200,7 +228,7 @@ def _stopped(order: Order, tally: Tally, console: Console) -> None:
     )
     if order.url == MEMORY:
         advice = (
-            "The queue was in memory and is gone. With --redis URL, a stopped run can continue."
+            "The queue was in memory and is gone. With --store FILE, a stopped run can continue."
         )
     else:
         advice = f"To continue: {order.again()}"

@@ -50,15 +50,26 @@ def check_options(*, url: str, namespace: str, workers: int) -> None:
 
 
 class Drive:
-    """One run over one folder. It calls `stage` with a description of each stage."""
+    """One run over one folder.
+
+    It calls `stage` with a description of each stage, and `continues` once it knows what an earlier run left.
+    """
 
     def __init__(
-        self, tally: Tally, *, url: str, namespace: str, workers: int, stage: Callable[[str], None]
+        self,
+        tally: Tally,
+        *,
+        url: str,
+        namespace: str,
+        workers: int,
+        stage: Callable[[str], None],
+        continues: Callable[[], None],
     ) -> None:
         self.tally = tally
         self.status: dict[str, Any] = {}
         self._config = config_of(tally.folder, workers)
         self._stage = stage
+        self._continues = continues
         self._news = asyncio.Event()
         self._replayed: list[str] = []
         self._manager = TaskQueueManager(
@@ -108,6 +119,7 @@ class Drive:
                     fresh.append(file)
                 elif info.status in ("failed", "cancelled"):
                     self._replayed.append(info.task_id)
+        self._continues()
         return fresh
 
     async def _ask(self, files: Sequence[File]) -> list[tuple[File, TaskInfo | None]]:

@@ -206,6 +206,9 @@ def test_the_store_is_named_without_its_password(tmp_path):
     assert order.again().endswith("--redis URL --namespace n")
     order = attrs.evolve(order, url="redis://host:6379/0?username=me&password=secret")
     assert "secret" not in order.store + order.again()
+    order = attrs.evolve(order, url="sqlite:///a/demo.db?synchronous=normal")
+    assert order.store == "sqlite:///a/demo.db?synchronous=normal, namespace n"
+    assert "--store 'sqlite:///a/demo.db?synchronous=normal' --namespace n" in order.again()
 
 
 def test_numbers_are_told_in_words():

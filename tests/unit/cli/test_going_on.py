@@ -50,6 +50,26 @@ def test_started_again_it_does_nothing_twice(folder, url):
     assert len(set(fingerprints)) == 1
 
 
+def test_a_file_is_named_by_its_path_or_its_url(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("place")
+    monkeypatch.chdir(place)
+    stores = ("a file.db", str(place / "a file.db"), f"sqlite://{place}/a%20file.db")
+    results = [
+        CliRunner().invoke(kew, ["demo", str(folder.path), "--store", store]) for store in stores
+    ]
+    said = ["3 files digested" in result.output for result in results]
+    assert said == [True, False, False], results[0].output
+    assert [result.exit_code for result in results] == [0, 0, 0]
+    assert all("Nothing to do" in result.output for result in results[1:])
+
+
+def test_a_store_that_is_named_twice_is_refused(folder, url):
+    arguments = ["demo", str(folder.path), "--redis", url, "--store", "demo.db"]
+    result = CliRunner().invoke(kew, arguments)
+    assert result.exit_code == 2
+    assert "not both" in result.output
+
+
 def test_started_again_the_dead_get_another_chance(folder, url):
     broken = folder.path / "broken"
     broken.symlink_to("later")
@@ -78,7 +98,14 @@ def test_what_an_earlier_run_left_is_finished(folder, url):
 
 
 def driving(folder: Folder, url: str) -> Drive:
-    return Drive(Tally(folder), url=url, namespace="kew-demo", workers=2, stage=lambda words: None)
+    return Drive(
+        Tally(folder),
+        url=url,
+        namespace="kew-demo",
+        workers=2,
+        stage=lambda words: None,
+        continues=lambda: None,
+    )
 
 
 async def test_two_runs_at_once_find_each_others_files(folder, url, monkeypatch):
@@ -140,7 +167,7 @@ def test_in_memory_there_is_nothing_to_go_on_with(folder, monkeypatch):
 
     monkeypatch.setattr(command, "_run", ends)
     result = CliRunner().invoke(kew, ["demo", str(folder.path)])
-    assert "With --redis URL, a stopped run can continue" in result.output
+    assert "With --store FILE, a stopped run can continue" in result.output
 
 
 def test_sigterm_unwinds_a_command():

@@ -1,4 +1,4 @@
-"""`kew demo --redis`: killed, stopped and started again, it finishes what was left and does nothing twice."""
+"""`kew demo` on a file and on Redis: stopped and started again, it finishes what was left and does nothing twice."""
 
 import asyncio
 import re
@@ -14,6 +14,7 @@ from kew import QueueNotFoundError, TaskInfo, TaskQueueManager, TaskStatus
 from kew.cli.folder import Folder, look_into
 
 FILES = 6000
+FILES_BESIDE_A_FILE = 1500
 WORKERS = 4
 # Tests that a shell runs in the background hand on that Ctrl-C is to be ignored.
 HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -23,12 +24,12 @@ KEW = [sys.executable, "-c", f"{HEARS_CTRL_C}; from kew.cli import main; main()"
 class Demo:
     """One process of the demo over one folder."""
 
-    def __init__(self, folder: Folder, url: str) -> None:
+    def __init__(self, folder: Folder, url: str, option: str = "--redis") -> None:
         self.folder = folder
         self.url = url
         self._pushed = False
         self.process = subprocess.Popen(
-            [*KEW, str(folder.path), "--redis", url, "--workers", str(WORKERS)],
+            [*KEW, str(folder.path), option, url, "--workers", str(WORKERS)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -47,8 +48,9 @@ class Demo:
         except QueueNotFoundError:
             return False
         waiting = int(status["queued_tasks"])
-        self._pushed |= waiting > FILES / 2
-        return self._pushed and 0 < waiting < FILES / 2 and status["current_workers"] > 0
+        half = len(self.folder.files) / 2
+        self._pushed |= waiting > half
+        return self._pushed and 0 < waiting < half and status["current_workers"] > 0
 
     async def end(self, number: signal.Signals | None = None) -> str:
         """What it said, once it has ended (by itself, or by this signal)."""
@@ -60,9 +62,13 @@ class Demo:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    for number in range(FILES):
-        (tmp_path / f"{number}.txt").write_text(f"{number}\n")
-    return look_into(tmp_path)
+    return with_files(tmp_path, FILES)
+
+
+def with_files(path: Path, count: int) -> Folder:
+    for number in range(count):
+        (path / f"{number}.txt").write_text(f"{number}\n")
+    return look_into(path)
 
 
 @pytest.fixture
@@ -103,6 +109,7 @@ async def test_a_run_that_was_stopped_half_way_goes_on(
     demos.append(Demo(folder, clean_redis_url))
     said = await demos[1].end()
     assert demos[1].process.returncode == 0, said
+    assert "Continuing an earlier run: " in said
     assert "finished by an earlier run" in said
     infos = await records(folder, clean_redis_url)
     assert {info.status for info in infos} == {TaskStatus.COMPLETED}
@@ -112,6 +119,32 @@ async def test_a_run_that_was_stopped_half_way_goes_on(
     again = await demos[2].end()
     assert "Nothing to do" in again
     assert fingerprint(again) == fingerprint(said)
+
+
+@pytest.mark.slow(8)
+async def test_a_run_on_a_file_that_was_killed_half_way_goes_on(demos, tmp_path, tmp_path_factory):
+    folder = with_files(tmp_path, FILES_BESIDE_A_FILE)
+    url = f"sqlite://{tmp_path_factory.mktemp('store')}/demo.db"
+    demos.append(Demo(folder, url, "--store"))
+    await demos[0].half_way()
+    await demos[0].end(signal.SIGKILL)
+
+    demos.append(Demo(folder, url, "--store"))
+    said = await demos[1].end()
+    assert demos[1].process.returncode == 0, said
+    found = re.search(r"Continuing an earlier run: ([\d,]+) finished, ([\d,]+) left", said)
+    assert found, said
+    finished, left = found.groups()
+    assert number(finished) > 0
+    assert number(finished) + number(left) == FILES_BESIDE_A_FILE
+    assert f"{left} files digested" in said
+    infos = await records(folder, url)
+    assert {info.status for info in infos} == {TaskStatus.COMPLETED}
+    assert sum(info.attempt > 1 for info in infos) <= WORKERS  # those it held
+
+
+def number(shown: str) -> int:
+    return int(shown.replace(",", ""))
 
 
 async def test_two_runs_at_once_share_the_work(folder, demos, clean_redis_url):
