@@ -34,6 +34,7 @@ from kew.domain.errors import InvalidConfigError
 DEFAULT_URL = "redis://localhost:6379"
 DEFAULT_NAMESPACE = "kew"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 # Schemes that a message may quote; anything else before "://" may be a piece of a password.
 OTHER_SCHEMES = ("http", "https", "tcp", "valkey", "valkeys", "keydb", "sentinel", "amqp")
 
@@ -111,9 +112,17 @@ def connect(
         where = redis_store.address
         shown = f"{scheme}://{where.where}" + (f"/{where.database}" if where.database else "")
         return Parts(store=redis_store, wakeup=redis_wakeup, address=shown, **more)
+    if scheme in CLUSTER_SCHEMES:
+        from kew.adapters.redis import cluster  # imported only if it is used
+        from kew.app.partitions import PartitionedStore
+
+        stores, cluster_wakeup = cluster.connect(url, namespace, client_name=client_name)
+        shown = f"{scheme}://{stores[0].address.where}"
+        whole = stores[0] if len(stores) == 1 else PartitionedStore(stores)
+        return Parts(store=whole, wakeup=cluster_wakeup, address=shown, **more)
     raise InvalidConfigError(
-        "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel://, sqlite:// or memory://"
-        + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
+        "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, sqlite:// "
+        "or memory://" + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
     )
 
 

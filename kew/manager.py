@@ -74,8 +74,9 @@ class TaskQueueManager(Scheduling, Working, Sharing):
 
     Use it as `async with TaskQueueManager(...) as manager:`, or call `initialize()` and `shutdown()`.
 
-    - `redis_url`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `sqlite:///path/to/kew.db`, `memory://`
-      (private to this manager) or `memory://name` (shared by the managers of one event loop).
+    - `redis_url`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`,
+      `sqlite:///path/to/kew.db`, `memory://` (private to this manager) or `memory://name` (shared by the managers of
+      one event loop).
     - `cleanup_on_start`: each `initialize()` removes all queues and tasks of the namespace.
     - `on_task_start`, `on_task_complete`, `on_task_fail`: hooks, plain or async callables.
     - `namespace`: keeps independent sets of queues apart in one store.

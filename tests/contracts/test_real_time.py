@@ -11,9 +11,12 @@ from kew.adapters.clocks import SystemClock
 from kew.adapters.memory.hub import MemoryWakeup
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.redis import connect
+from kew.adapters.redis.cluster import connect as connect_cluster
 from kew.adapters.sqlite import connecting
+from kew.app.partitions import PartitionedStore
 from kew.domain.task import Task, TaskStatus
-from tests.contracts.conftest import STORES, urls_of
+from tests.contracts.conftest import CLUSTER, STORES, urls_of
+from tests.support.clusters import Cluster
 from tests.support.scene import Scene, Worker
 
 
@@ -34,6 +37,13 @@ async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     elif request.param == "sqlite":
         sqlite, listener = connecting.connect(f"sqlite://{tmp_path}/kew.db", "kew", SystemClock())
         made = Scene(store=sqlite, set_clock=nobody_sets_it, new_wakeup=lambda: listener)
+    elif request.param == CLUSTER:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        cluster.clear()
+        stores, listening = connect_cluster(f"{cluster.url}?partitions=3")
+        made = Scene(
+            store=PartitionedStore(stores), set_clock=nobody_sets_it, new_wakeup=lambda: listening
+        )
     else:
         redis, wakeup = connect(urls_of(request, request.param)[0])
         made = Scene(store=redis, set_clock=nobody_sets_it, new_wakeup=lambda: wakeup)

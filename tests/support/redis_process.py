@@ -135,6 +135,11 @@ class ProcessRedis:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """It was started, and neither killed nor stopped by its owner."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         return (self._data() / "redis.log").read_text(errors="replace")
 

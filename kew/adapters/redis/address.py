@@ -118,6 +118,9 @@ class Address:
     timeout: float = 5.0
     client_name: str = ""
     durability: Durability = Durability()
+    is_node: bool = (
+        False  # of a Cluster: it refers requests to others, and can be used nevertheless
+    )
     route: Route = attrs.field(factory=Route, eq=False, repr=False)
 
     @property

@@ -99,7 +99,7 @@ class FunctionCalls:
 
     def _new_beginning(self, name: str, queue: str) -> Beginning:
         operation = self._library[name]
-        names = self._keys.named(operation.keys, queue)
+        names = (*self._keys.named(operation.keys, queue), *self._keys.guards)
         keys: tuple[Argument, ...] = ("FCALL", operation.function, len(names), *names)
         known: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
         own = {each: known[each] for each in operation.arguments if each in known}

@@ -8,10 +8,10 @@ from typing import Final
 from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.address import NotThePrimary, facts_of
+from kew.adapters.redis.connections import Connections
 from kew.adapters.redis.durability import Durability, Unconfirmed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library
-from kew.adapters.redis.pool import Pool
 from kew.adapters.redis.refusals import without_stop
 from kew.adapters.redis.wire import ReplyError, packed
 from kew.app.ports import Refused, StoreError
@@ -20,10 +20,11 @@ from kew.log import logger
 
 OLDEST: Final = (7, 0)
 UNKNOWN: Final = "unknown command"
+NO_CLUSTER: Final = "cluster support disabled"
 NO_DATABASE: Final = "DB index is out of range"
 
 
-async def load(pool: Pool, library: Library) -> bool:
+async def load(pool: Connections, library: Library) -> bool:
     """Let the server have the library, if it hasn't; False: it is too full to take it.
 
     Raises `Refused`, as the operation that needs it was not carried out.
@@ -38,26 +39,41 @@ async def load(pool: Pool, library: Library) -> bool:
     return True
 
 
-async def check(pool: Pool, where: str, library: Library, keys: Keys) -> None:
+async def check(pool: Connections, where: str, library: Library, keys: Keys) -> None:
     """Connect, look, and load; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
+    facts = await check_server(pool, where, library)
+    if facts.get("redis_mode") == "cluster":
+        raise StoreUnsuitableError(
+            f"Redis at {where} is a node of a Cluster: begin the URL with redis+cluster:// (or rediss+cluster://)"
+        )
+    await check_publish(pool, where, keys)
+
+
+async def check_server(pool: Connections, where: str, library: Library) -> Mapping[str, str]:
+    """What one server says of itself, once it is found fit and has the library; raises as `check` does."""
     try:
         reply = await pool.call(packed("INFO"))
     except StoreError as error:
-        raise _advised(error, where, "INFO") from error.__cause__
+        raise advised(error, where, "INFO") from error.__cause__
     facts = facts_of(reply)
     _check_version(facts, where)
     _check_eviction(facts, where)
     try:
         await load(pool, library)
     except StoreError as error:
-        raise _advised(error, where, "FUNCTION LOAD") from error.__cause__
+        raise advised(error, where, "FUNCTION LOAD") from error.__cause__
+    return facts
+
+
+async def check_publish(pool: Connections, where: str, keys: Keys) -> None:
+    """Publish something that no process listens to; raises as `check` does."""
     try:
-        await pool.call(packed("PUBLISH", keys.channel("check"), ""))
+        await pool.call(packed(keys.publish, keys.channel("check"), ""))
     except StoreError as error:
-        raise _advised(error, where, "PUBLISH on its channels") from error.__cause__
+        raise advised(error, where, f"{keys.publish} on its channels") from error.__cause__
 
 
-async def check_confirmed(pool: Pool, where: str, durability: Durability) -> None:
+async def check_confirmed(pool: Connections, where: str, durability: Durability) -> None:
     """See a command confirmed; raises `StoreUnsuitableError` if that can't be here, else `StoreUnavailableError`."""
     try:
         await pool.call(packed("PING"))
@@ -70,7 +86,7 @@ def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQ
     refusal = cause.refusal if isinstance(cause, Unconfirmed) else None
     if refusal is None:
         if not isinstance(cause, Unconfirmed):
-            return _advised(error, where, command)
+            return advised(error, where, command)
         return StoreUnavailableError(
             f"Redis at {where} doesn't confirm writes, as durability={durability.level} needs: {cause.missing}. "
             "Check its replicas (INFO replication), or choose durability=default"
@@ -91,7 +107,8 @@ def _code(error: StoreError) -> str:
     return error.__cause__.code if isinstance(error.__cause__, ReplyError) else ""
 
 
-def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
+def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
+    """What to raise for the error of such a command, with what to do about it."""
     cause, code = error.__cause__, _code(error)
     if isinstance(cause, NotThePrimary):
         return StoreUnsuitableError(f"Redis at {where} can't be used: {cause}; {cause.remedy}")
@@ -110,6 +127,10 @@ def _advised(error: StoreError, where: str, command: str) -> TaskQueueError:
             f"Redis at {where} has no database of that number ({cause}); "
             "end the URL with one that it has, /0 to /15 unless its setting `databases` says otherwise"
         )
+    if NO_CLUSTER in str(cause):
+        return StoreUnsuitableError(
+            f"Redis at {where} is no node of a Cluster: begin the URL with redis:// (or rediss://)"
+        )
     return StoreUnavailableError(
         f"Redis at {where} can't be used ({without_stop(cause or error)}). "
         "Check that it runs, that host and port are right and that nothing blocks the way"
@@ -120,10 +141,6 @@ def _check_version(facts: Mapping[str, str], where: str) -> None:
     text = facts.get("redis_version", "0")
     if tuple(int(part) for part in text.split(".")[:2] if part.isdecimal()) < OLDEST:
         raise StoreUnsuitableError(f"Redis at {where} is version {text}; kew needs 7.0 or newer")
-    if facts.get("redis_mode") == "cluster":
-        raise StoreUnsuitableError(
-            f"Redis at {where} is a node of a Cluster, which kew can't use yet; give it one of its own"
-        )
 
 
 def _check_eviction(facts: Mapping[str, str], where: str) -> None:

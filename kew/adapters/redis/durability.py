@@ -136,6 +136,15 @@ class ConfirmingWire(Wire):
     def drop(self) -> None:
         self._wire.drop()
 
+    @property
+    @override
+    def oldest_ends_at(self) -> float:
+        return self._wire.oldest_ends_at
+
+    @override
+    def hang_up(self) -> None:
+        self._wire.hang_up()
+
 
 class _Held:
     """A reply until it is confirmed."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
+
+import attrs
 
 from kew.adapters.redis.address import Address
 from kew.adapters.redis.arguments import FunctionCall, FunctionCalls
 from kew.adapters.redis.checks import check, check_confirmed, load
+from kew.adapters.redis.connections import Connections, LibraryMissing
 from kew.adapters.redis.durability import Confirmation
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library
 from kew.adapters.redis.occupied import Occupied
-from kew.adapters.redis.pool import LibraryMissing, Pool
+from kew.adapters.redis.pool import Pool
 from kew.adapters.redis.wire import packed
 from kew.app.ports import Damaged, Refused
 
@@ -23,39 +26,71 @@ COMMAND_WIRES = 2  # if commands are confirmed, which takes connections of their
 ANSWERS_PER_LEASE: Final = 4
 
 
+@attrs.frozen
+class Pools:
+    """The connections of each kind of call."""
+
+    work: Connections
+    questions: Connections
+    commands: Connections
+    heartbeats: Connections
+
+    def each(self) -> Iterable[Connections]:
+        """Each of them once: questions and commands may share theirs."""
+        return dict.fromkeys((self.work, self.questions, self.commands, self.heartbeats))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether changes are confirmed, which takes connections of their own."""
+        return self.commands is not self.questions
+
+
+def confirmation_of(address: Address, keys: Keys) -> Confirmation | None:
+    """What confirms changes; None: nothing is to."""
+    durability = address.durability
+    return None if durability.is_default else Confirmation(durability, keys, address.timeout)
+
+
+def pools_of(address: Address, confirmation: Confirmation | None = None) -> Pools:
+    """Those to one server."""
+    questions = Pool(address, QUESTION_WIRES)
+    return Pools(
+        work=Pool(address, WORK_WIRES, confirmation=confirmation),
+        questions=questions,
+        commands=questions
+        if confirmation is None
+        else Pool(address, COMMAND_WIRES, confirmation=confirmation),
+        heartbeats=Pool(address, HEARTBEAT_WIRES),  # what is lost of these, the next one repeats
+    )
+
+
 class Functions:
     """kew's functions in one Redis.
 
     Many questions at once delay no work (submits, claims, settles, presence), and neither delays a heartbeat.
     """
 
-    def __init__(self, address: Address, library: Library, keys: Keys) -> None:
+    def __init__(self, address: Address, pools: Pools, library: Library, keys: Keys) -> None:
         self.library = library
         self._address = address
         self._keys = keys
-        durability, confirmation = address.durability, None
-        if not durability.is_default:
-            confirmation = Confirmation(durability, keys, address.timeout)
-        self.work = Pool(address, WORK_WIRES, confirmation=confirmation)
-        self.questions = self.commands = Pool(address, QUESTION_WIRES)
-        if confirmation is not None:
-            self.commands = Pool(address, COMMAND_WIRES, confirmation=confirmation)
-        self.heartbeats = Pool(
-            address, HEARTBEAT_WIRES
-        )  # what is lost of these, the next one repeats
-        self._pools = dict.fromkeys((self.work, self.questions, self.commands, self.heartbeats))
+        self._pools = pools
+        self.work = pools.work
+        self.questions = pools.questions
+        self.commands = pools.commands
+        self.heartbeats = pools.heartbeats
         self._calls = FunctionCalls(library, keys)
         self.make = self._calls.make
         self._occupied = Occupied(self.questions, keys, address.where)
 
     def open(self) -> None:
         """Keep connections from now on."""
-        for pool in self._pools:
+        for pool in self._pools.each():
             pool.open()
 
     async def check(self) -> None:
         """Connect, and see whether this Redis will do. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
-        is_confirmed = self.commands is not self.questions
+        is_confirmed = self._pools.is_confirmed
         plain = self.questions if is_confirmed else self.work
         await check(plain, self._address.where, self.library, self._keys)
         if is_confirmed:
@@ -67,7 +102,7 @@ class Functions:
 
     async def close(self) -> None:
         """Disconnect."""
-        for pool in self._pools:
+        for pool in self._pools.each():
             await pool.close()
 
     async def ask(
@@ -109,14 +144,14 @@ class Functions:
         return await self._reply(call, queue, self.heartbeats, within)
 
     async def _reply(
-        self, call: FunctionCall, queue: str, pool: Pool, within: float | None = None
+        self, call: FunctionCall, queue: str, pool: Connections, within: float | None = None
     ) -> Any:
         try:
             return await self._answer(call, pool, within)
         except Damaged as error:
             raise await self._occupied.explained(error, queue) from error.__cause__
 
-    async def _answer(self, call: FunctionCall, pool: Pool, within: float | None) -> Any:
+    async def _answer(self, call: FunctionCall, pool: Connections, within: float | None) -> Any:
         """The reply; a server that lost the library gets it again, or the operation as a script if it is too full."""
         try:
             return await pool.call(call.packed, within)

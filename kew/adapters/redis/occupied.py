@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from kew.adapters.redis.connections import Connections
 from kew.adapters.redis.keys import Keys
-from kew.adapters.redis.pool import Pool
 from kew.adapters.redis.wire import packed
 from kew.app.ports import Damaged, StoreError
 
@@ -32,7 +32,7 @@ LOOKED_AT: Final = 100  # processes and functions, each
 class Occupied:
     """Finds the keys of a queue that hold something else than kew writes there."""
 
-    def __init__(self, pool: Pool, keys: Keys, where: str) -> None:
+    def __init__(self, pool: Connections, keys: Keys, where: str) -> None:
         self._pool = pool
         self._keys = keys
         self._where = where
@@ -48,7 +48,7 @@ class Occupied:
         listed = " and ".join(f"the key {key!r} is not {what}" for key, (what, _) in found)
         explained = Damaged(
             f"Redis at {self._where}: {listed} any more, so another program has overwritten it: move it away (RENAME) "
-            f"or remove it (DEL), and keep other programs out of {self._keys.namespace}:* ({error.__cause__})"
+            f"or remove it (DEL), and keep other programs out of {self._keys.patterns} ({error.__cause__})"
         )
         explained.__cause__ = error.__cause__
         return explained

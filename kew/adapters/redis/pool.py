@@ -15,37 +15,24 @@ from typing import Any, Final
 from redis.exceptions import BusyLoadingError, RedisError
 
 from kew.adapters.redis.address import Address, NotThePrimary
+from kew.adapters.redis.connections import LibraryMissing, Link
 from kew.adapters.redis.durability import Confirmation, ConfirmingWire, Unconfirmed
 from kew.adapters.redis.refusals import (
     OLD_LAYOUT,
+    is_redirect,
     is_unexpected,
     leads_elsewhere,
     old_layout,
     was_not_executed,
     without_stop,
 )
-from kew.adapters.redis.wire import ReplyError, Wire
+from kew.adapters.redis.wire import ReplyError, Wire, packed
 from kew.app.ports import Ambiguous, Damaged, Refused, StoreError
 
 NOT_FOUND: Final = "ERR Function not found"
 DEPTH: Final = 64  # commands at once on one connection
 LONGEST_WAIT: Final = 30.0  # seconds for a connection of this process to be free
-
-
-class LibraryMissing(Refused):
-    """The server doesn't have the library: it is new, lost its memory, or was flushed."""
-
-
-class Link:
-    """A connection in a pool. `load`: commands under way, of which `abandoned` are those whose caller has gone."""
-
-    __slots__ = ("abandoned", "generation", "load", "wire")
-
-    def __init__(self, wire: Wire, generation: int) -> None:
-        self.wire = wire
-        self.generation = generation
-        self.load = 0
-        self.abandoned = 0
+ASKING: Final = packed("ASKING")
 
 
 # Long: one state, who waits for which connection, and every way in which one comes and goes.
@@ -76,10 +63,12 @@ class Pool:
         self._is_closed = False
         self._route.on_renewal(self._renewed)
 
-    async def call(self, request: bytes, within: float | None = None) -> Any:
+    async def call(
+        self, request: bytes, within: float | None = None, *, is_asking: bool = False
+    ) -> Any:
         """The reply. Raises `Refused` or `Ambiguous`; cancelled, the command may have been executed.
 
-        `within` seconds, if that is less than the address's timeout.
+        `within` seconds, if that is less than the address's timeout. `is_asking`: of a slot that is being imported.
         """
         link = await self._taken()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -93,6 +82,10 @@ class Pool:
                 answer.set_result(reply)
 
         try:
+            if (
+                is_asking
+            ):  # the next command of the connection is this one: nothing is awaited between them
+                link.wire.ask(ASKING, self.give_up_at(within), _ignore)
             link.wire.ask(request, self.give_up_at(within), on_reply)
         except BaseException:
             self.unsent(link)
@@ -163,7 +156,7 @@ class Pool:
         else:
             return error
         raised.__cause__ = error
-        is_mended = isinstance(raised, LibraryMissing)  # by the next call
+        is_mended = isinstance(raised, LibraryMissing) or is_redirect(error)  # by the next call
         raised.is_logged = is_mended or not isinstance(error, ReplyError) or leads_elsewhere(error)
         return raised
 
@@ -181,6 +174,11 @@ class Pool:
         self._is_closed = True
         self._drop_idle()
         await asyncio.sleep(0)  # the loop closes their sockets in its next turn
+
+    def silent(self, seconds: float) -> list[Link]:
+        """The connections with a command that has not been answered for so long, or longer."""
+        ends_by = self.give_up_at() - seconds
+        return [link for link in self._links if link.wire.oldest_ends_at <= ends_by]
 
     async def warm(self, count: int) -> None:
         """Have so many connections at hand. Raises `Refused`."""
@@ -259,7 +257,7 @@ class Pool:
             self._not_connected(error)
             raise
         self._connecting -= 1
-        link = Link(wire, self._route.generation)
+        link = Link(self, wire, self._route.generation)
         link.load = 1
         if not self._is_closed:
             self._links.append(link)
@@ -330,6 +328,8 @@ class Pool:
             self._route.renew(link.generation, error)
             return
         if isinstance(error, ReplyError):
+            if self._address.is_node and is_redirect(error):
+                return
             if leads_elsewhere(error):
                 self._route.failed(self._address.name, error)
             elif not is_unexpected(error):
@@ -392,3 +392,7 @@ class Pool:
             key = str(error).removeprefix(OLD_LAYOUT).split(" script: ")[0].strip()
             return Damaged(f"{self._address.name}: {old_layout(key)}")
         return kind(f"{self._address.name}: {without_stop(error)}")
+
+
+def _ignore(reply: Any) -> None:
+    """The reply to ASKING says nothing; if it failed, so does the request after it."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kew.adapters.redis.pool import Link, Pool
+from kew.adapters.redis.connections import Connections, Link
 from kew.compat import override
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Posted(asyncio.Future[T]):
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Connections,
         link: Link,
         *,
         read: Callable[[Any], T],

@@ -33,6 +33,8 @@ OF_THE_REQUEST: Final = {
         "UNCONFIRMED",
     ),
 }
+# Codes with which a node of a Cluster refers one request to another node, or to a later moment.
+REDIRECTS: Final = {"MOVED", "ASK", "TRYAGAIN"}
 OLD_LAYOUT: Final = "OLDLAYOUT"
 READ_ONLY: Final = re.compile(r"read[- ]?only", re.IGNORECASE)
 # Texts of proxies and managed services in front of a Redis that failed or was replaced.
@@ -56,6 +58,11 @@ def leads_elsewhere(error: ReplyError) -> bool:
     if error.code in OF_THE_REQUEST or is_of_a_function(error):
         return False
     return _is_read_only(error) or UNREACHABLE.search(str(error)) is not None
+
+
+def is_redirect(error: BaseException | None) -> bool:
+    """This request belongs to another node of a Cluster, or to a later moment."""
+    return isinstance(error, ReplyError) and error.code in REDIRECTS
 
 
 def is_of_a_function(error: ReplyError) -> bool:

@@ -35,6 +35,11 @@ class Route:
         """Call this whenever the older connections become suspect."""
         self._on_renewal.append(callback)
 
+    def off_renewal(self, callback: Callable[[], None]) -> None:
+        """Call this no more."""
+        if callback in self._on_renewal:
+            self._on_renewal.remove(callback)
+
     def renew(self, generation: int, why: object) -> None:
         """A connection of this generation failed: replace all that are as old."""
         now = asyncio.get_running_loop().time()
@@ -85,6 +90,14 @@ class Route:
                 where,
                 without_stop(reason),
             )
+
+    def replaced(self, where: str) -> None:
+        """Other nodes of the Cluster do its work now."""
+        now = asyncio.get_running_loop().time()
+        since, self.away_since = self.away_since, None
+        if self._is_logged and since is not None:
+            self._is_logged, self._logged_at = False, now
+            logger.warning("%s was replaced, after %.1f s", where, max(0.0, now - since))
 
     def answered(self, where: str) -> None:
         """A call got an answer."""

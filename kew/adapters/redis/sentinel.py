@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from kew.adapters.redis.address import Address, NotThePrimary, WireConnection, address, writer_of
+from kew.adapters.redis.endpoint import Endpoint, endpoints
 from kew.adapters.redis.refusals import without_stop
 from kew.adapters.redis.wire import DirectWire, ListeningWire, ReplyError, packed
 from kew.compat import override
@@ -36,24 +37,12 @@ CHECK_EVERY: Final = 15.0  # seconds between two questions whether an announceme
 PAUSE: Final = 0.5  # seconds after a Sentinel could not be followed
 
 
-@attrs.frozen
-class Sentinel:
-    """Where one Sentinel listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
 @attrs.frozen(kw_only=True)
 class SentinelAddress(Address):
     """A service by its name, and the Sentinels to ask for its primary; the one that answered last is asked first."""
 
     service: str
-    sentinels: list[Sentinel]
+    sentinels: list[Endpoint]
     sentinel_options: dict[str, Any] = attrs.field(repr=False)
 
     async def primary(self) -> tuple[str, int]:
@@ -99,7 +88,7 @@ class SentinelAddress(Address):
                 logger.debug("no Sentinel to follow: %s", error)
             await asyncio.sleep(PAUSE)
 
-    async def _follow(self, sentinel: Sentinel, known: tuple[str, int]) -> None:
+    async def _follow(self, sentinel: Endpoint, known: tuple[str, int]) -> None:
         """Return once this Sentinel has hung up, or names another primary than the one that was known."""
         moved = asyncio.Event()
 
@@ -134,7 +123,7 @@ class SentinelAddress(Address):
     def _moved(self, why: str) -> None:
         self.route.start_generation(why)
 
-    async def _named_by(self, sentinel: Sentinel) -> tuple[str, int] | None:
+    async def _named_by(self, sentinel: Endpoint) -> tuple[str, int] | None:
         """The primary by this Sentinel; None: it doesn't watch the service."""
         connection = self._connection(sentinel)
         try:
@@ -152,7 +141,7 @@ class SentinelAddress(Address):
             raise reply
         return (reply[0].decode(), int(reply[1])) if reply else None
 
-    def _connection(self, sentinel: Sentinel) -> WireConnection:
+    def _connection(self, sentinel: Endpoint) -> WireConnection:
         return self.connection_class(
             **self.sentinel_options,
             host=sentinel.host,
@@ -186,12 +175,12 @@ def sentinel_address(
     )
 
 
-def _read(url: str) -> tuple[list[Sentinel], str, dict[str, str], str] | None:
+def _read(url: str) -> tuple[list[Endpoint], str, dict[str, str], str] | None:
     """The Sentinels, the service, how to log in at the Sentinels, and the URL of a server behind them."""
     try:
         parts = urlsplit(url)
         user, at, hosts = parts.netloc.rpartition("@")
-        sentinels = [_sentinel(each) for each in hosts.split(",")]
+        sentinels = endpoints(hosts, SENTINEL_PORT)
         service, _, database = parts.path.strip("/").partition("/")
         query = dict(
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -210,10 +199,3 @@ def _read(url: str) -> tuple[list[Sentinel], str, dict[str, str], str] | None:
     plain_scheme = parts.scheme.partition("+")[0]
     plain = f"{plain_scheme}://{user}{at}{sentinels[0]}/{database}"
     return sentinels, service, options, plain + (f"?{urlencode(query)}" if query else "")
-
-
-def _sentinel(text: str) -> Sentinel:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError("no host")
-    return Sentinel(parts.hostname, parts.port or SENTINEL_PORT)

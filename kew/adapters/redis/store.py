@@ -22,7 +22,7 @@ from kew.adapters.redis.arguments import (
     submit_arguments,
 )
 from kew.adapters.redis.aside import Aside
-from kew.adapters.redis.functions import Functions
+from kew.adapters.redis.functions import Functions, Pools, confirmation_of, pools_of
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library, genuine_library
 from kew.adapters.redis.posted import Posted
@@ -38,7 +38,8 @@ A = TypeVar("A")
 class RedisStore(TaskStore):
     """A namespace of queues in one Redis.
 
-    `library` is for tests with another clock, `checks` for simulated servers, which lack INFO.
+    `library` is for tests with another clock, `checks` for simulated servers, which lack INFO. `pools`: other
+    connections than those to `address`.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class RedisStore(TaskStore):
         *,
         library: Library | None = None,
         checks: bool = True,
+        partition: int | None = None,
+        pools: Pools | None = None,
     ) -> None:
         self._address = address
-        self.keys = Keys(namespace)
+        self.keys = Keys(namespace, partition)
         self._checks = checks
-        self.functions = Functions(address, library or genuine_library(), self.keys)
+        if pools is None:
+            pools = pools_of(address, confirmation_of(address, self.keys))
+        self.functions = Functions(address, pools, library or genuine_library(), self.keys)
         self.aside = Aside(lambda queue, refs: self.functions.ask("set_aside", queue, {}, refs))
         self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -34,9 +34,7 @@ NOT_DELIVERED: Final = (
     "it accepts the subscription but delivers no message to it; kew's connections must all lead to one server that "
     "supports PUBLISH and SUBSCRIBE"
 )
-ADVICE: Final = (
-    "allow this user SUBSCRIBE on the channels {channels}; docs/redis.md has the ACL line"
-)
+ADVICE: Final = "allow this user {verb} on the channels {channels}; docs/redis.md has the ACL line"
 
 
 class NotDelivered(ConnectionError):
@@ -44,17 +42,21 @@ class NotDelivered(ConnectionError):
 
 
 class RedisWakeup(Wakeup):
-    """Listens on one channel, and connects again whenever it has to."""
+    """Listens on one channel, and connects again whenever it has to.
 
-    def __init__(self, address: Address, namespace: str = "kew") -> None:
+    `partitions` are those of a Cluster that a node at `address` serves: each has a channel of its own there.
+    """
+
+    def __init__(
+        self, address: Address, namespace: str = "kew", partitions: Sequence[int] = ()
+    ) -> None:
         self._address = address
-        self._keys = Keys(namespace)
+        self._keys = [Keys(namespace, each) for each in partitions] or [Keys(namespace)]
         self._listening: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._subscription: Subscription | None = None
         self._greets_next = True
         self._is_renewed = asyncio.Event()
-        address.route.on_renewal(self._renewed)
 
     @override
     async def listen(self, incarnation: str, deliver: Callable[[Notice], None]) -> None:
@@ -63,10 +65,12 @@ class RedisWakeup(Wakeup):
             raise RuntimeError("a RedisWakeup listens once")
         self._subscription = None  # one that is left belongs to an event loop that was closed
         self._is_renewed = asyncio.Event()
-        channel = self._keys.channel(checked_incarnation(incarnation))
+        self._address.route.on_renewal(self._renewed)
+        who = checked_incarnation(incarnation)
+        channels = [keys.channel(who) for keys in self._keys]
         tried = asyncio.Event()
         self._listening = asyncio.create_task(
-            self._keep_listening(channel, deliver, tried), name=f"kew wake-ups of {incarnation}"
+            self._keep_listening(channels, deliver, tried), name=f"kew wake-ups of {incarnation}"
         )
         self._following = asyncio.create_task(
             self._address.follow(), name=f"kew primary of {self._address.where}"
@@ -75,6 +79,7 @@ class RedisWakeup(Wakeup):
 
     @override
     async def close(self) -> None:
+        self._address.route.off_renewal(self._renewed)
         ended = [task for task in (self._listening, self._following) if task is not None]
         self._listening = self._following = None
         for task in ended:
@@ -83,13 +88,13 @@ class RedisWakeup(Wakeup):
             await asyncio.wait(ended)
 
     async def _keep_listening(
-        self, channel: str, deliver: Callable[[Notice], None], tried: asyncio.Event
+        self, channels: Sequence[str], deliver: Callable[[Notice], None], tried: asyncio.Event
     ) -> None:
         pause, is_first = FIRST_PAUSE, True
         while True:
             interrupted = Interrupted(f"{self._address.name}: the subscription broke")
             try:
-                self._subscription = await self._subscribed(channel, deliver)
+                self._subscription = await self._subscribed(channels, deliver)
                 if not is_first:
                     deliver(Resumed())
                 is_first, pause = False, FIRST_PAUSE
@@ -119,7 +124,9 @@ class RedisWakeup(Wakeup):
             async with asyncio.timeout(seconds):
                 await self._is_renewed.wait()
 
-    async def _subscribed(self, channel: str, deliver: Callable[[Notice], None]) -> Subscription:
+    async def _subscribed(
+        self, channels: Sequence[str], deliver: Callable[[Notice], None]
+    ) -> Subscription:
         """Connect and subscribe. Raises `ReplyError`, `RedisError` or OSError."""
         heard = asyncio.Event()
 
@@ -131,10 +138,12 @@ class RedisWakeup(Wakeup):
         try:
             greets, self._greets_next = self._greets_next, True
             is_versatile = greets and await self._greeted(wire)
-            reply = await wire.answer(packed("SUBSCRIBE", channel), self._address.timeout)
-            if isinstance(reply, ReplyError):
-                raise reply
-            await self._check_delivery(channel, heard)
+            asked = [packed(self._keys[0].subscribe, channel) for channel in channels]
+            seconds = self._address.timeout
+            for reply in await asyncio.gather(*(wire.answer(each, seconds) for each in asked)):
+                if isinstance(reply, ReplyError):
+                    raise reply
+            await self._check_delivery(channels[0], heard)
         except BaseException:
             wire.drop()
             raise
@@ -147,7 +156,9 @@ class RedisWakeup(Wakeup):
         try:
             publisher = await self._address.wire()
             try:
-                reply = await publisher.answer(packed("PUBLISH", channel, ""), CHECK_ANSWER)
+                reply = await publisher.answer(
+                    packed(self._keys[0].publish, channel, ""), CHECK_ANSWER
+                )
             finally:
                 publisher.drop()
         except (RedisError, OSError):
@@ -179,7 +190,8 @@ class RedisWakeup(Wakeup):
         told = f"{self._address.name} refuses the subscription: {error}"
         if error.code != "NOPERM":
             return told
-        return f"{told}; {ADVICE.format(channels=self._keys.channel('*'))}"
+        keys = self._keys[0]
+        return f"{told}; {ADVICE.format(verb=keys.subscribe, channels=keys.channel('*'))}"
 
 
 class Subscription:

@@ -20,6 +20,7 @@ COUNT_END: Final = b"\n"
 INCOMPLETE: Final = object()
 BUFFER_BYTES: Final = 64 * 1024
 NEVER: Final = float("inf")
+MESSAGES: Final = (b"message", b"smessage")
 CLOSED: Final = "the connection was closed"
 OTHER_LOOP: Final = (
     "this manager belongs to another event loop: use it in the one that initialized it"
@@ -91,6 +92,15 @@ class Wire(Protocol):
     def drop(self) -> None:
         """Hang up at once. No reply is passed on any more."""
 
+    @property
+    def oldest_ends_at(self) -> float:
+        """When the command that has waited longest will be given up, in the loop's time."""
+        return NEVER
+
+    def hang_up(self) -> None:
+        """End the connection at once; commands under way fail."""
+        self.drop()
+
 
 class DirectWire(asyncio.BufferedProtocol, Wire):
     """A wire on a connection that redis-py made in the running loop: it replaces the connection's protocol."""
@@ -128,6 +138,15 @@ class DirectWire(asyncio.BufferedProtocol, Wire):
         self._asked.clear()
         self._transport.abort()
         self._set_guard(NEVER)
+
+    @property
+    @override
+    def oldest_ends_at(self) -> float:
+        return self._asked[0][1] if self._asked else NEVER
+
+    @override
+    def hang_up(self) -> None:
+        self._fail(ConnectionError(CLOSED))
 
     def _set_guard(self, at: float) -> None:
         if self._guard is not None:
@@ -202,13 +221,11 @@ class ListeningWire(DirectWire):
         except (hiredis.ProtocolError, MemoryError) as error:
             self._fail(ConnectionError(f"not the language of Redis: {error}"))
 
-    def hang_up(self) -> None:
-        """End the connection at once; commands under way fail."""
-        self._fail(ConnectionError(CLOSED))
-
     def _received(self, reply: Any) -> None:
-        if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":
+        if isinstance(reply, list) and len(reply) == 3 and reply[0] in MESSAGES:
             self._on_message(reply[2])
+        elif isinstance(reply, list) and len(reply) == 3 and reply[0] == b"sunsubscribe":
+            self.hang_up()  # kew never asks for this: another node of the Cluster serves the channel now
         elif self._asked:
             on_reply, _ = self._asked.popleft()
             on_reply(reply)

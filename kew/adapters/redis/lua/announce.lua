@@ -6,6 +6,7 @@
 -- KEYS: state workers functions parked lanes processes
 -- ARGV: channel queue incarnation ttl_ms:int slots report functions*
 -- Reply: {word, how many functions of the process the queue knows now (-1: not counted, a renewal), now}
+-- include: notify
 -- include: record
 
 local function operation()
@@ -23,7 +24,7 @@ local function operation()
   for version = 3, VERSION do known[#known + 1] = '?' .. version end
   redis.call('SADD', mine, unpack(known))
   if functions_from <= #ARGV then
-    if #redis.call('SINTER', mine, PARKED) > 0 then redis.pcall('PUBLISH', channel .. incarnation, 'w ' .. queue) end
+    if #redis.call('SINTER', mine, PARKED) > 0 then notify(incarnation, 'w ' .. queue) end
   end
   return {'done', count_functions(incarnation), now}
 end

@@ -9,7 +9,8 @@ import trustme
 
 from kew.adapters.redis import pool as pools
 from kew.adapters.redis.address import address
-from kew.adapters.redis.pool import LibraryMissing, Pool
+from kew.adapters.redis.connections import LibraryMissing
+from kew.adapters.redis.pool import Pool
 from kew.adapters.redis.wire import BUFFER_BYTES, ReplyError, Wire, packed
 from kew.app.ports import Ambiguous, Damaged, Refused
 from kew.domain.errors import InvalidConfigError

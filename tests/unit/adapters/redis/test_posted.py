@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kew.adapters.redis.pool import LibraryMissing, Pool
+from kew.adapters.redis.connections import LibraryMissing
+from kew.adapters.redis.pool import Pool
 from kew.adapters.redis.posted import Posted
 from kew.adapters.redis.wire import packed
 from kew.app.ports import Ambiguous, Refused

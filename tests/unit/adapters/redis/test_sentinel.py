@@ -6,16 +6,17 @@ import pytest
 
 from kew import StoreUnavailableError, TaskQueueManager
 from kew.adapters.redis import connect
-from kew.adapters.redis.sentinel import SENTINEL_PORT, Sentinel, sentinel_address
+from kew.adapters.redis.endpoint import Endpoint
+from kew.adapters.redis.sentinel import SENTINEL_PORT, sentinel_address
 from kew.domain.errors import InvalidConfigError
 
 
 def test_a_url_names_sentinels_service_and_database():
     found = sentinel_address("redis+sentinel://ada:s%40cret@one:1,two,[::1]:3/main/4")
     assert found.sentinels == [
-        Sentinel("one", 1),
-        Sentinel("two", SENTINEL_PORT),
-        Sentinel("::1", 3),
+        Endpoint("one", 1),
+        Endpoint("two", SENTINEL_PORT),
+        Endpoint("::1", 3),
     ]
     assert (found.service, found.database) == ("main", 4)
     assert (found.options["username"], found.options["password"]) == ("ada", "s@cret")

@@ -1,0 +1,149 @@
+"""A Redis Cluster: calls, notifications and the library reach whichever node serves a partition."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kew import QueueConfig, StoreUnsuitableError, TaskQueueManager
+from kew.adapters.redis.keys import Keys
+from tests.conftest import PrivateRedis
+from tests.integration.conftest import Managers
+from tests.support import jobs
+from tests.support.asking import end_of, record_of, submit
+from tests.support.clusters import Cluster
+from tests.support.redis_process import connect
+from tests.support.redis_source import any_binary
+
+PARTITIONS = 6
+QUEUES = [f"q{n}" for n in range(8)]
+SOONER_THAN_A_POLL = 3.5  # seconds; the tick of 10 s and the poll of 5 s are slower
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    cluster = Cluster.start(any_binary())
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Cluster:
+    started.clear()
+    return started
+
+
+@pytest.fixture
+def url(cluster: Cluster) -> str:
+    return f"{cluster.url}?partitions={PARTITIONS}"
+
+
+async def with_queues(managers: Managers, url: str, *, work: bool) -> TaskQueueManager:
+    manager = await managers(url, tick=10.0)
+    for queue in QUEUES:
+        await manager.create_queue(QueueConfig(queue), functions=[jobs.echo], work=work)
+    return manager
+
+
+async def test_work_and_results_are_notified_wherever_their_partitions_are(
+    cluster: Cluster, url: str, managers: Managers
+):
+    worker = await with_queues(managers, url, work=True)
+    web = await with_queues(managers, url, work=False)
+    assert len({cluster.owner(Keys("kew", n).key("tasks")) for n in range(PARTITIONS)}) == 3
+    for n, queue in enumerate(QUEUES):
+        async with asyncio.timeout(SOONER_THAN_A_POLL):
+            await submit(web, f"t{n}", jobs.echo, queue, value=n)
+            await record_of(web, queue, f"t{n}")
+        assert (await web.get_task_status(f"t{n}")).result == n
+    assert sorted(await web.get_queue_names()) == QUEUES
+    for manager in (worker, web):
+        assert (await manager.get_queue_status("q0"))["notifications"] == "ok"
+
+
+async def test_a_primary_that_joins_later_gets_the_library_and_the_subscriptions(
+    managers: Managers,
+):
+    cluster = Cluster.start(any_binary(), replicas=0)
+    try:
+        url = f"{cluster.url}?partitions={PARTITIONS}"
+        worker = await with_queues(managers, url, work=True)
+        web = await with_queues(managers, url, work=False)
+        newcomer = await asyncio.to_thread(cluster.add_primary)
+        for number in range(PARTITIONS):
+            key = Keys("kew", number).key("tasks")
+            await asyncio.to_thread(cluster.move, cluster.slot(key), newcomer)
+        for n, queue in enumerate(
+            QUEUES
+        ):  # each call is referred, and tells where its partition is
+            await submit(web, f"a{n}", jobs.echo, queue, value=n)
+            assert (await end_of(web, f"a{n}")).result == n
+        with contextlib.closing(connect(newcomer.url)) as client:
+            async with asyncio.timeout(30):
+                while len(client.pubsub_shardchannels("{kew:*")) < 2 * PARTITIONS:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        for n, queue in enumerate(QUEUES):
+            async with asyncio.timeout(SOONER_THAN_A_POLL):
+                await submit(web, f"b{n}", jobs.echo, queue, value=n)
+                await record_of(web, queue, f"b{n}")
+        for manager in (worker, web):
+            await manager.shutdown()
+    finally:
+        cluster.stop()
+
+
+async def test_a_frozen_primary_is_left_as_soon_as_the_cluster_has_left_it(
+    managers: Managers, caplog: pytest.LogCaptureFixture
+):
+    cluster = Cluster.start(any_binary())
+    try:
+        manager = await managers(f"{cluster.url}?partitions=1&socket_timeout=20")
+        await manager.create_queue(QueueConfig("q"))
+        await submit(manager, "before", jobs.echo, value=1)
+        assert (await end_of(manager, "before")).result == 1
+        old = cluster.owner(Keys("kew", 0).key("tasks"))
+        old.freeze()
+        async with asyncio.timeout(15):  # and not the 20 s that a call may wait
+            await submit(manager, "after", jobs.echo, value=2)
+            assert (await end_of(manager, "after")).result == 2
+        old.thaw()
+        await manager.shutdown()
+    finally:
+        cluster.stop()
+
+
+async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, managers: Managers):
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("ACL SETUSER"))
+    for node in cluster.nodes:
+        with contextlib.closing(connect(node.url)) as client:
+            client.execute_command(*line.replace("PASSWORD", "p@ss").split())
+    own = url.replace("redis+cluster://", "redis+cluster://kew:p%40ss@")
+    worker = await with_queues(managers, own, work=True)
+    web = await with_queues(managers, own, work=False)
+    slot = cluster.slot(Keys("kew", 0).key("tasks"))
+    source = cluster.owner_of(slot)
+    target = next(node for node in cluster.primaries() if node is not source)
+    await asyncio.to_thread(cluster.move, slot, target)
+    for n, queue in enumerate(QUEUES):
+        await submit(web, f"t{n}", jobs.echo, queue, value=n)
+        assert (await end_of(web, f"t{n}")).result == n
+    for manager in (worker, web):
+        assert (await manager.get_queue_status("q0"))["notifications"] == "ok"
+
+
+async def test_the_number_of_partitions_is_kept(url: str, managers: Managers):
+    await (await managers(url)).shutdown()
+    with pytest.raises(StoreUnsuitableError, match="number of partitions"):
+        await managers(url.replace(f"={PARTITIONS}", f"={PARTITIONS + 1}"))
+
+
+async def test_a_url_of_the_wrong_kind_is_answered_with_the_right_one(
+    cluster: Cluster, private_redis: PrivateRedis, managers: Managers
+):
+    with pytest.raises(StoreUnsuitableError, match=r"redis\+cluster://"):
+        await managers(cluster.nodes[0].url)
+    with pytest.raises(StoreUnsuitableError, match=r"no node of a Cluster: .* redis://"):
+        await managers(private_redis().url.replace("redis://", "redis+cluster://"))
