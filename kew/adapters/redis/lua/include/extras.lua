@@ -87,12 +87,13 @@ end
 
 -- Of its checkpoint; 0: it has none.
 function extra.checkpoint_bytes(t)
+  if not string.find(t.extras, 'checkpoint=', 1, true) then return 0 end
   return tonumber(string.match(t.extras, 'checkpoint=%d+%.%d+%.(%d+)')) or 0
 end
 
 -- Whether it had one.
 function extra.forget_checkpoint(t)
-  if not string.find(',' .. t.extras, ',checkpoint=', 1, true) then return false end
+  if not string.find(t.extras, 'checkpoint=', 1, true) then return false end
   extra.set(t, 'checkpoint', nil)
   return true
 end
@@ -104,5 +105,6 @@ end
 
 -- What its start takes of a rate.
 function extra.cost_in(text)
-  return text and tonumber(string.match(',' .. text, ',cost=(%d+)')) or 1
+  if not text or not string.find(text, 'cost=', 1, true) then return 1 end
+  return tonumber(string.match(',' .. text, ',cost=(%d+)')) or 1
 end

@@ -17,14 +17,16 @@
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.is_loaded = (function()
-  local base, places, leases, held_changed, touched, holders_added, freed
+  local NAMED = {'1 ', '2 ', '3 '} -- text: Lua would format the number each time
+  local LINED = {'line1:', 'line2:', 'line3:'}
+  local base, places, leases, holders, held_changed, touched, holders_added, freed
 
   function keyed.key_name(part)
     return base .. part
   end
 
   function keyed.line_name(priority, key)
-    return base .. 'line' .. priority .. ':' .. key
+    return base .. (LINED[priority] or 'line' .. priority .. ':') .. key
   end
 
   -- The key of a new task, and its extras; nil: it has none.
@@ -35,8 +37,10 @@ keyed.is_loaded = (function()
 
   -- Whose turn a task waits for, as it is written; nil: no key's.
   function keyed.of(t)
+    if t.key then return t.key end
     local key = t.extras and string.match(t.extras, '^key=([^,]+)')
     if not key or is_pinned(function_of(t)) then return nil end
+    t.key = key
     return key
   end
 
@@ -44,7 +48,7 @@ keyed.is_loaded = (function()
     if keyed.is_used then return end
     keyed.is_used = true
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
-    places, leases, held_changed, touched, holders_added, freed = {}, {}, {}, {}, nil, {}
+    places, leases, holders, held_changed, touched, holders_added, freed = {}, {}, {}, {}, {}, nil, {}
     keyed.begin_limits()
     if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}, limits = 0, ends = 0} end
   end
@@ -53,27 +57,60 @@ keyed.is_loaded = (function()
     keyed.is_used = nil
   end
 
-  -- The turn of a key, and how many of its tasks wait.
-  local function place_of(priority, key)
-    local name = priority .. ' ' .. key
-    local place = places[name]
-    if not place then
-      local text = redis.call('HGET', keyed.key_name('turns'), name)
-      local turn, count = string.match(text or '', '^(%d+) (%d+)$')
-      place = {priority = priority, key = key, turn = tonumber(turn or 0), count = tonumber(count or 0)}
-      places[name] = place
+  -- Read what isn't known yet of these names, in as few commands as can be: one costs as much as ten names more.
+  local function read_into(known, command, part, names, take)
+    local unknown = {}
+    for n = 1, #names do
+      if known[names[n]] == nil then unknown[#unknown + 1] = names[n] end
     end
-    return place
+    for first = 1, #unknown, PIECE do
+      local found = redis.call(command, base .. part, unpack(unknown, first, math.min(first + PIECE - 1, #unknown)))
+      for n = 1, #found do known[unknown[first + n - 1]] = take(found[n], unknown[first + n - 1]) end
+    end
   end
 
-  function keyed.touch(priority, key)
-    touched[priority .. ' ' .. key] = place_of(priority, key)
+  -- The turn of a key in a priority, how many of its tasks wait, and its line. `is_in_ring`: that is where the key is, and nowhere
+  -- else; `first`: the entry that will be the first of the line once what was taken has left, and `first_at`, when that is due (nil:
+  -- there is none), if they are known (`is_first_known`); `noted_at`: the instant that is noted for the first one, nil: that isn't
+  -- known. `has_new`: a task has come into the line since it was read.
+  local function new_place(text, name)
+    local turn, count = string.match(text or '', '^(%d+) (%d+)$')
+    local priority, key = string.byte(name) - 48, string.sub(name, 3)
+    return {name = name, priority = priority, key = key, line = keyed.line_name(priority, key), turn = tonumber(turn or 0),
+      count = tonumber(count or 0), differs = false, is_in_ring = false, is_first_known = false, has_new = false}
+  end
+
+  local function place_of(priority, key)
+    local name = NAMED[priority] .. key
+    return places[name] or keyed.places_of(priority, {key})[1]
+  end
+
+  -- The places of keys, read at once.
+  function keyed.places_of(priority, keys)
+    local names, found = {}, {}
+    for n = 1, #keys do names[n] = NAMED[priority] .. keys[n] end
+    read_into(places, 'HMGET', 'turns', names, new_place)
+    for n = 1, #keys do found[n] = places[names[n]] end
+    return found
+  end
+
+  local function touch(place)
+    touched[place.name] = place
   end
 
   function keyed.touch_all(key)
+    read_into(places, 'HMGET', 'turns', {NAMED[1] .. key, NAMED[2] .. key, NAMED[3] .. key}, new_place)
     for priority = 1, 3 do
-      if place_of(priority, key).count > 0 then keyed.touch(priority, key) end
+      local place = place_of(priority, key)
+      if place.count > 0 then touch(place) end
     end
+  end
+
+  -- It may belong elsewhere: its line was changed, or what lets it start.
+  function keyed.touch(priority, key)
+    local place = place_of(priority, key)
+    place.is_first_known = false
+    touch(place)
   end
 
   local function next_turn()
@@ -85,9 +122,18 @@ keyed.is_loaded = (function()
     s.keyed.waiting[priority], s.keyed.differs = s.keyed.waiting[priority] + change, true
   end
 
+  local function as_count(score)
+    return tonumber(score or 0)
+  end
+
   function keyed.held_of(key)
-    if not leases[key] then leases[key] = tonumber(redis.call('ZSCORE', keyed.key_name('held'), key) or 0) end
+    if not leases[key] then leases[key] = as_count(redis.call('ZSCORE', base .. 'held', key)) end
     return leases[key]
+  end
+
+  -- Read how many leases keys have, at once.
+  function keyed.read_held(keys)
+    read_into(leases, 'ZMSCORE', 'held', keys, as_count)
   end
 
   function keyed.is_full(key)
@@ -98,8 +144,10 @@ keyed.is_loaded = (function()
   -- It waits in its line from now on.
   function keyed.put_in_line(t, key, at)
     local priority = priority_of(t)
-    index(keyed.line_name(priority, key), at, member_of(t))
+    local place = place_of(priority, key)
+    index(place.line, at, member_of(t))
     keyed.count_in_line(priority, 1)
+    place.has_new = true
     keyed.touch(priority, key)
   end
 
@@ -112,18 +160,28 @@ keyed.is_loaded = (function()
   end
 
   -- One of its tasks waits no more.
-  function keyed.leave(priority, key, has_started)
+  function keyed.leave(priority, key)
     local place = place_of(priority, key)
     place.count, place.differs = math.max(0, place.count - 1), true
-    if has_started and place.count > 0 then place.turn = next_turn() end
     keyed.touch(priority, key)
+  end
+
+  -- The first task of its line starts; the next one is `first`, due at `first_at` (false: there is none, nil: that isn't known).
+  function keyed.start(place, member, cost, first, first_at)
+    place.count, place.differs = math.max(0, place.count - 1), true
+    if place.count > 0 then place.turn = next_turn() end
+    place.is_first_known, place.first, place.first_at = first ~= nil and not place.has_new, first, first_at
+    touch(place)
+    unindex(place.line, member)
+    keyed.count_in_line(place.priority, -1)
+    keyed.hold(place.key, member, cost)
   end
 
   -- Whether it was in its line; else it is parked.
   function keyed.dequeue(t, key)
     keyed.begin()
     local priority = priority_of(t)
-    keyed.leave(priority, key, false)
+    keyed.leave(priority, key)
     if redis.call('ZREM', keyed.line_name(priority, key), member_of(t)) == 0 then return false end
     keyed.count_in_line(priority, -1)
     return true
@@ -138,24 +196,43 @@ keyed.is_loaded = (function()
     place.turn, s.keyed.turn = turn, last
   end
 
-  -- The lease of an entry's task is over.
+  local function as_it_is(value)
+    return value
+  end
+
+  -- Read at once what `freed` will ask for, if these tasks of keys, by any number, are about to lose their leases.
+  function keyed.read_holders(tasks)
+    local members, keys = {}, {}
+    for _, t in pairs(tasks) do
+      if t and t.extras and t.lease ~= '-' and keyed.of(t) then members[#members + 1], keys[#keys + 1] = member_of(t), t.key end
+    end
+    if #members == 0 then return end
+    keyed.begin()
+    read_into(holders, 'HMGET', 'holders', members, as_it_is)
+    keyed.read_held(keys)
+  end
+
+  -- The lease of an entry's task is over. Its key goes on where it is, unless it was at its limit, or may have been at a lower one.
   function keyed.freed(member)
     keyed.begin()
-    local key = not freed[member] and redis.call('HGET', keyed.key_name('holders'), member)
+    local key = holders[member]
+    if key == nil then key = redis.call('HGET', base .. 'holders', member) end
+    holders[member] = false
     if not key then return end
     freed[member] = true
-    leases[key] = math.max(0, keyed.held_of(key) - 1)
+    local held = keyed.held_of(key)
+    leases[key] = math.max(0, held - 1)
     held_changed[key] = true
-    keyed.touch_all(key)
+    if held >= keyed.limit_of(key) or keyed.is_reopening() then keyed.touch_all(key) end
   end
 
   -- It has one more lease, for a task of this cost.
   function keyed.hold(key, member, cost)
-    if not holders_added then redis.call('HGET', keyed.key_name('holders'), member) end -- fails before anything is written
+    if not holders_added then redis.call('HGET', base .. 'holders', member) end -- fails before anything is written
     leases[key] = keyed.held_of(key) + 1
     held_changed[key] = true
     if keyed.spend(key, cost) or keyed.is_full(key) then keyed.touch_all(key) end
-    freed[member] = nil -- by what this claim rides on
+    holders[member], freed[member] = key, nil -- by what this claim rides on
     holders_added = add_pair(holders_added, member, key)
   end
 
@@ -188,6 +265,7 @@ keyed.is_loaded = (function()
   function keyed.hold_again(key, member)
     leases[key], held_changed[key] = keyed.held_of(key) + 1, true
     keyed.touch_all(key)
+    holders[member] = key
     holders_added = add_pair(holders_added, member, key)
   end
 
@@ -223,50 +301,70 @@ keyed.is_loaded = (function()
     holders_added = nil
     send('ZADD', keyed.key_name('held'), written)
     send('ZREM', keyed.key_name('held'), gone)
+    if not next(freed) then return end
     local ended = {}
     for member in pairs(freed) do ended[#ended + 1] = member end
     send('HDEL', keyed.key_name('holders'), ended)
     freed = {}
   end
 
-  local function add_to(lists, name, value)
-    local list = lists[name] or {}
-    lists[name] = list
+  local function add_to(lists, part, value)
+    local list = lists[part]
+    if not list then
+      list = {}
+      lists[part] = list
+    end
     list[#list + 1] = value
   end
 
   local function send_all(command, lists)
-    for name, list in pairs(lists) do send(command, name, list) end
+    for part, list in pairs(lists) do send(command, base .. part, list) end
   end
+
+  -- Note when the first task of a line is due, or that there is none.
+  local function note_first(each, added, removed)
+    if not each.is_first_known then
+      local first = redis.call('ZRANGE', each.line, '0', '0', 'WITHSCORES')
+      each.first, each.first_at, each.noted_at = first[1], tonumber(first[2]), nil
+    end
+    if not each.first then
+      add_to(removed, 'first', each.name)
+    elseif each.noted_at ~= each.first_at then
+      add_to(added, 'first', int(each.first_at))
+      add_to(added, 'first', each.name)
+    end
+    each.noted_at = each.first_at
+  end
+
+  local RING, LATER, PACED = {'ring1', 'ring2', 'ring3'}, {'later1', 'later2', 'later3'}, {'paced1', 'paced2', 'paced3'}
 
   -- Where a key that may have changed belongs: in its ring, in `later`, in `paced`, or in none of them.
   local function write_rings()
-    local added, removed = {}, {}
-    for name, each in pairs(touched) do
+    local added, removed, is_paced = {}, {}, keyed.is_paced()
+    for _, each in pairs(touched) do
       local priority, key = each.priority, each.key
-      local ring, later = keyed.key_name('ring' .. priority), keyed.key_name('later' .. priority)
-      local paced = keyed.is_paced() and keyed.key_name('paced' .. priority)
-      local first = redis.call('ZRANGE', keyed.line_name(priority, key), 0, 0, 'WITHSCORES')
-      add_to(first[2] and added or removed, keyed.key_name('first'), first[2] or name)
-      if first[2] then add_to(added, keyed.key_name('first'), name) end
-      local at, opening = not keyed.is_full(key) and tonumber(first[2]) or nil, now
-      if at and at <= now then opening = keyed.opening_for(key, id_of(first[1])) end
-      local place, score = nil, at
+      note_first(each, added, removed)
+      local at, opening = not keyed.is_full(key) and each.first_at or nil, now
+      if at and at <= now and is_paced then opening = keyed.opening_for(key, id_of(each.first)) end
+      local part, score = nil, at
       if at and at > now then
-        place = later
+        part = LATER[priority]
       elseif opening > now then
-        place, score = paced, opening
+        part, score = PACED[priority], opening
       elseif at then
-        place, score = ring, each.turn
+        part, score = RING[priority], each.turn
       end
-      if place then
-        add_to(added, place, int(score))
-        add_to(added, place, key)
-        wake(place == ring and now or score)
+      if part then
+        add_to(added, part, int(score))
+        add_to(added, part, key)
+        wake(part == RING[priority] and now or score)
       end
-      for _, other in ipairs({ring, later, paced}) do
-        if other and other ~= place then add_to(removed, other, key) end
+      if part ~= RING[priority] then add_to(removed, RING[priority], key) end
+      if not each.is_in_ring then
+        if part ~= LATER[priority] then add_to(removed, LATER[priority], key) end
+        if is_paced and part ~= PACED[priority] then add_to(removed, PACED[priority], key) end
       end
+      each.is_in_ring, each.is_first_known = part == RING[priority], false
     end
     touched = {}
     send_all('ZADD', added)

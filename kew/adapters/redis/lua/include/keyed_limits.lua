@@ -59,7 +59,7 @@ keyed.has_limits = (function()
 
   -- How many tasks of a key may run at once, and how many may wait.
   function keyed.limit_of(key)
-    if string.sub(key, 1, 7) == 'latest:' then return 1 end
+    if string.byte(key) == 108 and string.sub(key, 1, 7) == 'latest:' then return 1 end
     local own = keyed.own(key)
     return own and own.workers or setting('key_workers') or NEVER
   end

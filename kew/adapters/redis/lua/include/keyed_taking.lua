@@ -37,16 +37,20 @@ keyed.can_take = (function()
     wake(now)
   end
 
+  function keyed.is_reopening()
+    return s.rest ~= '' and string.find(s.rest, ' reopened=', 1, true) ~= nil
+  end
+
   -- Go on with what a call began that changed limits, or met a clock that had stepped back. Whether there is more.
   local function look_again()
     local cursor = string.match(s.rest, ' reopened=(%d+)')
     if s.keyed.is_behind then keyed.repace() elseif cursor then keyed.reopen_some(cursor) end
-    return s.keyed.is_behind or string.find(s.rest, ' reopened=', 1, true) ~= nil
+    return s.keyed.is_behind or keyed.is_reopening()
   end
 
   -- Keys of which a task has become due since, or whose rate lets one start. Whether there may be more.
   function keyed.promote(priority)
-    local is_changing = s.keyed.is_behind or string.find(s.rest, ' reopened=', 1, true) ~= nil
+    local is_changing = s.keyed.is_behind or keyed.is_reopening()
     if is_changing then is_changing = look_again() end
     local due = redis.call('ZRANGEBYSCORE', keyed.key_name('later' .. priority), '-inf', NOW, 'LIMIT', 0, AT_ONCE)
     for _, key in ipairs(due) do keyed.touch(priority, key) end
@@ -76,17 +80,22 @@ keyed.can_take = (function()
     flush()
   end
 
-  -- The first `limit` entries of each key, with their tasks.
+  -- The first `limit` entries of each key, with their tasks, and the one that follows.
   local function read_lines(priority, flat, limit)
-    local lines, ids = {}, {}
-    for n = 1, #flat, 2 do
-      local found = redis.call('ZRANGE', keyed.line_name(priority, flat[n]), 0, limit - 1, 'WITHSCORES')
-      lines[#lines + 1] = {key = flat[n], turn = tonumber(flat[n + 1]), entries = found, at = 1, first = #ids,
-        is_all = #found < 2 * limit}
-      for m = 1, #found, 2 do ids[#ids + 1] = id_of(found[m]) end
+    local lines, ids, keys, last = {}, {}, {}, int(limit)
+    for n = 1, #flat, 2 do keys[#keys + 1] = flat[n] end
+    local places = keyed.places_of(priority, keys)
+    keyed.read_held(keys)
+    for n = 1, #keys do
+      local place = places[n]
+      local found = redis.call('ZRANGE', place.line, '0', last, 'WITHSCORES')
+      lines[n] = {key = keys[n], place = place, turn = tonumber(flat[2 * n]), entries = found, at = 1, first = #ids,
+        ends = 2 * limit, is_all = #found <= 2 * limit}
+      place.is_in_ring, place.noted_at, place.has_new = true, tonumber(found[2]), false
+      for m = 1, math.min(#found, 2 * limit), 2 do ids[#ids + 1] = id_of(found[m]) end
     end
     local tasks = fetch_waiting(ids)
-    for _, line in ipairs(lines) do line.tasks = tasks end
+    for n = 1, #lines do lines[n].tasks = tasks end
     return lines
   end
 
@@ -94,7 +103,7 @@ keyed.can_take = (function()
   local function drop(priority, line, member, t)
     unindex(keyed.line_name(priority, line.key), member)
     keyed.count_in_line(priority, -1)
-    keyed.leave(priority, line.key, false)
+    keyed.leave(priority, line.key)
     if t and t.newer_raw then extra.park_newer(t) end
   end
 
@@ -107,24 +116,24 @@ keyed.can_take = (function()
     note_parked(reason)
   end
 
-  local function start(priority, line, member, t, cost)
-    unindex(keyed.line_name(priority, line.key), member)
-    keyed.count_in_line(priority, -1)
-    keyed.leave(priority, line.key, true)
-    keyed.hold(line.key, member, cost)
+  local known, parked_under -- what was asked last: most tasks are of one function
+
+  local function reason_to_park(fn)
+    if fn ~= known then known, parked_under = fn, parks(fn) end
+    return parked_under
   end
 
   -- Take the next task of a key: true; nil: it has none now; false: what comes next isn't known. And how many it passed over.
   local function take_next(priority, line, taken)
     local passed = 0
-    while line.entries[line.at] do
+    while line.at < line.ends and line.entries[line.at] do
       local member, score, t = line.entries[line.at], line.entries[line.at + 1], line.tasks[line.first + (line.at + 1) / 2]
       if tonumber(score) > now or keyed.is_full(line.key) then
         keyed.touch(priority, line.key)
         return nil, passed
       end
       local is_sound = t and not t.newer_raw and is_in_a_set(t) and t.queue == queue and member_of(t) == member
-      local reason = is_sound and parks(function_of(t))
+      local reason = is_sound and reason_to_park(function_of(t))
       if is_sound and not reason then
         local cost = extra.cost_in(t.extras)
         if keyed.opening(line.key, cost) > now then
@@ -133,7 +142,8 @@ keyed.can_take = (function()
         end
         if extra.units and not extra.affords(t) then return false, passed end
         if t.beside and not keyed.load(t, taken) then return false, passed end
-        start(priority, line, member, t, cost)
+        local next_one = line.entries[line.at + 2] or not line.is_all and nil
+        keyed.start(line.place, member, cost, next_one, next_one and tonumber(line.entries[line.at + 3]))
         keyed.took(t, taken)
         line.at = line.at + 2
         return true, passed
@@ -197,6 +207,7 @@ keyed.can_take = (function()
   -- call looks at.
   function keyed.take(priority, reasons, room, taken)
     keyed.begin()
+    known = nil
     unpark_all(priority, reasons)
     local has_more_due, others = keyed.promote(priority), 0
     for _ = 1, AT_ONCE + room do

@@ -57,7 +57,7 @@ do
 
   -- The task has this record, and this call doesn't change it any more.
   function memo.keep(record, t)
-    if t.extras or t.beside then return end
+    if t.beside then return end
     remembered = remembered or setmetatable({}, {__mode = 'v'})
     remembered[record] = t
   end

@@ -47,7 +47,9 @@ local function recover(limit)
   if #members == 0 then return 0, nil end
   local ids, held = {}, {}
   for n, member in ipairs(members) do ids[n] = id_of(member) end
-  for n, t in ipairs(fetch(ids)) do
+  local tasks = fetch(ids)
+  if s.keyed then keyed.read_holders(tasks) end
+  for n, t in ipairs(tasks) do
     if t and t.status == 'p' and member_of(t) == members[n] then
       local holder = string.match(t.lease, '^[^.]*')
       append(held, holder, t)

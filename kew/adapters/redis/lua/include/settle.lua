@@ -143,6 +143,7 @@ local function settle_each(first, last, ids, fetched)
     local t = tasks[id]
     if t then fetched[n] = t else tasks[id] = fetched[n] end
   end
+  if s.keyed then keyed.read_holders(fetched) end
   for n = first, last, 5 do
     local word, status = settle(tasks[ARGV[n]], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4])
     outcomes[at + 1], outcomes[at + 2] = word, status

@@ -27,7 +27,8 @@ do
 
   -- The unique key in extras: the key, how long it is held, what a submit does that meets the holder, and at_most_ms; nil: none.
   local function unique_key(extras)
-    local text = extras and string.match(',' .. extras, ',unique=([^,]+)')
+    local is_given = extras and string.find(extras, 'unique=', 1, true)
+    local text = is_given and string.match(',' .. extras, ',unique=([^,]+)')
     if not text then return nil end
     local till, conflict, at_most, key = extra.unique_parts(text)
     return key, till, conflict, tonumber(at_most) or 0
