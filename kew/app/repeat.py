@@ -48,16 +48,21 @@ class Failures:
 
 async def until_answered(what: str, call: Callable[[], Awaitable[T]]) -> T:
     """The answer, however long it takes. Cancelling it ends the repeating, not a call in flight."""
-    again, failures = pauses(), Failures(f"{what}: no answer from the store")
-    while True:
+    try:
+        return await call()
+    except StoreError as error:
+        failures = Failures(f"{what}: no answer from the store")
+        failures.add(error)
+    for pause in pauses():
+        await asyncio.sleep(pause)
         try:
             answer = await call()
         except StoreError as error:
             failures.add(error)
-            await asyncio.sleep(next(again))
         else:
             failures.end()
             return answer
+    raise AssertionError("the pauses have no end")
 
 
 async def ask(store: TaskStore, operation: Operation[T], *, patience: float = PATIENCE) -> T:

@@ -112,9 +112,15 @@ def _blame(factory: object, error: Exception) -> None:
 
 
 class Owned:
-    """Background tasks with an owner, in clean contexts. An error is logged under `who`; `on_end` follows each end."""
+    """Background tasks with an owner, in clean contexts. An error is logged under `who`; `on_end` follows each end.
 
-    def __init__(self, who: str, on_end: Callable[[], None]) -> None:
+    `context`: a clean one of which each gets a copy; None: each gets one made of the caller's.
+    """
+
+    def __init__(
+        self, who: str, on_end: Callable[[], None], context: Context | None = None
+    ) -> None:
+        self._context = context
         self._who = who
         self._on_end = on_end
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,7 +133,8 @@ class Owned:
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do this in the background."""
-        task = spawn(work, context=clean_context())
+        context = clean_context() if self._context is None else self._context.copy()
+        task = spawn(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

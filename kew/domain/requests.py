@@ -77,7 +77,7 @@ class GroupOutcome:
     met: tuple[tuple[str, str], ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class ClaimRequest:
     """Up to `want` tasks for a lane of `incarnation`, each under a lease of `lease_ms`.
 
@@ -103,6 +103,9 @@ class ClaimRequest:
     def lease(self, index: int) -> str:
         """The identity of the claim's lease number `index`: unique forever."""
         return f"{self.incarnation}.{self.lane}.{self.sequence}.{index}"
+
+
+make_claim_request = maker(ClaimRequest)
 
 
 def holder_of(lease: str) -> str:
@@ -174,13 +177,16 @@ class Peeked:
     has_waiting: bool
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Settlement:
     """The outcome of one attempt: `Succeeded`, `Failed` or `Released`, under the identity of its lease."""
 
     task_id: str
     lease: str
     event: SettleEvent
+
+
+make_settlement = maker(Settlement)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)

@@ -33,17 +33,29 @@ class Aside:
     def __init__(self, send: Callable[[str, Sequence[Argument]], Awaitable[object]]) -> None:
         self._send = send
         self._moves: set[asyncio.Task[None]] = set()
+        self._unread = (
+            Unread()
+        )  # of the next answer: most have nothing of the kind, and leave it as it is
         self._newest: dict[str, int] = {}  # the version that was logged, by queue
 
     def read(self, queue: str, read: Callable[..., T], *answer: Any) -> T:
         """What `read` makes of an answer; it adds what it can't read to its last argument, and that is set aside."""
-        unread = Unread()
-        value = read(*answer, unread)
+        unread = self._unread
+        try:
+            value = read(*answer, unread)
+        except BaseException:
+            self._unread = Unread()
+            raise
+        if unread.records or unread.newest:
+            self._unread = Unread()
+            self._met(queue, unread)
+        return value
+
+    def _met(self, queue: str, unread: Unread) -> None:
         if unread.records:
             self.begin(queue, unread.records)
         if unread.newest:
             self.met_newer(queue, unread.newest)
-        return value
 
     def found(self, task_id: str, raw: Raw | None, end: int) -> Found:
         """The task of a record, without its payload; what can't be read is set aside in the queue that it names."""

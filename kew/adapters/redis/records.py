@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -51,6 +52,7 @@ INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Label = tuple[str, int | None, int, int | None, int | None, int | None]
 MOST: Final = 10**15  # Lua counts exactly up to 15 digits
 MOST_TICKETS: Final = 10**12  # of which an index entry has 12
+OPTIONS: Final = ("due_at", "delay_ms", "max_retries", "retry_delay_ms", "timeout_ms")
 NO_OPTIONS = (None, 0, None, None, None)
 _decode_label = msgspec.msgpack.Decoder(tuple[str | int | None, ...]).decode
 VERSION: Final = 3  # of records: what this code knows
@@ -61,6 +63,7 @@ ABSURD: Final = "its fields contradict each other or are absurd"
 _encode = msgspec.msgpack.Encoder().encode
 
 
+@lru_cache(maxsize=256)
 def checked_incarnation(incarnation: str) -> str:
     """The incarnation itself; `ValueError` for one that would be torn apart inside records and leases."""
     if not INCARNATION.fullmatch(incarnation):
@@ -97,34 +100,33 @@ def new_record(call: Submission) -> tuple[str, str, bytes]:
     Due: `+delay_ms`, or an instant; nothing if it is due at once and any process may run it. An `x` comes before it if
     the record has extras.
     """
-    label, payload = (
-        _label(
-            call.task_type,
-            call.due_at,
-            call.delay_ms,
-            call.max_retries,
-            call.retry_delay_ms,
-            call.timeout_ms,
-        ),
-        call.payload,
-    )
-    once = "a" if call.at_most_once else ""
-    nonce = call.nonce if call.nonce.isalnum() else to_field(call.nonce)
-    due = more = ""
+    due, priority, function, label = _common(*_commonly(call))
+    nonce, payload, more = call.nonce, call.payload, ""
+    if not nonce.isalnum():
+        nonce = to_field(nonce)
     # As `extras.PLAIN` says; a tuple of these would cost each task.
     if call.key or call.start_by_ms or call.cost != 1 or call.trace or call.unique:
-        due, more = "x", f" - {extras.write(call)}"
-    if call.due_at is not None:
-        due += str(call.due_at)
-    elif call.delay_ms > 0 or call.function.startswith(PINNED):
-        due += f"+{max(0, call.delay_ms)}"
-    head = f"{DIGITS[call.priority]}{once} {nonce} {to_field(call.function)} {len(label)} {len(payload)}{more}\n"
+        due, more = f"x{due}", f" - {extras.write(call)}"
+    head = f"{priority} {nonce} {function} {len(payload)}{more}\n"
     return call.id, due, head.encode() + label + payload
 
 
+_commonly: Final = attrgetter("function", "priority", "at_most_once", "task_type", *OPTIONS)
+
+
 @lru_cache(maxsize=4096)
-def _label(task_type: str, *options: int | None) -> bytes:
-    return _encode((task_type,) if options == NO_OPTIONS else (task_type, *options))
+def _common(
+    function: str, priority: int, at_most_once: bool, task_type: str, *options: int | None
+) -> tuple[str, str, str, bytes]:
+    """What new tasks of one function have in common: when they are due, two pieces of the line, and the label."""
+    due_at, delay_ms = options[0], options[1] or 0
+    if due_at is not None:
+        due = str(due_at)
+    else:
+        due = f"+{max(0, delay_ms)}" if delay_ms > 0 or function.startswith(PINNED) else ""
+    once = "a" if at_most_once else ""
+    label = _encode((task_type,) if options == NO_OPTIONS else (task_type, *options))
+    return due, f"{DIGITS[priority]}{once}", f"{to_field(function)} {len(label)}", label
 
 
 @lru_cache(maxsize=4096)
@@ -165,21 +167,10 @@ def read(
             label,
             payload,
         ) = head.decode().split(" ")
-        (
-            attempt,
-            failures,
-            losses,
-            replays,
-            cancel,
-            token,
-            epoch,
-            started,
-            lease,
-            settled,
-            ended,
-            expires,
-            who,
-        ) = (UNTOUCHED if history == "-" else history).split(",")
+        *numbers, lease, settled, ended, expires, who = (
+            UNTOUCHED if history == "-" else history
+        ).split(",")
+        attempt, failures, losses, replays, cancel, token, epoch, started = map(int, numbers)
         queued_at = int(queued)
         label_end = int(label)
         payload_end = label_end + int(payload)
@@ -214,16 +205,16 @@ def read(
             queued_at + int(offset),
             int(ticket),
             queued_at,
-            int(attempt),
-            int(failures),
-            int(losses),
-            int(replays),
+            attempt,
+            failures,
+            losses,
+            replays,
             "" if lease == "-" else lease,
             lease_until,
-            int(token),
-            int(epoch),
-            int(started),
-            cancel == "1",
+            token,
+            epoch,
+            started,
+            cancel == 1,
             "" if settled == "-" else settled,
             int(ended),
             int(expires),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import attrs
@@ -27,6 +28,7 @@ from kew.app.ports import (
     QueueStatus,
     Settled,
     Submitted,
+    make_settled,
     make_submitted,
 )
 from kew.domain.attempts import FailedAttempt
@@ -94,7 +96,7 @@ def read_submitted(
     return make_submitted(
         [_group_outcome(said, task_id) for said, task_id in pairs],
         now,
-        None if answer is None else read_grant(answer, unread or Unread()),
+        None if answer is None else read_grant(answer, Unread() if unread is None else unread),
         _settle_outcomes(more[0]) if more and more[0] is not None else (),
         len(more) > 1,
     )
@@ -119,14 +121,17 @@ def read_settled(
     now, outcomes, answer = reply
     if outcomes is None:
         return Settled(outcomes=_all_stale(settlements), now_ms=now, grant=_no_queue(claim))
-    return Settled(
-        outcomes=_settle_outcomes(outcomes), now_ms=now, grant=read_grant(answer, unread)
-    )
+    grant = None if answer is None else read_grant(answer, unread)
+    return make_settled(_settle_outcomes(outcomes), now, grant)
 
 
 def _settle_outcomes(flat: Sequence[bytes]) -> list[SettleOutcome]:
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return [SettleOutcome(word(said), STATUSES[to] if to else None) for said, to in pairs]
+    return [*map(_settle_outcome, flat[::2], flat[1::2])]
+
+
+@cache  # there are a few, the same for all
+def _settle_outcome(said: bytes, to: bytes) -> SettleOutcome:
+    return SettleOutcome(word(said), STATUSES[to] if to else None)
 
 
 def _all_stale(settlements: Collection[Settlement]) -> list[SettleOutcome]:
@@ -204,8 +209,7 @@ def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
     if answer is None:
         return None
     said, wait_ms, edition, leases, functions, *more = answer
-    if len(more) > 1:
-        unread.newest = more[1]
+    lost, expired = _more_of_grant(more, unread) if more else ((), ())
     known = word(said)
     return make_grant(
         known,
@@ -213,9 +217,19 @@ def read_grant(answer: Sequence[Any] | None, unread: Unread) -> Grant | None:
         _wait_ms(known, wait_ms),
         edition.decode(),
         None if functions < 0 else functions,
-        read_lost(more[0]) if more else (),
-        tuple(map(bytes.decode, more[2])) if len(more) > 2 else (),
+        lost,
+        expired,
     )
+
+
+def _more_of_grant(
+    more: Sequence[Any], unread: Unread
+) -> tuple[tuple[LostWorker, ...], tuple[str, ...]]:
+    """What few claims meet: lost workers, a newer version, and tasks that expired."""
+    if len(more) > 1:
+        unread.newest = more[1]
+    expired = more[2] if len(more) > 2 else ()
+    return read_lost(more[0]), tuple(map(bytes.decode, expired))
 
 
 def read_lost(flat: Sequence[Any]) -> tuple[LostWorker, ...]:

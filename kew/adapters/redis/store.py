@@ -109,23 +109,26 @@ class RedisStore(TaskStore):
     def post(
         self, queue: str, groups: Collection[Group], along: Along, on_answer: OnAnswer
     ) -> asyncio.Future[Submitted]:
-        link = self.functions.work.at_hand()
+        pool = self.functions.work
+        link = pool.at_hand()
         if link is None:  # to have one takes waiting
             return super().post(queue, groups, along, on_answer)
         try:
             call = self._submit_call(queue, groups, along)
         except BaseException:
-            self.functions.work.unsent(link)
+            pool.unsent(link)
             raise
         read = partial(self._read_submitted, queue, groups, along)
-        posted = Posted(self.functions.work, link, read=read, on_answer=on_answer)
+        posted = Posted(pool, link, read=read, on_answer=on_answer)
         posted.send(call.packed)
         return posted
 
     def _submit_call(self, queue: str, groups: Collection[Group], along: Along) -> FunctionCall:
         if along is ALONE:
             return self.functions.make("submit_alone", queue, {}, submit_arguments(groups))
-        rest = settle_arguments(along.settlements) + submit_arguments(groups)
+        rest = submit_arguments(groups)
+        if along.settlements:
+            rest = settle_arguments(along.settlements) + rest
         return self.functions.make("submit", queue, along_arguments(along), rest)
 
     def _read_submitted(

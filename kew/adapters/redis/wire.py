@@ -46,7 +46,8 @@ class Opening:
 
     def packed(self, rest: Sequence[Argument]) -> bytes:
         """The command of these words and the rest, as Redis reads it."""
-        count, body = len(self.words) + len(rest), packed(*rest)
+        count = len(self.words) + len(rest)
+        body: bytes = hiredis.pack_command(tuple(rest))  # type: ignore[arg-type]  # as in `packed`
         return b"*%d\r\n%b%b" % (count, self._packed, body[body.index(COUNT_END) + 1 :])
 
 

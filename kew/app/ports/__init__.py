@@ -21,6 +21,7 @@ from kew.app.ports.answers import (
     Submitted,
     Swept,
     WaitingTasks,
+    make_settled,
     make_submitted,
 )
 from kew.app.ports.codec import (
@@ -180,5 +181,6 @@ __all__ = [
     "Watch",
     "Watchdog",
     "by_method",
+    "make_settled",
     "make_submitted",
 ]

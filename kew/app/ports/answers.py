@@ -36,13 +36,16 @@ class Submitted:
 make_submitted = maker(Submitted)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Settled:
     """One outcome per settlement, in order; the store's instant; what the claim sent along brought."""
 
     outcomes: Sequence[SettleOutcome]
     now_ms: int
     grant: Grant | None = None
+
+
+make_settled = maker(Settled)
 
 
 @attrs.frozen(kw_only=True)

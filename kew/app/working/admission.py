@@ -62,6 +62,7 @@ class Admission:
     """
 
     def __init__(self, max_lag: float | None = None) -> None:
+        self.starts_at_once = max_lag is None
         self.lag = LoopLag(self._is_busy)
         self._slots: list[Slots] = []
         self._max_lag = max_lag

@@ -24,6 +24,7 @@ from kew.log import logger
 
 # Seconds without claims after a run could not be started: the next one would hardly fare better.
 REST = 1.0
+GRANTED = (Word.DONE, Word.SAME)
 AFTER_UNREADABLE = 1.0  # seconds until it claims again, so that a reply that stays so costs little
 
 
@@ -213,7 +214,7 @@ class Claims:
             self._is_wake_kept = False
             self.wake()
         try:
-            if grant.word in (Word.DONE, Word.SAME):
+            if grant.word in GRANTED:
                 self._granted(claim, grant)
             else:
                 self.want_no_more()

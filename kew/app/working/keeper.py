@@ -132,6 +132,10 @@ class Keeper:
 
     # --- guarding
 
+    def occupy(self) -> None:
+        """There are leases to extend."""
+        self._occupied.set()
+
     def watch(self, runs: Iterable[Run]) -> None:
         """Guard these from now on, and extend their leases."""
         self._occupied.set()

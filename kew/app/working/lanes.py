@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kew.domain.requests import ClaimRequest
+from kew.domain.requests import ClaimRequest, make_claim_request
 
 LANES = 4
 
@@ -76,14 +76,8 @@ class Lanes:
         lane = self._free.pop()
         lane.sequence += 1
         self._asked_at[lane.number] = now
-        request = ClaimRequest(
-            incarnation=self.incarnation,
-            lane=lane.number,
-            sequence=lane.sequence,
-            want=want,
-            lease_ms=lease_ms,
-            has_room=has_room,
-            holds=holds,
+        request = make_claim_request(
+            self.incarnation, lane.number, lane.sequence, want, lease_ms, has_room, holds
         )
         return Claim(request, lane, slots=slots, sent_at=now, uptime=uptime)
 

@@ -74,13 +74,13 @@ class Runner:
 
     def admit(self, tasks: Sequence[Task], *, sent_at: float) -> None:
         """Start the attempts that were granted to a claim that was sent at this instant of `uptime`."""
-        fence_at = sent_at + self._lease * (1 - MARGIN)
-        runs = [Run(task, fence_at=fence_at, uptime=self._keeper.uptime) for task in tasks]
+        fence_at, uptime = sent_at + self._lease * (1 - MARGIN), self._keeper.uptime
+        runs = [Run(task, fence_at=fence_at, uptime=uptime) for task in tasks]
         self._slots.granted(runs)
         try:
             if self._slots.is_closing:
                 self._release(runs)
-            elif self._keeper.uptime() >= fence_at:
+            elif uptime() >= fence_at:
                 self._slots.background.begin(self._start_what_is_held(runs))
             else:
                 self._start(runs)
@@ -104,7 +104,10 @@ class Runner:
                 self.finished(run, None)
 
     def _start(self, runs: list[Run]) -> None:
-        self._keeper.watch(runs)
+        if self._admission.starts_at_once:  # then each is watched as it begins
+            self._keeper.occupy()
+        else:
+            self._keeper.watch(runs)
         self._admission.start(self._begin, runs)
 
     def _begin(self, run: Run) -> None:

@@ -18,7 +18,7 @@ from kew.app.working.slots import Slots
 from kew.domain.config import QueueConfig, Settings
 from kew.domain.events import Failed, SettleEvent, Snoozed
 from kew.domain.lifecycle import step
-from kew.domain.requests import Settlement, SettleOutcome, Word, make_along
+from kew.domain.requests import SettleOutcome, Word, make_along, make_settlement
 from kew.domain.task import Task, TaskStatus
 from kew.log import logger
 
@@ -35,7 +35,7 @@ class Report:
     def __init__(self, run: Run, event: SettleEvent, error: BaseException | None) -> None:
         self.run = run
         self.error = error
-        self.settlement = Settlement(task_id=run.task.call.id, lease=run.task.lease, event=event)
+        self.settlement = make_settlement(run.ref.task_id, run.ref.lease, event)
 
 
 class Ride:
@@ -46,7 +46,8 @@ class Ride:
     def __init__(self, claim: Claim, reports: Sequence[Report]) -> None:
         self.claim = claim
         self.reports = reports
-        self.along = make_along(claim.request, tuple(report.settlement for report in reports), "")
+        settlements = tuple([report.settlement for report in reports]) if reports else ()
+        self.along = make_along(claim.request, settlements, "")
 
 
 class Settler:
@@ -177,10 +178,12 @@ class Settler:
         outcomes: Sequence[SettleOutcome],
         answer: Settled | Submitted,
     ) -> None:
+        held = 0 if answer.grant is None else len(batch)
+        self._slots.reserve(held)  # what has been granted already takes the slots that these leave
         try:
-            with self._slots.holding(0 if answer.grant is None else len(batch)):
-                self._acknowledged(batch, outcomes, answer.now_ms)
+            self._acknowledged(batch, outcomes, answer.now_ms)
         finally:  # an error in there must not cost the claim's lane
+            self._slots.reserve(-held)
             if claim is not None and answer.grant is not None:
                 self._claims.take(claim, answer.grant)
             else:

@@ -7,10 +7,9 @@ runs. A shutdown that waits for such moves is woken by each.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
-from kew.app.spawning import Owned
+from kew.app.spawning import Owned, clean_context
 from kew.app.working.runs import Run, Stop
 from kew.log import logger
 
@@ -29,7 +28,7 @@ class Slots:
         self._runs: dict[str, Run] = {}
         self._reserved = 0
         self._changed = asyncio.Event()
-        self.background = Owned(f"queue {queue}", self._changed.set)
+        self.background = Owned(f"queue {queue}", self._changed.set, clean_context())
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs.values())
@@ -69,15 +68,6 @@ class Slots:
         """The claim was answered, or given up."""
         self._reserved -= slots
         self._changed.set()
-
-    @contextlib.contextmanager
-    def holding(self, slots: int) -> Iterator[None]:
-        """Keep so many slots from being reserved: what has been granted already takes them."""
-        self._reserved += slots
-        try:
-            yield
-        finally:
-            self._reserved -= slots
 
     # --- their end
 

@@ -27,7 +27,7 @@ LEASE = 3600.0
 
 STEPS: list[tuple[Any, str]] = [
     (Runner, "_start"),
-    (Keeper, "watch"),
+    (Keeper, "occupy"),
     (Admission, "start"),
     (Runner, "_attend"),
     (Executor, "timeout_of"),
