@@ -87,6 +87,9 @@ def preflight(facts: Mapping[str, str]) -> Iterator[Finding]:
     )
     yield Finding("functions", "ok", "the library of kew's functions is loaded, or can be")
     yield from (_persistence(facts), _eviction(facts), _memory(facts), _role(facts))
+    if "kew_sentinels" in facts:
+        yield _sentinels(facts)
+    yield _rights(facts)
 
 
 def _file(facts: Mapping[str, str]) -> Finding:
@@ -105,7 +108,11 @@ def _persistence(facts: Mapping[str, str]) -> Finding:
         return Finding("persistence", "ok", "an append-only file is kept")
     if facts.get("rdb_last_bgsave_status", "ok") != "ok":
         return Finding("persistence", "failed", "the last snapshot failed", "check the disk")
-    text = "there is no append-only file: a crash of Redis loses what it stored since its last snapshot"
+    changes = int(facts.get("rdb_changes_since_last_save", "0"))
+    text = (
+        "there is no append-only file: a crash of Redis loses what it stored since its last snapshot, "
+        f"{changes:,} changes so far"
+    )
     return Finding("persistence", "warning", text, "CONFIG SET appendonly yes, and in redis.conf")
 
 
@@ -129,8 +136,25 @@ def _memory(facts: Mapping[str, str]) -> Finding:
 
 
 def _role(facts: Mapping[str, str]) -> Finding:
-    replicas = facts.get("connected_slaves", "0")
-    return Finding("role", "ok", f"it is a primary with {replicas} replicas")
+    replicas, level = facts.get("connected_slaves", "0"), facts.get("kew_durability", "default")
+    confirmed = "" if level == "default" else f", and confirms writes (durability={level})"
+    return Finding("role", "ok", f"it is a primary with {replicas} replicas{confirmed}")
+
+
+def _sentinels(facts: Mapping[str, str]) -> Finding:
+    count, amiss = facts["kew_sentinels"], facts.get("kew_sentinels_amiss", "")
+    if not amiss:
+        return Finding("sentinels", "ok", f"all {count} Sentinels name this primary")
+    text = f"of {count} Sentinels, not all name this primary ({amiss})"
+    return Finding("sentinels", "warning", text, "start it, or correct the URL")
+
+
+def _rights(facts: Mapping[str, str]) -> Finding:
+    lacking = facts.get("kew_lacking", "")
+    if not lacking:
+        return Finding("rights", "ok", "this user may use all commands that kew needs")
+    text = f"this user may not use {', '.join(lacking.split())} in this namespace"
+    return Finding("rights", "failed", text, "docs/redis.md has the ACL line")
 
 
 def clock(store_ms: int, host_ms: int) -> Finding:
@@ -235,8 +259,9 @@ async def diagnosed(store: TaskStore, repair: Callable[[str], Awaitable[None]] |
     findings = list(preflight(facts))
     if "server_time_usec" in facts:
         findings.append(clock(int(facts["server_time_usec"]) // 1000, host_ms))
+    if any(finding.name == "rights" and finding.verdict == "failed" for finding in findings):
+        return Diagnosis(tuple(findings))
     await ask(store, Status(NO_QUEUE))  # raises if this user may not call kew's functions
-    findings.append(Finding("rights", "ok", "this user may call kew's functions"))
     names = await ask(store, Queues())
     findings += [await queue_check(store, queue, repair) for queue in names]
     return Diagnosis(tuple(findings))

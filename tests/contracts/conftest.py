@@ -1,7 +1,8 @@
 """The stores that the contract suite runs against: every test here runs once on each of them, unchanged.
 
 Behind Sentinels, and on a Cluster, the store does the same as on a plain Redis, once it has found it. So there only the
-tests of `FEW` run, unless KEW_CONTRACTS=all.
+tests of `FEW` run, unless KEW_CONTRACTS=all. Behind Sentinels they run as users with no other rights than docs/redis.md
+lists.
 """
 
 import os
@@ -16,6 +17,7 @@ from tests.support.redis_source import RedisPool, any_binary
 from tests.support.scene import Scene
 from tests.support.sentinels import Watched
 from tests.support.stores import (
+    CLOCK_KEY,
     cluster_scene,
     memory_scene,
     partitioned_scene,
@@ -101,7 +103,7 @@ def urls_of(request: pytest.FixtureRequest, name: str) -> tuple[str, str]:
     if name == SENTINEL:
         watched: Watched = request.getfixturevalue("watched")
         watched.primary.clear()
-        return watched.url, watched.primary.url
+        return watched.url_with_least_rights(f"%R~{CLOCK_KEY}"), watched.primary.url
     pool: RedisPool = request.getfixturevalue("redis_pool")
     server = pool.of_version(VERSIONS[name])
     server.clear()

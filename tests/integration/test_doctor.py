@@ -1,11 +1,16 @@
 """`kew doctor` on a real Redis: each damage to an index is found, and mended by maintenance."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
 import redis.asyncio
 
 from kew import PerKey, QueueConfig
 from tests.support import jobs
 from tests.support.commands import kew
+from tests.support.redis_process import LOOPBACK, connect
+from tests.support.rights import rights
 
 STATE, LEASES, WAITING = (f"kew:{{mails}}:{part}" for part in ("state", "leases", "waiting2"))
 
@@ -101,3 +106,48 @@ async def test_a_server_that_evicts_tasks_is_refused_with_advice(private_redis):
     printed = await kew("doctor", url=server.url)
     assert printed.code == 1
     assert "set maxmemory-policy noeviction" in printed.err
+
+
+async def test_a_replica_is_refused_and_its_primary_named(private_redis):
+    primary = private_redis()
+    replica = private_redis(replicaof=f"{LOOPBACK} {primary.port}")
+    printed = await kew("doctor", url=replica.url)
+    assert printed.code == 1
+    assert f"it is a replica; use its primary, {LOOPBACK}:{primary.port}" in printed.words
+
+
+async def test_a_snapshot_that_failed_is_found(private_redis, tmp_path: Path):
+    server = private_redis(directory=tmp_path, dbfilename="taken")
+    (tmp_path / "taken").mkdir()
+    with contextlib.closing(connect(server.url)) as client:
+        with pytest.raises(redis.RedisError):
+            client.save()
+        client.bgsave()
+        found = await findings(server.url)
+        while client.info("persistence")["rdb_bgsave_in_progress"]:
+            found = await findings(server.url)
+    assert found["persistence"]["verdict"] == "failed"
+    assert "the last snapshot failed" in found["persistence"]["text"]
+
+
+async def test_a_server_without_functions_is_refused_with_advice(private_redis, tmp_path: Path):
+    (tmp_path / "more.conf").write_text("rename-command FUNCTION NONE\n")
+    server = private_redis(include=str(tmp_path / "more.conf"))
+    printed = await kew("doctor", url=server.url)
+    assert printed.code == 1
+    assert "doesn't know the command FUNCTION LOAD, which kew needs" in printed.words
+
+
+@pytest.mark.parametrize("right", ["zadd", "smembers", "publish", "eval", "fcall"])
+async def test_a_right_that_is_missing_is_named(private_redis, right: str):
+    server = private_redis()
+    url = server.url.replace("redis://", "redis://kew:s3cret@")
+    with contextlib.closing(connect(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "kew", "on", ">s3cret", *rights())
+        sound = await kew("doctor", url=url)
+        assert (sound.code, "may use all commands" in sound.words) == (0, True), sound.words
+        client.execute_command("ACL", "SETUSER", "kew", f"-{right}")
+    printed = await kew("doctor", url=url)
+    assert printed.code == 1
+    assert right.upper() in printed.words
+    assert "docs/redis.md has the ACL line" in printed.words

@@ -13,8 +13,11 @@ import attrs
 import redis
 
 from tests.support.redis_process import LOOPBACK, ProcessRedis, connect, free_port, wait_until_ready
+from tests.support.rights import rights
 
 SERVICE = "main"
+USER, WATCHER = "kew", "kew-watch"  # as docs/redis.md calls them
+PASSWORD = "s3cret"
 DOWN_AFTER_MS = 500
 PATIENCE = 30.0
 
@@ -22,14 +25,17 @@ PATIENCE = 30.0
 class SentinelProcess:
     """One Sentinel, which writes what it learns into its configuration."""
 
-    def __init__(self, binary: Path, primary: ProcessRedis, *, quorum: int) -> None:
+    def __init__(
+        self, binary: Path, primary: ProcessRedis, *, quorum: int, down_after_ms: int
+    ) -> None:
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="kew-sentinel-"))
         configuration = self._directory / "sentinel.conf"
         configuration.write_text(
             f"bind {LOOPBACK}\nport {self.port}\ndir {self._directory}\n"
             f"sentinel monitor {SERVICE} {LOOPBACK} {primary.port} {quorum}\n"
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
+            f"user {WATCHER} on >{PASSWORD} {' '.join(rights(WATCHER))}\n"
+            f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
         with (self._directory / "log").open("wb") as log:
@@ -73,7 +79,14 @@ class Watched:
     sentinels: list[SentinelProcess]
 
     @classmethod
-    def start(cls, binary: Path, *, replicas: int = 2, sentinels: int = 3) -> "Watched":
+    def start(
+        cls,
+        binary: Path,
+        *,
+        replicas: int = 2,
+        sentinels: int = 3,
+        down_after_ms: int = DOWN_AFTER_MS,
+    ) -> "Watched":
         primary = ProcessRedis(binary=binary, options={"repl_diskless_sync_delay": 0}).start()
         started = cls([primary], [])
         try:
@@ -85,7 +98,9 @@ class Watched:
                 started.servers.append(ProcessRedis(binary=binary, options=options).start())
             for _ in range(sentinels):
                 quorum = sentinels // 2 + 1
-                started.sentinels.append(SentinelProcess(binary, primary, quorum=quorum))
+                started.sentinels.append(
+                    SentinelProcess(binary, primary, quorum=quorum, down_after_ms=down_after_ms)
+                )
             started.wait_until_complete()
         except BaseException:
             started.stop()
@@ -96,6 +111,15 @@ class Watched:
     def url(self) -> str:
         hosts = ",".join(f"{LOOPBACK}:{each.port}" for each in self.sentinels)
         return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    def url_with_least_rights(self, *more: str) -> str:
+        """The same for users with the documented rights, on the servers (and `more`) and at the Sentinels."""
+        for server in self.servers:
+            with contextlib.closing(connect(server.url)) as client:
+                words = ("reset", "on", f">{PASSWORD}", *rights(USER), *more)
+                client.execute_command("ACL", "SETUSER", USER, *words)
+        login = f"?sentinel_username={WATCHER}&sentinel_password={PASSWORD}"
+        return self.url.replace("://", f"://{USER}:{PASSWORD}@") + login
 
     @property
     def primary(self) -> ProcessRedis:
@@ -116,6 +140,17 @@ class Watched:
             )
         )
         self.wait_until_replicated(len(self.servers) - 1)
+
+    @property
+    def failovers(self) -> int:
+        """How many there were, whatever their cause."""
+        return max(int(each.facts()[b"config-epoch"]) for each in self.sentinels)
+
+    def bring_back(self, server: ProcessRedis) -> None:
+        """Start one that was killed, as a replica of the primary."""
+        replicaof = f"{LOOPBACK} {self.primary.port}"
+        server.options = {**server.options, "replicaof": replicaof}
+        server.start()
 
     def wait_until_moved(self, old: ProcessRedis) -> None:
         """Return once all Sentinels name another primary, which each announces as soon as it does."""

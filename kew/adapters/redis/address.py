@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -152,6 +152,10 @@ class Address:
 
         Returns at once if the address has nothing to follow.
         """
+
+    async def facts(self) -> Mapping[str, str]:
+        """What is to be said of the way to the primary, by name; nothing if the address is its own."""
+        return {}
 
     async def wire(self) -> Wire:
         """A new connection to the primary. Raises `RedisError` or OSError, `NotThePrimary` among them."""

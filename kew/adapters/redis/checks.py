@@ -122,6 +122,11 @@ def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
             f"Redis at {where} doesn't allow this user the command {command}; "
             "docs/redis.md has the ACL line with the rights that kew needs"
         )
+    if UNKNOWN in str(cause):
+        return StoreUnsuitableError(
+            f"Redis at {where} doesn't know the command {command}, which kew needs: it is no Redis of version 7.0 or "
+            "later, or the command was renamed (rename-command in its configuration)"
+        )
     if NO_DATABASE in str(cause):
         return StoreUnsuitableError(
             f"Redis at {where} has no database of that number ({cause}); "

@@ -63,6 +63,7 @@ LOCAL: Final = re.compile(
     r"^local (?:function (?P<function>\w+)|(?P<names>\w+(?:, \w+)*)(?P<values> = .*)?(?: *--.*)?$)",
     re.MULTILINE,
 )
+USED: Final = re.compile(r"(?:call|send|remove)\('([A-Z]+)'")
 COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 
@@ -128,6 +129,11 @@ class Library:
         _, _, body = self.text.partition("\n")
         begin, end = SCRIPT.split("...")
         return f"#!lua flags={flags}\n{begin}{body}{end % operation.function}"
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """The commands that its functions use."""
+        return frozenset(USED.findall(self.text))
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]

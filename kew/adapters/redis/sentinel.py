@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -32,7 +33,9 @@ FORM: Final = (
 )
 SENTINEL_PORT: Final = 26379
 ANSWER: Final = 1.0  # seconds that one Sentinel has to connect and answer, before the next is asked
-CHANNEL: Final = "+switch-master"
+# The Sentinel that leads a failover names the new primary from the second of these on, but announces it only when the
+# other replicas follow it, up to seconds later. The others announce it at once.
+CHANNELS: Final = ("+switch-master", "+failover-state-reconf-slaves")
 CHECK_EVERY: Final = 15.0  # seconds between two questions whether an announcement was missed
 PAUSE: Final = 0.5  # seconds after a Sentinel could not be followed
 
@@ -65,6 +68,26 @@ class SentinelAddress(Address):
         )
 
     @override
+    async def facts(self) -> Mapping[str, str]:
+        """`kew_sentinels`: how many there are; `kew_sentinels_amiss`: those that name another primary, or none."""
+        found = [await self._said_by(sentinel) for sentinel in sorted(self.sentinels, key=str)]
+        host, port = await self.primary()
+        amiss = [f"{each}: {said}" for each, said in found if said != f"{host}:{port}"]
+        return {"kew_sentinels": str(len(found)), "kew_sentinels_amiss": "; ".join(amiss)}
+
+    async def _said_by(self, sentinel: Endpoint) -> tuple[Endpoint, str]:
+        """What this one says of the primary, in words."""
+        try:
+            async with asyncio.timeout(ANSWER):
+                named = await self._named_by(sentinel)
+        except (RedisError, OSError, ReplyError) as error:
+            return sentinel, without_stop(error) or "no answer in time"
+        return (
+            sentinel,
+            "knows no service of this name" if named is None else f"{named[0]}:{named[1]}",
+        )
+
+    @override
     async def located(self) -> WireConnection:
         host, port = await self.primary()
         return attrs.evolve(self, options={**self.options, "host": host, "port": port}).connection()
@@ -90,11 +113,12 @@ class SentinelAddress(Address):
 
     async def _follow(self, sentinel: Endpoint, known: tuple[str, int]) -> None:
         """Return once this Sentinel has hung up, or names another primary than the one that was known."""
-        moved = asyncio.Event()
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def on_message(message: bytes) -> None:
-            if message.decode(errors="replace").partition(" ")[0] == self.service:
-                moved.set()
+            service, to = _announced(message)
+            if service == self.service and to != known and not moved.done():
+                moved.set_result(None)
                 self._moved(message.decode(errors="replace"))
 
         connection = self._connection(sentinel)
@@ -106,16 +130,18 @@ class SentinelAddress(Address):
             await _disconnect(connection)
             raise
         try:
-            reply = await wire.answer(packed("SUBSCRIBE", CHANNEL), ANSWER)
-            if isinstance(reply, ReplyError):
-                raise reply
+            for channel in CHANNELS:
+                reply = await wire.answer(packed("SUBSCRIBE", channel), ANSWER)
+                if isinstance(reply, ReplyError) and channel is CHANNELS[0]:
+                    raise reply
             # What was announced before the subscription stood would be missed for ever.
             while not wire.ended.done():
-                if await self.primary() != known and not moved.is_set():
+                if await self.primary() != known and not moved.done():
                     self._moved(f"{self.service}: {sentinel} names another primary")
                     return
-                await asyncio.wait([wire.ended], timeout=CHECK_EVERY)
-                if moved.is_set():
+                ends = (wire.ended, moved)
+                await asyncio.wait(ends, timeout=CHECK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                if moved.done():
                     return
         finally:
             wire.drop()
@@ -151,6 +177,17 @@ class SentinelAddress(Address):
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+
+
+def _announced(message: bytes) -> tuple[str, tuple[str, int] | None]:
+    """The service that moves, and to which address, if the message says so."""
+    words = message.decode(errors="replace").split(" ")
+    match words:
+        case [service, _, _, host, port] if port.isdecimal():  # +switch-master
+            return service, (host, int(port))
+        case ["master", service, _, _]:
+            return service, None
+    return words[0], None
 
 
 async def _disconnect(connection: WireConnection) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from kew.adapters.redis import processes, queues, runs, schedules, tasks
-from kew.adapters.redis.address import Address, facts_of
+from kew.adapters.redis.address import Address
 from kew.adapters.redis.arguments import (
     LEASES_AT_ONCE,
     SETTLED_BYTES_AT_ONCE,
@@ -22,6 +22,7 @@ from kew.adapters.redis.arguments import (
     submit_arguments,
 )
 from kew.adapters.redis.aside import Aside
+from kew.adapters.redis.facts import facts_about
 from kew.adapters.redis.functions import Functions, Pools, confirmation_of, pools_of
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library, genuine_library
@@ -88,7 +89,7 @@ class RedisStore(TaskStore):
 
     @override
     async def facts(self) -> Mapping[str, str]:
-        return facts_of(await self.functions.read("", "INFO"))
+        return await facts_about(self.functions, self._address, self.keys)
 
     @override
     async def do(self, operation: Operation[A]) -> A:

@@ -9,6 +9,8 @@ from kew.adapters.redis import connect
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.sentinel import SENTINEL_PORT, sentinel_address
 from kew.domain.errors import InvalidConfigError
+from tests.support.ledger import until
+from tests.support.scripted import bulk, serving
 
 
 def test_a_url_names_sentinels_service_and_database():
@@ -66,3 +68,46 @@ async def test_a_sentinel_that_cannot_be_reached_is_named():
             await manager.initialize()
     assert "127.0.0.1:1" in str(caught.value)
     assert "127.0.0.1:2" in str(caught.value)
+
+
+MOVES = b"main 127.0.0.1 1 127.0.0.1 2"
+
+
+@pytest.mark.parametrize(
+    ("message", "moves"),
+    [
+        (MOVES, True),
+        (b"master main 127.0.0.1 1", True),
+        (b"main 127.0.0.1 9 127.0.0.1 1", False),  # to where the connections lead already
+        (b"other 127.0.0.1 1 127.0.0.1 2", False),
+        (b"master other 127.0.0.1 1", False),
+    ],
+)
+async def test_what_a_sentinel_announces_replaces_the_connections_if_it_concerns_them(
+    message: bytes, moves: bool, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("DEBUG", "kew")
+    subscribed = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def sentinel(command: list[bytes], writer: asyncio.StreamWriter) -> None:
+        if command[0] == b"SUBSCRIBE":
+            writer.write(b"*3\r\n$9\r\nsubscribe\r\n" + bulk(command[1]) + b":1\r\n")
+            writers.append(writer)
+            if len(writers) == 2:
+                subscribed.set()
+        else:
+            writer.write(b"*2\r\n" + bulk(b"127.0.0.1") + bulk(b"1"))
+
+    async with serving(sentinel) as server:
+        address = sentinel_address(f"redis+sentinel://127.0.0.1:{server.port}/main")
+        following = asyncio.create_task(address.follow())
+        async with asyncio.timeout(30):
+            await subscribed.wait()
+            for each in (message, MOVES):
+                writers[0].write(b"*3\r\n" + bulk(b"message") + bulk(b"+any") + bulk(each))
+            await until(lambda: address.route.generation, "new connections")
+        following.cancel()
+    reason = (message if moves else MOVES).decode()
+    assert caplog.messages[-1] == f"replacing the connections to Redis: {reason}"
+    assert address.route.generation == 1
