@@ -96,7 +96,7 @@ soak: $(READY)
 	@KEW_CONTRACTS=all KEW_FAILOVERS=5,10 KEW_KILLS=200 KEW_FAULTS=6000 KEW_INPUTS=7000 KEW_VALUES=100000 $(PYTEST) --session-timeout=$(SOAK_SECONDS) \
 		--timeout=$(SOAK_SECONDS) tests/integration/test_processes.py \
 		tests/integration/test_outages.py tests/integration/test_hostile_input.py tests/contracts \
-		tests/integration/test_sentinel_failovers.py \
+		tests/integration/test_sentinel_failovers.py tests/integration/test_cluster_failover.py \
 		tests/unit/adapters/test_generated_values.py
 
 # The tests come last, and the coverage check prints nothing if it passes, so that a good run ends

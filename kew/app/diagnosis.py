@@ -138,6 +138,8 @@ def _memory(facts: Mapping[str, str]) -> Finding:
 def _role(facts: Mapping[str, str]) -> Finding:
     replicas, level = facts.get("connected_slaves", "0"), facts.get("kew_durability", "default")
     confirmed = "" if level == "default" else f", and confirms writes (durability={level})"
+    if primaries := facts.get("kew_primaries"):
+        return _cluster_role(int(primaries), int(replicas), confirmed)
     return Finding("role", "ok", f"it is a primary with {replicas} replicas{confirmed}")
 
 
@@ -155,6 +157,14 @@ def _rights(facts: Mapping[str, str]) -> Finding:
         return Finding("rights", "ok", "this user may use all commands that kew needs")
     text = f"this user may not use {', '.join(lacking.split())} in this namespace"
     return Finding("rights", "failed", text, "docs/redis.md has the ACL line")
+
+
+def _cluster_role(primaries: int, fewest: int, confirmed: str) -> Finding:
+    text = f"{primaries} primaries of a Redis Cluster serve the namespace"
+    if fewest:
+        return Finding("role", "ok", f"{text}, each with {fewest} replicas or more{confirmed}")
+    text += ", and one of them has no replica: if it ends, its queues stand still"
+    return Finding("role", "warning", text, "give each primary a replica")
 
 
 def clock(store_ms: int, host_ms: int) -> Finding:

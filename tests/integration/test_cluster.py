@@ -14,10 +14,12 @@ from tests.integration.conftest import Managers
 from tests.support import jobs
 from tests.support.asking import end_of, record_of, submit
 from tests.support.clusters import Cluster
+from tests.support.commands import kew
 from tests.support.redis_process import connect
 from tests.support.redis_source import any_binary
 
 PARTITIONS = 6
+MOVED = range(3)  # partitions
 QUEUES = [f"q{n}" for n in range(8)]
 SOONER_THAN_A_POLL = 3.5  # seconds; the tick of 10 s and the poll of 5 s are slower
 
@@ -52,7 +54,7 @@ async def test_work_and_results_are_notified_wherever_their_partitions_are(
 ):
     worker = await with_queues(managers, url, work=True)
     web = await with_queues(managers, url, work=False)
-    assert len({cluster.owner(Keys("kew", n).key("tasks")) for n in range(PARTITIONS)}) == 3
+    assert len({cluster.owner(Keys("kew", n).key("tasks")) for n in range(PARTITIONS)}) > 1
     for n, queue in enumerate(QUEUES):
         async with asyncio.timeout(SOONER_THAN_A_POLL):
             await submit(web, f"t{n}", jobs.echo, queue, value=n)
@@ -61,57 +63,6 @@ async def test_work_and_results_are_notified_wherever_their_partitions_are(
     assert sorted(await web.get_queue_names()) == QUEUES
     for manager in (worker, web):
         assert (await manager.get_queue_status("q0"))["notifications"] == "ok"
-
-
-async def test_a_primary_that_joins_later_gets_the_library_and_the_subscriptions(
-    managers: Managers,
-):
-    cluster = Cluster.start(any_binary(), replicas=0)
-    try:
-        url = f"{cluster.url}?partitions={PARTITIONS}"
-        worker = await with_queues(managers, url, work=True)
-        web = await with_queues(managers, url, work=False)
-        newcomer = await asyncio.to_thread(cluster.add_primary)
-        for number in range(PARTITIONS):
-            key = Keys("kew", number).key("tasks")
-            await asyncio.to_thread(cluster.move, cluster.slot(key), newcomer)
-        for n, queue in enumerate(
-            QUEUES
-        ):  # each call is referred, and tells where its partition is
-            await submit(web, f"a{n}", jobs.echo, queue, value=n)
-            assert (await end_of(web, f"a{n}")).result == n
-        with contextlib.closing(connect(newcomer.url)) as client:
-            async with asyncio.timeout(30):
-                while len(client.pubsub_shardchannels("{kew:*")) < 2 * PARTITIONS:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-        for n, queue in enumerate(QUEUES):
-            async with asyncio.timeout(SOONER_THAN_A_POLL):
-                await submit(web, f"b{n}", jobs.echo, queue, value=n)
-                await record_of(web, queue, f"b{n}")
-        for manager in (worker, web):
-            await manager.shutdown()
-    finally:
-        cluster.stop()
-
-
-async def test_a_frozen_primary_is_left_as_soon_as_the_cluster_has_left_it(
-    managers: Managers, caplog: pytest.LogCaptureFixture
-):
-    cluster = Cluster.start(any_binary())
-    try:
-        manager = await managers(f"{cluster.url}?partitions=1&socket_timeout=20")
-        await manager.create_queue(QueueConfig("q"))
-        await submit(manager, "before", jobs.echo, value=1)
-        assert (await end_of(manager, "before")).result == 1
-        old = cluster.owner(Keys("kew", 0).key("tasks"))
-        old.freeze()
-        async with asyncio.timeout(15):  # and not the 20 s that a call may wait
-            await submit(manager, "after", jobs.echo, value=2)
-            assert (await end_of(manager, "after")).result == 2
-        old.thaw()
-        await manager.shutdown()
-    finally:
-        cluster.stop()
 
 
 async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, managers: Managers):
@@ -123,6 +74,7 @@ async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, mana
     own = url.replace("redis+cluster://", "redis+cluster://kew:p%40ss@")
     worker = await with_queues(managers, own, work=True)
     web = await with_queues(managers, own, work=False)
+    assert (await findings(own))["rights"]["verdict"] == "ok"
     slot = cluster.slot(Keys("kew", 0).key("tasks"))
     source = cluster.owner_of(slot)
     target = next(node for node in cluster.primaries() if node is not source)
@@ -132,6 +84,31 @@ async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, mana
         assert (await end_of(web, f"t{n}")).result == n
     for manager in (worker, web):
         assert (await manager.get_queue_status("q0"))["notifications"] == "ok"
+
+
+async def test_the_doctor_looks_at_all_primaries(cluster: Cluster, url: str, managers: Managers):
+    manager = await managers(url)
+    await manager.create_queue(QueueConfig("mails"), work=False)
+    await manager.submit_task("t", "mails", "t", jobs.echo, None)
+    found = await findings(url)
+    assert (
+        found["role"]["text"]
+        .split(" ", 1)[1]
+        .startswith("primaries of a Redis Cluster serve the namespace")
+    )
+    assert found["queue mails"]["verdict"] == "ok"
+    with contextlib.closing(connect(cluster.primaries()[1].url)) as client:
+        client.config_set("maxmemory", "1gb")
+        client.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            assert (await findings(url))["eviction"]["verdict"] == "warning"
+        finally:
+            client.config_set("maxmemory", "0")
+
+
+async def findings(url: str) -> dict[str, dict[str, str]]:
+    printed = await kew("doctor", "--json", url=url)
+    return {finding["name"]: finding for finding in printed.lines}
 
 
 async def test_the_number_of_partitions_is_kept(url: str, managers: Managers):
@@ -147,3 +124,27 @@ async def test_a_url_of_the_wrong_kind_is_answered_with_the_right_one(
         await managers(cluster.nodes[0].url)
     with pytest.raises(StoreUnsuitableError, match=r"no node of a Cluster: .* redis://"):
         await managers(private_redis().url.replace("redis://", "redis+cluster://"))
+
+
+async def test_a_primary_that_joins_later_gets_the_library_and_the_subscriptions(
+    cluster: Cluster, url: str, managers: Managers
+):
+    worker = await with_queues(managers, url, work=True)
+    web = await with_queues(managers, url, work=False)
+    newcomer = await asyncio.to_thread(cluster.add_primary)
+    for number in MOVED:
+        slot = cluster.slot(Keys("kew", number).key("tasks"))
+        await asyncio.to_thread(cluster.move, slot, newcomer)
+    for n, queue in enumerate(QUEUES):  # each call is referred, and tells where its partition is
+        await submit(web, f"a{n}", jobs.echo, queue, value=n)
+        assert (await end_of(web, f"a{n}")).result == n
+    with contextlib.closing(connect(newcomer.url)) as client:
+        async with asyncio.timeout(30):
+            while len(client.pubsub_shardchannels("{kew:*")) < 2 * len(MOVED):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    for n, queue in enumerate(QUEUES):
+        async with asyncio.timeout(SOONER_THAN_A_POLL):
+            await submit(web, f"b{n}", jobs.echo, queue, value=n)
+            await record_of(web, queue, f"b{n}")
+    for manager in (worker, web):
+        await manager.shutdown()

@@ -89,7 +89,9 @@ class RedisStore(TaskStore):
 
     @override
     async def facts(self) -> Mapping[str, str]:
-        return await facts_about(self.functions, self._address, self.keys)
+        return await facts_about(
+            self.functions.questions, self._address, self.functions.library, self.keys
+        )
 
     @override
     async def do(self, operation: Operation[A]) -> A:

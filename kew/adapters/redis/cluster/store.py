@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from redis.crc import key_slot
 
 from kew.adapters.redis.checks import advised, check_publish, check_server
 from kew.adapters.redis.cluster.calls import slot_pools
+from kew.adapters.redis.cluster.facts import worst_of
 from kew.adapters.redis.cluster.node import Node
 from kew.adapters.redis.cluster.topology import Cluster
+from kew.adapters.redis.facts import facts_about
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library, genuine_library
 from kew.adapters.redis.store import RedisStore
@@ -107,6 +109,14 @@ class PartitionStore(RedisStore):
     async def close(self) -> None:
         await self.aside.close()
         await self._use.close()
+
+    @override
+    async def facts(self) -> Mapping[str, str]:
+        """Of all primaries that serve a partition, what the worst of them says."""
+        nodes = dict.fromkeys(self._use.cluster.owners.values())
+        library, keys = self.functions.library, self.keys
+        asking = [facts_about(node.pools.questions, node.address, library, keys) for node in nodes]
+        return worst_of(await asyncio.gather(*asking))
 
     @override
     def apart(self) -> TaskStore:

@@ -6,11 +6,14 @@ import pytest
 from redis.crc import key_slot
 
 from kew import StoreUnavailableError, TaskQueueManager
+from kew.adapters.redis.arguments import FunctionCalls
 from kew.adapters.redis.cluster import connect
+from kew.adapters.redis.cluster.facts import worst_of
 from kew.adapters.redis.cluster.slots import SlotRange, read_slots
 from kew.adapters.redis.cluster.url import MOST_PARTITIONS, PARTITIONS, PORT, cluster_url
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
+from kew.adapters.redis.library import genuine_library
 from kew.domain.errors import InvalidConfigError
 
 
@@ -90,6 +93,45 @@ def test_one_server_keeps_the_keys_that_it_has():
     keys = Keys("kew")
     assert (keys.key("tasks"), keys.key("state", "q")) == ("kew:tasks", "kew:{q}:state")
     assert (keys.channels, keys.guards, keys.publish) == ("kew:to:", (), "PUBLISH")
+
+
+def test_of_all_primaries_the_worst_one_is_shown():
+    good = {
+        "redis_version": "8.0.1",
+        "aof_enabled": "1",
+        "connected_slaves": "2",
+        "maxmemory": "100",
+        "maxmemory_policy": "noeviction",
+        "used_memory": "10",
+        "server_time_usec": "1000",
+        "kew_lacking": "",
+    }
+    assert worst_of([good, good, good]) == good | {"kew_primaries": "3"}
+    for bad in (
+        {"redis_version": "7.0.15"},
+        {"aof_enabled": "0"},
+        {"aof_enabled": "1", "aof_last_write_status": "err"},
+        {"connected_slaves": "0"},
+        {"maxmemory": "100", "maxmemory_policy": "volatile-lru", "used_memory": "1"},
+        {"maxmemory": "100", "maxmemory_policy": "noeviction", "used_memory": "99"},
+        {"server_time_usec": "9000"},
+        {"kew_lacking": "FCALL HGET"},
+    ):
+        assert worst_of([good, good | bad, good]) == good | bad | {"kew_primaries": "3"}
+
+
+def test_each_call_that_changes_something_names_a_key_that_never_exists():
+    library = genuine_library()
+    for operation in library:
+        if operation.repeats:
+            assert not operation.changes
+            continue
+        make = FunctionCalls(library, Keys("kew", 7)).make
+        named = {name: 1 if name in operation.numbers else "" for name in operation.arguments}
+        own = {"channel", "queue"}
+        call = make(operation.name, "q", {name: named[name] for name in named if name not in own})
+        assert list(call.arguments).index(b"{kew:7}:never") == len(operation.keys) + 1
+        assert call.arguments[0] == len(operation.keys) + 1
 
 
 def test_a_node_that_does_not_know_its_own_host_is_where_it_was_asked():
