@@ -222,7 +222,7 @@ class Invented:
                 "by": self.user("ops"),
                 "set_time": self.ago(hours=2),
             }
-        busiest = {"acme": 1, "initech": 1, "umbrella": 1} if name == "crm-sync" else {}
+        busiest = {"acme": 2, "initech": 1, "umbrella": 1} if name == "crm-sync" else {}
         delayed = {"acme": 38.2, "initech": 31.0, "umbrella": 12.4} if name == "crm-sync" else {}
         return {
             **row,

@@ -1,5 +1,7 @@
 """What a page shows when there is nothing, when the server fails or falls silent, and when it may only read."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
@@ -61,6 +63,33 @@ async def test_an_unknown_queue_task_and_page_are_said_to_be_unknown(
     await expect(opened.page.get_by_role("alert")).to_contain_text("there is no nowhere")
     await opened.go("#/nothing")
     await expect(opened.page.get_by_role("alert")).to_contain_text("No such page")
+
+
+class Stuck(Invented):
+    """Tasks of a queue wait for a function that no process knows."""
+
+    def row(
+        self, name: str, limit: int, used: int, waiting: int, most: int, **more: Any
+    ) -> dict[str, Any]:
+        if name == "nightly":
+            return super().row(name, limit, used, 3, most, stuck_functions={"shop.old:report": 3})
+        return super().row(name, limit, used, waiting, most, **more)
+
+
+async def test_a_queue_names_the_function_that_no_process_knows(browser_page: BrowserPage) -> None:
+    opened = await browser_page("#/queue/nightly", Stuck().app())
+    verdict = opened.page.locator(".verdict")
+    await expect(verdict).to_contain_text(
+        "3 tasks wait for a function that no process knows: shop.old:report."
+    )
+    await expect(verdict).not_to_contain_text("Nothing holds it back")
+
+
+async def test_a_key_is_measured_by_its_own_limit(browser_page: BrowserPage) -> None:
+    opened = await browser_page("#/queue/crm-sync", Invented().app())
+    keys = opened.page.get_by_label("Busiest keys").get_by_role("row")
+    await expect(keys.filter(has_text="acme")).to_contain_text("2/2")  # its own
+    await expect(keys.filter(has_text="umbrella")).to_contain_text("1/1")  # as the queue declares
 
 
 async def test_the_page_says_when_it_last_heard_from_a_server_that_has_gone_silent(

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { duration, short } from "./format.js";
 
+const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].flatMap((power) => [power, 2 * power, 5 * power]); // steps between marks of a count
 const HEIGHT = 168;
 
 function color(name) {
@@ -71,7 +72,7 @@ class Chart extends HTMLElement {
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.12 : 1] } },
       axes: [
         { ...axis, grid: { show: false }, space: 70, size: 28, values: times },
-        { ...axis, size: unit === "seconds" ? 58 : 46, space: 38, values: (_plot, marks) => marks.map((mark) => (mark === 0 ? "" : text(mark))) },
+        { ...axis, ...(unit === "count" ? { incrs: WHOLE } : {}), size: unit === "seconds" ? 58 : 46, space: 38, values: (_plot, marks) => marks.map((mark) => (mark === 0 ? "" : text(mark))) },
       ],
       series: [{}, ...series.map((each) => this.seriesOf(each))],
       hooks: { setCursor: [(plot) => this.point(plot)] },

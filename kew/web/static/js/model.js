@@ -266,15 +266,19 @@ export const breakerChangesOf = (raw) =>
     why: by ? `by ${by}` : `${CAUSES[cause] || cause}${error ? `: ${error}` : ""}`,
   }));
 
-/** The keys that run most and those that wait longest: {key, running, delay, isFull}; null if nothing is known. */
-export function keysOf(raw) {
+/** The keys that run most and those that wait longest: {key, running, delay, limit, isFull}; null if nothing is known. */
+export function keysOf(raw, limits = []) {
   if (!raw.keys?.busiest) return null;
-  const limit = raw.settings?.["per_key.max_workers"]?.value ?? null;
+  const declared = raw.settings?.["per_key.max_workers"]?.value ?? null;
+  const limitOf = (key) => limits.find((own) => own.key === key)?.maxWorkers ?? declared;
   const found = new Map();
   const at = (key) => found.get(key) || found.set(key, { key, running: null, delay: null }).get(key);
   for (const { key, running } of raw.keys.busiest) at(String(key)).running = number(running, 0);
   for (const { key, delay } of list(raw.keys.delayed)) at(String(key)).delay = number(delay);
-  const rows = [...found.values()].map((each) => ({ ...each, limit, isFull: limit !== null && each.running !== null && each.running >= limit }));
+  const rows = [...found.values()].map((each) => {
+    const limit = limitOf(each.key);
+    return { ...each, limit, isFull: limit !== null && each.running !== null && each.running >= limit };
+  });
   return rows.sort((a, b) => (b.delay ?? -1) - (a.delay ?? -1) || (b.running ?? 0) - (a.running ?? 0));
 }
 
@@ -367,7 +371,10 @@ export function verdict(queue, { holder, arrivals, drain }) {
   if (!held) {
     if (!queue.waiting) say("Nothing waits: tasks start as they arrive.");
     else if (queue.draining) say(`It drains: ${waiting}, and nothing new is accepted.`);
-    else say(`Nothing holds it back: ${waiting} or not yet due.`);
+    else if (stuckCount(queue)) {
+      say(stuckCount(queue) === 1 ? "1 task waits" : `${num(stuckCount(queue))} tasks wait`, true);
+      say(` for a function that no process knows: ${Object.keys(queue.stuck).slice(0, 3).join(", ")}. Start a worker that registers it, or purge them.`);
+    } else say(`Nothing holds it back: ${waiting} or not yet due.`);
     return words;
   }
   say(held[0]);

@@ -35,7 +35,7 @@ function processOf(raw) {
 
 export const head = () => h("div", { class: "head", key: "head" }, h("h1", {}, "Processes"));
 
-const SILENT_MS = 20_000;
+const SILENT_MS = 45_000; // a heartbeat comes every 20 s
 
 function stateOf(process) {
   if (process.heardAt !== null && now() - process.heardAt > SILENT_MS) return { tone: "amber", text: "silent" };

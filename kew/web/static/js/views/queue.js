@@ -33,7 +33,7 @@ export async function load({ parts: [name], options, signal }) {
     part(get(["queues", name, "key-limits"], {}, signal).then(limitsOf), []),
   ]);
   const data = {
-    queue: queueOf(raw), settings: settingsOf(raw), keys: keysOf(raw), history, recent: recent || history, page,
+    queue: queueOf(raw), settings: settingsOf(raw), keys: keysOf(raw, limits), history, recent: recent || history, page,
     groups: Array.isArray(groups) ? groups : groups.groups || [], breakerChanges, limits,
   };
   return { ...data, way: wayOf(data) }; // as of now, also if later requests fail
@@ -156,7 +156,7 @@ function charts(app, { history }, options) {
 function keys({ keys: rows, settings, queue }) {
   const limit = setting(settings, "per_key.max_workers");
   if (rows === null || (!rows.length && !limit)) return null;
-  const most = limit || Math.max(1, ...rows.map(({ running }) => running ?? 0));
+  const most = Math.max(1, ...rows.map(({ running }) => running ?? 0));
   return h(
     "section", { class: "card", "aria-label": "Busiest keys", key: "keys" },
     h("div", { class: "card-head" }, h("h2", {}, "Busiest and most delayed keys")),
@@ -167,7 +167,7 @@ function keys({ keys: rows, settings, queue }) {
           h("tbody", {}, rows.slice(0, 10).map((each) => h(
             "tr", { key: each.key },
             h("td", {}, h("a", { href: `#/tasks?${new URLSearchParams({ queue: queue.name, key: each.key })}` }, chip(each.key, { class: "clip", title: each.key }))),
-            h("td", {}, each.running === null ? h("span", { class: "soft" }, "–") : meter(each.running, most, { tone: each.isFull ? "amber" : "green", label: limit ? `${num(each.running)}/${num(limit)}` : num(each.running) })),
+            h("td", {}, each.running === null ? h("span", { class: "soft" }, "–") : meter(each.running, each.limit || most, { tone: each.isFull ? "amber" : "green", label: each.limit ? `${num(each.running)}/${num(each.limit)}` : num(each.running) })),
             h("td", { class: "right num" }, duration(each.delay)),
           ))),
         )
@@ -213,8 +213,8 @@ function breaker(app, { queue, settings, breakerChanges }) {
       : null,
     breakerChanges.length
       ? [
-          h("h3", {}, "History"),
-          h("ul", { class: "lines", "aria-label": "History of the breaker" }, breakerChanges.slice(0, 8).map((each, place) => h(
+          h("h3", { class: "apart" }, "History"),
+          h("ul", { class: "lines changes", "aria-label": "History of the breaker" }, breakerChanges.slice(0, 8).map((each, place) => h(
             "li", { key: `change ${place}` },
             h("span", { class: `small tone ${each.tone}` }, each.state),
             h("span", { class: "clip-line small", title: each.why }, each.why),

@@ -91,7 +91,7 @@ function reasons(task, why) {
           "div", { class: "when" },
           h("span", { class: "soft small" }, earliest ? (sure === "exact" ? "starts in" : "starts in about") : "starts"),
           earliest ? until(earliest, { class: "countdown" }) : h("span", { class: "countdown none" }, sure === "never" ? "not by itself" : "not known"),
-          h("span", { class: "soft small" }, SURE[sure] || sure),
+          earliest || sure !== "unknown" ? h("span", { class: "soft small" }, SURE[sure] || sure) : null,
         )
       : null,
   );

@@ -95,8 +95,7 @@ function filters(view, queue, picksQueue, change) {
     typed("type", "Type"),
     typed("key", "Key"),
     h("input", { type: "search", key: "id", class: "grow", placeholder: "Task id", "aria-label": "Open a task by its id", on: { keydown: (event) => { if (event.key === "Enter" && event.target.value.trim()) location.hash = `#/task/${encodeURIComponent(event.target.value.trim())}`; } } }),
-    time(options, change, "since", "Submitted from"),
-    time(options, change, "until", "until"),
+    h("span", { class: "times", key: "times" }, time(options, change, "since", "Submitted from"), time(options, change, "until", "until")),
     FILTERS.some((name) => options[name]) ? button("Clear filters", () => change(Object.fromEntries(FILTERS.map((name) => [name, ""]))), { kind: "quiet", key: "clear" }) : null,
   );
 }
