@@ -13,7 +13,7 @@ from kew.cli.exits import Exit
 from kew.cli.group import Group
 from kew.cli.output import Cell, Column
 from kew.cli.session import Session, fail, json_option, on_store, queue_argument, yes_option
-from kew.cli.settings import duration_of, number_of, rate_of
+from kew.cli.settings import duration_of, number_of, rate_of, value_text
 from kew.cli.words import NONE, both, counted, relative, seconds
 from kew.domain.errors import shown
 from kew.domain.suggestions import did_you_mean
@@ -107,10 +107,11 @@ async def show(session: Session, queue: str, key: str) -> None:
         session.out.json({"key": key, "limit": limit, "waiting": tasks})
         return
     now = session.now()
-    facts: dict[str, Cell | None] = {"key": key, "limits": "as the queue declares"}
+    declared = await declared_text(session, queue)
+    facts: dict[str, Cell | None] = {"key": key, "limits": f"as the queue declares: {declared}"}
     for own in limits:
         facts |= {
-            "limits": "of its own; - is as the queue declares",
+            "limits": f"of its own; - is as the queue declares: {declared}",
             "max_workers": row(own, now)[1],
             "max_size": row(own, now)[2],
             "rate": rates(own),
@@ -118,9 +119,17 @@ async def show(session: Session, queue: str, key: str) -> None:
         }
     session.out.facts(facts)
     more = "at least " if page.cursor else ""
-    session.out.line(f"{more}{counted(len(page.tasks), 'task')} of it wait")
+    verb = "waits" if len(page.tasks) == 1 and not more else "wait"
+    session.out.line(f"{more}{counted(len(page.tasks), 'task')} of it {verb}")
     for info in page.tasks:
         session.out.line(f"  {info.task_id}")
+
+
+async def declared_text(session: Session, queue: str) -> str:
+    """The limits that the queue declares for each key: "max_workers 1, rate 10 in 60 s"."""
+    settings = await session.manager.queue_settings(queue)
+    values = {name: settings[f"per_key.{name}"]["value"] for name in LIMITS}
+    return ", ".join(f"{name} {value_text(name, value)}" for name, value in values.items())
 
 
 @key.command("set")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import click
+from rich.text import Text
 
 from kew import ProcessInfo
 from kew.cli.exits import Exit
@@ -28,6 +31,7 @@ LONG = (
     Column("WHERE", gives_way=True),
 )
 UNKNOWN = "?"
+SILENT = timedelta(seconds=45)  # a heartbeat comes every 20 s
 
 
 @click.group(cls=Group)
@@ -55,10 +59,18 @@ def row(session: Session, one: ProcessInfo) -> list[Cell]:
         one.name,
         running(one),
         UNKNOWN if one.loop_lag is None else seconds(one.loop_lag),
-        relative(one.heartbeat_time, session.now()),
+        heartbeat(one.heartbeat_time, session.now()),
         one.version or UNKNOWN,
         ", ".join(each.queue for each in one.queues),
     ]
+
+
+def heartbeat(at: datetime, now: datetime) -> Text:
+    """ "12 s ago", with a mark if it is late: the process is blocked, cut off or gone."""
+    text = Text(relative(at, now))
+    if now - at > SILENT:
+        text.append(" (silent)", style="yellow")
+    return text
 
 
 def running(one: ProcessInfo) -> str:

@@ -56,6 +56,8 @@ WORDS = {
     "dead_letters": "dead letters",
     "unreadable": "unreadable records",
     "newer": "newer records",
+    "waits_long": "waits long",
+    "lost": "lost workers",
 }
 """States that an item of attention names by more than its code."""
 
@@ -120,7 +122,8 @@ async def show(session: Session, queue: str) -> None:
         "oldest": await oldest(session, status, now),
         "pace": await pace(session, status),
     }
-    session.out.facts(facts(status, now, more))
+    processes = await processes_text(session, status)
+    session.out.facts(facts(status, now, more) | {"processes": processes})
     print_attention(session, [status])
     await print_unknown(session, status, now)
     session.out.line()
@@ -189,6 +192,7 @@ def facts(
         "running": f"{status['current_workers']} of at most {status['max_workers']}",
         "waiting": waiting + (f" ({', '.join(parts)})" if parts else ""),
         **of_waiting,
+        "keys": keys_text(status["keys"]) or None,
         "breaker": breaker_text(status),
         "processes": "\n".join(map(place_of, status["processes"])) or "none",
         "paused": held(status, "pause", now) if status["paused"] else None,
@@ -196,8 +200,34 @@ def facts(
         "dead letters": counted(status["dead_letters"], "task") if status["dead_letters"] else None,
         "overrides": "\n".join(overrides(status, now)) or None,
         "settings": f"version {status['settings_version']}",
-        "events": status["notifications"],
+        "notifications": status["notifications"],
     }
+
+
+def keys_text(keys: dict[str, Any]) -> str:
+    """The keys that run the most tasks, and those of which a task has been due for longest."""
+    lines = []
+    if keys["busiest"]:
+        lines.append(
+            "running: " + ", ".join(f"{each['key']} {each['running']}" for each in keys["busiest"])
+        )
+    if keys["delayed"]:
+        lines.append(
+            "due for longest: "
+            + ", ".join(f"{each['key']} {seconds(each['delay'])}" for each in keys["delayed"])
+        )
+    return "\n".join(map(one_line, lines))
+
+
+async def processes_text(session: Session, status: dict[str, Any]) -> str:
+    """Each process that works on the queue, with its name if it has one: "web-1 (ops-1:4711)"."""
+    names = {process.id: process.name for process in await session.manager.processes()}
+    lines = []
+    for process in status["processes"]:
+        place = place_of(process)
+        name = names.get(process, place)
+        lines.append(place if name == place else f"{one_line(name)} ({place})")
+    return "\n".join(lines) or "none"
 
 
 def breaker_text(status: dict[str, Any]) -> str:
@@ -317,7 +347,7 @@ async def print_sample(session: Session, queue: str, wanted: dict[str, Any]) -> 
     chosen = {**wanted, "state": wanted["state"] or "waiting"}
     page = await session.manager.queue(queue).tasks(**chosen, limit=SAMPLE)
     for info in page.tasks:
-        session.out.line(one_line(f"{info.task_id}  {info.task_type}"))
+        session.out.line("  " + one_line(f"{info.task_id} {info.task_type}"))
 
 
 @queue.command("set")

@@ -19,6 +19,7 @@ UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
 RATE: Final = re.compile(r"(\d+)/([^/:]+)(?::(\d+))?")
 DURATIONS: Final = frozenset({"retry_delay", "task_timeout", "circuit_breaker_reset_timeout"})
+PRIORITIES: Final = {1: "high", 2: "medium", 3: "low"}
 TIMES: Final = DURATIONS | {"task_ttl", "dead_letter_ttl"}
 HOW = "NAME=VALUE, such as max_workers=5, rate=100/60s, task_timeout=2min, rate=none"
 
@@ -107,7 +108,9 @@ def value_text(name: str, value: Any) -> str:
     if value is None or value == []:
         return "none"
     if name in TIMES:
-        return seconds(value)
+        return seconds(value).removesuffix(" 0 min")
+    if name == "priority":
+        return PRIORITIES.get(value, str(value))
     if isinstance(value, list):
         return ", ".join(map(_rate_text, value))
     return str(value)

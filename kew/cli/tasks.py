@@ -14,9 +14,10 @@ from kew.app.listing import STATES
 from kew.app.pages import MOST_IN_A_PAGE
 from kew.cli.exits import Exit
 from kew.cli.group import Group
+from kew.cli.mending import mending
 from kew.cli.output import Cell, Column, compact, one_line
 from kew.cli.session import Session, complete_queue, json_option, on_store, yes_option
-from kew.cli.settings import duration_of, instant_of
+from kew.cli.settings import PRIORITIES, duration_of, instant_of
 from kew.cli.words import both, counted, relative, seconds, volume
 from kew.domain.task import TERMINAL
 
@@ -29,7 +30,6 @@ LIST = (
     Column("SINCE OR DUE", is_right=True),
     Column("PROCESS OR ERROR", gives_way=True),
 )
-PRIORITIES = {1: "high", 2: "medium", 3: "low"}
 
 
 @click.group(cls=Group, parts={"submit": "kew.cli.submitting:submit"})
@@ -71,7 +71,12 @@ async def ls(
     if queue is not None:
         tasks, is_all = await found(session, queue, wanted, limit)
     elif any(wanted.values()):
-        raise click.UsageError("filters need a QUEUE")
+        options = ", ".join(
+            f"--{name.replace('_', '-')}" for name, value in wanted.items() if value
+        )
+        raise click.UsageError(
+            f"{options} needs a QUEUE; without one, the tasks are listed that run"
+        )
     else:
         running = await session.manager.get_ongoing_tasks()
         tasks, is_all = running[:limit], len(running) <= limit
@@ -211,9 +216,13 @@ async def explain(session: Session, task_id: str) -> None:
     session.out.paragraph(str(explanation))
     if explanation.status == "processing":
         await print_place(session, task_id)
+        return
     for holder in [each for reason in explanation.reasons for each in reason.holders]:
-        since = f", {relative(holder.started, session.now())}" if holder.started else ""
-        session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{since}")
+        begun = f", begun {relative(holder.started, session.now())}" if holder.started else ""
+        session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{begun}")
+    info = await session.manager.get_task_status(task_id, result=False)
+    for command in mending(explanation, info):
+        session.out.line(f"mend it: {command}")
 
 
 async def print_place(session: Session, task_id: str) -> None:
@@ -258,8 +267,10 @@ async def run(session: Session, task_id: str) -> None:
 @on_store
 async def replay(session: Session, task_id: str) -> None:
     """Let a failed or cancelled task run again."""
+    before = await session.manager.get_task_status(task_id, result=False)
     if await session.manager.replay_task(task_id):
-        session.out.line(f"task {task_id} waits again.")
+        text = "waits again" if before.status in TERMINAL else f"is {before.status.value} already"
+        session.out.line(f"task {task_id} {text}.")
     else:
         session.refuse(f"task {task_id} has completed, so it isn't replayed")
 

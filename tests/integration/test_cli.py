@@ -476,7 +476,10 @@ async def test_limits_of_a_key_are_set_listed_shown_and_removed(managers, clean_
     assert "10 in 1 s" in (await kew("key", "ls", "crm", url=clean_redis_url)).words
     shown = await kew("key", "show", "crm", "acme", url=clean_redis_url)
     assert "max_workers 5" in shown.words
-    assert "t-1" in shown.out
+    assert "as the queue declares: max_workers 1, max_size none, rate none" in shown.words
+    assert "1 task of it waits t-1" in shown.words
+    listed = await kew("queue", "show", "crm", url=clean_redis_url)
+    assert "due for longest: acme" in listed.words
     assert (await kew("key", "rm", "crm", "acme", url=clean_redis_url, answer="n\n")).code == 1
     assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 0
     assert (await kew("key", "rm", "crm", "acme", "--yes", url=clean_redis_url)).code == 3

@@ -79,6 +79,9 @@ async def test_a_paused_queue_says_who_when_and_why_and_is_resumed(manager, clea
     assert "ada: the mail server is down" in seen.words
     assert since[:10] in seen.words
     assert (await manager.get_queue_status("mails"))["pause_by"] in seen.words
+    await manager.submit_task("t-1", "mails", "t", jobs.echo, None)
+    why = await kew("why", "t-1", url=clean_redis_url)
+    assert "mend it: kew queue resume mails" in why.words
 
     assert (await kew("queue", "resume", "mails", url=clean_redis_url)).code == 0
     assert not (await manager.get_queue_status("mails"))["paused"]
@@ -223,7 +226,9 @@ async def test_a_hung_task_says_where_it_waits_and_is_cancelled_from_anywhere(
     await manager.submit_task("behind", "calls", "t", jobs.hang, None, path)
     await has_started(ledger, 1)
 
-    assert "held by task hung" in (await kew("why", "behind", url=clean_redis_url)).words
+    why = await kew("why", "behind", url=clean_redis_url)
+    assert "held by task hung" in why.words
+    assert "or kew task cancel hung" in why.words
     show = ("task", "show", "hung")
     seen = await until(lambda: kew(*show, url=clean_redis_url), "jobs.py:")
     assert "(hang)" in seen.words
