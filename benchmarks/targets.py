@@ -171,6 +171,20 @@ ALL = (
     Target("limited", "the same with 1,000 keys", 80, "%", value("limited", "keys_share")),
     Target("limited", "the same with both", 60, "%", value("limited", "both_share")),
     Target(
+        "observed",
+        "drain with metrics and traces, as a share of the plain drain",
+        85,
+        "%",
+        value("observed", "both_share"),
+    ),
+    Target(
+        "unique",
+        "drain of unique tasks, as a share of the plain drain",
+        80,
+        "%",
+        value("unique", "unique_share"),
+    ),
+    Target(
         "two_processes",
         "two processes against one (with 4 cores)",
         1.6,

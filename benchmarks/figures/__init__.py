@@ -10,6 +10,7 @@ from benchmarks.figures import (
     limited,
     memory,
     memory_store,
+    observed,
     pick_up,
     polite_host,
     process_memory,
@@ -19,6 +20,7 @@ from benchmarks.figures import (
     submit_batch,
     submit_gathered,
     two_processes,
+    unique,
 )
 
 ALL: tuple[Figure, ...] = (
@@ -32,6 +34,8 @@ ALL: tuple[Figure, ...] = (
     idle.FIGURE,
     backlog.FIGURE,
     limited.FIGURE,
+    observed.FIGURE,
+    unique.FIGURE,
     two_processes.FIGURE,
     process_memory.FIGURE,
     polite_host.FIGURE,

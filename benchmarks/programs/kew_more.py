@@ -6,6 +6,7 @@ import asyncio
 import gc
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -14,7 +15,7 @@ from peer import main, percentiles, rss_bytes
 from tasks import tally
 from with_kew import QUEUE, Kew
 
-from kew import PerKey, Rate
+from kew import PerKey, Rate, TaskQueueManager, Unique
 
 WAVE = 1000
 MARKS = ("asks", "written", "read")
@@ -24,33 +25,61 @@ STAGES = ("until it is written", "being written", "away", "until its first line"
 class KewAlone(Kew):
     """More verbs."""
 
+    keys = 0
+    has_metrics = False
+    has_tracing = False
+    is_unique = False
+
     async def do_open_queue(
-        self, url: str, has_rate: bool = False, has_keys: bool = False
+        self, url: str, has_rate: bool = False, **options: Any
     ) -> dict[str, Any]:
-        """Connect, and nothing else. The limits are in force, and hold back no task."""
+        """Connect, and nothing else. The limits are in force, and hold back no task.
+
+        The options are attributes of this class: how many keys the tasks have, whether each has a unique key, and
+        whether the process has metrics and traces.
+        """
+        vars(self).update(options)
         if has_rate:
             self.queue = attrs.evolve(self.queue, rate=Rate(1_000_000, per=1))
-        if has_keys:
+        if self.keys:
             self.queue = attrs.evolve(self.queue, per_key=PerKey(max_workers=40))
+        if self.has_metrics:
+            from kew.metrics import MetricsObserver
+
+            self.observer = MetricsObserver()
+        if self.has_tracing:
+            self.tracer_provider = tracer_provider()
         await self.open(url)
         return {}
 
+    def new_manager(self, **options: Any) -> TaskQueueManager:
+        if self.has_metrics:
+            options["observer"] = self.observer
+        manager = super().new_manager(**options)
+        if self.has_tracing:
+            from kew.tracing import instrument
+
+            instrument(manager, tracer_provider=self.tracer_provider)
+        return manager
+
     async def do_fill_backlog(
-        self, count: int, deferred: int = 0, task: str = "echo", keys: int = 0
+        self, count: int, deferred: int = 0, task: str = "echo"
     ) -> dict[str, Any]:
-        """Let `count` tasks wait, of which `deferred` are due in an hour, spread over the whole, of so many keys."""
+        """Let `count` tasks wait, of which `deferred` are due in an hour, spread over the whole."""
         function = getattr(tasks, task)
+        if self.is_unique:
+            function = self.manager.task(unique=Unique(by="n"))(function)
         every = count // deferred if deferred else count + 1
         for at in range(0, count, 10_000):
             calls = [
-                self.call(n, function, deferred=n % every == every - 1, keys=keys)
+                self.call(n, function, deferred=n % every == every - 1)
                 for n in range(at, min(at + 10_000, count))
             ]
             await self.manager.submit_tasks(QUEUE.name, calls)
         gc.collect()
         return {}
 
-    def call(self, n: int, function: Any, *, deferred: bool, keys: int) -> dict[str, Any]:
+    def call(self, n: int, function: Any, *, deferred: bool) -> dict[str, Any]:
         """One call for `submit_tasks`."""
         call = {
             "task_id": f"task-{next(self.ids)}",
@@ -58,8 +87,8 @@ class KewAlone(Kew):
             "task_func": function,
             "args": (n,),
         }
-        if keys:
-            call["_key"] = f"key-{n % keys}"
+        if self.keys:
+            call["_key"] = f"key-{n % self.keys}"
         return {**call, "_defer_by": 3600} if deferred else call
 
     async def do_drain_piece(self, count: int) -> dict[str, Any]:
@@ -154,6 +183,20 @@ class KewAlone(Kew):
         await self.work(max_loop_lag=max_loop_lag)
         await tally.reached()
         return {"seconds": time.perf_counter() - tally.first_at}
+
+
+def tracer_provider() -> Any:
+    """The SDK as most programs set it up: batches go out in a thread. What they are sent to is not measured."""
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    return provider
 
 
 def note_line(instants: dict[str, float]) -> None:

@@ -28,13 +28,17 @@ class Kew(Peer):
 
     async def open(self, url: str) -> None:
         self.url = url
-        self.manager = TaskQueueManager(url)
+        self.manager = self.new_manager()
         self.ids = itertools.count()
         await self.manager.initialize()
         await self.manager.create_queue(self.queue, work=False)
 
+    def new_manager(self, **options: Any) -> TaskQueueManager:
+        """One on the store."""
+        return TaskQueueManager(self.url, **options)
+
     async def work(self, **options: Any) -> None:
-        self.manager = TaskQueueManager(self.url, **options)
+        self.manager = self.new_manager(**options)
         await self.manager.initialize()
         await self.manager.create_queue(self.queue, functions=[tasks.echo, tasks.spin])
 
