@@ -14,10 +14,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import attrs
-
 from kew.domain.progress import ProgressReport
-from kew.domain.task import Checkpoint, Progress, Submission, Task
+from kew.domain.task import Checkpoint, Progress, Submission
 from kew.domain.unique import unique_key
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
@@ -29,6 +27,9 @@ CHECKPOINT: Final = "checkpoint"
 NAMES: Final = (*TEXTS, *NUMBERS, PROGRESS, CHECKPOINT)
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
 PLAIN: Final = ("", 1, 0, "", "")
+Extras = tuple[str, int, int, str, str, int, Progress | None, Checkpoint | None]
+"""The key, cost, `start_by_ms`, trace and unique key of a call; the snoozes, progress and checkpoint of its task."""
+NONE: Final[Extras] = (*PLAIN, 0, None, None)
 
 
 def write(call: Submission) -> str:
@@ -59,28 +60,40 @@ def from_value(value: str) -> str:
     return ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
 
 
-def with_extras(task: Task, text: str) -> Task:
-    """The task with what its record has in extras. Raises `ValueError` if they are unknown or damaged."""
+def read(text: str) -> Extras:
+    """What the extras of a record say. Raises `ValueError` if they are unknown or damaged."""
+    name, _, value = text.partition("=")
+    if value and "," not in value:  # most records with extras have one
+        if "%" in value:
+            value = from_value(value)
+        if name == "key":
+            return value, 1, 0, "", "", 0, None, None
+        if name == "trace":
+            return "", 1, 0, value, "", 0, None, None
+        if name == "unique":
+            unique_key(value)  # or ValueError
+            return "", 1, 0, "", value, 0, None, None
+    return _read_all(text)
+
+
+def _read_all(text: str) -> Extras:
     values = {name: value for name, _, value in (pair.partition("=") for pair in text.split(","))}
     if values.keys() - set(NAMES) or not all(values.values()):
         raise ValueError(f"unknown or empty extras: {text!r}")
-    numbers = {name: _number(values.get(name), least) for name, least in NUMBERS.items()}
-    call = attrs.evolve(
-        task.call,
-        key=from_value(values.get("key", "")),
-        cost=numbers["cost"],
-        start_by_ms=numbers["start_by"],
-        trace=from_value(values.get("trace", "")),
-        unique=from_value(values.get("unique", "")),
+    unique = from_value(values.get("unique", ""))
+    if unique:
+        unique_key(unique)  # or ValueError
+    progress, checkpoint = values.get(PROGRESS), values.get(CHECKPOINT)
+    return (
+        from_value(values.get("key", "")),
+        _number(values.get("cost"), NUMBERS["cost"]),
+        _number(values.get("start_by"), NUMBERS["start_by"]),
+        from_value(values.get("trace", "")),
+        unique,
+        _number(values.get("snoozes"), NUMBERS["snoozes"]),
+        None if progress is None else _progress(progress),
+        None if checkpoint is None else _checkpoint(checkpoint),
     )
-    if call.unique:
-        unique_key(call.unique)  # or ValueError
-    task = task.moved(call=call, snoozes=numbers["snoozes"])
-    progress = values.get(PROGRESS)
-    if progress is not None:
-        task = task.moved(progress=_progress(progress))
-    checkpoint = values.get(CHECKPOINT)
-    return task if checkpoint is None else task.moved(checkpoint=_checkpoint(checkpoint))
 
 
 def report(report: ProgressReport | None) -> str:

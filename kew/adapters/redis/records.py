@@ -33,7 +33,16 @@ from kew.adapters.redis import extras
 from kew.domain.config import check_name
 from kew.domain.errors import InvalidConfigError, TaskUnreadableError
 from kew.domain.requests import Group, SubmitRef
-from kew.domain.task import PINNED, Submission, Task, TaskStatus, make_submission, make_task
+from kew.domain.task import (
+    PINNED,
+    Checkpoint,
+    Progress,
+    Submission,
+    Task,
+    TaskStatus,
+    make_submission,
+    make_task,
+)
 
 STATUS: Final = {
     "q": TaskStatus.QUEUED,  # in a line
@@ -143,10 +152,17 @@ def read(
     with_payload: bool = True,
     is_strict: bool = False,
     key: str = "",
+    cost: int = 1,
+    start_by_ms: int = 0,
+    trace: str = "",
+    unique: str = "",
+    snoozes: int = 0,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Task:
     """The task of a record. Every claimed task passes here: nothing is checked twice. Raises `TaskUnreadableError`.
 
-    `is_strict` is for `read_strictly` alone, and `key`, of a record whose only extra it is, for `_read_later_version`.
+    `is_strict` is for `read_strictly` alone, and what comes after it (the extras) for `_read_later_version`.
     """
     try:
         if (
@@ -195,10 +211,10 @@ def read(
                 retry_delay_ms,
                 timeout_ms,
                 key,
-                1,
-                0,
-                "",
-                "",
+                cost,
+                start_by_ms,
+                trace,
+                unique,
             ),
             queue,
             STATUS[status],
@@ -221,9 +237,9 @@ def read(
             outcome if status == "c" else b"",
             "" if status == "c" else outcome.decode(),
             () if who == "-" else tuple(who.split(";")),
-            0,
-            None,
-            None,
+            snoozes,
+            progress,
+            checkpoint,
         )
     except TaskUnreadableError:
         raise
@@ -236,18 +252,16 @@ def _read_later_version(
 ) -> Task:
     record, content, *more_beside = raw if isinstance(raw, list) else (raw, None)
     head, _, body = record.partition(b"\n")
-    if raw is record and (key := _lone_key(head)):
-        plain = head[1 : head.rindex(b" - ")] + b"\n" + body
-        return read(task_id, plain, lease_until, with_payload, is_strict, key)
-    version, fields = head[:1], head[1:].split(b" ")
-    if version not in (b"2", b"3"):
+    version, fields, size, more = head[:1], head[1:], b"", extras.NONE
+    if version == b"3":
+        fields, size, text = fields.rsplit(b" ", 2)
+        more = extras.read(text.decode())
+    elif version == b"2":
+        fields, size = fields.rsplit(b" ", 1)
+    else:
         raise TaskUnreadableError(task_id, f"it has an unknown version: {head[:4]!r}")
-    more = fields.pop().decode() if version == b"3" else ""
-    size = fields.pop()
-    plain = b" ".join(fields) + b"\n" + body
-    task = read(task_id, plain, lease_until, with_payload, is_strict)
-    if more:
-        task = extras.with_extras(task, more)
+    plain = fields + b"\n" + body
+    task = read(task_id, plain, lease_until, with_payload, is_strict, *more)
     if not isinstance(raw, list):
         return task
     if more_beside:
@@ -260,14 +274,6 @@ def _read_later_version(
     if task.status is TaskStatus.COMPLETED:
         return task.moved(result=content)
     return task.moved(call=attrs.evolve(task.call, payload=content)) if with_payload else task
-
-
-def _lone_key(head: bytes) -> str:
-    """The key in the line of a record that has no other extra, as most of those with extras; "": there are others."""
-    _, is_found, key = head.rpartition(b" - key=")
-    if not is_found or head[:1] != b"3" or b"," in key or b" " in key:
-        return ""
-    return extras.from_value(key.decode()) if b"%" in key else key.decode()
 
 
 def _with_checkpoint(task: Task, data: bytes | None) -> Task:
