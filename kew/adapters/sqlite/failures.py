@@ -24,7 +24,8 @@ ADVICE: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_CORRUPT: "{path} is damaged: stop all processes, copy the file and its -wal, "
     'and recover what can be read with sqlite3 {path} ".recover"',
     sqlite3.SQLITE_NOTADB: "{path} is no SQLite database: give kew a file of its own, or restore it from a backup",
-    sqlite3.SQLITE_IOERR: "the disk that has {path} reports an error: look at the kernel's log, and check the disk",
+    sqlite3.SQLITE_IOERR: "the disk that has {path} reports an error: check the disk and the kernel's log, "
+    "and whether a quota or ulimit -f ends here",
 }
 UNSUITABLE: Final = {
     *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM),
