@@ -18,9 +18,10 @@ from kew import QueueConfig, TaskQueueManager, TaskStatus
 from kew.adapters.sqlite.notifying import Outgoing
 from kew.app.notices import Notice, StopAsked, TaskEnded, Woken
 from tests.integration.conftest import Managers
+from tests.integration.sqlite_kills import doubled, most_at_once
 from tests.support import jobs
 from tests.support.asking import end_of, status_once, submit
-from tests.support.ledger import Ledger
+from tests.support.ledger import Entry, Ledger
 from tests.support.workers import ROOT, Workers
 
 KILLS = max(2, int(os.environ.get("KEW_KILLS", "20")) // 8)
@@ -117,6 +118,24 @@ def sound(path: Path) -> bool:
     answers = db.execute("PRAGMA integrity_check").fetchall()
     db.close()
     return answers == [("ok",)]
+
+
+def entry(what: str, attempt: int, pid: int, at: float) -> Entry:
+    return Entry(what=what, task="a", attempt=attempt, token=attempt, pid=pid, at=at)
+
+
+def test_the_long_run_tells_a_repeated_run_from_a_doubled_one():
+    """`sqlite_kills.py` repeats the tests above two hundred times."""
+    entries = [
+        entry("start", 1, 7, 0.0),
+        entry("start", 2, 8, 2.0),
+        entry("end", 2, 8, 3.0),
+    ]
+    assert doubled(entries, {7}) == []
+    assert doubled(entries, {8}) == [entries[1]]
+    assert doubled([*entries, entry("start", 2, 9, 4.0)], {7, 8, 9}) != []
+    assert most_at_once(entries, {7: 1.0}) == 1
+    assert most_at_once(entries, {7: 2.5}) == 2
 
 
 LISTENER = """
