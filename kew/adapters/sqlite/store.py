@@ -12,6 +12,7 @@ from kew.adapters.sqlite.address import Address, check_file_system
 from kew.adapters.sqlite.namespace import StoredNamespace
 from kew.adapters.sqlite.notifying import Outgoing
 from kew.adapters.sqlite.slices import Slices
+from kew.adapters.sqlite.turns import Turns
 from kew.adapters.sqlite.writer import Session, Writer
 from kew.app.ports import Clock, Operation, TaskStore
 from kew.compat import override
@@ -67,6 +68,7 @@ class SqliteStore(TaskStore):
         try:
             db = schema.connection(path, self.address.synchronous)
             hub = Outgoing(path, self.namespace)
+            turns = Turns(db, path)
             namespace = StoredNamespace(db, self.namespace, hub, slices)
         except sqlite3.Error as error:
             raise failures.while_opening(error, path) from error
@@ -76,4 +78,6 @@ class SqliteStore(TaskStore):
             hub.discard()
             namespace.undone()
 
-        return Session(db, slices, namespace.refresh, inner.do, namespace.flush, hub.send, undone)
+        return Session(
+            db, slices, turns, namespace.refresh, inner.do, namespace.flush, hub.send, undone
+        )

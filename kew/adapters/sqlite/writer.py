@@ -18,6 +18,7 @@ import attrs
 
 from kew.adapters.sqlite import failures
 from kew.adapters.sqlite.slices import Slices
+from kew.adapters.sqlite.turns import Turns
 from kew.app.ports import Operation, Refused
 
 A = TypeVar("A")
@@ -44,6 +45,7 @@ class Session:
         self,
         db: sqlite3.Connection,
         slices: Slices,
+        turns: Turns,
         begin: Callable[[], None],
         carry_out: Callable[[Operation[Any]], Coroutine[Any, Any, Any]],
         flush: Callable[[], None],
@@ -52,11 +54,17 @@ class Session:
     ) -> None:
         self.db = db
         self.slices = slices
+        self.turns = turns
         self.begin = begin
         self.carry_out = carry_out
         self.flush = flush
         self.committed = committed
         self.undone = undone
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+        self.turns.close()
 
 
 class Writer:
@@ -67,6 +75,7 @@ class Writer:
         self._connect = connect
         self._jobs: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
         self._session: Session | None = None
+        self._last: Job[Any] | None = None
         threading.Thread(target=self._run, name="kew-sqlite", daemon=True).start()
 
     def ask(self, operation: Operation[A] | None) -> asyncio.Future[A]:
@@ -86,28 +95,29 @@ class Writer:
     # --- in the thread
 
     def _run(self) -> None:
-        last: Job[Any] | None = None
-        while last is None:
-            jobs = self._next()
-            if jobs[-1].is_last:
-                last = jobs.pop()
+        while self._last is None:
+            jobs = self._joined([], self._jobs.get())
             if jobs:
                 self._serve(jobs)
         if self._session is not None:
-            self._session.db.close()
-        _answer([(last, None)])
+            self._session.close()
+        _answer([(self._last, None)])
 
-    def _next(self) -> list[Job[Any]]:
-        """The jobs that wait, at least one."""
-        jobs = [self._jobs.get()]
-        while not jobs[-1].is_last and len(jobs) < MOST_AT_ONCE:
+    def _joined(self, jobs: list[Job[Any]], job: Job[Any] | None = None) -> list[Job[Any]]:
+        """The jobs, with this one and those that wait."""
+        while len(jobs) < MOST_AT_ONCE:
             try:
-                jobs.append(self._jobs.get_nowait())
+                job = job or self._jobs.get_nowait()
             except queue.Empty:
                 break
+            if job.is_last:
+                self._last = job
+                break
+            jobs.append(job)
+            job = None
         return jobs
 
-    def _serve(self, jobs: Sequence[Job[Any]]) -> None:
+    def _serve(self, jobs: list[Job[Any]]) -> None:
         try:
             session = self._session = self._session or self._connect()
         except Exception as error:  # noqa: BLE001 - the callers get it, and the thread goes on
@@ -115,12 +125,18 @@ class Writer:
             return
         self._carry_out(session, jobs)
 
-    def _carry_out(self, session: Session, jobs: Sequence[Job[Any]]) -> None:
+    def _carry_out(self, session: Session, jobs: list[Job[Any]], *, again: bool = False) -> None:
         is_committing = False
-        session.slices.begin()
         try:
             changes = any(job.operation is not None and job.operation.changes for job in jobs)
-            session.db.execute("BEGIN IMMEDIATE" if changes else "BEGIN")
+            if changes:
+                session.turns.begin()
+                jobs = (
+                    jobs if again else self._joined(jobs)
+                )  # other processes may have written for long
+            else:
+                session.db.execute("BEGIN")
+            session.slices.begin()
             session.begin()
             answers = [(job, _run_through(session, job)) for job in jobs]
             if changes:
@@ -131,7 +147,7 @@ class Writer:
             self._undo(session)
             if len(jobs) > 1 and failures.code_of(error) not in failures.AFFECTS_ALL:
                 for job in jobs:
-                    self._carry_out(session, [job])
+                    self._carry_out(session, [job], again=True)
                 return
             raised = failures.while_working(error, self._path, is_committing=is_committing)
             _answer([(job, raised) for job in jobs])

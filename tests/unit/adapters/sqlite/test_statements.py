@@ -12,6 +12,7 @@ import pytest
 
 from kew.adapters.sqlite.address import Address
 from kew.adapters.sqlite.store import SqliteStore
+from kew.adapters.sqlite.turns import Turns
 from kew.app.ports import Declare, ReadPayload, Status, Submit
 from kew.compat import override
 from kew.domain.config import Settings
@@ -85,6 +86,33 @@ async def test_many_tasks_at_once_take_few_statements_each(tmp_path: Path):
     settling = len(seen) - submitting - claiming
     await scene.close()
     assert (submitting // 100, claiming // 100, settling // 100) == (3, 1, 2)
+
+
+async def test_what_arrives_while_another_process_writes_shares_the_next_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    scene = sqlite_scene(tmp_path / "kew.db")
+    await scene.declare()
+    waits, goes_on = threading.Event(), threading.Event()
+    begin = Turns.begin
+
+    def held_up(self: Turns) -> None:
+        waits.set()
+        assert goes_on.wait(10)
+        begin(self)
+
+    monkeypatch.setattr(Turns, "begin", held_up)
+    store: Any = scene.store
+    seen: list[str] = []
+    store._writer._session.db.set_trace_callback(seen.append)
+    first = store._writer.ask(Submit("orders", [group(call("a"))]))
+    assert await asyncio.to_thread(waits.wait, 10)
+    others = [store._writer.ask(Submit("orders", [group(call(name))])) for name in "bc"]
+    goes_on.set()
+    await asyncio.gather(first, *others)
+    assert seen.count("COMMIT") == 1
+    assert await scene.waiting() == 3
+    await scene.close()
 
 
 async def looking_ahead(path: Path, keys: int) -> int:
