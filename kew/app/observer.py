@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import attrs
@@ -9,6 +10,7 @@ import attrs
 from kew.app.info import TaskInfo, info_of
 from kew.app.ports import Codec
 from kew.domain.task import Task
+from kew.domain.values import maker
 
 Kind = Literal[
     "submitted",
@@ -24,7 +26,7 @@ Kind = Literal[
 Outcome = Literal["ok", "refused", "ambiguous", "damaged"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class TaskEvent:
     """Something that happened to a task, once the store has accepted it.
 
@@ -40,6 +42,8 @@ class TaskEvent:
     _codec: Codec = attrs.field(repr=False, eq=False)
     error: BaseException | None = None
     seconds: float | None = None
+    # Makes the record after the event from `_task`, the one before it; most observers never look.
+    _after: Callable[[], Task] | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     @property
     def task_id(self) -> str:
@@ -69,7 +73,10 @@ class TaskEvent:
     @property
     def info(self) -> TaskInfo:
         """The task after this event. It decodes a result each time. Raises `ResultUnreadableError`."""
-        return info_of(self._task, self._codec)
+        return info_of(record_of(self), self._codec)
+
+
+make_event = maker(TaskEvent)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,5 +122,5 @@ class Observer:
 
 
 def record_of(event: TaskEvent) -> Task:
-    """The task's record, for kew's own observers."""
-    return event._task
+    """The task's record after the event, for kew's own observers."""
+    return event._task if event._after is None else event._after()

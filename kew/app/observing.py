@@ -49,7 +49,10 @@ class SafeObserver(Observer):
 
     @override
     def on_task(self, event: TaskEvent) -> None:
-        self._call("on_task", self._observer.on_task, event)
+        try:
+            self._observer.on_task(event)
+        except BaseException as error:  # noqa: BLE001 - a user's code: it must not touch what it observes
+            self._failed("on_task", error)
 
     @override
     def on_store_call(self, call: StoreCall) -> None:
@@ -62,13 +65,17 @@ class SafeObserver(Observer):
     def _call(self, name: str, method: Callable[[T], object], seen: T) -> None:
         try:
             method(seen)
-        except BaseException as error:  # a user's code: it must not touch what it observes
-            if is_interrupt(error):
-                raise
-            kind = name, type(error)
-            if kind not in self._logged:
-                self._logged.add(kind)
-                logger.exception("the observer's %s failed; such errors are logged once", name)
+        except BaseException as error:  # noqa: BLE001 - a user's code: it must not touch what it observes
+            self._failed(name, error)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        if is_interrupt(error):
+            raise error
+        kind = name, type(error)
+        if kind not in self._logged:
+            self._logged.add(kind)
+            text = "the observer's %s failed; such errors are logged once"
+            logger.error(text, name, exc_info=error)
 
 
 class ObservedStore(TaskStore):

@@ -63,6 +63,11 @@ class UniqueKey:
         return f"{self.until}{self.conflict.value}{self.at_most_ms or ''}:{self.key}"
 
 
+def is_unique_key(text: str) -> bool:
+    """Whether `unique_key` can read it."""
+    return FORM.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=4096)
 def unique_key(text: str) -> UniqueKey:
     """What the text of a submission says. Raises `ValueError` if it is none."""

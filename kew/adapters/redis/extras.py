@@ -16,7 +16,7 @@ from typing import Final
 
 from kew.domain.progress import ProgressReport
 from kew.domain.task import Checkpoint, Progress, Submission
-from kew.domain.unique import unique_key
+from kew.domain.unique import is_unique_key
 
 SPECIAL: Final = re.compile(r"[\x00-\x20%,=]")
 ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
@@ -71,8 +71,7 @@ def read(text: str) -> Extras:
         if name == "trace":
             return "", 1, 0, value, "", 0, None, None
         if name == "unique":
-            unique_key(value)  # or ValueError
-            return "", 1, 0, "", value, 0, None, None
+            return "", 1, 0, "", _unique(value), 0, None, None
     return _read_all(text)
 
 
@@ -81,19 +80,23 @@ def _read_all(text: str) -> Extras:
     if values.keys() - set(NAMES) or not all(values.values()):
         raise ValueError(f"unknown or empty extras: {text!r}")
     unique = from_value(values.get("unique", ""))
-    if unique:
-        unique_key(unique)  # or ValueError
     progress, checkpoint = values.get(PROGRESS), values.get(CHECKPOINT)
     return (
         from_value(values.get("key", "")),
         _number(values.get("cost"), NUMBERS["cost"]),
         _number(values.get("start_by"), NUMBERS["start_by"]),
         from_value(values.get("trace", "")),
-        unique,
+        _unique(unique) if unique else "",
         _number(values.get("snoozes"), NUMBERS["snoozes"]),
         None if progress is None else _progress(progress),
         None if checkpoint is None else _checkpoint(checkpoint),
     )
+
+
+def _unique(text: str) -> str:
+    if not is_unique_key(text):
+        raise ValueError(f"no unique key: {text!r}")
+    return text
 
 
 def report(report: ProgressReport | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kew.app.failures import failure_causes
 from kew.app.info import info_of
 from kew.app.labels import log_task
-from kew.app.observer import Kind, Observer, TaskEvent, WorkerLoss
+from kew.app.observer import Kind, Observer, TaskEvent, WorkerLoss, make_event
 from kew.app.ports import Codec
 from kew.app.results import Results
 from kew.app.working.hook_calls import HookCalls
@@ -54,17 +54,21 @@ class Reporter:
         has_hooks = bool(hooks.on_task_complete or hooks.on_task_fail)
         observers: tuple[Observer | None, ...] = (self._calls if has_hooks else None, observer)
         self._observers = [one for one in observers if one is not None]
+        self._has_hooks = has_hooks
         self._is_observed = bool(self._observers)
         self.has_observer = observer is not None
-        self.tells_starts = hooks.on_task_start is not None or observer is not None
+        self.has_start_hook = hooks.on_task_start is not None
+        self.tells_starts = self.has_start_hook or self.has_observer
 
-    async def started(self, task: Task) -> None:
-        """An attempt is about to begin."""
+    def observe_start(self, task: Task) -> None:
+        """Show the observer that an attempt is about to begin."""
         if self._observer is not None:
             due = max(0, task.started_at - task.ready_at) / 1000
-            self._observer.on_task(self._event("started", task, seconds=due))
-        if self._hooks.on_task_start is not None:
-            await self._hooks.started(task, info_of(task, self._codec))
+            self._observer.on_task(self._event("started", task, None, due))
+
+    async def started(self, task: Task) -> None:
+        """Call the hook for an attempt that is about to begin."""
+        await self._hooks.started(task, info_of(task, self._codec))
 
     def _event(
         self,
@@ -73,7 +77,7 @@ class Reporter:
         error: BaseException | None = None,
         seconds: float | None = None,
     ) -> TaskEvent:
-        return TaskEvent(kind=kind, task=task, codec=self._codec, error=error, seconds=seconds)
+        return make_event(kind, task, self._codec, error, seconds, None)
 
     def noted(self, task: Task, status: TaskStatus) -> bool:
         """Note a success that no hook or caller waits for. False: it is none, so call `settled`, which reports it."""
@@ -84,6 +88,18 @@ class Reporter:
         if self._opened_at:
             self._watch_closing(task)
         return True
+
+    def only_observes(self, task: Task) -> bool:
+        """Whether the observer alone is to see how this attempt ended: no hook, and no caller that waits."""
+        return not self._has_hooks and not self._results.is_waited_for(task.call.id)
+
+    def observe_success(self, task: Task, now_ms: int, after: Callable[[], Task]) -> None:
+        """Show the observer a success that the store accepted at its instant `now_ms`; `after` makes the new record."""
+        self._failures[task.queue] = 0
+        if self._opened_at:
+            self._watch_closing(task)
+        seconds = max(0, now_ms - task.started_at) / 1000
+        self._report(make_event("succeeded", task, self._codec, None, seconds, after))
 
     def settled(
         self,

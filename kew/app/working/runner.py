@@ -178,9 +178,14 @@ class Runner:
         if self._tracer is not None:
             run.span = self._tracer.attempt(run.task, self._reporter.process)
         if self._reporter.tells_starts:
+            self._reporter.observe_start(run.task)
             try:
-                await self._reporter.started(run.task)
-                await _pending_cancellation()
+                if self._reporter.has_start_hook:
+                    await self._reporter.started(run.task)
+                if _is_cancelled():
+                    await asyncio.sleep(
+                        0
+                    )  # raises CancelledError now, rather than in the code that follows
             except asyncio.CancelledError:
                 if self._is_ending(run):
                     raise
@@ -267,8 +272,7 @@ def _why_released(error: BaseException) -> SettleEvent:
     )
 
 
-async def _pending_cancellation() -> None:
-    """Raise CancelledError now if the running asyncio task was cancelled, rather than in the code that follows."""
+def _is_cancelled() -> bool:
+    """Whether the running asyncio task was cancelled, which its next await will raise."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        await asyncio.sleep(0)
+    return task is not None and task.cancelling() > 0

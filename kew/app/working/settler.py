@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from kew.app.labels import shown_delay, warn
 from kew.app.ports import Settled, Submitted, TaskStore
@@ -213,15 +214,19 @@ class Settler:
                 self._report(report, status, now_ms)
 
     def _report(self, report: Report, status: TaskStatus, now_ms: int) -> None:
-        settings, event = self._executor.settings, report.settlement.event
-        after = _after(report, status, now_ms, settings)
+        settings, event, task = self._executor.settings, report.settlement.event, report.run.task
+        own = report.run.context.copy()
+        if status is TaskStatus.COMPLETED and self._reporter.only_observes(task):
+            later = partial(_after, task, event, status, now_ms, settings)
+            own.run(self._reporter.observe_success, task, now_ms, later)
+            return
+        after = _after(task, event, status, now_ms, settings)
         is_counted, more = status in COUNTED, ""
         if isinstance(event, Failed):
             is_counted, more = event.counts, self._retry_of(after, event)
         elif isinstance(event, Snoozed):
             more = self._snooze_of(after, event)
         limit = settings.breaker_failures if is_counted else None
-        own = report.run.context.copy()
         own.run(self._reporter.settled, after, report.error, limit, more, now_ms)
 
     def _retry_of(self, after: Task, event: Failed) -> str:
@@ -238,10 +243,12 @@ class Settler:
         return f"in {shown_delay(event.after_ms)}{what} (snooze {after.snoozes} of {of})"
 
 
-def _after(report: Report, status: TaskStatus, now_ms: int, settings: Settings) -> Task:
+def _after(
+    task: Task, event: SettleEvent, status: TaskStatus, now_ms: int, settings: Settings
+) -> Task:
     """The record as the store has it now: by the rules, with a request to stop if it is CANCELLED."""
-    task, is_cancelled = report.run.task, status is TaskStatus.CANCELLED
+    is_cancelled = status is TaskStatus.CANCELLED
     if task.cancel_requested is not is_cancelled:  # seldom: a copy costs more than the step
         task = task.moved(cancel_requested=is_cancelled)
-    after, _ = step(task, report.settlement.event, now_ms, settings)
+    after, _ = step(task, event, now_ms, settings)
     return after
