@@ -7,7 +7,7 @@ Cluster no key is in every slot, so there the library of each primary keeps it i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,12 @@ def memory_scene() -> Scene:
     )
 
 
-def partitioned_scene() -> Scene:
-    """A namespace of three partitions, each of which is a memory store."""
-    clock = SteppedClock()
-    stores = [MemoryStore(clock) for _ in range(3)]
+def partitioned_scene(
+    stores: Sequence[MemoryStore] = (), clock: SteppedClock | None = None
+) -> Scene:
+    """A namespace whose partitions are these memory stores; without any, three new ones."""
+    clock = clock or SteppedClock()
+    stores = stores or [MemoryStore(clock) for _ in range(3)]
 
     async def set_clock(now: int) -> None:
         clock.now = now

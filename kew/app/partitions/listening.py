@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from kew.app.notices import Interrupted, Notice, Resumed, Wakeup
-from kew.app.partitions.reserving import together
+from kew.app.partitions.reserving import one_after_the_other, together
 from kew.compat import override
 
 
@@ -37,4 +37,4 @@ class PartitionedWakeup(Wakeup):
 
     @override
     async def close(self) -> None:
-        await together([wakeup.close() for wakeup in self._wakeups])
+        await one_after_the_other([wakeup.close for wakeup in self._wakeups])

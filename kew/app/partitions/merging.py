@@ -47,7 +47,7 @@ def schedules(answers: Sequence[ListedSchedules]) -> ListedSchedules:
     return ListedSchedules(
         now_ms=max(answer.now_ms for answer in answers),
         schedules=[stored for _, stored in sorted(found.items())],
-        unreadable=sorted(name for answer in answers for name in answer.unreadable),
+        unreadable=tuple(sorted(name for answer in answers for name in answer.unreadable)),
     )
 
 

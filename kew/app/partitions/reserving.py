@@ -13,7 +13,8 @@ The order of the steps keeps an id from being used twice, whatever is lost, late
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from kew.app.ports import (
@@ -61,6 +62,13 @@ async def together(calls: Sequence[Awaitable[A]]) -> Sequence[A]:
         if isinstance(answer, BaseException):
             raise answer
     return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+async def one_after_the_other(closings: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Close everything, also if one fails, and where no other task can be started any more."""
+    async with contextlib.AsyncExitStack() as stack:
+        for close in closings:
+            stack.push_async_callback(close)
 
 
 class Reservations:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
-from kew.app.partitions.reserving import Reservations, together
+from kew.app.partitions.reserving import Reservations, one_after_the_other, together
 from kew.app.partitions.routes import ROUTES
 from kew.app.partitions.submitting import is_at_home, submit
 from kew.app.ports import OnAnswer, Operation, Settled, StoreError, Submitted, TaskStore
@@ -59,7 +59,7 @@ class PartitionedStore(TaskStore):
     async def close(self) -> None:
         for task in list(self._tending):
             task.cancel()
-        await together([store.close() for store in self.stores])
+        await one_after_the_other([store.close for store in self.stores])
 
     @override
     def apart(self) -> TaskStore | None:

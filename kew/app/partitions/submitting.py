@@ -9,7 +9,6 @@ import attrs
 
 from kew.app.partitions.reserving import Reservations
 from kew.app.ports import Ambiguous, Find, Operation, ReadSettings, Submitted, TaskStore
-from kew.domain.partitions import is_reserved
 from kew.domain.requests import Along, Group, GroupOutcome, Word
 from kew.domain.task import Task
 
@@ -103,6 +102,7 @@ class _Submit:
         ):
             return True
         self._refused.add(number)
+        self._outcomes[number] = await self._refusal(self._groups[number], outcome.task_id)
         return False
 
     async def _is_let_in(self, number: int) -> bool:
@@ -123,28 +123,26 @@ class _Submit:
     # --- ids that are in use elsewhere
 
     async def _refuse(self, refused: frozenset[str]) -> None:
-        """The outcomes of the groups with such ids: what one store would say of them."""
+        """The outcomes of the groups with such ids."""
         is_declared = await self._store.do(ReadSettings(self._queue)) is not None
         for n, group in enumerate(self._groups):
-            ids = [call.id for call in group.submissions]
-            first = next((place for place, task_id in enumerate(ids) if task_id in refused), None)
-            if first is None:
-                continue
-            self._refused.add(n)
-            if not is_declared:
-                self._outcomes[n] = GroupOutcome(Word.NO_QUEUE)
-                continue
-            duplicate = await self._first_duplicate(group, first)
-            self._outcomes[n] = GroupOutcome(Word.DUPLICATE, duplicate)
+            task_id = next((call.id for call in group.submissions if call.id in refused), None)
+            if task_id is not None:
+                self._refused.add(n)
+                self._outcomes[n] = (
+                    await self._refusal(group, task_id)
+                    if is_declared
+                    else GroupOutcome(Word.NO_QUEUE)
+                )
 
-    async def _first_duplicate(self, group: Group, first: int) -> str:
-        """Of a group's ids up to this one, which is in use."""
-        before, seen = group.submissions[:first], set[str]()
-        found = await self._store.do(Find([call.id for call in before])) if before else ()
-        for call, task in zip(before, found, strict=True):
+    async def _refusal(self, group: Group, in_use: str) -> GroupOutcome:
+        """What one store would say of a group with an id that is in use: by itself, if it is in already."""
+        found = await self._partitions.do(Find([call.id for call in group.submissions]))
+        is_in, seen = False, set[str]()
+        for call, task in zip(group.submissions, found, strict=True):
             is_mine = isinstance(task, Task) and task.call.nonce == call.nonce
-            is_used = task is not None and not is_mine and not is_reserved(task)
-            if call.id in seen or is_used:
-                return call.id
+            if call.id in seen or (task is not None and not is_mine):
+                return GroupOutcome(Word.DUPLICATE, call.id)
             seen.add(call.id)
-        return group.submissions[first].id
+            is_in |= is_mine
+        return GroupOutcome(Word.SAME) if is_in else GroupOutcome(Word.DUPLICATE, in_use)
