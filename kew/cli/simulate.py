@@ -65,7 +65,7 @@ def _faults(
     default="memory",
     show_default=True,
     type=click.Choice(STORES),
-    help="lua: the Redis adapter with its Lua library, on a Redis inside this process.",
+    help="lua: the Redis adapter with its Lua library, on a Redis inside this process. partitions: three stores.",
 )
 @click.option(
     "--narrow",

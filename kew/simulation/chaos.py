@@ -13,6 +13,7 @@ from kew.simulation.hosts import Host
 from kew.simulation.loop import SimulationLoop
 from kew.simulation.network import Network
 from kew.simulation.notices import FaultyHub
+from kew.simulation.partitions import PartitionedNetwork, cut_off_in_turn
 from kew.simulation.plan import Plan
 from kew.simulation.server import Server
 
@@ -72,6 +73,9 @@ async def chaos(world: World) -> None:
     """Make trouble until cancelled."""
     async with asyncio.TaskGroup() as group:
         make_trouble(world, group)
+        if isinstance(world.network, PartitionedNetwork) and Fault.RESTART in world.plan.faults:
+            cut_off = cut_off_in_turn(world.plan, world.loop, world.network.networks)
+            group.create_task(cut_off, name="chaos-partitions")
         if Fault.FORGET in world.plan.faults:
             _begin(world, group, Fault.FORGET, lambda trouble: _forget(world, trouble))
             group.create_task(_write_down(world), name="chaos-writes")

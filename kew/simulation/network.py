@@ -91,6 +91,7 @@ class Network:
         plan: Plan,
         tally: Tally,
         meddle: Callable[[Host, Fault], None],
+        name: str = "network",
     ) -> None:
         self.down_until = -1.0
         self.is_healed = False
@@ -98,7 +99,7 @@ class Network:
         self._server = server
         self._tally = tally
         self._meddle = meddle
-        self._random = plan.random("network")
+        self._random = plan.random(name)
         kinds = (*ON_CALLS, Fault.PARTITION, Fault.RESTART)
         self._kinds = tuple(fault for fault in kinds if fault in plan.faults)
         self._odds = ODDS * plan.rate * len(self._kinds)

@@ -12,7 +12,7 @@ from kew.simulation.faults import APART, LOSSY, USUAL, Fault
 from kew.simulation.policies import PolicyName
 
 CALM: Final = 0.1  # of all seeds: no fault at all, and stricter oracles
-STORES: Final = ("memory", "lua")
+STORES: Final = ("memory", "lua", "partitions")
 ODDS_APART: Final = 0.25  # of all seeds, the calm ones too: each of these faults has these odds
 EVERYTHING: Final = 0.5  # up to here: every fault; the rest has each fault with even odds
 
@@ -24,7 +24,8 @@ class Plan:
     `rate` multiplies how often faults happen. `processes` are those that work, of which the first
     runs every function; `submitters` more only submit. `errands` are what users do over the first
     part of `horizon`, after which the faults stop; `without` names features that are left out.
-    `store` is "memory", or "lua": the Redis adapter and its library on a Redis in this process.
+    `store` is "memory", or "lua": the Redis adapter and its library on a Redis in this process, or "partitions": three
+    memory stores under a router.
     """
 
     seed: int

@@ -22,6 +22,7 @@ from kew.simulation.hosts import Host
 from kew.simulation.loop import SimulationLoop
 from kew.simulation.network import Network
 from kew.simulation.notices import FaultyHub
+from kew.simulation.partitions import PartitionedNetwork
 from kew.simulation.plan import Plan
 from kew.simulation.port import FaultyWakeup
 from kew.simulation.sharing import WORKLOAD, share
@@ -78,6 +79,8 @@ def make_manager(world: Surroundings, host: Host, random: Random) -> TaskQueueMa
         InlineThreads(random),
         is_suspended=Fault.SUSPENDED in world.plan.faults,
     )
+    if isinstance(world.network, PartitionedNetwork):
+        parts = attrs.evolve(parts, store=world.network.store_on(host))
     bound = random.choice((None, None, 3, 6))
     if bound is not None:
         world.facts.slots[str(host.process)] = bound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -51,8 +51,10 @@ Watcher = Callable[[Operation[Any], object, str], None]
 class Server:
     """Carries operations out, one at a time. `watch` is called after each: operation, reply, caller."""
 
-    def __init__(self, time: Callable[[], float], namespace: Namespace) -> None:
-        self.clock = StoreClock(time)
+    def __init__(
+        self, time: Callable[[], float], namespace: Namespace, clock: StoreClock | None = None
+    ) -> None:
+        self.clock = clock or StoreClock(time)
         self.namespace = namespace
         self.store = MemoryStore(self.clock, namespace)
         self.operations: Counter[str] = Counter()
@@ -67,9 +69,12 @@ class Server:
         self.explain_before(operation)
         self.operations[operation.name] += 1
         reply = _without_a_pause(self.store.do(operation))
+        self._done(operation, reply, caller)
+        return reply
+
+    def _done(self, operation: Operation[Any], reply: object, caller: str) -> None:
         if self.watch is not None:
             self.watch(operation, reply, caller)
-        return reply
 
     def explain_before(self, operation: Operation[Any]) -> None:
         """Before a claim, explain one of the tasks that wait."""
@@ -77,6 +82,10 @@ class Server:
             task_id = self.task_to_explain(operation.queue)
             if task_id is not None:
                 self.execute(Explain(operation.queue, task_id), "the witness")
+
+    def leftovers(self) -> Iterator[str]:
+        """What is to be cleared up yet, in words, beside tasks."""
+        yield from ()
 
     def restarted(self) -> None:
         """It went down and came back with all that it had written."""

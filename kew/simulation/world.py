@@ -22,6 +22,7 @@ from kew.simulation.hosts import Host
 from kew.simulation.loop import SimulationLoop
 from kew.simulation.network import Network
 from kew.simulation.notices import FaultyHub
+from kew.simulation.partitions import PartitionedNetwork, PartitionedServer
 from kew.simulation.plan import Plan
 from kew.simulation.program import run_program
 from kew.simulation.runs import Runs
@@ -53,7 +54,7 @@ class World:
         self.witness = Witness(self.facts, namespace)
         self.server.watch = self.witness.watch
         self.server.task_to_explain = self.witness.task_to_explain
-        self.network = Network(loop, self.server, plan, self.tally, self.meddle)
+        self.network = self._make_network()
         self.workload: Workload = workloads()[plan.workload]
         self.queues = (self.workload.queues or usual_queues)(plan.random("queues"))
         self.hosts = {host.name: host for host in _hosts(plan)}
@@ -76,11 +77,25 @@ class World:
     def _make_server(self, namespace: Namespace) -> Server:
         if self.plan.store == "memory":
             return Server(self.loop.world_time, namespace)
+        if self.plan.store == "partitions":
+            return PartitionedServer(self.loop.world_time, namespace, self.facts)
         from kew.simulation.lua import LuaServer
 
         server = LuaServer(self.loop.world_time, namespace, self.hub)
         self.facts.peek_may_add_ms = server.peek_may_add_ms
         return server
+
+    def _make_network(self) -> Network:
+        if not isinstance(self.server, PartitionedServer):
+            return Network(self.loop, self.server, self.plan, self.tally, self.meddle)
+        return PartitionedNetwork(
+            [
+                Network(
+                    self.loop, part, self.plan, self.tally, self.meddle, f"network:{part.number}"
+                )
+                for part in self.server.parts
+            ]
+        )
 
     # --- users
 
@@ -149,6 +164,8 @@ class World:
         await self._until_quiet()
         supervisor.cancel()
         self.witness.at_end()
+        for leftover in self.server.leftovers():
+            self.facts.fail("partitions", f"long after the last fault, {leftover}")
         for host in self.hosts.values():
             if not host.is_ready:
                 self.facts.fail("liveness", f"{host} is still not ready long after the last fault")
@@ -214,7 +231,8 @@ class World:
     def _is_quiet(self) -> bool:
         records = self.server.namespace.records.values()
         busy = any(host.errands or not host.is_ready for host in self.hosts.values())
-        return not busy and all(task.is_terminal for task in records)
+        is_over = not busy and all(task.is_terminal for task in records)
+        return is_over and not any(self.server.leftovers())
 
 
 def _hosts(plan: Plan) -> list[Host]:
