@@ -26,7 +26,7 @@ COMMANDS = (
     *("dead replay mails --dry-run", "task show nothing", "queue show nothing"),
 )
 PATHS = (
-    *("info", "queues", "overview", "queues/mails", "queues/mails/tasks", "processes", "tasks/w"),
+    *("info", "queues", "queues/mails", "queues/mails/tasks", "processes", "tasks/w"),
     *("queues/mails/dead-letters", "queues/mails/dead-letter-groups", "queues/mails/history"),
     *("queues/mails/breaker-history", "queues/mails/key-limits", "schedules", "tasks/w/explain"),
     *("openapi.json", "tasks/nothing", "queues/nothing", "nothing"),
