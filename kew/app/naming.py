@@ -99,9 +99,14 @@ def natural_name(function: Function) -> str | None:
 
 
 def is_where_it_says(function: Function) -> bool:
-    """Its `module:qualname` leads back to this very object."""
-    module = sys.modules.get(function.__module__)
-    found = undecorated(found_in(module, function.__qualname__)) if module else None
+    """Its `module:qualname` leads back to this very object.
+
+    A console, such as `python -m asyncio`, has the names of its `__main__` in a dict of its own.
+    """
+    module, qualname = sys.modules.get(function.__module__), function.__qualname__
+    found = undecorated(found_in(module, qualname)) if module else None
+    if found is None and function.__module__ in MAINS:
+        found = undecorated(getattr(function, "__globals__", {}).get(qualname))
     return callable(found) and key_of(found) == key_of(function)
 
 

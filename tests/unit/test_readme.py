@@ -10,6 +10,7 @@ depends on the store.
 import ast
 import asyncio
 import builtins
+import codeop
 import contextlib
 import inspect
 import io
@@ -111,6 +112,21 @@ async def run(snippet: Snippet, module: types.ModuleType) -> list[str]:
         if inspect.isawaitable(outcome):
             await outcome
     return said.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("page", with_snippets(), ids=lambda page: page.name)
+def test_the_snippets_of_a_page_can_be_pasted_into_a_console(page):
+    """Before Python 3.13, `python -m asyncio` reads line by line: an empty line ends a block, and nothing else does."""
+    read = codeop.CommandCompiler()
+    read.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for snippet in snippets_of(page):
+        if not snippet.is_program:
+            lines: list[str] = []
+            for number, line in enumerate([*snippet.source.splitlines(), ""], snippet.line):
+                lines.append(line)
+                if read("\n".join(lines), f"{page.name}, line {number}") is not None:
+                    lines.clear()
+            assert lines == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: f"{one.page.name}:{one.line}")

@@ -516,6 +516,18 @@ def test_a_script_that_is_imported_too_has_the_name_of_its_import(monkeypatch, t
     assert naming.main_name() == "script"
 
 
+def test_a_function_of_a_console_is_found_by_its_name():
+    """`python -m asyncio` runs what is typed in a dict of its own."""
+    typed: dict[str, Any] = {"__name__": "__main__"}
+    exec("def f(): ...\ndef made():\n  def g(): ...\n  return g\ng = made()", typed)
+    f, g = typed["f"], typed["g"]
+    assert Registry().registered(f).name == f"{naming.main_name()}:f"
+    assert naming.is_where_it_says(f)
+    assert not naming.is_where_it_says(g), "a closure has no place"
+    typed["f"] = g
+    assert not naming.is_where_it_says(f), "another one stands there by now"
+
+
 # --- functions that travel
 
 
