@@ -779,14 +779,14 @@ async def test_a_start_that_fails_closes_what_it_opened():
 
 
 WAYS_OUT = {
-    "shutdown": "    async with manager:\n        await start()",
+    "shutdown": "    async with leaving(), manager:\n        await start()",
     "forgotten": "    await manager.initialize()\n    await start()",
-    "error": "    async with manager:\n        await start()\n        raise SystemExit(3)",
-    "interrupt": "    async with manager:\n        await start()\n        await asyncio.sleep(60)",
+    "error": "    async with leaving(), manager:\n        await start()\n        raise SystemExit(3)",
+    "interrupt": "    async with leaving(), manager:\n        await start()\n        await asyncio.sleep(60)",
     "interrupted forgotten": "    await manager.initialize()\n    await start()\n    await asyncio.sleep(60)",
 }
 PROGRAM = """
-import asyncio, sys
+import asyncio, contextlib
 from kew import Depends, QueueConfig, TaskQueueManager
 manager = TaskQueueManager("memory://")
 
@@ -814,6 +814,13 @@ async def start():
     await task.submit()
     await asyncio.sleep(0.1)
 
+@contextlib.asynccontextmanager
+async def leaving():
+    try:
+        yield
+    finally:
+        print("left", flush=True)
+
 async def main():
 {body}
 
@@ -838,7 +845,7 @@ def test_a_resource_is_closed_once_on_every_way_out(way):
     if "forgotten" in way:  # all asyncio tasks are cancelled at once
         assert sorted(text.split("\n")[:-1]) == sorted(expected), errors
     else:
-        assert text.split("\n")[:-1] == expected, errors
+        assert text.split("\n")[:-1] == [*expected, "left"], errors
 
 
 async def test_a_resource_may_be_overridden_in_a_block(manager):
