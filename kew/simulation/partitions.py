@@ -73,9 +73,13 @@ class PartitionedServer(Server):
             if task_id not in mine.records or is_reserved(mine.records[task_id]):
                 has_changed = True
                 del merged.records[task_id], self._places[task_id]
-        queues = [(n, queue) for one in self.parts for n, queue in one.namespace.queues.items()]
         merged.queues.clear()
-        merged.queues.update((name, queue) for name, queue in queues if name != RESERVED)
+        for one in self.parts:
+            for name, queue in one.namespace.queues.items():
+                if name in merged.queues:
+                    self._facts.fail("partitions", f"the queue {name!r} is in two partitions")
+                if name != RESERVED:
+                    merged.queues[name] = queue
         return has_changed
 
     def _check_place(self, task: Task, number: int) -> None:

@@ -36,6 +36,8 @@ from kew.adapters.memory.store import MemoryStore
 from kew.adapters.memory.unique import UniqueKeys
 from kew.app.injection import Injection
 from kew.app.maintainer import Maintainer
+from kew.app.partitions import PartitionedStore
+from kew.app.partitions.reserving import Reservations
 from kew.app.ports import Peek
 from kew.app.process import Process
 from kew.app.resources import Resources
@@ -75,12 +77,14 @@ from kew.domain.gates.rate import RateGate
 from kew.domain.gates.snoozed import SnoozedQueue
 from kew.domain.key_rooms import KeyRooms
 from kew.domain.lifecycle import Effect, step
+from kew.domain.partitions import reservation, reserved_for
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import ClaimRequest, Grant, Group, GroupOutcome, SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
 from kew.simulation.batch import Choice
 from kew.simulation.faults import Fault
 from kew.simulation.oracles import oracle_classes
+from kew.simulation.partitions import PartitionedNetwork
 from kew.simulation.processes import current_process
 from kew.simulation.simulation import Outcome
 
@@ -1335,9 +1339,6 @@ def a_clean_up_that_fails_fails_the_run(original: Any) -> Any:
     return clean_up
 
 
-# --- finding them
-
-
 # --- schedules
 
 SCHEDULES = Choice(workload="schedules")
@@ -1363,6 +1364,62 @@ def a_paused_schedule_goes_on(original: Any) -> Any:
         attrs.evolve(original(known, note, now)[0], paused_at=0),
         Word.DONE,
     )
+
+
+# --- partitions
+
+PARTITIONED = Choice(workload="partitions", store="partitions")
+
+
+@bug(Reservations, "tend", "partitions", choice=PARTITIONED)
+def a_reservation_is_never_given_back(original: Any) -> Any:
+    async def tend(self, partition):
+        pass
+
+    return tend
+
+
+@bug(Reservations, "give_back", "partitions", choice=PARTITIONED)
+def a_reservation_is_given_back_too_early(original: Any) -> Any:
+    """Its partition has no task of the id yet, and one may be on its way."""
+
+    async def give_back(self, record, home):
+        found = await self._find(record.id, reserved_for(record))
+        if found is not None:
+            return False
+        await self._remove(record.id, record.life, home)
+        return True
+
+    return give_back
+
+
+@bug(Reservations, "_reserve_at", "partitions", choice=PARTITIONED)
+def a_reservation_is_followed_twice(original: Any) -> Any:
+    """A submit to another partition takes it for its own."""
+
+    async def reserve_at(self, home, ids, partition):
+        await self._store(home, [reservation(task_id, partition) for task_id in ids])
+        return ()
+
+    return reserve_at
+
+
+@bug(PartitionedNetwork, "store_on", "partitions", choice=PARTITIONED)
+def a_queue_that_two_processes_place_differently(original: Any) -> Any:
+    """Some have the partitions in another order, and none looks at what they say of themselves."""
+
+    class Unchecked(PartitionedStore):
+        async def open(self):
+            pass
+
+    def store_on(self, host):
+        stores = original(self, host).stores
+        return Unchecked(stores if host.knows_all else stores[::-1])
+
+    return store_on
+
+
+# --- finding them
 
 
 def first_find(planted: Bug, seeds: Iterable[int]) -> Outcome | None:
