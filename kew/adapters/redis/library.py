@@ -63,7 +63,7 @@ LOCAL: Final = re.compile(
     r"^local (?:function (?P<function>\w+)|(?P<names>\w+(?:, \w+)*)(?P<values> = .*)?(?: *--.*)?$)",
     re.MULTILINE,
 )
-USED: Final = re.compile(r"(?:call|send|remove)\('([A-Z]+)'")
+USED: Final = re.compile(r"(?:call|send|remove|read_into)\((?:\w+, )?'([A-Z]+)'")
 COMMENT: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 

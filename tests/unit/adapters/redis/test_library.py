@@ -260,7 +260,9 @@ def test_the_documented_rights_are_the_commands_that_are_used(page: str, by_its_
     line = next(line for line in text.splitlines() if line.startswith("ACL SETUSER"))
     granted = set(re.findall(r"\+(\S+)", line))
     text = "\n".join(path.read_text() for path in LUA.rglob("*.lua"))
-    used = {c.lower() for c in re.findall(r"(?:call|send|remove)\('([A-Z]+)'", text)}
+    used = {
+        c.lower() for c in re.findall(r"(?:call|send|remove|read_into)\((?:\w+, )?'([A-Z]+)'", text)
+    }
     by_python = {
         "client|setname",
         "info",
