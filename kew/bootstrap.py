@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -30,6 +30,9 @@ from kew.app.working.lanes import Lanes
 from kew.app.working.worker import Worker
 from kew.domain.config import TICK, QueueConfig, check_name
 from kew.domain.errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from kew.adapters.redis.copying import Copying
 
 DEFAULT_URL = "redis://localhost:6379"
 DEFAULT_NAMESPACE = "kew"
@@ -124,6 +127,19 @@ def connect(
         "the store's URL must begin with redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, sqlite:// "
         "or memory://" + (f", not {scheme}://" if scheme in OTHER_SCHEMES else "")
     )
+
+
+def copying(source: str, target: str, namespace: str) -> Copying:
+    """A copy of a namespace from one Redis to another, not begun yet. Raises `InvalidConfigError`."""
+    if not {_scheme(source), _scheme(target)} <= {*REDIS_SCHEMES}:
+        raise InvalidConfigError(
+            "a namespace is copied from one Redis to another: give two URLs that begin with redis://, rediss://, "
+            "unix:// or redis+sentinel://"
+        )
+    from kew.adapters import redis  # imported only if it is used
+    from kew.adapters.redis.copying import Copying
+
+    return Copying(redis.where(source), redis.where(target), check_name(namespace, "namespace"))
 
 
 def parts_of(

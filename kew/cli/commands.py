@@ -9,6 +9,7 @@ from kew.cli.group import Group
 
 COMMANDS = {
     "breaker": "kew.cli.breakers:breaker",
+    "copy": "kew.cli.copy:copy",
     "dead": "kew.cli.dead_letters:dead",
     "demo": "kew.cli.demo:demo",
     "doctor": "kew.cli.doctor:doctor",
