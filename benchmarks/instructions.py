@@ -3,7 +3,8 @@
 Callgrind counts them, so a busy machine changes nothing: the same code, Redis and processor architecture give the same
 figures to a percent. Each workload runs at two sizes, and the difference belongs to the tasks alone: starting Redis,
 loading the library and connecting cancel out. `--check` compares with the committed table and fails when a figure has
-grown by more than its tolerance; `--save` writes the table.
+grown by more than its tolerance; `--save` writes the table. With `--cluster`, the server is the only node of a Cluster,
+which may be compared with the table, but isn't saved there.
 """
 
 from __future__ import annotations
@@ -172,14 +173,19 @@ class Count:
 class CountedRedis:
     """A redis-server under callgrind, on loopback and a free port."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, *, is_node: bool = False) -> None:
         self._port = free_port()
-        self.url = f"redis://{LOOPBACK}:{self._port}"
+        self._is_node = is_node
+        self.url = self._server_url = f"redis://{LOOPBACK}:{self._port}"
+        options: tuple[str, ...] = QUIET
+        if is_node:
+            self.url = f"redis+cluster://{LOOPBACK}:{self._port}/?partitions=1"
+            options = (*QUIET, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
         self._log = folder / "callgrind.txt"
         command = [
             *("valgrind", "--tool=callgrind", f"--log-file={self._log}"),
             *("--callgrind-out-file=/dev/null", str(binary)),
-            *("--port", str(self._port), "--bind", LOOPBACK, "--dir", str(folder), *QUIET),
+            *("--port", str(self._port), "--bind", LOOPBACK, "--dir", str(folder), *options),
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
@@ -197,11 +203,15 @@ class CountedRedis:
                     raise RuntimeError(f"redis-server under callgrind: {self._log.read_text()}")
                 await asyncio.sleep(0.2)
         # On a busy machine it would take longer than a manager waits.
-        with closing(redis.Redis.from_url(self.url, socket_timeout=READY_SECONDS)) as client:
+        with closing(
+            redis.Redis.from_url(self._server_url, socket_timeout=READY_SECONDS)
+        ) as client:
             client.function_load(genuine_library().text)
+            if self._is_node:
+                await _be_whole_cluster(client)
 
     def _answers(self) -> bool:
-        with closing(connect(self.url)) as client:
+        with closing(connect(self._server_url)) as client:
             try:
                 return bool(client.ping())
             except redis.RedisError:
@@ -209,7 +219,7 @@ class CountedRedis:
 
     def count(self) -> Count:
         """End it, and say what it did."""
-        with closing(connect(self.url)) as client:
+        with closing(connect(self._server_url)) as client:
             stats = client.info("commandstats")
             client.shutdown(nosave=True)
         self._process.wait(timeout=READY_SECONDS)
@@ -219,8 +229,15 @@ class CountedRedis:
         return Count(
             instructions=int(found[1]),
             calls=_calls(stats, "fcall"),
-            notifications=_calls(stats, "publish"),
+            notifications=_calls(stats, "spublish" if self._is_node else "publish"),
         )
+
+
+async def _be_whole_cluster(client: Any) -> None:
+    """Serve all slots."""
+    client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":  # noqa: ASYNC110 - only Redis knows when
+        await asyncio.sleep(0.2)
 
 
 def _calls(stats: Mapping[str, Any], command: str) -> int:
@@ -228,32 +245,34 @@ def _calls(stats: Mapping[str, Any], command: str) -> int:
 
 
 @contextmanager
-def counted_redis(binary: Path) -> Iterator[CountedRedis]:
+def counted_redis(binary: Path, *, is_node: bool) -> Iterator[CountedRedis]:
     """One for one run."""
     with tempfile.TemporaryDirectory(prefix="kew-instructions-") as folder:
-        server = CountedRedis(binary, Path(folder))
+        server = CountedRedis(binary, Path(folder), is_node=is_node)
         try:
             yield server
         finally:
             server.kill()
 
 
-async def _counted(workload: Workload, tasks: int, binary: Path) -> Count:
-    with counted_redis(binary) as server:
+async def _counted(workload: Workload, tasks: int, binary: Path, *, is_node: bool) -> Count:
+    with counted_redis(binary, is_node=is_node) as server:
         await server.until_ready()
         await workload.run(server.url, tasks)
         return server.count()
 
 
-async def measured(names: list[str], binary: Path) -> dict[str, Count]:
+async def measured(names: list[str], binary: Path, *, is_node: bool = False) -> dict[str, Count]:
     """The figures of these workloads for one task, and of those that they are compared with."""
     found: dict[str, Count] = {}
     for name in names:
         workload = WORKLOADS[name]
         if workload.less and workload.less not in found:
-            found |= await measured([workload.less], binary)
+            found |= await measured([workload.less], binary, is_node=is_node)
         small, large = workload.sizes
-        few, many = [await _counted(workload, size, binary) for size in workload.sizes]
+        few, many = [
+            await _counted(workload, size, binary, is_node=is_node) for size in workload.sizes
+        ]
         per_task = many.minus(few, large - small)
         found[name] = per_task.minus(found[workload.less]) if workload.less else per_task
         print(_line(workload.title, found[name]), flush=True)
@@ -310,7 +329,10 @@ def main() -> None:
     parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; default all")
     parser.add_argument("--check", action="store_true", help="compare with the committed table")
     parser.add_argument("--save", action="store_true", help="write the table")
+    parser.add_argument("--cluster", action="store_true", help="as the only node of a Cluster")
     asked = parser.parse_args()
+    if asked.cluster and asked.save:
+        parser.error("the table is of single servers")
     unknown = set(asked.workload) - set(WORKLOADS)
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}")
@@ -320,7 +342,8 @@ def main() -> None:
     binary = any_binary()
     machine = _machine(binary)
     print(f"== {machine}")
-    found = asyncio.run(measured(asked.workload or list(WORKLOADS), binary))
+    names = asked.workload or list(WORKLOADS)
+    found = asyncio.run(measured(names, binary, is_node=asked.cluster))
     if asked.check:
         _check(found, machine)
     if asked.save:

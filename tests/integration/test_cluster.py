@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from kew import QueueConfig, StoreUnsuitableError, TaskQueueManager
+from kew import (
+    QueueConfig,
+    StoreUnavailableError,
+    StoreUnsuitableError,
+    SubmitUncertainError,
+    TaskQueueManager,
+)
+from kew.adapters.redis import durability
 from kew.adapters.redis.keys import Keys
+from kew.app.ports import Queues
+from kew.domain.partitions import partition_of
 from tests.conftest import PrivateRedis
 from tests.integration.conftest import Managers
 from tests.support import jobs
@@ -19,6 +28,7 @@ from tests.support.redis_process import connect
 from tests.support.redis_source import any_binary
 
 PARTITIONS = 6
+PATIENCE = 1.2  # seconds: for a repeat, which changes nothing
 MOVED = range(3)  # partitions
 QUEUES = [f"q{n}" for n in range(8)]
 SOONER_THAN_A_POLL = 3.5  # seconds; the tick of 10 s and the poll of 5 s are slower
@@ -109,6 +119,59 @@ async def test_the_doctor_looks_at_all_primaries(cluster: Cluster, url: str, man
 async def findings(url: str) -> dict[str, dict[str, str]]:
     printed = await kew("doctor", "--json", url=url)
     return {finding["name"]: finding for finding in printed.lines}
+
+
+async def test_a_submit_that_has_to_be_replicated_waits_for_the_replicas_of_its_node(
+    cluster: Cluster, url: str, managers: Managers, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(durability, "CONFIRM_WITHIN", 0.3)
+    manager = await managers(f"{url}&durability=replicated", patience=PATIENCE)
+    await manager.create_queue(QueueConfig("q0"), work=False, functions=[jobs.echo])
+    await submit(manager, manager.new_task_id("t", "q0"), jobs.echo, "q0")
+    key = Keys("kew", partition_of("q0", PARTITIONS)).key("tasks")
+    replica = cluster.replica_of(cluster.owner(key))
+    replica.freeze()
+    try:  # its repeats change nothing, and are not confirmed either
+        with pytest.raises(SubmitUncertainError):
+            await submit(manager, manager.new_task_id("t", "q0"), jobs.echo, "q0")
+        with pytest.raises(StoreUnavailableError, match="replicas have it"):
+            await managers(f"{url}&durability=replicated", patience=PATIENCE)
+    finally:
+        replica.thaw()
+    await asyncio.to_thread(cluster.wait_until_replicated)
+    await submit(manager, manager.new_task_id("t", "q0"), jobs.echo, "q0")
+
+
+async def test_a_store_for_another_event_loop_has_connections_of_its_own(
+    url: str, managers: Managers
+):
+    manager = await with_queues(managers, url, work=False)
+    store = manager._parts.store
+
+    async def look() -> list[str]:
+        apart = store.apart()
+        assert apart is not None
+        await apart.open()
+        try:
+            return list(await apart.do(Queues()))
+        finally:
+            await apart.close()
+
+    for _ in range(2):
+        assert await asyncio.to_thread(asyncio.run, look()) == QUEUES
+    assert await store.do(Queues()) == QUEUES
+
+
+def test_a_manager_can_be_used_in_one_event_loop_after_another(url: str):
+    manager = TaskQueueManager(url)
+
+    async def use(number: int) -> object:
+        async with manager:
+            await manager.create_queue(QueueConfig("q0"), functions=[jobs.echo])
+            await submit(manager, f"t{number}", jobs.echo, "q0", value=number)
+            return (await end_of(manager, f"t{number}")).result
+
+    assert [asyncio.run(use(number)) for number in range(2)] == [0, 1]
 
 
 async def test_the_number_of_partitions_is_kept(url: str, managers: Managers):

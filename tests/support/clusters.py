@@ -123,17 +123,20 @@ class Cluster:
             _ask(node, "FLUSHALL")
 
     def fail_over(self, primary: ProcessRedis) -> None:
-        """Let its replica take over while it lives. Primaries that voted a moment ago may refuse; then again."""
+        """Let its replica take over while it lives, as all nodes see it.
+
+        A replica that failed over a moment ago may take old votes for new ones, which no node believes; then again.
+        """
         replica = self.replica_of(primary)
         again_at = 0.0
 
         def has_taken_over() -> bool:
             nonlocal again_at
-            if is_primary(replica):
+            if all(primary.port not in _primaries_by(node) for node in self._running()):
                 return True
             if time.monotonic() > again_at:
-                _ask(replica, "CLUSTER", "FAILOVER")
                 again_at = time.monotonic() + FAILOVER_TIMEOUT
+                _ask(replica, "CLUSTER", "FAILOVER")
             return False
 
         once(has_taken_over, "the replica doesn't take over")
@@ -209,6 +212,11 @@ def owner_by(node: ProcessRedis, slot: int) -> int:
     return next(
         int(port) for first, last, (_, port, *_), *_ in _slots(node) if first <= slot <= last
     )
+
+
+def _primaries_by(node: ProcessRedis) -> set[int]:
+    """The ports of the primaries that have slots, by this node."""
+    return {int(each[2][1]) for each in _slots(node)}
 
 
 def name_of(number: int) -> str:

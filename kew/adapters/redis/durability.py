@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import attrs
 
-from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument
 from kew.adapters.redis.wire import OnReply, ReplyError, Wire, packed
 from kew.compat import override
@@ -98,11 +97,16 @@ class Unconfirmed(ReplyError):
 class Confirmation:
     """What is sent after each command, and how its reply is judged."""
 
-    def __init__(self, durability: Durability, keys: Keys, timeout: float) -> None:
+    def __init__(self, durability: Durability, marker: bytes, timeout: float) -> None:
         self._durability = durability
+        self._marker = marker
         self.seconds = min(CONFIRM_WITHIN, SHARE_OF_TIMEOUT * timeout)
-        marker = packed("PUBLISH", keys.channel("check"), "")
-        self.packed = marker + durability.wait(max(1, round(self.seconds * 1000)))
+        self._wait = durability.wait(max(1, round(self.seconds * 1000)))
+
+    @property
+    def packed(self) -> bytes:
+        """What is sent: something that is replicated, and the command that waits for it."""
+        return self._marker + self._wait
 
     def fault(self, reply: Any) -> Unconfirmed | None:
         """Why a reply confirms nothing; None: it does."""

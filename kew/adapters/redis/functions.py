@@ -48,7 +48,10 @@ class Pools:
 def confirmation_of(address: Address, keys: Keys) -> Confirmation | None:
     """What confirms changes; None: nothing is to."""
     durability = address.durability
-    return None if durability.is_default else Confirmation(durability, keys, address.timeout)
+    if durability.is_default:
+        return None
+    marker = packed("PUBLISH", keys.channel("check"), "")
+    return Confirmation(durability, marker, address.timeout)
 
 
 def pools_of(address: Address, confirmation: Confirmation | None = None) -> Pools:

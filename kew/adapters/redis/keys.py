@@ -58,6 +58,7 @@ class Keys:
         self.channels = f"{self._start}:to:"
         self.publish = "PUBLISH" if partition is None else "SPUBLISH"
         self.subscribe = "SUBSCRIBE" if partition is None else "SSUBSCRIBE"
+        self.marker = f"{self._start}:confirmed"  # written before each WAIT on a Cluster
         self.guards = () if partition is None else (f"{self._start}:{NEVER_EXISTS}".encode(),)
 
     @property

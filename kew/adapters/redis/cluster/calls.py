@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from redis.exceptions import AuthenticationError
 
 from kew.adapters.redis.cluster.node import Node
 from kew.adapters.redis.cluster.topology import Cluster
 from kew.adapters.redis.connections import Connections, LibraryMissing, Link
+from kew.adapters.redis.durability import Unconfirmed
 from kew.adapters.redis.functions import Pools
 from kew.adapters.redis.refusals import is_redirect, leads_elsewhere
 from kew.adapters.redis.wire import ReplyError
@@ -23,6 +24,7 @@ from kew.app.ports import Refused, StoreError
 
 PATIENCE: Final = 2.0  # seconds in which a call is sent again
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
+UNCONFIRMED: Final = ("questions", "heartbeats")
 HOPS: Final = 3  # that a call follows before it pauses: nodes that disagree refer it to each other
 # A function that reads has met a key that has moved already. One that writes names `Keys.guards`, and never begins.
 HALF_MOVED: Final = "access a non local key"
@@ -35,6 +37,8 @@ class SlotConnections(Connections):
         self._cluster = cluster
         self._slot = slot
         self._of = attrgetter(kind)
+        # ASKING is for the next command alone, and what confirms it is another one: better to wait.
+        self._may_ask = cluster.address.durability.is_default or kind in UNCONFIRMED
 
     async def call(self, request: bytes, within: float | None = None) -> Any:
         """See `Pool.call`."""
@@ -52,18 +56,14 @@ class SlotConnections(Connections):
                 )
             except StoreError as error:
                 cause = error.__cause__
-                if (
-                    is_redirect(cause)
-                    and isinstance(cause, ReplyError)
-                    and cause.code != "TRYAGAIN"
-                ):
+                if self._is_referred(cause):
                     referred = cluster.referred(cause, node)
                     asked = referred if cause.code == "ASK" else None
                     hops += 1
                     if hops % HOPS:
                         continue
                 elif not _may_be_sent_again(error, is_asking=asking is not None):
-                    if isinstance(cause, OSError):
+                    if isinstance(cause, OSError | Unconfirmed):
                         cluster.suspect()
                     raise
                 pause = next(again)
@@ -72,6 +72,11 @@ class SlotConnections(Connections):
             if _is_outage(cause):
                 await self._refreshed(seen)
             await asyncio.sleep(pause)
+
+    def _is_referred(self, cause: BaseException | None) -> TypeGuard[ReplyError]:
+        """The node names another one for this call."""
+        codes = ("MOVED", "ASK") if self._may_ask else ("MOVED",)
+        return isinstance(cause, ReplyError) and cause.code in codes
 
     async def _refreshed(self, seen: int) -> None:
         """Know the nodes that serve now; as before if no node answers."""
@@ -84,7 +89,7 @@ class SlotConnections(Connections):
 
     def at_hand(self) -> Link | None:
         """See `Pool.at_hand`."""
-        node = self._cluster.owner_of(self._slot)
+        node = self._cluster.owners.get(self._slot)
         link: Link | None = None if node is None else self._of(node.pools).at_hand()
         return link
 
@@ -107,12 +112,12 @@ class SlotConnections(Connections):
 
     def store_error_of(self, error: Exception, within: float | None = None) -> Exception:
         """See `Pool.store_error_of`. The next call goes where a node referred this one to."""
-        node = self._cluster.owner_of(self._slot)
+        node = self._cluster.owners.get(self._slot)
         if node is None:
             return error
         if isinstance(error, ReplyError) and error.code == "MOVED":
             self._cluster.referred(error, node)
-        elif isinstance(error, OSError):
+        elif isinstance(error, OSError | Unconfirmed):
             self._cluster.suspect()
         raised: Exception = self._of(node.pools).store_error_of(error, within)
         return raised
@@ -131,14 +136,16 @@ class SlotConnections(Connections):
         await self._of(node.pools).warm(count)
 
 
-def slot_pools(cluster: Cluster, slot: int) -> Pools:
-    """The connections of each kind for one slot."""
-    cluster.use(slot)
-    questions = SlotConnections(cluster, slot, "questions")
+def slot_pools(cluster: Cluster, slot: int, key: str) -> Pools:
+    """The connections of each kind for one slot, in which `key` is."""
+    cluster.use(slot, key)
+    questions = commands = SlotConnections(cluster, slot, "questions")
+    if not cluster.address.durability.is_default:
+        commands = SlotConnections(cluster, slot, "commands")
     return Pools(
         work=SlotConnections(cluster, slot, "work"),
         questions=questions,
-        commands=questions,
+        commands=commands,
         heartbeats=SlotConnections(cluster, slot, "heartbeats"),
     )
 

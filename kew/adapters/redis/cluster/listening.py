@@ -48,6 +48,7 @@ class ClusterWakeup(Wakeup):
         if self._following is not None:
             raise RuntimeError("a ClusterWakeup listens once")
         self._deliver = deliver
+        self._listening, self._missing, self._is_interrupted = {}, set(), False
         self._look = asyncio.Event()
         self._cluster.on_change(self._look.set)
         tried = asyncio.Event()
@@ -105,7 +106,7 @@ class ClusterWakeup(Wakeup):
         """The partitions of each node."""
         wanted: dict[Node, tuple[int, ...]] = {}
         for partition, slot in self._slots.items():
-            node = self._cluster.owner_of(slot)
+            node = self._cluster.owners.get(slot)
             if node is not None:
                 wanted[node] = (*wanted.get(node, ()), partition)
         return wanted

@@ -8,6 +8,7 @@ import attrs
 
 from kew.adapters.redis.address import Address
 from kew.adapters.redis.connections import Link
+from kew.adapters.redis.durability import Confirmation
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.functions import Pools, pools_of
 from kew.adapters.redis.pool import Pool
@@ -35,10 +36,12 @@ class NodeAddress(Address):
 class Node:
     """A node and the connections to it."""
 
-    def __init__(self, endpoint: Endpoint, base: Address) -> None:
+    def __init__(
+        self, endpoint: Endpoint, base: Address, confirmation: Confirmation | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.address = node_address(endpoint, base)
-        self.pools: Pools = pools_of(self.address)
+        self.pools: Pools = pools_of(self.address, confirmation)
         self._pools = [pool for pool in self.pools.each() if isinstance(pool, Pool)]
 
     def silent(self, seconds: float) -> list[Link]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from redis.crc import key_slot
 
-from kew.adapters.redis.checks import advised, check_publish, check_server
+from kew.adapters.redis.checks import advised, check_confirmed, check_publish, check_server
 from kew.adapters.redis.cluster.calls import slot_pools
 from kew.adapters.redis.cluster.facts import worst_of
 from kew.adapters.redis.cluster.node import Node
@@ -26,7 +26,8 @@ class ClusterUse:
     def __init__(self, cluster: Cluster, library: Library, *, checks: bool = True) -> None:
         self.cluster = cluster
         self.library = library
-        self._checks = checks
+        self.checks = checks
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open = 0  # partitions
         self._checked: asyncio.Future[None] | None = None
         self._twin: ClusterUse | None = None
@@ -42,6 +43,9 @@ class ClusterUse:
 
     async def open(self) -> None:
         """Have a map, and fit primaries with the library. Raises as `check` does."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # what is left of another one is of no use
+            self._loop, self._open, self._checked = loop, 0, None
         self._open += 1
         if self._open == 1:
             self.cluster.open()
@@ -70,11 +74,14 @@ class ClusterUse:
             await self.cluster.refresh(self.cluster.version)
         except StoreError as error:
             raise advised(error, where, "CLUSTER SLOTS") from error.__cause__
-        if self._checks:
+        if self.checks:
             await asyncio.gather(*map(self._check_node, set(self.cluster.owners.values())))
 
     async def _check_node(self, node: Node) -> None:
-        await check_server(node.pools.work, node.address.where, self.library)
+        where, durability = node.address.where, node.address.durability
+        await check_server(node.pools.questions, where, self.library)
+        if not durability.is_default:
+            await check_confirmed(node.pools.commands, where, durability)
 
 
 class PartitionStore(RedisStore):
@@ -90,7 +97,7 @@ class PartitionStore(RedisStore):
             namespace,
             library=use.library,
             partition=partition,
-            pools=slot_pools(use.cluster, self.slot),
+            pools=slot_pools(use.cluster, self.slot, keys.marker),
         )
 
     def __repr__(self) -> str:
@@ -99,8 +106,10 @@ class PartitionStore(RedisStore):
     @override
     async def open(self) -> None:
         await self._use.open()
+        if not self._use.checks:
+            return
         try:
-            await check_publish(self.functions.work, self.address.where, self.keys)
+            await check_publish(self.functions.questions, self.address.where, self.keys)
         except BaseException:
             await self._use.close()
             raise

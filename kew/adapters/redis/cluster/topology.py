@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from kew.adapters.redis.address import Address
+from kew.adapters.redis.cluster.confirming import NodeConfirmation
 from kew.adapters.redis.cluster.node import Node
 from kew.adapters.redis.cluster.slots import SlotRange, host_of, read_map, served
 from kew.adapters.redis.endpoint import Endpoint
@@ -36,7 +37,7 @@ class Cluster:
         self.version = 0
         self._seeds = tuple(seeds)
         self._known: tuple[Endpoint, ...] = ()  # all nodes of the map, replicas too
-        self._slots: set[int] = set()  # those that kew uses
+        self._slots: dict[int, str] = {}  # those that kew uses, with a key of each
         self._nodes: dict[Endpoint, Node] = {}
         self._owners: dict[int, Node] = {}
         self._reading: asyncio.Task[Refused | None] | None = None
@@ -50,9 +51,9 @@ class Cluster:
         twin._slots |= self._slots
         return twin
 
-    def use(self, slot: int) -> None:
-        """Know who serves this slot from now on."""
-        self._slots.add(slot)
+    def use(self, slot: int, key: str) -> None:
+        """Know who serves this slot from now on. `key` is one in it, which may be written."""
+        self._slots[slot] = key
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call this whenever another node serves one of the slots."""
@@ -65,10 +66,6 @@ class Cluster:
 
     # --- who serves a slot
 
-    def owner_of(self, slot: int) -> Node | None:
-        """The node that serves it, as far as is known."""
-        return self._owners.get(slot)
-
     async def owner(self, slot: int) -> Node:
         """The node that serves it. Raises `Refused` if none is known."""
         if slot not in self._owners:
@@ -77,16 +74,26 @@ class Cluster:
 
     @property
     def owners(self) -> Mapping[int, Node]:
-        """The node of each slot that kew uses."""
+        """The node of each slot that kew uses, as far as is known."""
         return self._owners
 
     def node(self, endpoint: Endpoint) -> Node:
         """The node there, with its connections."""
         node = self._nodes.get(endpoint)
         if node is None:
-            node = self._nodes[endpoint] = Node(endpoint, self.address)
+            confirmation = None
+            if not self.address.durability.is_default:
+                confirmation = NodeConfirmation(self.address, lambda: self._keys_at(endpoint))
+            node = self._nodes[endpoint] = Node(endpoint, self.address, confirmation)
             node.open()
         return node
+
+    def _keys_at(self, endpoint: Endpoint) -> Sequence[str]:
+        """A key of each slot that the node serves; of all slots if it serves none, and refuses to write any."""
+        served = [
+            self._slots[slot] for slot, node in self._owners.items() if node.endpoint == endpoint
+        ]
+        return served or [*self._slots.values()]
 
     def referred(self, error: ReplyError, asked: Node) -> Node:
         """The node that "MOVED slot host:port" or "ASK slot host:port" names; after MOVED it serves the slot."""

@@ -41,6 +41,8 @@ def cluster_url(
         )
     seeds, query, plain = read
     partitions = _partitions(query.pop("partitions", str(PARTITIONS)))
+    if query.get("durability") == "fsync":  # on one disk alone, it would be lost in a failover
+        query.setdefault("replicas", "1")
     if query:
         plain += f"?{urlencode(query)}"
     base = address(plain, connect_timeout=connect_timeout, timeout=timeout, client_name=client_name)
@@ -48,10 +50,6 @@ def cluster_url(
         raise InvalidConfigError(
             "a Redis Cluster has one database only, number 0: remove the number from the URL, and give each "
             "application a namespace of its own"
-        )
-    if not base.durability.is_default:
-        raise InvalidConfigError(
-            "a Redis Cluster takes durability=default only: kew can't wait for the replicas of its nodes yet"
         )
     where = ",".join(map(str, seeds))
     return ClusterUrl(

@@ -79,7 +79,7 @@ async def pair(one: Say, other: Say = lambda node, _: OK) -> AsyncIterator[Pair]
         nodes[1].owner = nodes[0]
         seeds = [Endpoint(LOOPBACK, node.server.port) for node in nodes]
         cluster = Cluster(address(f"redis://{LOOPBACK}", timeout=5.0), seeds)
-        pools = slot_pools(cluster, SLOT)
+        pools = slot_pools(cluster, SLOT, "x")
         cluster.open()
         try:
             assert isinstance(pools.work, SlotConnections)

@@ -6,7 +6,6 @@ import pytest
 
 from kew.adapters.redis import address, where
 from kew.adapters.redis.durability import Confirmation, ConfirmingWire, Durability, Unconfirmed
-from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.wire import OnReply, ReplyError, Wire, packed
 from kew.compat import override
 from kew.domain.errors import InvalidConfigError
@@ -37,10 +36,13 @@ class ScriptedWire(Wire):
             self.callbacks.pop(0)(reply)
 
 
+MARKER = packed("PUBLISH", "kew:to:check", "")
+
+
 def confirming(durability: Durability) -> tuple[ConfirmingWire, ScriptedWire, list[Any]]:
     """A wire, the one beneath it, and what the caller of one PING gets."""
     beneath, got = ScriptedWire(), list[Any]()
-    wire = ConfirmingWire(beneath, Confirmation(durability, Keys("kew"), 5.0))
+    wire = ConfirmingWire(beneath, Confirmation(durability, MARKER, 5.0))
     wire.ask(packed("PING"), 7.0, got.append)
     return wire, beneath, got
 
