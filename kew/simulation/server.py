@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from kew.adapters.memory.dead import LifeKey
+from kew.adapters.memory.attempts import LifeKey
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.namespace import MemoryQueue, Namespace
 from kew.adapters.memory.store import MemoryStore

@@ -5,52 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
-from kew.domain.attempts import FailedAttempt, HowFailed, with_attempt
-from kew.domain.failures import CountedFailure
+from kew.adapters.memory.attempts import KeptAttempts, LifeKey
 from kew.domain.task import Task
 
 Entry = tuple[int, int, str]  # when the record ends, ticket, id
-LifeKey = tuple[int, str]  # ticket and id
 
 
-class DeadIndex:
+class DeadIndex(KeptAttempts):
     """The dead letters, in order, all of them and by group."""
 
     def __init__(self) -> None:
-        self.attempts: dict[LifeKey, tuple[FailedAttempt, ...]] = {}
-        self.counted: dict[int, CountedFailure] = {}  # by the breaker
+        self.attempts = {}
+        self.counted = {}
         self._all: list[Entry] = []
         self._by_group: dict[str, list[Entry]] = {}
         self._group_of: dict[LifeKey, str] = {}
 
-    # --- attempts
-
-    def note(self, task: Task, attempt: FailedAttempt) -> None:
-        """An attempt of the task failed."""
-        key = (task.ticket, task.id)
-        self.attempts[key] = with_attempt(self.attempts.get(key, ()), attempt)
-
-    def attempts_of(self, ticket: int, task_id: str) -> Sequence[FailedAttempt]:
-        """The attempts that are kept, oldest first."""
-        return self.attempts.get((ticket, task_id), ())
-
-    def last_attempt(self, ticket: int, task_id: str) -> FailedAttempt | None:
-        """The last of them; None: there is none."""
-        attempts = self.attempts_of(ticket, task_id)
-        return attempts[-1] if attempts else None
-
-    def forget(self, ticket: int, task_id: str) -> None:
-        """Keep none of its attempts."""
-        self.attempts.pop((ticket, task_id), None)
-
-    # --- dead letters
-
     def add(self, task: Task) -> None:
         """It failed for good."""
         key, entry = (task.ticket, task.id), _entry(task)
-        last = self.last_attempt(*key)
-        group = last.group if last else HowFailed.UNKNOWN.value
-        self._group_of[key] = group
+        group = self._group_of[key] = self.group_of(task)
         insort(self._all, entry)
         insort(self._by_group.setdefault(group, []), entry)
 

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence, Set
 from itertools import islice
 from typing import ClassVar
 
+from kew.adapters.memory.attempts import KeptAttempts
 from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.history import MemoryHistory
 from kew.adapters.memory.keyed_view import KeyedView
 from kew.adapters.memory.keys_in_turn import KeysInTurn
 from kew.adapters.memory.lines import Entry, Line, place_of
+from kew.adapters.memory.queue_base import QueueBase
 from kew.adapters.memory.unique import UniqueKeys
 from kew.compat import override
 from kew.domain.gates import fold as gates
 from kew.domain.gates import functions
 from kew.domain.history import MINUTE_MS
+from kew.domain.key_limits import OwnLimits
+from kew.domain.key_rooms import KeyLog
 from kew.domain.keys import key_of
 from kew.domain.queue import Change
-from kew.domain.sharing import Starved
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import QueuePriority, Task, TaskStatus, unstarted_until
-from kew.domain.view import QueueState, View
+from kew.domain.view import QueueState
 
 SHORT_LINE = 100  # entries, which cost little
 
 
 # Wide: one method for each question that the rules ask of a view, and the indexes that answer them.
 # Long: for the same reason.
-class IndexedQueue(KeyedView, View):
+class IndexedQueue(KeyedView, QueueBase):
     """A queue. `records` is the namespace's: every queue's tasks by id."""
 
     counts_keys: ClassVar[bool] = True  # a mirror of another store doesn't
@@ -50,21 +53,11 @@ class IndexedQueue(KeyedView, View):
         self.dead = DeadIndex()
         self.history = MemoryHistory()
         self.unique = UniqueKeys(name, records)
-        self.lanes: dict[str, int] = {}
+        self.lanes = {}
         self.functions: dict[str, set[str]] = {}
-        self._starved: dict[str, Starved] = {}
+        self._starved = {}
 
     # --- reading
-
-    @property
-    @override
-    def name(self) -> str:
-        return self._name
-
-    @property
-    @override
-    def state(self) -> QueueState:
-        return self._state
 
     @override
     def find(self, task_id: str) -> Task | None:
@@ -146,10 +139,6 @@ class IndexedQueue(KeyedView, View):
         return [task for task in self._leased.values() if task.lease.startswith(prefix)]
 
     @override
-    def lane(self, key: str) -> int:
-        return self.lanes.get(key, 0)
-
-    @override
     def next_due(self, incarnation: str, now: int, taken: Sequence[Task] = ()) -> int | None:
         lines = (line for lines in self._runnable(incarnation).values() for line in lines)
         known = [line.next_later(now) for line in lines]
@@ -192,15 +181,6 @@ class IndexedQueue(KeyedView, View):
     def can_run(self, incarnation: str, function: str) -> bool:
         known = self.functions.get(incarnation, ())
         return gates.parks(self._state, incarnation, known, function) is None
-
-    @property
-    @override
-    def starved(self) -> Mapping[str, Starved]:
-        return self._starved
-
-    def forget_starved(self, incarnation: str) -> None:
-        """Leave it no part of the limit any more."""
-        self._starved.pop(incarnation, None)
 
     def expired(self, now: int, limit: int) -> list[Task]:
         """Ended tasks whose records are absent by now, at most `limit`; they leave the index."""
@@ -277,28 +257,18 @@ class IndexedQueue(KeyedView, View):
             if not task.lease and old is not None and not old.lease:
                 self._shrink(old, task)
 
-    def _note(self, change: Change, now: int) -> None:
-        """What few changes have beside tasks."""
-        self.dead.counted.update(change.counted)
-        for who, starved in change.starved:
-            if starved is None:
-                self.forget_starved(who)
-            else:
-                self._starved[who] = starved
-        for key, own in change.key_limits:
-            self._keyed.limit_key(key, own)
-        if change.key_logs:
-            self._keyed.note_starts(change.key_logs, now)
+    @property
+    @override
+    def _attempts(self) -> KeptAttempts:
+        return self.dead
 
-    def _note_attempts(self, old: Task | None, task: Task, change: Change) -> None:
-        """Keep what failed, until the task completes, is cancelled, or has its id used again."""
-        for task_id, attempt in change.attempts:
-            if task_id == task.id:
-                self.dead.note(task, attempt)
-        if task.is_terminal and task.status is not TaskStatus.FAILED:
-            self.dead.forget(task.ticket, task.id)
-        if old is not None and old.queue == self._name and old.ticket != task.ticket:
-            self.dead.forget(old.ticket, old.id)
+    @override
+    def _limit_key(self, key: str, own: OwnLimits | None) -> None:
+        self._keyed.limit_key(key, own)
+
+    @override
+    def _note_starts(self, logs: Sequence[tuple[str, KeyLog]], now: int) -> None:
+        self._keyed.note_starts(logs, now)
 
     def _shrink(self, old: Task, task: Task) -> None:
         """A line that no process claims from must not grow with what is cancelled: compact it if half of it is void."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from kew.adapters.memory.attempts import KeptAttempts, LifeKey
 from kew.adapters.sqlite.rows import Rows, SmallRows
 from kew.adapters.sqlite.values import Codec
-from kew.domain.attempts import FailedAttempt, HowFailed, with_attempt
+from kew.compat import override
+from kew.domain.attempts import FailedAttempt
 from kew.domain.failures import CountedFailure
-from kew.domain.task import Task
 
 Entry = tuple[int, int, str]  # when the record ends, ticket, id
 PAGE = """
@@ -21,13 +22,13 @@ OF_GROUP = PAGE.format("AND failure = ?")
 LAST: Entry = (2**62, 0, "")
 
 
-class StoredDeadLetters:
+class StoredDeadLetters(KeptAttempts):
     """The dead letters, in order, all of them and by group. `tasks` has the group as `failure`."""
 
     def __init__(self, db: sqlite3.Connection, queue: int) -> None:
         self._db = db
         self._queue = queue
-        self.attempts: Rows[tuple[int, str], tuple[FailedAttempt, ...]] = Rows(
+        self.attempts = self._attempts = Rows[LifeKey, tuple[FailedAttempt, ...]](
             db,
             queue,
             "attempts",
@@ -35,36 +36,11 @@ class StoredDeadLetters:
             to_name=lambda key: f"{key[0]} {key[1]}",
             from_name=_life,
         )
-        self.counted: SmallRows[int, CountedFailure] = SmallRows(
-            db, queue, "counted", Codec(CountedFailure)
-        )
+        self.counted = SmallRows(db, queue, "counted", Codec(CountedFailure))
 
-    # --- attempts
-
-    def note(self, task: Task, attempt: FailedAttempt) -> None:
-        """An attempt of the task failed."""
-        key = (task.ticket, task.id)
-        self.attempts[key] = with_attempt(self.attempts.get(key, ()), attempt)
-
-    def attempts_of(self, ticket: int, task_id: str) -> Sequence[FailedAttempt]:
-        """The attempts that are kept, oldest first."""
-        return self.attempts.get((ticket, task_id), ())
-
-    def last_attempt(self, ticket: int, task_id: str) -> FailedAttempt | None:
-        """The last of them; None: there is none."""
-        attempts = self.attempts_of(ticket, task_id)
-        return attempts[-1] if attempts else None
-
-    def group_of(self, task: Task) -> str:
-        """The group of a task that fails for good now."""
-        last = self.last_attempt(task.ticket, task.id)
-        return last.group if last else HowFailed.UNKNOWN.value
-
+    @override
     def forget(self, ticket: int, task_id: str) -> None:
-        """Keep none of its attempts."""
-        self.attempts.discard((ticket, task_id))
-
-    # --- dead letters
+        self._attempts.discard((ticket, task_id))  # without reading them
 
     def page(self, group: str | None, before: Entry | None, limit: int) -> list[Entry]:
         """The last entries before this one, backwards."""
@@ -112,6 +88,6 @@ class StoredDeadLetters:
         return self._db.execute(sql, (self._queue, *values, limit)).fetchall()
 
 
-def _life(name: str) -> tuple[int, str]:
+def _life(name: str) -> LifeKey:
     ticket, _, task_id = name.partition(" ")
     return int(ticket), task_id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from kew.adapters.memory.attempts import KeptAttempts
+from kew.adapters.memory.queue_base import QueueBase
 from kew.adapters.sqlite.dead import StoredDeadLetters
 from kew.adapters.sqlite.history import StoredHistory
 from kew.adapters.sqlite.keyed import StoredKeys
@@ -17,12 +19,14 @@ from kew.adapters.sqlite.waiting import WaitingView
 from kew.compat import override
 from kew.domain.gates.functions import reason_of
 from kew.domain.history import MINUTE_MS
+from kew.domain.key_limits import OwnLimits
+from kew.domain.key_rooms import KeyLog
 from kew.domain.keys import key_of
 from kew.domain.queue import Change
 from kew.domain.sharing import Starved
 from kew.domain.snapshot import Snapshot
 from kew.domain.task import Task, TaskStatus
-from kew.domain.view import QueueState, View
+from kew.domain.view import QueueState
 
 _state: Codec[QueueState] = Codec(QueueState)
 
@@ -48,7 +52,7 @@ ALL = "SELECT id FROM tasks WHERE queue = ?"
 
 # Wide: one method for each question that the rules ask of a view, and what changes a queue.
 # Long: for the same reason.
-class StoredQueue(WaitingView, View):
+class StoredQueue(WaitingView, QueueBase):
     """A queue, which has `number` in the file. `records` is the namespace's."""
 
     def __init__(self, db: sqlite3.Connection, number: int, name: str, records: Records) -> None:
@@ -64,23 +68,13 @@ class StoredQueue(WaitingView, View):
         self.dead = StoredDeadLetters(db, number)
         self.history = StoredHistory(db, number)
         self.unique = StoredUniqueKeys(db, number, name, records)
-        self.lanes: Rows[str, int] = Rows(db, number, "lanes", Codec(int))
+        self.lanes = self._lanes = Rows[str, int](db, number, "lanes", Codec(int))
         self.functions: SmallRows[str, set[str]] = SmallRows(
             db, number, "functions", Codec(set[str])
         )
-        self._starved: SmallRows[str, Starved] = SmallRows(db, number, "starved", Codec(Starved))
+        self._starved = SmallRows(db, number, "starved", Codec(Starved))
 
     # --- reading
-
-    @property
-    @override
-    def name(self) -> str:
-        return self._name
-
-    @property
-    @override
-    def state(self) -> QueueState:
-        return self._state
 
     @override
     def find(self, task_id: str) -> Task | None:
@@ -126,15 +120,6 @@ class StoredQueue(WaitingView, View):
         """Ended tasks whose records are absent by now, at most `limit`."""
         return self._found(EXPIRED, now, limit)
 
-    @override
-    def lane(self, key: str) -> int:
-        return self.lanes.get(key, 0)
-
-    @property
-    @override
-    def starved(self) -> Mapping[str, Starved]:
-        return self._starved
-
     def _found(self, sql: str, *values: int) -> list[Task]:
         rows = self._db.execute(sql, (self.number, *values)).fetchall()
         return self._records.of(task_id for (task_id,) in rows)
@@ -145,7 +130,7 @@ class StoredQueue(WaitingView, View):
             name=self._name,
             state=self._state,
             tasks={task.id: task for task in self._found(ALL)},
-            lanes=self.lanes.all(),
+            lanes=self._lanes.all(),
             known={who: frozenset(names) for who, names in self.functions.items()},
             starved=dict(self._starved),
             turns=self._keys.turns.all(),
@@ -183,29 +168,18 @@ class StoredQueue(WaitingView, View):
             self._note_attempts(old, task, change)
             self._write(old, task)
 
-    def _note(self, change: Change, now: int) -> None:
-        """What few changes have beside tasks."""
-        self.dead.counted.update(change.counted)
-        for who, starved in change.starved:
-            if starved is None:
-                self.forget_starved(who)
-            else:
-                self._starved[who] = starved
-        for key, own in change.key_limits:
-            self._keys.limit_key(key, own)
-        if change.key_logs:
-            self._keys.note_starts(change.key_logs, self._rooms(now))
+    @property
+    @override
+    def _attempts(self) -> KeptAttempts:
+        return self.dead
 
-    def _note_attempts(self, old: Task | None, task: Task, change: Change) -> None:
-        """Keep what failed, until the task completes, is cancelled, or has its id used again."""
-        for task_id, attempt in change.attempts:
-            if task_id == task.id:
-                self.dead.note(task, attempt)
-        has_failed = task.attempt > 1 or task.replays or task.status is TaskStatus.CANCELLED
-        if task.is_terminal and task.status is not TaskStatus.FAILED and has_failed:
-            self.dead.forget(task.ticket, task.id)
-        if old is not None and old.queue == self._name and old.ticket != task.ticket:
-            self.dead.forget(old.ticket, old.id)
+    @override
+    def _limit_key(self, key: str, own: OwnLimits | None) -> None:
+        self._keys.limit_key(key, own)
+
+    @override
+    def _note_starts(self, logs: Sequence[tuple[str, KeyLog]], now: int) -> None:
+        self._keys.note_starts(logs, self._rooms(now))
 
     def _write(self, old: Task | None, task: Task) -> None:
         failure = self.dead.group_of(task) if task.status is TaskStatus.FAILED else ""
@@ -240,11 +214,6 @@ class StoredQueue(WaitingView, View):
         known = self.functions.get(incarnation, set()) | set(functions)
         self.functions[incarnation] = known
         return len(known)
-
-    def forget_starved(self, incarnation: str) -> None:
-        """Leave it no part of the limit any more."""
-        if incarnation in self._starved:
-            del self._starved[incarnation]
 
     def end_limits(self, now: int) -> None:
         """Forget the limits of keys that have ended."""
