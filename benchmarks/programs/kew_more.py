@@ -27,7 +27,7 @@ class KewAlone(Kew):
 
     keys = 0
     has_metrics = False
-    has_tracing = False
+    sampled = 0.0
     is_unique = False
 
     async def do_open_queue(
@@ -35,8 +35,8 @@ class KewAlone(Kew):
     ) -> dict[str, Any]:
         """Connect, and nothing else. The limits are in force, and hold back no task.
 
-        The options are attributes of this class: how many keys the tasks have, whether each has a unique key, and
-        whether the process has metrics and traces.
+        The options are attributes of this class: how many keys the tasks have, whether each has a unique key, whether
+        the process has metrics, and which share of its spans is sampled; 0: it has no traces.
         """
         vars(self).update(options)
         if has_rate:
@@ -47,8 +47,8 @@ class KewAlone(Kew):
             from kew.metrics import MetricsObserver
 
             self.observer = MetricsObserver()
-        if self.has_tracing:
-            self.tracer_provider = tracer_provider()
+        if self.sampled:
+            self.tracer_provider = tracer_provider(self.sampled)
         await self.open(url)
         return {}
 
@@ -56,7 +56,7 @@ class KewAlone(Kew):
         if self.has_metrics:
             options["observer"] = self.observer
         manager = super().new_manager(**options)
-        if self.has_tracing:
+        if self.sampled:
             from kew.tracing import instrument
 
             instrument(manager, tracer_provider=self.tracer_provider)
@@ -185,16 +185,17 @@ class KewAlone(Kew):
         return {"seconds": time.perf_counter() - tally.first_at}
 
 
-def tracer_provider() -> Any:
+def tracer_provider(sampled: float) -> Any:
     """The SDK as most programs set it up: batches go out in a thread. What they are sent to is not measured."""
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
     class Nowhere(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
-    provider = TracerProvider()
+    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(sampled))
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     return provider
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry import context, trace
@@ -58,6 +59,7 @@ def to_text(span: Span) -> str:
     return " ".join(carrier[name] for name in ("traceparent", "tracestate") if name in carrier)
 
 
+@lru_cache(maxsize=1024)  # the tasks of a batch have the same
 def from_text(text: str) -> SpanContext | None:
     """The span that `to_text` wrote down; None if there is none, or if it can't be read."""
     found = WRITTEN.match(text)
@@ -73,6 +75,12 @@ def from_text(text: str) -> SpanContext | None:
         trace_state=TraceState.from_header([state]) if state else None,
     )
     return place if place.is_valid else None
+
+
+@lru_cache(maxsize=1024)
+def _links(text: str) -> tuple[Link, ...]:
+    origin = from_text(text)
+    return () if origin is None else (Link(origin),)
 
 
 class OpenTelemetry(Tracer):
@@ -110,7 +118,7 @@ class OpenTelemetry(Tracer):
             context=_below(origin) if self._same_trace and origin else NOWHERE,
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[Link(origin)] if origin else None,
+            links=_links(task.call.trace) if origin else None,
         )
         # Not detached: the context is the attempt's own, and is thrown away with it.
         context.attach(trace.set_span_in_context(span))
