@@ -208,7 +208,7 @@ class CountedRedis:
         ) as client:
             client.function_load(genuine_library().text)
             if self._is_node:
-                await _be_whole_cluster(client)
+                await _become_whole_cluster(client)
 
     def _answers(self) -> bool:
         with closing(connect(self._server_url)) as client:
@@ -233,7 +233,7 @@ class CountedRedis:
         )
 
 
-async def _be_whole_cluster(client: Any) -> None:
+async def _become_whole_cluster(client: Any) -> None:
     """Serve all slots."""
     client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":  # noqa: ASYNC110 - only Redis knows when

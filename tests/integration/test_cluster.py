@@ -15,6 +15,7 @@ from kew import (
     TaskQueueManager,
 )
 from kew.adapters.redis import durability
+from kew.adapters.redis.cluster import listening
 from kew.adapters.redis.keys import Keys
 from kew.app.ports import Queues
 from kew.domain.partitions import partition_of
@@ -24,7 +25,8 @@ from tests.support import jobs
 from tests.support.asking import end_of, record_of, submit
 from tests.support.clusters import Cluster
 from tests.support.commands import kew
-from tests.support.redis_process import connect
+from tests.support.ledger import until
+from tests.support.redis_process import ProcessRedis, connect
 from tests.support.redis_source import any_binary
 
 PARTITIONS = 6
@@ -73,6 +75,23 @@ async def test_work_and_results_are_notified_wherever_their_partitions_are(
     assert sorted(await web.get_queue_names()) == QUEUES
     for manager in (worker, web):
         assert (await manager.get_queue_status("q0"))["notifications"] == "ok"
+
+
+async def test_a_manager_that_only_listens_follows_its_partitions(
+    cluster: Cluster, managers: Managers, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(listening, "CHECK_EVERY", 0.2)
+    await managers(f"{cluster.url}?partitions=1")
+    old = cluster.owner(Keys("kew", 0).key("tasks"))
+    new = cluster.replica_of(old)
+    assert (channels_at(old), channels_at(new)) == (1, 0)
+    await asyncio.to_thread(cluster.fail_over, old)
+    await until(lambda: (channels_at(old), channels_at(new)) == (0, 1), "it moves", 30)
+
+
+def channels_at(node: ProcessRedis) -> int:
+    with contextlib.closing(connect(node.url)) as client:
+        return len(client.pubsub_shardchannels("{kew:*"))
 
 
 async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, managers: Managers):
@@ -184,7 +203,7 @@ async def test_a_url_of_the_wrong_kind_is_answered_with_the_right_one(
     cluster: Cluster, private_redis: PrivateRedis, managers: Managers
 ):
     with pytest.raises(StoreUnsuitableError, match=r"redis\+cluster://"):
-        await managers(cluster.nodes[0].url)
+        await managers(cluster.primaries()[0].url)
     with pytest.raises(StoreUnsuitableError, match=r"no node of a Cluster: .* redis://"):
         await managers(private_redis().url.replace("redis://", "redis+cluster://"))
 
@@ -201,10 +220,7 @@ async def test_a_primary_that_joins_later_gets_the_library_and_the_subscriptions
     for n, queue in enumerate(QUEUES):  # each call is referred, and tells where its partition is
         await submit(web, f"a{n}", jobs.echo, queue, value=n)
         assert (await end_of(web, f"a{n}")).result == n
-    with contextlib.closing(connect(newcomer.url)) as client:
-        async with asyncio.timeout(30):
-            while len(client.pubsub_shardchannels("{kew:*")) < 2 * len(MOVED):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+    await until(lambda: channels_at(newcomer) == 2 * len(MOVED), "both subscribe there", 30)
     for n, queue in enumerate(QUEUES):
         async with asyncio.timeout(SOONER_THAN_A_POLL):
             await submit(web, f"b{n}", jobs.echo, queue, value=n)

@@ -1,6 +1,7 @@
 """A Redis that is reached over TLS, and asks for a certificate of its clients."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -10,20 +11,22 @@ from tests.conftest import PrivateRedis
 from tests.integration.conftest import Managers
 from tests.support import jobs
 from tests.support.asking import end_of, submit
+from tests.support.clusters import become_whole_cluster
 from tests.support.redis_process import LOOPBACK, free_port
 
 
 class Secured:
     """A server that trusts the clients of one authority, and what its clients put into their URLs."""
 
-    def __init__(self, private_redis: PrivateRedis, directory: Path) -> None:
+    def __init__(self, private_redis: PrivateRedis, directory: Path, **more: Any) -> None:
         authority, self.directory, self.port = trustme.CA(), directory, free_port()
         authority.cert_pem.write_to_path(str(directory / "ca.pem"))
         for name in (LOOPBACK, "client"):
             issued = authority.issue_cert(name)
             issued.private_key_pem.write_to_path(str(directory / f"{name}.key"))
             issued.cert_chain_pems[0].write_to_path(str(directory / f"{name}.pem"))
-        private_redis(
+        self.server = private_redis(
+            **more,
             tls_port=self.port,
             tls_cert_file=str(directory / f"{LOOPBACK}.pem"),
             tls_key_file=str(directory / f"{LOOPBACK}.key"),
@@ -51,6 +54,25 @@ async def test_a_client_with_a_certificate_submits_runs_and_is_notified(
     await manager.create_queue(QueueConfig("q"))
     await submit(manager, "a", jobs.echo, value="x" * 60_000)
     assert (await end_of(manager, "a")).result == "x" * 60_000
+    assert (await manager.get_queue_status("q"))["notifications"] == "ok"
+
+
+async def test_the_nodes_of_a_cluster_are_reached_over_tls_wherever_the_map_leads(
+    private_redis: PrivateRedis, tmp_path: Path, managers: Managers
+):
+    secured = Secured(
+        private_redis,
+        tmp_path,
+        cluster_enabled="yes",
+        cluster_port=free_port(),
+        tls_cluster="yes",
+    )
+    become_whole_cluster(secured.server)
+    url = secured.url(secured.trusts, secured.shows, "partitions=4")
+    manager = await managers(url.replace("rediss://", "rediss+cluster://"))
+    await manager.create_queue(QueueConfig("q"))
+    await submit(manager, "a", jobs.echo, value=1)
+    assert (await end_of(manager, "a")).result == 1
     assert (await manager.get_queue_status("q"))["notifications"] == "ok"
 
 

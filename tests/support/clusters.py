@@ -207,6 +207,12 @@ class Cluster:
         return (node for node in self.primaries() if node not in nodes)
 
 
+def become_whole_cluster(node: ProcessRedis) -> None:
+    """Let it serve all slots."""
+    _ask(node, "CLUSTER", "ADDSLOTSRANGE", 0, REDIS_CLUSTER_HASH_SLOTS - 1)
+    once(lambda: _ask(node, "CLUSTER INFO")["cluster_state"] == "ok", "it serves nothing")
+
+
 def owner_by(node: ProcessRedis, slot: int) -> int:
     """The port of the slot's primary, by this node."""
     return next(
