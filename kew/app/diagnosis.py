@@ -193,7 +193,7 @@ async def examine(store: TaskStore, queue: str) -> list[IndexFault]:
         faults += found.faults
         if found.next is not None:
             pieces.appendleft((part, found.next))
-        pieces += ((longer, AT_ONCE) for longer in found.longer)
+        pieces += found.longer
     return faults
 
 

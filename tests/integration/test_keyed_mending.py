@@ -214,6 +214,7 @@ async def test_a_claim_is_not_stopped_by_a_key_of_which_nothing_waits(damaged: D
 async def test_a_doctor_looks_at_long_lines_to_their_end(damaged: Damaged):
     for n in range(3):
         await damaged.scene.submit(*(f"b{n}-{each}" for each in range(100)), key="b")
+    assert await examine(damaged.scene.store, QUEUE) == []
     await damaged.client.zadd(key("line2:b"), {"000000000999gone": LATE})
     said = words(await examine(damaged.scene.store, QUEUE))
     assert "task gone is among the waiting tasks, and there is no record" in said

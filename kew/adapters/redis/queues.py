@@ -151,8 +151,9 @@ async def examine(store: Inside, operation: Examine) -> Examined | None:
         IndexFault(kind, from_value(what) if kind in OF_KEYS else what, found)
         for kind, what, found in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     )
-    parts = (part.decode() for part in answer[2])
-    return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None, tuple(parts))
+    parts = zip(answer[2][::2], answer[2][1::2], strict=True)
+    longer = tuple((part.decode(), int(first)) for part, first in parts)
+    return Examined(tuple(faults), answer[1] if answer[1] >= 0 else None, longer)
 
 
 async def control(store: Inside, operation: Control) -> Word:

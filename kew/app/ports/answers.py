@@ -137,12 +137,12 @@ class IndexFault:
 class Examined:
     """What is wrong in a piece of a queue, and where the next piece begins; None: this was the last.
 
-    `longer`: other parts, which are to be compared from the entry on that is the limit of this piece.
+    `longer`: other parts, each with the entry from which on it is to be compared.
     """
 
     faults: tuple[IndexFault, ...]
     next: int | None = None
-    longer: tuple[str, ...] = ()
+    longer: tuple[tuple[str, int], ...] = ()
 
 
 @attrs.frozen

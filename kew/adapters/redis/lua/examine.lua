@@ -5,13 +5,14 @@
 -- KEYS: tasks state line1 line2 line3 waiting1 waiting2 waiting3 leases parked
 -- ARGV: queue part first:int limit:int
 -- Reply: {now} if the queue doesn't exist, else {now, {kind of fault, id or number, what is there, ...}, where to go on, or -1,
---   {part that is to be looked at from entry `limit` on, ...}}
+--   {part, the entry from which on it is to be looked at, ...}}
 -- include: moves
 -- include: keyed_checking
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 local operation = (function()
   local MOST_COUNTED = 1000 -- entries of a line that are looked at one by one
+  local SHARE_OF_A_LINE = 20 -- so many keys may have lines
   local faults
 
   local function fault(kind, what, detail)
@@ -88,10 +89,13 @@ local operation = (function()
     end
   end
 
-  -- What is known of keys, from this cursor on. Lines that are longer than `limit` are parts of their own.
+  -- What is known of keys, from this cursor on. The rest of a line that has more entries than this looks at is a part of its own.
   local function check_keys(cursor)
     if not s.keyed then return -1, {} end
-    return keyed.check(cursor, limit, limit, fault)
+    local entries, longer = math.max(1, math.floor(limit / SHARE_OF_A_LINE)), {}
+    local next_one, lines = keyed.check(cursor, limit, entries, fault)
+    for _, line in ipairs(lines) do longer[#longer + 1], longer[#longer + 2] = line, int(entries) end
+    return next_one, longer
   end
 
   -- Shelves from this one on, until they had `limit` entries; the number of the next, or -1.
