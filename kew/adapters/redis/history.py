@@ -9,11 +9,16 @@ from kew.app.ports import History
 from kew.domain.history import COUNTED, NOTHING, Histogram, Past, Tally, plus
 
 
-def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) -> Past:
-    """What happened, from numbers of steps and texts; a step may have two parts."""
+def read_past(
+    now: int, operation: History, waiting: int, found: Sequence[Any], *, has_times: bool = True
+) -> Past:
+    """What happened, from numbers of steps and texts; a step may have two parts.
+
+    `has_times`: with the histograms, which are most of the work.
+    """
     tallies: dict[int, Tally] = {}
     for number, text in zip(found[::2], found[1::2], strict=True):
-        tally = read_tally(text)
+        tally = read_tally(text, has_times=has_times)
         if not tally.is_empty:
             tallies[number] = plus(tallies[number], tally) if number in tallies else tally
     return Past(
@@ -25,11 +30,13 @@ def read_past(now: int, operation: History, waiting: int, found: Sequence[Any]) 
     )
 
 
-def read_tally(text: bytes) -> Tally:
+def read_tally(text: bytes, *, has_times: bool = True) -> Tally:
     """What is stored of one step; nothing if another program has changed it."""
     try:
         *numbers, waiting, wait, run = text.split()
         counts = dict(zip(COUNTED, map(int, numbers), strict=True))
+        if not has_times:
+            return Tally(waiting=int(waiting), **counts)
         return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
     except ValueError:
         return NOTHING

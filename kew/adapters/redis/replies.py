@@ -326,7 +326,13 @@ def read_status(queue: str, reply: Sequence[Any]) -> QueueStatus | None:
         ),
         oldest_at=due_longest,
         rates=rates_of(
-            read_past(now, History(queue, MINUTE_MS, RECENT + 1), sum(waiting), happened)
+            read_past(
+                now,
+                History(queue, MINUTE_MS, RECENT + 1),
+                sum(waiting),
+                happened,
+                has_times=False,
+            )
         ),
         dead=dead,
         busiest_keys=_by_key(busiest),
