@@ -36,7 +36,7 @@ def read_tally(text: bytes, *, has_times: bool = True) -> Tally:
         *numbers, waiting, wait, run = text.split()
         counts = dict(zip(COUNTED, map(int, numbers), strict=True))
         if not has_times:
-            return Tally(waiting=int(waiting), **counts)
+            return Tally(waiting=int(waiting), wait=(), run=(), **counts)
         return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
     except ValueError:
         return NOTHING
