@@ -98,6 +98,7 @@ soak: $(READY)
 		tests/integration/test_outages.py tests/integration/test_hostile_input.py tests/contracts \
 		tests/integration/test_sentinel_failovers.py tests/integration/test_cluster_failover.py \
 		tests/unit/adapters/test_generated_values.py
+	@$(BIN)/python -m tests.integration.sqlite_kills
 
 # The tests come last, and the coverage check prints nothing if it passes, so that a good run ends
 # with pytest's own summary.

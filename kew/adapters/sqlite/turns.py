@@ -92,7 +92,9 @@ def until(is_so: Callable[[], bool], seconds: float) -> bool:
 
 
 def _opened(path: str) -> int | None:
+    if fcntl is None:
+        return None
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
         return None

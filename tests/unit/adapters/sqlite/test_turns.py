@@ -94,6 +94,17 @@ def test_a_process_that_hangs_while_it_writes_is_reported(
     assert second.db.in_transaction
 
 
+def test_a_system_without_such_locks_asks_sqlite_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(turns, "fcntl", None)
+    process = Process(tmp_path / "kew.db")
+    process.turns.begin()
+    assert process.db.in_transaction
+    assert not (tmp_path / "kew.db-turn").exists()
+    process.close()
+
+
 def test_without_a_place_beside_the_file_a_process_asks_sqlite_alone(tmp_path: Path):
     (tmp_path / "kew.db-turn").mkdir()
     process = Process(tmp_path / "kew.db")
