@@ -68,10 +68,18 @@ class SlotConnections(Connections):
                     raise
                 pause = next(again)
                 if loop.time() + pause > sent_until:
+                    if isinstance(cause, ReplyError) and cause.code in ("TRYAGAIN", "ASK"):
+                        raise self._migrating(node, cause) from cause
                     raise
             if _is_outage(cause):
                 await self._refreshed(seen)
             await asyncio.sleep(pause)
+
+    def _migrating(self, node: Node, cause: ReplyError) -> Refused:
+        return Refused(
+            f"{node.address.name} has been migrating slot {self._slot} for longer than a call waits: "
+            f"finish that, or let `redis-cli --cluster fix {node.endpoint}` do it ({cause})"
+        )
 
     def _is_referred(self, cause: BaseException | None) -> TypeGuard[ReplyError]:
         """The node names another one for this call."""

@@ -132,6 +132,20 @@ async def test_nodes_that_refer_to_each_other_are_left_in_the_end(monkeypatch: p
         assert len(made.one.gets) + len(made.other.gets) <= 20
 
 
+@pytest.mark.parametrize("code", ["TRYAGAIN", "ASK"])
+async def test_a_migration_that_does_not_end_is_reported_with_advice(
+    monkeypatch: pytest.MonkeyPatch, code: str
+):
+    monkeypatch.setattr(calls, "PATIENCE", 0.2)
+    async with pair(
+        lambda _, __: TRY_AGAIN if code == "TRYAGAIN" else made.other.refers(b"ASK"),
+        lambda _, __: TRY_AGAIN,
+    ) as made:
+        with pytest.raises(Refused, match=f"migrating slot {SLOT} .*--cluster fix") as caught:
+            await made.connections.call(GET)
+        assert not caught.value.is_logged
+
+
 async def test_a_lost_reply_is_for_the_caller_to_judge_and_lets_the_map_be_read_again():
     async with pair(lambda _, __: b"") as made:
         await made.cluster.refresh(0)
