@@ -26,13 +26,14 @@ from tests.support.asking import once, submit
 from tests.support.lagging import Link, lagging_replica
 from tests.support.redis_process import ProcessRedis, connect
 from tests.support.redis_source import any_binary, packaged_binary
+from tests.support.rights import rights
 
 QUEUE = QueueConfig("q")
 BINARIES = pytest.mark.parametrize(
     "binary", [any_binary, packaged_binary], ids=["redis7", "redis8"]
 )
-CONFIRM_WITHIN = 0.3
-PATIENCE = 1.2  # seconds: for a repeat, which changes nothing
+CONFIRM_WITHIN = 1.0  # on a machine that may be busy
+PATIENCE = 2.5  # seconds: for a repeat, which changes nothing
 
 
 @attrs.define
@@ -88,7 +89,7 @@ async def test_what_replicas_lack_is_acknowledged_by_default_and_refused_if_it_h
     assert not await has(after, "refused")
 
 
-@BINARIES
+@pytest.mark.parametrize("binary", [packaged_binary], ids=["redis8"])
 async def test_a_submit_is_acknowledged_once_the_replica_has_it(
     pair: Pair, managers: Managers, caplog: pytest.LogCaptureFixture
 ):
@@ -122,7 +123,7 @@ async def test_a_command_is_confirmed_too(pair: Pair, managers: Managers):
 async def test_a_durability_that_this_redis_cannot_give_is_refused(
     private_redis: PrivateRedis, managers: Managers, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(durability, "CONFIRM_WITHIN", CONFIRM_WITHIN)
+    monkeypatch.setattr(durability, "CONFIRM_WITHIN", 0.1)  # nothing is confirmed in any time
     seven, eight = (private_redis(binary=find()) for find in (any_binary, packaged_binary))
     for server in (seven, eight):
         with pytest.raises(StoreUnavailableError, match="0 of 1 replicas have it"):
@@ -135,6 +136,20 @@ async def test_a_durability_that_this_redis_cannot_give_is_refused(
         client.execute_command("ACL", "SETUSER", "default", "-wait")
     with pytest.raises(StoreUnsuitableError, match="doesn't allow this user the command WAIT"):
         await managers(f"{eight.url}?durability=replicated")
+
+
+@pytest.mark.parametrize("binary", [packaged_binary], ids=["redis8"])
+async def test_the_documented_rights_are_enough_and_a_library_that_was_flushed_is_loaded_again(
+    pair: Pair, managers: Managers
+):
+    with contextlib.closing(connect(pair.primary.url)) as client:
+        client.execute_command("ACL", "SETUSER", "kew", "on", ">s3cret", *rights(), "+wait")
+        url = pair.primary.url.replace("redis://", "redis://kew:s3cret@")
+        manager = await submitting(managers, f"{url}?durability=replicated")
+        await submit(manager, "a", jobs.echo)
+        client.function_flush()
+        await submit(manager, "b", jobs.echo)
+    assert await has(manager, "b")
 
 
 async def test_what_was_synced_survives_a_crash(

@@ -76,7 +76,7 @@ async def check_publish(pool: Connections, where: str, keys: Keys) -> None:
 async def check_confirmed(pool: Connections, where: str, durability: Durability) -> None:
     """See a command confirmed; raises `StoreUnsuitableError` if that can't be here, else `StoreUnavailableError`."""
     try:
-        await pool.call(packed("PING"))
+        await pool.call(packed("INFO", "server"))
     except StoreError as error:
         raise _unconfirmed(error, where, durability) from error.__cause__
 
@@ -86,7 +86,7 @@ def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQ
     refusal = cause.refusal if isinstance(cause, Unconfirmed) else None
     if refusal is None:
         if not isinstance(cause, Unconfirmed):
-            return advised(error, where, command)
+            return advised(error, where, "INFO")
         return StoreUnavailableError(
             f"Redis at {where} doesn't confirm writes, as durability={durability.level} needs: {cause.missing}. "
             "Check its replicas (INFO replication), or choose durability=default"
