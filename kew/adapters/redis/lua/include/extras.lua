@@ -10,7 +10,7 @@ local extra = {
 
 -- Whether they can be read; and whether that is since a newer version wrote one of a name that this library doesn't know.
 function extra.check(text)
-  if string.find(text, '^key=[^=,]+$') then return true, false end
+  if string.find(text, '^key=[^=,]+$') or string.find(text, '^unique=[sfl][jrp]:[^=,]+$') then return true, false end
   local sound, is_newer = true, false
   for pair in string.gmatch(text .. ',', '([^,]*),') do
     local name, value = string.match(pair, '^([%w_]+)=([^=]+)$')

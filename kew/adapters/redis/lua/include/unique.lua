@@ -27,8 +27,9 @@ do
 
   -- The unique key in extras: the key, how long it is held, what a submit does that meets the holder, and at_most_ms; nil: none.
   local function unique_key(extras)
-    local is_given = extras and string.find(extras, 'unique=', 1, true)
-    local text = is_given and string.match(',' .. extras, ',unique=([^,]+)')
+    if not extras then return nil end
+    local text = string.match(extras, '^unique=([^,]+)')
+    if not text and string.find(extras, 'unique=', 1, true) then text = string.match(extras, ',unique=([^,]+)') end
     if not text then return nil end
     local till, conflict, at_most, key = extra.unique_parts(text)
     return key, till, conflict, tonumber(at_most) or 0
@@ -42,13 +43,17 @@ do
     return t.status == 'q' or t.status == 'w' or t.status == 'r'
   end
 
-  local function holds(t)
-    local key, till = unique_key(t.extras)
-    if not key or is_absent(t) then return false end
+  local function holds_until(t, till)
+    if is_absent(t) then return false end
     if till == 's' then return is_waiting(t) and t.attempt == '0' end
     if till == 'l' then return is_waiting(t) end
     if till == 'f' then return not has_ended(t) end
     return t.status ~= 'f' and t.status ~= 'x' and now - t.queued_at < tonumber(till)
+  end
+
+  local function holds(t)
+    local key, till = unique_key(t.extras)
+    return key and holds_until(t, till) or false
   end
 
   -- The task that holds a key; nil: none. One that this call stored is known by its id alone, as is one that only a newer version
@@ -191,7 +196,7 @@ do
   -- A task has ended: its key is free, unless a time is still to pass.
   function extra.unique.let_go(t)
     local key, till = unique_key(t.extras)
-    if not key or holds(t) then return end
+    if not key or holds_until(t, till) then return end
     if till == 'f' or redis.call('HGET', dead.key('unique'), key) == member_of(t) then
       extra.freed = extra.freed or {}
       extra.freed[#extra.freed + 1] = key
