@@ -196,7 +196,7 @@ class Cluster:
 
     def stop(self) -> None:
         for node in self.nodes:
-            node.stop()
+            node.kill()  # nothing of it is wanted any more, and to shut down takes each a while
             if node.directory is not None:
                 shutil.rmtree(node.directory, ignore_errors=True)
 
