@@ -59,6 +59,17 @@ async def test_every_page_fits_its_window_and_has_no_serious_findings(
         assert await serious(opened.page) == [], path
 
 
+async def test_the_pages_with_tables_fit_a_tablet(browser_page: BrowserPage) -> None:
+    opened = await browser_page("#/", Invented().app())
+    for name in ("overview", "tasks", "schedules"):
+        path, heading = PAGES[name]
+        await opened.go(path)
+        await settled(opened.page, heading)
+        for width in (768, 700):
+            await opened.page.set_viewport_size({"width": width, "height": 1024})
+            assert await overflow(opened.page) <= 0, (path, width)
+
+
 async def serious(page: Page) -> list[str]:
     """What axe finds, without what is minor or moderate."""
     found = await Axe().run(page)
