@@ -17,6 +17,7 @@ from kew.app.ports import (
     OPERATIONS,
     Claim,
     Find,
+    ListSchedules,
     Operation,
     Pasts,
     ReadPayload,
@@ -79,7 +80,8 @@ def test_every_operation_has_a_route_through_partitions_with_its_answer():
         if route is routes.by_queue:
             assert [field.name for field in attrs.fields(kind)][:1] == ["queue"], kind
     whole = {kind for kind in OPERATIONS if "queue" not in vars(kind)} - set(MERGED)
-    assert whole == {Statuses, Pasts, Find, ReadPayload}  # each goes where its queues or ids are
+    # each goes where its queues or ids are
+    assert whole == {Statuses, Pasts, Find, ReadPayload, ListSchedules}
 
 
 def test_the_differential_test_draws_every_operation():

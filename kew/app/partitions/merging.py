@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from kew.app.ports import (
     ListedSchedules,
-    ListSchedules,
     Operation,
     PresentProcess,
     Processes,
@@ -54,6 +53,5 @@ def schedules(answers: Sequence[ListedSchedules]) -> ListedSchedules:
 MERGED: Final[Mapping[type[Operation[Any]], Callable[[Any], Any]]] = {
     Queues: queues,
     Processes: processes,
-    ListSchedules: schedules,
 }
 """The queries that go to every partition, and how their answers become one."""

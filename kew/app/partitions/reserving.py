@@ -167,9 +167,8 @@ class Reservations:
         after = self._read_up_to.get(partition)
         page = await store.do(ListWaiting(RESERVED, WaitingFilter(), after, AT_ONCE))
         self._read_up_to[partition] = page.after if page else None
-        old_by = swept.now_ms - GIVEN_BACK_AFTER_MS
-        found = page.tasks if page else ()
-        old = [task for task in found if task.queued_at <= old_by and task.id != LAYOUT_ID]
+        found = [task for task in (page.tasks if page else ()) if task.id != LAYOUT_ID]
+        old = [record for record in found if not _is_recent(record, swept.now_ms)]
         for record in old:
             if reserved_for(record) is None:
                 await self._finish(record, partition)
@@ -209,3 +208,8 @@ class Reservations:
     async def _find(self, task_id: str, partition: int) -> Found:
         (found,) = await self._stores[partition].do(Find([task_id]))
         return found
+
+
+def _is_recent(record: Task, now: int) -> bool:
+    """Its submit may be on its way. What lies ahead is not, since the clock has stepped back."""
+    return now - GIVEN_BACK_AFTER_MS < record.queued_at <= now

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import attrs
 
-from kew.app.partitions import schedules, submitting
+from kew.app.partitions import merging, schedules, submitting
 from kew.app.partitions.merging import MERGED
 from kew.app.partitions.reserving import together
 from kew.app.ports import (
@@ -28,6 +28,7 @@ from kew.app.ports import (
     Hasten,
     History,
     LimitKey,
+    ListedSchedules,
     ListFailed,
     ListGroups,
     ListKeyLimits,
@@ -85,6 +86,13 @@ async def to_all(partitions: Partitions, operation: Operation[T]) -> T:
     """To every partition; `MERGED` says how the answers become one."""
     answers = await together([store.do(operation) for store in partitions.stores])
     return cast("T", MERGED[type(operation)](answers))
+
+
+async def list_schedules(partitions: Partitions, operation: ListSchedules) -> ListedSchedules:
+    """To the partitions of the queues that are named; without any, to all."""
+    places = sorted({partitions.place_of(queue) for queue in operation.queues})
+    stores = [partitions.stores[place] for place in places] or partitions.stores
+    return merging.schedules(await together([store.do(operation) for store in stores]))
 
 
 async def submit(partitions: Partitions, operation: Submit) -> Submitted:
@@ -174,7 +182,8 @@ ROUTES: Final[Mapping[type[Operation[Any]], Callable[[Any, Any], Awaitable[Any]]
         ),
         by_queue,
     ),
-    **dict.fromkeys((Queues, Processes, ListSchedules), to_all),
+    **dict.fromkeys((Queues, Processes), to_all),
+    ListSchedules: list_schedules,
     **dict.fromkeys((Statuses, Pasts), by_queues),
     Submit: submit,
     Sweep: sweep,

@@ -118,7 +118,7 @@ class Ticker:
         loop = asyncio.get_running_loop()
         self._looks_at = loop.time() + self._look_every  # a change from now on is read again
         served = self._served()
-        listed = await self._do(ListSchedules())
+        listed = await self._do(ListSchedules(tuple(sorted(served))))
         self._saw(listed.now_ms)
         found = {each.schedule.name: each for each in listed.schedules}
         self._known = {name: it for name, it in found.items() if it.schedule.queue in served}

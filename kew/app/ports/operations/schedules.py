@@ -66,11 +66,13 @@ class SteerSchedule(Operation[Word]):
 
 @attrs.frozen
 class ListSchedules(Operation[ListedSchedules]):
-    """Every schedule of the namespace."""
+    """Every schedule of the namespace; with `queues`, those of other queues may be left out."""
 
     name = "schedules"
     changes = False
     is_awaited = True
+
+    queues: tuple[str, ...] = ()
 
 
 @attrs.frozen

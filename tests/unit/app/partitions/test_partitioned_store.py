@@ -123,6 +123,17 @@ async def test_a_schedule_lies_with_its_queue_and_moves_with_it(parts: Partition
     assert await parts.store.do(removed) is Word.MISSING
 
 
+async def test_schedules_of_some_queues_are_read_in_their_partitions_alone(parts: Partitions):
+    one, two = parts.queue_in(0), parts.queue_in(1)
+    await parts.store.do(PutSchedule(schedule(one, "one"), "e1"))
+    await parts.store.do(PutSchedule(schedule(two, "two"), "e2"))
+    parts.stores[1].is_cut_off = True
+    with pytest.raises(Refused):
+        await parts.store.do(ListSchedules())
+    listed = await parts.store.do(ListSchedules((one, parts.queue_in(2), one)))
+    assert [stored.schedule.name for stored in listed.schedules] == ["one"]
+
+
 async def test_a_schedule_goes_with_a_purged_queue(parts: Partitions):
     queue = parts.queue_in(0)
     await parts.store.do(PutSchedule(schedule(queue), "e1"))

@@ -166,6 +166,15 @@ async def test_a_reservation_without_a_task_is_given_back_once_it_is_old(parts: 
     assert parts.tasks(task_id) == []
 
 
+async def test_a_reservation_that_lies_ahead_is_given_back(parts: Partitions):
+    task_id = parts.id_at(0)
+    parts.clock.now += 10 * GIVEN_BACK_AFTER_MS
+    await parts.store.reservations.reserve([task_id], 1)
+    parts.clock.now -= 9 * GIVEN_BACK_AFTER_MS
+    await tend_all(parts)
+    assert [task.status for task in parts.tasks(task_id)] == ["cancelled"]  # the block
+
+
 async def test_the_reservation_of_a_task_is_kept(parts: Partitions):
     task_id = parts.id_at(0)
     await parts.submit(parts.queue_in(1), task_id)
