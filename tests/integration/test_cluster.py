@@ -94,13 +94,20 @@ def channels_at(node: ProcessRedis) -> int:
         return len(client.pubsub_shardchannels("{kew:*"))
 
 
-async def test_the_documented_rights_are_enough(cluster: Cluster, url: str, managers: Managers):
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [("", ""), (" +wait", "&durability=replicated")],
+    ids=["plain", "confirmed"],
+)
+async def test_the_documented_rights_are_enough(
+    cluster: Cluster, url: str, managers: Managers, more: str, options: str
+):
     text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
     line = next(line for line in text.splitlines() if line.startswith("ACL SETUSER"))
     for node in cluster.nodes:
         with contextlib.closing(connect(node.url)) as client:
-            client.execute_command(*line.replace("PASSWORD", "p@ss").split())
-    own = url.replace("redis+cluster://", "redis+cluster://kew:p%40ss@")
+            client.execute_command(*(line.replace("PASSWORD", "p@ss") + more).split())
+    own = url.replace("redis+cluster://", "redis+cluster://kew:p%40ss@") + options
     worker = await with_queues(managers, own, work=True)
     web = await with_queues(managers, own, work=False)
     assert (await findings(own))["rights"]["verdict"] == "ok"
