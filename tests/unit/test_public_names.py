@@ -13,17 +13,6 @@ import kew.exceptions
 
 SOURCE = Path(kew.__file__).read_text()
 LOADED = "import sys; print(*sorted(sys.modules))"
-OF_EXTRAS = {
-    "click",
-    "cloudpickle",
-    "cronsim",
-    "fastapi",
-    "opentelemetry",
-    "prometheus_client",
-    "pydantic",
-    "rich",
-    "uncalled_for",
-}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -47,19 +36,6 @@ def test_importing_kew_loads_the_errors_alone():
         "kew.version",
     }
     assert not loaded & {"asyncio", "attr", "attrs", "inspect", "logging", "msgspec", "redis"}
-
-
-def test_a_manager_loads_no_store_that_it_does_not_use_and_nothing_of_an_extra():
-    loaded = loaded_by(
-        "from kew import QueueConfig, TaskQueueManager; TaskQueueManager('memory://')"
-    )
-    assert "kew.manager" in loaded
-    assert "kew.adapters.memory" in loaded
-    assert not loaded & {"redis", "sqlite3", "kew.adapters.redis", "kew.adapters.sqlite"}
-    assert not loaded & {
-        f"kew.{name}" for name in ("cli", "web", "metrics", "tracing", "testing", "simulation")
-    }
-    assert not loaded & OF_EXTRAS
 
 
 def test_type_checkers_see_each_name_where_it_is_loaded_from():
