@@ -66,6 +66,7 @@ NO_OPTIONS = (None, 0, None, None, None)
 _decode_label = msgspec.msgpack.Decoder(tuple[str | int | None, ...]).decode
 VERSION: Final = 3  # of records: what this code knows
 BELOW_LETTERS: Final = ord("A")  # a record of version 1 begins with a letter
+VERSION_OF_EXTRAS: Final = ord("3")
 VERSIONED = re.compile(rb"(\d{1,3})[a-z] ")
 Raw = Any  # a record (bytes), or a pair of it and its content (a list)
 ABSURD: Final = "its fields contradict each other or are absurd"
@@ -165,11 +166,23 @@ def read(
     `is_strict` is for `read_strictly` alone, and what comes after it (the extras) for `_read_later_version`.
     """
     try:
-        if (
-            raw.__class__ is list or raw[0] < BELOW_LETTERS
-        ):  # a function would be called for each task
+        if raw.__class__ is list:  # a function would be called for each task
             return _read_later_version(task_id, raw, lease_until, with_payload, is_strict)
         head, _, body = raw.partition(b"\n")
+        if raw[0] < BELOW_LETTERS:
+            # Most tasks with extras have a key and nothing else: they are read here.
+            plain, _, found = head.rpartition(b" - key=")
+            if (
+                raw[0] != VERSION_OF_EXTRAS
+                or not plain
+                or not found
+                or b"," in found
+                or b" " in found
+            ):
+                return _read_later_version(task_id, raw, lease_until, with_payload, is_strict)
+            head, key = plain[1:], found.decode()
+            if "%" in key:
+                key = extras.from_value(key)
         (
             status,
             queue,
