@@ -28,7 +28,7 @@ from kew.metrics import MetricsObserver
 from tests.integration.conftest import Managers, Measured
 from tests.support.ledger import until
 from tests.support.redis_process import connect
-from tests.support.scene import LEASE_MS, Scene, SteppedClock, Worker, success
+from tests.support.scene import LEASE_MS, Scene, SteppedClock, Worker, call, group, success
 
 QUEUE = QueueConfig("q", max_workers=50, max_size=1_000_000)
 ARGUMENT = "x" * 20
@@ -331,6 +331,31 @@ async def test_a_claim_and_a_settle_cost_the_same_few_commands_for_many_tasks_as
     assert claimed.round_trips == settled.round_trips == 1
     assert claimed.commands <= 19
     assert settled.commands <= 24
+
+
+async def test_each_key_costs_a_claim_two_commands_and_a_settle_none(
+    scene: Scene, meter: Meter, measured: Measured
+):
+    """One that reads the beginning of the key's line, and one that takes the task out of it."""
+    await scene.declare(max_workers=1000, max_size=1_000_000, key_workers=2)
+    worker: Worker = await scene.worker()
+    claims, settles = [], []
+    for turn, count in enumerate((1, 2, 100)):  # the first turn meets a process that is not idle
+        calls = [call(f"{turn}-{n}", key=f"k{n % count}") for n in range(2 * count)]
+        await scene.try_submit(group(*calls))
+        with meter.counting() as claimed:
+            first = await worker.claim(count, lease_ms=LEASE_MS)
+        with meter.counting() as settled:
+            grant = (await worker.settle(*map(success, first), claim=worker.request(count))).grant
+        assert grant is not None
+        assert (len(first), len(grant.tasks)) == (count, count)
+        await worker.settle(*map(success, grant.tasks))
+        claims.append(claimed.commands)
+        settles.append(settled.commands)
+    measured("Redis commands to claim tasks of 100 keys", claims[2])
+    measured("Redis commands to settle them, with the next claim", settles[2])
+    assert claims[2] <= claims[1] + 2 * 98
+    assert settles[2] <= settles[1] + 2 * 98
 
 
 async def test_an_idle_process_asks_less_than_one_thing_in_two_seconds(

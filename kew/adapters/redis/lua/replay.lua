@@ -14,7 +14,7 @@ local function change_arguments(t, payload)
   if new_key == '=' then return end
   local key, others = string.sub(new_key, 2, -2), string.gsub(string.gsub(t.extras or '', '^key=[^,]*', ''), '^,', '')
   if key ~= '' then others = 'key=' .. key .. (others == '' and '' or ',' .. others) end
-  t.extras = others ~= '' and others or false
+  extra.give(t, others)
 end
 
 local function replay(t, ticket, replays, after_ms)

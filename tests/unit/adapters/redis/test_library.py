@@ -261,7 +261,7 @@ def test_the_documented_rights_are_the_commands_that_are_used(page: str, by_its_
     granted = set(re.findall(r"\+(\S+)", line))
     text = "\n".join(path.read_text() for path in LUA.rglob("*.lua"))
     used = {
-        c.lower() for c in re.findall(r"(?:call|send|remove|read_into)\((?:\w+, )?'([A-Z]+)'", text)
+        c.lower() for c in re.findall(r"(?:call|send|remove|read_all)\((?:\w+, )?'([A-Z]+)'", text)
     }
     by_python = {
         "client|setname",

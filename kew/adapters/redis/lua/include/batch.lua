@@ -10,6 +10,7 @@ local function add_pair(list, first, second)
 end
 
 local function send(command, key, list)
+  if #list == 1 then return redis.call(command, key, list[1]) end
   for first = 1, #list, PIECE do
     redis.call(command, key, unpack(list, first, math.min(first + PIECE - 1, #list)))
   end

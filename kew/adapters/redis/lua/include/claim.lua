@@ -11,7 +11,7 @@ local PARKED_RETRY_MS, COME_MS = 5000, 100
 
 -- A record with its payload, if that is not in it, and with its checkpoint, if it has one.
 local function with_content(t, record)
-  return (t.beside or t.extras) and dead.with_beside(t, record, t.beside and redis.call('HGET', CONTENTS, t.id)) or record
+  return (t.beside or t.more) and dead.with_beside(t, record, t.beside and redis.call('HGET', CONTENTS, t.id)) or record
 end
 
 -- What a lane remembers of its last claim: the sequence, how many leases it was granted, and the ids of their tasks.
@@ -76,7 +76,7 @@ local function grant(taken)
     fields[2 * n - 1], fields[2 * n] = t.id, record
     ends[2 * n - 1], ends[2 * n] = ends_at, member_of(t)
     leases[3 * n - 2], leases[3 * n - 1], leases[3 * n] = t.id, lease_until, record
-    if t.beside or t.extras then leases[3 * n] = dead.with_beside(t, record, t.content) end
+    if t.beside or t.more then leases[3 * n] = dead.with_beside(t, record, t.content) end
   end
   if before then history.waited(s, before, now, alike) end
   send('HSET', TASKS, fields)

@@ -27,7 +27,7 @@ end
 
 -- A record with what is handed out beside it: {record, payload}, and its checkpoint as a third, if it has one.
 function dead.with_beside(t, record, content)
-  if t.extras and string.find(t.extras, 'checkpoint=', 1, true) then
+  if t.more and string.find(',' .. t.more, ',checkpoint=', 1, true) then
     return {record, t.beside and content or false, redis.call('GET', dead.checkpoint_of(member_of(t)))}
   end
   return t.beside and {record, content} or record

@@ -40,6 +40,17 @@ function extra.unique_parts(text)
   return till, conflict, at_most, key
 end
 
+-- The key, if it is all there is, as with most tasks that have extras; false: it isn't.
+function extra.lone_key(text)
+  return string.match(text, '^key=([^=,]+)$') or false
+end
+
+-- These are the extras of a task from now on; `more`: them, if there is something besides a key. (keyed.of finds the key again.)
+function extra.give(t, text)
+  t.extras = text ~= '' and text or false
+  t.more, t.key = t.extras and not extra.lone_key(text) and text or false, false
+end
+
 -- One of `LAST`; nil: it has no value.
 function extra.set(t, name, value)
   local text, found = t.extras and ',' .. t.extras or '', {}
@@ -51,7 +62,7 @@ function extra.set(t, name, value)
   for _, each in ipairs(extra.LAST) do
     if found[each] then text = text .. ',' .. each .. '=' .. found[each] end
   end
-  t.extras = text ~= '' and string.sub(text, 2) or false
+  extra.give(t, string.sub(text, 2))
 end
 
 -- The task came back later once more.
@@ -87,13 +98,12 @@ end
 
 -- Of its checkpoint; 0: it has none.
 function extra.checkpoint_bytes(t)
-  if not string.find(t.extras, 'checkpoint=', 1, true) then return 0 end
   return tonumber(string.match(t.extras, 'checkpoint=%d+%.%d+%.(%d+)')) or 0
 end
 
 -- Whether it had one.
 function extra.forget_checkpoint(t)
-  if not string.find(t.extras, 'checkpoint=', 1, true) then return false end
+  if not string.find(',' .. t.extras, ',checkpoint=', 1, true) then return false end
   extra.set(t, 'checkpoint', nil)
   return true
 end
@@ -105,6 +115,5 @@ end
 
 -- What its start takes of a rate.
 function extra.cost_in(text)
-  if not text or not string.find(text, 'cost=', 1, true) then return 1 end
-  return tonumber(string.match(',' .. text, ',cost=(%d+)')) or 1
+  return text and tonumber(string.match(',' .. text, ',cost=(%d+)')) or 1
 end

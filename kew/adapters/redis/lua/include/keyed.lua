@@ -14,12 +14,14 @@
 -- Needs PARKED, queue.
 -- include: ready
 -- include: keyed_limits
+-- include: keyed_writing
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.is_loaded = (function()
   local NAMED = {'1 ', '2 ', '3 '} -- text: Lua would format the number each time
   local LINED = {'line1:', 'line2:', 'line3:'}
-  local base, places, leases, holders, held_changed, touched, holders_added, freed
+  local looked_at, is_open -- the rest of the counts, and whether they say that limits were changed: mostly they are the same
+  local base, line_of, places, turned, leases, holders, held_changed, touched, holders_added, freed
 
   function keyed.key_name(part)
     return base .. part
@@ -37,8 +39,9 @@ keyed.is_loaded = (function()
 
   -- Whose turn a task waits for, as it is written; nil: no key's.
   function keyed.of(t)
-    if t.key then return t.key end
-    local key = t.extras and string.match(t.extras, '^key=([^,]+)')
+    local key = t.key
+    if key then return key end
+    key = t.extras and string.match(t.extras, '^key=([^,]+)')
     if not key or is_pinned(function_of(t)) then return nil end
     t.key = key
     return key
@@ -48,7 +51,9 @@ keyed.is_loaded = (function()
     if keyed.is_used then return end
     keyed.is_used = true
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
-    places, leases, holders, held_changed, touched, holders_added, freed = {}, {}, {}, {}, {}, nil, {}
+    line_of = {base .. LINED[1], base .. LINED[2], base .. LINED[3]}
+    places, turned, leases, holders, held_changed, touched, holders_added, freed = {}, {}, {}, {}, {}, {}, nil, {}
+    looked_at = nil
     keyed.begin_limits()
     if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}, limits = 0, ends = 0} end
   end
@@ -57,52 +62,90 @@ keyed.is_loaded = (function()
     keyed.is_used = nil
   end
 
-  -- Read what isn't known yet of these names, in as few commands as can be: one costs as much as ten names more.
-  local function read_into(known, command, part, names, take)
-    local unknown = {}
-    for n = 1, #names do
-      if known[names[n]] == nil then unknown[#unknown + 1] = names[n] end
+  -- Read fields of a hash, or scores, of any number of names, in few commands: one costs as much as ten names more.
+  local function read_all(command, part, names)
+    if #names <= PIECE then return #names == 0 and {} or redis.call(command, base .. part, unpack(names)) end
+    local all = {}
+    for first = 1, #names, PIECE do
+      for _, each in ipairs(redis.call(command, base .. part, unpack(names, first, math.min(first + PIECE - 1, #names)))) do
+        all[#all + 1] = each
+      end
     end
-    for first = 1, #unknown, PIECE do
-      local found = redis.call(command, base .. part, unpack(unknown, first, math.min(first + PIECE - 1, #unknown)))
-      for n = 1, #found do known[unknown[first + n - 1]] = take(found[n], unknown[first + n - 1]) end
-    end
+    return all
   end
 
-  -- The turn of a key in a priority, how many of its tasks wait, and its line. `is_in_ring`: that is where the key is, and nowhere
-  -- else; `first`: the entry that will be the first of the line once what was taken has left, and `first_at`, when that is due (nil:
-  -- there is none), if they are known (`is_first_known`); `noted_at`: the instant that is noted for the first one, nil: that isn't
-  -- known. `has_new`: a task has come into the line since it was read.
-  local function new_place(text, name)
+  -- The turn of a key in a priority, how many of its tasks wait, the key of its line, and what a call finds out and changes:
+  --   first       the entry that will be the first of the line once what was taken has left, `first_at`, when that is due, as text,
+  --     and `due_at`, as a number (false: there is none), if they are known: `is_first_known`
+  --   noted_at    the instant that is noted for the first entry; false: that isn't known
+  --   has_new     a task has come into the line since it was read
+  --   is_in_ring  that is where the key is, and nowhere else
+  --   limit       how many leases the key may have, if a claim has looked that up
+  local function new_place(text, name, priority, key)
     local turn, count = string.match(text or '', '^(%d+) (%d+)$')
-    local priority, key = string.byte(name) - 48, string.sub(name, 3)
-    return {name = name, priority = priority, key = key, line = keyed.line_name(priority, key), turn = tonumber(turn or 0),
-      count = tonumber(count or 0), differs = false, is_in_ring = false, is_first_known = false, has_new = false}
+    local place = {
+      name = name, priority = priority, key = key, turn = turn or '0', count = tonumber(count or 0), line = line_of[priority] .. key,
+      first = false, first_at = false, due_at = false, is_first_known = false, noted_at = false, has_new = false, is_in_ring = false,
+      limit = false, differs = false, is_touched = false,
+    }
+    places[name] = place
+    return place
   end
 
   local function place_of(priority, key)
     local name = NAMED[priority] .. key
-    return places[name] or keyed.places_of(priority, {key})[1]
+    return places[name] or new_place(redis.call('HGET', base .. 'turns', name), name, priority, key)
   end
 
   -- The places of keys, read at once.
   function keyed.places_of(priority, keys)
-    local names, found = {}, {}
-    for n = 1, #keys do names[n] = NAMED[priority] .. keys[n] end
-    read_into(places, 'HMGET', 'turns', names, new_place)
-    for n = 1, #keys do found[n] = places[names[n]] end
+    local prefix, found, names, unknown = NAMED[priority], {}, {}, {}
+    for n = 1, #keys do
+      local name = prefix .. keys[n]
+      local place = places[name] or false
+      found[n] = place
+      if not place then names[#names + 1], unknown[#unknown + 1] = name, n end
+    end
+    local texts = read_all('HMGET', 'turns', names)
+    for m = 1, #names do
+      local n = unknown[m]
+      found[n] = new_place(texts[m], names[m], priority, keys[n])
+    end
     return found
   end
 
   local function touch(place)
-    touched[place.name] = place
+    if place.is_touched then return end
+    place.is_touched = true
+    touched[#touched + 1] = place
+  end
+
+  local function note_change(place)
+    if place.differs then return end
+    place.differs = true
+    turned[#turned + 1] = place
   end
 
   function keyed.touch_all(key)
-    read_into(places, 'HMGET', 'turns', {NAMED[1] .. key, NAMED[2] .. key, NAMED[3] .. key}, new_place)
     for priority = 1, 3 do
-      local place = place_of(priority, key)
+      local name = NAMED[priority] .. key
+      if not places[name] then
+        local texts = redis.call('HMGET', base .. 'turns', NAMED[1] .. key, NAMED[2] .. key, NAMED[3] .. key)
+        for each = priority, 3 do
+          name = NAMED[each] .. key
+          if not places[name] then new_place(texts[each], name, each, key) end
+        end
+      end
+      local place = places[NAMED[priority] .. key]
       if place.count > 0 then touch(place) end
+    end
+  end
+
+  -- The limits of a key have changed.
+  function keyed.forget_limit(key)
+    for priority = 1, 3 do
+      local place = places[NAMED[priority] .. key]
+      if place then place.limit = false end
     end
   end
 
@@ -115,25 +158,32 @@ keyed.is_loaded = (function()
 
   local function next_turn()
     s.keyed.turn, s.keyed.differs = s.keyed.turn + 1, true
-    return s.keyed.turn
+    return int(s.keyed.turn)
   end
 
   function keyed.count_in_line(priority, change)
     s.keyed.waiting[priority], s.keyed.differs = s.keyed.waiting[priority] + change, true
   end
 
-  local function as_count(score)
-    return tonumber(score or 0)
-  end
-
   function keyed.held_of(key)
-    if not leases[key] then leases[key] = as_count(redis.call('ZSCORE', base .. 'held', key)) end
+    if not leases[key] then leases[key] = tonumber(redis.call('ZSCORE', base .. 'held', key) or 0) end
     return leases[key]
   end
 
   -- Read how many leases keys have, at once.
   function keyed.read_held(keys)
-    read_into(leases, 'ZMSCORE', 'held', keys, as_count)
+    local unknown = {}
+    for n = 1, #keys do
+      local key = keys[n]
+      if not leases[key] then
+        leases[key] = 0
+        unknown[#unknown + 1] = key
+      end
+    end
+    local scores = read_all('ZMSCORE', 'held', unknown)
+    for n = 1, #unknown do
+      if scores[n] then leases[unknown[n]] = tonumber(scores[n]) end
+    end
   end
 
   function keyed.is_full(key)
@@ -155,26 +205,36 @@ keyed.is_loaded = (function()
     keyed.begin()
     local place = place_of(priority_of(t), key)
     if place.count == 0 then place.turn = next_turn() end
-    place.count, place.differs = place.count + 1, true
+    place.count = place.count + 1
+    note_change(place)
     keyed.put_in_line(t, key, at)
   end
 
   -- One of its tasks waits no more.
   function keyed.leave(priority, key)
     local place = place_of(priority, key)
-    place.count, place.differs = math.max(0, place.count - 1), true
+    place.count = math.max(0, place.count - 1)
+    note_change(place)
     keyed.touch(priority, key)
   end
 
-  -- The first task of its line starts; the next one is `first`, due at `first_at` (false: there is none, nil: that isn't known).
-  function keyed.start(place, member, cost, first, first_at)
-    place.count, place.differs = math.max(0, place.count - 1), true
-    if place.count > 0 then place.turn = next_turn() end
-    place.is_first_known, place.first, place.first_at = first ~= nil and not place.has_new, first, first_at
+  -- The first task of its line starts, and has a lease. `limit` and what comes `first` then are known. `is_paced`: keys may have rates.
+  function keyed.start(place, member, cost, is_paced)
+    local key, known, priority, count = place.key, s.keyed, place.priority, place.count
+    count = count > 0 and count - 1 or 0
+    place.count = count
+    if count > 0 then place.turn = next_turn() end
+    known.waiting[priority], known.differs = known.waiting[priority] - 1, true
+    note_change(place)
     touch(place)
     unindex(place.line, member)
-    keyed.count_in_line(place.priority, -1)
-    keyed.hold(place.key, member, cost)
+    if not holders_added then redis.call('HGET', base .. 'holders', member) end -- fails before anything is written
+    local held = (leases[key] or keyed.held_of(key)) + 1
+    leases[key], held_changed[key] = held, true
+    if is_paced and keyed.spend(key, cost) or held >= place.limit then keyed.touch_all(key) end
+    holders[member] = key
+    if freed[member] then freed[member] = nil end -- by what this claim rides on
+    holders_added = add_pair(holders_added, member, key)
   end
 
   -- Whether it was in its line; else it is parked.
@@ -196,20 +256,25 @@ keyed.is_loaded = (function()
     place.turn, s.keyed.turn = turn, last
   end
 
-  local function as_it_is(value)
-    return value
-  end
-
-  -- Read at once what `freed` will ask for, if these tasks of keys, by any number, are about to lose their leases.
+  -- Read at once what `freed` will ask for, if these tasks are about to lose their leases; false: one that is unknown.
   function keyed.read_holders(tasks)
     local members, keys = {}, {}
-    for _, t in pairs(tasks) do
-      if t and t.extras and t.lease ~= '-' and keyed.of(t) then members[#members + 1], keys[#keys + 1] = member_of(t), t.key end
+    for n = 1, #tasks do
+      local t = tasks[n]
+      local key = t and t.extras and t.lease ~= '-' and keyed.of(t)
+      if key then members[#members + 1], keys[#keys + 1] = member_of(t), key end
     end
     if #members == 0 then return end
     keyed.begin()
-    read_into(holders, 'HMGET', 'holders', members, as_it_is)
+    for n, key in ipairs(read_all('HMGET', 'holders', members)) do
+      if holders[members[n]] == nil then holders[members[n]] = key end
+    end
     keyed.read_held(keys)
+  end
+
+  local function is_reopening()
+    if looked_at ~= s.rest then looked_at, is_open = s.rest, keyed.is_reopening() end
+    return is_open
   end
 
   -- The lease of an entry's task is over. Its key goes on where it is, unless it was at its limit, or may have been at a lower one.
@@ -223,17 +288,7 @@ keyed.is_loaded = (function()
     local held = keyed.held_of(key)
     leases[key] = math.max(0, held - 1)
     held_changed[key] = true
-    if held >= keyed.limit_of(key) or keyed.is_reopening() then keyed.touch_all(key) end
-  end
-
-  -- It has one more lease, for a task of this cost.
-  function keyed.hold(key, member, cost)
-    if not holders_added then redis.call('HGET', base .. 'holders', member) end -- fails before anything is written
-    leases[key] = keyed.held_of(key) + 1
-    held_changed[key] = true
-    if keyed.spend(key, cost) or keyed.is_full(key) then keyed.touch_all(key) end
-    holders[member], freed[member] = key, nil -- by what this claim rides on
-    holders_added = add_pair(holders_added, member, key)
+    if held >= keyed.limit_of(key) or is_reopening() then keyed.touch_all(key) end
   end
 
   -- How many tasks of a key wait.
@@ -250,7 +305,10 @@ keyed.is_loaded = (function()
   -- So many tasks of a key wait in a priority.
   function keyed.correct_count(priority, key, count)
     local place = place_of(priority, key)
-    if place.count ~= count then place.count, place.differs = count, true end
+    if place.count ~= count then
+      place.count = count
+      note_change(place)
+    end
     if place.differs then keyed.touch(priority, key) end
   end
 
@@ -269,117 +327,16 @@ keyed.is_loaded = (function()
     holders_added = add_pair(holders_added, member, key)
   end
 
-  -- --- writing
-
-  local function write_turns()
-    local written, gone = {}, {}
-    for name, place in pairs(places) do
-      if place.differs then
-        place.differs = nil
-        if place.count == 0 then
-          gone[#gone + 1] = name
-        else
-          written[#written + 1], written[#written + 2] = name, string.format('%d %d', place.turn, place.count)
-        end
-      end
-    end
-    send('HSET', keyed.key_name('turns'), written)
-    send('HDEL', keyed.key_name('turns'), gone)
-  end
-
-  local function write_held()
-    local written, gone = {}, {}
-    for key in pairs(held_changed) do
-      if leases[key] == 0 then
-        gone[#gone + 1] = key
-      else
-        written[#written + 1], written[#written + 2] = leases[key], key
-      end
-    end
-    held_changed = {}
-    if holders_added then send('HSET', keyed.key_name('holders'), holders_added) end
-    holders_added = nil
-    send('ZADD', keyed.key_name('held'), written)
-    send('ZREM', keyed.key_name('held'), gone)
-    if not next(freed) then return end
-    local ended = {}
-    for member in pairs(freed) do ended[#ended + 1] = member end
-    send('HDEL', keyed.key_name('holders'), ended)
-    freed = {}
-  end
-
-  local function add_to(lists, part, value)
-    local list = lists[part]
-    if not list then
-      list = {}
-      lists[part] = list
-    end
-    list[#list + 1] = value
-  end
-
-  local function send_all(command, lists)
-    for part, list in pairs(lists) do send(command, base .. part, list) end
-  end
-
-  -- Note when the first task of a line is due, or that there is none.
-  local function note_first(each, added, removed)
-    if not each.is_first_known then
-      local first = redis.call('ZRANGE', each.line, '0', '0', 'WITHSCORES')
-      each.first, each.first_at, each.noted_at = first[1], tonumber(first[2]), nil
-    end
-    if not each.first then
-      add_to(removed, 'first', each.name)
-    elseif each.noted_at ~= each.first_at then
-      add_to(added, 'first', int(each.first_at))
-      add_to(added, 'first', each.name)
-    end
-    each.noted_at = each.first_at
-  end
-
-  local RING, LATER, PACED = {'ring1', 'ring2', 'ring3'}, {'later1', 'later2', 'later3'}, {'paced1', 'paced2', 'paced3'}
-
-  -- Where a key that may have changed belongs: in its ring, in `later`, in `paced`, or in none of them.
-  local function write_rings()
-    local added, removed, is_paced = {}, {}, keyed.is_paced()
-    for _, each in pairs(touched) do
-      local priority, key = each.priority, each.key
-      note_first(each, added, removed)
-      local at, opening = not keyed.is_full(key) and each.first_at or nil, now
-      if at and at <= now and is_paced then opening = keyed.opening_for(key, id_of(each.first)) end
-      local part, score = nil, at
-      if at and at > now then
-        part = LATER[priority]
-      elseif opening > now then
-        part, score = PACED[priority], opening
-      elseif at then
-        part, score = RING[priority], each.turn
-      end
-      if part then
-        add_to(added, part, int(score))
-        add_to(added, part, key)
-        wake(part == RING[priority] and now or score)
-      end
-      if part ~= RING[priority] then add_to(removed, RING[priority], key) end
-      if not each.is_in_ring then
-        if part ~= LATER[priority] then add_to(removed, LATER[priority], key) end
-        if is_paced and part ~= PACED[priority] then add_to(removed, PACED[priority], key) end
-      end
-      each.is_in_ring, each.is_first_known = part == RING[priority], false
-    end
-    touched = {}
-    send_all('ZADD', added)
-    send_all('ZREM', removed)
-  end
-
   function keyed.write_touched()
-    if next(touched) then keyed.flush() end
+    if #touched > 0 then keyed.flush() end
   end
 
   function keyed.flush()
-    write_turns()
-    write_held()
+    if #turned > 0 then keyed.write_turns(turned) end
+    keyed.write_held(held_changed, leases, holders_added, freed)
     keyed.write_starts()
-    write_rings()
+    if #touched > 0 then keyed.write_places(touched) end
+    turned, touched, held_changed, freed, holders_added = {}, {}, {}, {}, nil
   end
 
   function keyed.text()

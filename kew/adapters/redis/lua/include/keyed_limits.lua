@@ -15,10 +15,12 @@ keyed.has_limits = (function()
   local ENDED_AT_ONCE = 100 -- limits of keys
   local SNOOZE = '^0 (%d+) 0 (%d+) 0 0 ?'
   local logs, owns, changed, snoozes, snoozed_count
+  local workers, workers_by -- how many tasks of a key may run at once that has no limit of its own, and the settings that say so
   local rate = GATES.rate
 
   function keyed.begin_limits()
     logs, owns, changed, snoozes, snoozed_count = {}, {}, nil, {}, 0
+    workers_by = nil
   end
 
   -- When the last snooze of a key ends; nil: none is snoozed.
@@ -59,9 +61,10 @@ keyed.has_limits = (function()
 
   -- How many tasks of a key may run at once, and how many may wait.
   function keyed.limit_of(key)
+    if workers_by ~= s.settings then workers, workers_by = setting('key_workers') or NEVER, s.settings end
     if string.byte(key) == 108 and string.sub(key, 1, 7) == 'latest:' then return 1 end
-    local own = keyed.own(key)
-    return own and own.workers or setting('key_workers') or NEVER
+    local own = s.keyed.limits > 0 and keyed.own(key)
+    return own and own.workers or workers
   end
 
   function keyed.size_of(key)
@@ -86,6 +89,7 @@ keyed.has_limits = (function()
     s.keyed.limits = s.keyed.limits - 1
     for priority = 1, 3 do redis.call('ZREM', keyed.key_name('paced' .. priority), key) end -- no other rate may look there
     owns[key], logs[key] = false, nil
+    keyed.forget_limit(key)
     keyed.touch_all(key)
     return true
   end
@@ -115,6 +119,7 @@ keyed.has_limits = (function()
       s.keyed.limits = s.keyed.limits + redis.call('HSET', keyed.key_name('limits'), key, limits .. ' ' .. int(ends))
       if ends > 0 then redis.call('ZADD', keyed.key_name('ends'), ends, key) else redis.call('ZREM', keyed.key_name('ends'), key) end
       owns[key], logs[key] = nil, nil
+      keyed.forget_limit(key)
       keyed.touch_all(key)
     end
     note_first_end()

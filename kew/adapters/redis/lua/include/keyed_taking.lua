@@ -80,23 +80,34 @@ keyed.can_take = (function()
     flush()
   end
 
-  -- The first `limit` entries of each key, with their tasks, and the one that follows.
-  local function read_lines(priority, flat, limit)
-    local lines, ids, keys, last = {}, {}, {}, int(limit)
+  -- The first `limit` entries of these keys and turns, and the one that follows: `at` is the next one, due at `due_at`. Before `ends`
+  -- they are among `tasks`, `before` of others. `is_all`: there are no more.
+  local function read_lines(priority, flat, limit, has_plain)
+    local ids, keys, last, ends = {}, {}, int(limit), 2 * limit
     for n = 1, #flat, 2 do keys[#keys + 1] = flat[n] end
-    local places = keyed.places_of(priority, keys)
+    local places, lines, many = keyed.places_of(priority, keys), {}, 0
     keyed.read_held(keys)
-    for n = 1, #keys do
+    for n = 1, #places do
       local place = places[n]
       local found = redis.call('ZRANGE', place.line, '0', last, 'WITHSCORES')
-      lines[n] = {key = keys[n], place = place, turn = tonumber(flat[2 * n]), entries = found, at = 1, first = #ids,
-        ends = 2 * limit, is_all = #found <= 2 * limit}
-      place.is_in_ring, place.noted_at, place.has_new = true, tonumber(found[2]), false
-      for m = 1, math.min(#found, 2 * limit), 2 do ids[#ids + 1] = id_of(found[m]) end
+      local size = #found
+      local limit = keyed.limit_of(keys[n])
+      place.is_in_ring, place.has_new, place.noted_at, place.limit = true, false, found[2], limit
+      lines[n] = {key = keys[n], turn = has_plain and tonumber(flat[2 * n]), place = place, limit = limit, entries = found, at = 1,
+        due_at = tonumber(found[2]), ends = ends, before = many, tasks = false, is_all = size <= ends, is_done = false}
+      for m = 1, size < ends and size or ends, 2 do
+        many = many + 1
+        ids[many] = id_of(found[m])
+      end
     end
     local tasks = fetch_waiting(ids)
     for n = 1, #lines do lines[n].tasks = tasks end
     return lines
+  end
+
+  local function go_on(line)
+    local at = line.at + 2
+    line.at, line.due_at = at, tonumber(line.entries[at + 1])
   end
 
   -- It stays where its record says, but leaves the line.
@@ -117,6 +128,7 @@ keyed.can_take = (function()
   end
 
   local known, parked_under -- what was asked last: most tasks are of one function
+  local is_paced -- whether keys may have rates
 
   local function reason_to_park(fn)
     if fn ~= known then known, parked_under = fn, parks(fn) end
@@ -125,34 +137,38 @@ keyed.can_take = (function()
 
   -- Take the next task of a key: true; nil: it has none now; false: what comes next isn't known. And how many it passed over.
   local function take_next(priority, line, taken)
-    local passed = 0
-    while line.at < line.ends and line.entries[line.at] do
-      local member, score, t = line.entries[line.at], line.entries[line.at + 1], line.tasks[line.first + (line.at + 1) / 2]
-      if tonumber(score) > now or keyed.is_full(line.key) then
-        keyed.touch(priority, line.key)
+    local passed, entries, key = 0, line.entries, line.key
+    while line.at < line.ends and line.due_at do
+      local at = line.at
+      local member, t = entries[at], line.tasks[line.before + (at + 1) / 2]
+      if line.due_at > now or line.limit < NEVER and keyed.held_of(key) >= line.limit then
+        keyed.touch(priority, key)
         return nil, passed
       end
       local is_sound = t and not t.newer_raw and is_in_a_set(t) and t.queue == queue and member_of(t) == member
-      local reason = is_sound and reason_to_park(function_of(t))
+      local reason = is_sound and reason_to_park(t.fn)
       if is_sound and not reason then
-        local cost = extra.cost_in(t.extras)
-        if keyed.opening(line.key, cost) > now then
-          keyed.touch(priority, line.key)
+        local cost = t.more and extra.cost_in(t.more) or 1
+        if is_paced and keyed.opening(key, cost) > now then
+          keyed.touch(priority, key)
           return nil, passed
         end
         if extra.units and not extra.affords(t) then return false, passed end
         if t.beside and not keyed.load(t, taken) then return false, passed end
-        local next_one = line.entries[line.at + 2] or not line.is_all and nil
-        keyed.start(line.place, member, cost, next_one, next_one and tonumber(line.entries[line.at + 3]))
+        go_on(line)
+        local place = line.place
+        place.first, place.first_at, place.due_at = entries[at + 2] or false, entries[at + 3] or false, line.due_at
+        place.is_first_known = (place.first or line.is_all) and not place.has_new
+        keyed.start(place, member, cost, is_paced)
         keyed.took(t, taken)
-        line.at = line.at + 2
         return true, passed
       end
-      if reason then set_aside(priority, line, member, score, reason) else drop(priority, line, member, t) end
-      line.at, passed = line.at + 2, passed + 1
+      if reason then set_aside(priority, line, member, entries[at + 1], reason) else drop(priority, line, member, t) end
+      go_on(line)
+      passed = passed + 1
     end
     if not line.is_all then return false, passed end
-    if passed == 0 and #line.entries == 0 then keyed.touch(priority, line.key) end -- nothing of it waits: it leaves the ring
+    if passed == 0 and #entries == 0 then keyed.touch(priority, key) end -- nothing of it waits: it leaves the ring
     return nil, passed
   end
 
@@ -177,17 +193,18 @@ keyed.can_take = (function()
     if #flat == 0 then return take_plain(priority, reasons, room - #taken, taken), true end
     local has_plain = s.waiting[priority] > 0
     local each = has_plain and 1 or math.ceil(want / (#flat / 2))
-    local lines, others, is_plain_served, is_known = read_lines(priority, flat, each), 0, not has_plain, true
+    local lines, others, is_plain_served, is_known = read_lines(priority, flat, each, has_plain), 0, not has_plain, true
     local is_whole = #flat < 2 * want -- else another key may come before those without one
     repeat
       local before = #taken
       for _, line in ipairs(lines) do
-        if keyed.has_enough(taken, room) or others >= AT_ONCE then break end
+        if others >= AT_ONCE or keyed.has_enough(taken, room) then break end
         if not is_plain_served and s.keyed.plain[priority] < line.turn then
           is_plain_served = true
           others = others + take_plain(priority, reasons, 1, taken)
+          if keyed.has_enough(taken, room) then break end
         end
-        if not keyed.has_enough(taken, room) and not line.is_done then
+        if not line.is_done then
           local is_taken, passed = take_next(priority, line, taken)
           others = others + passed
           line.is_done = is_taken == nil
@@ -207,7 +224,7 @@ keyed.can_take = (function()
   -- call looks at.
   function keyed.take(priority, reasons, room, taken)
     keyed.begin()
-    known = nil
+    known, is_paced = nil, keyed.is_paced()
     unpark_all(priority, reasons)
     local has_more_due, others = keyed.promote(priority), 0
     for _ = 1, AT_ONCE + room do

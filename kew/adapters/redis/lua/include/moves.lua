@@ -270,10 +270,10 @@ local function finish(t, status, as)
   t.expires_at = after(status == 'f' and 'dead_letter_ttl_ms' or 'task_ttl_ms')
   index(ENDED, t.expires_at, t.id)
   put(t)
-  if t.extras then extra.unique.let_go(t) end
+  if t.more then extra.unique.let_go(t) end
   if status == 'f' then
     dead.bury(t)
-  elseif t.extras and extra.forget_checkpoint(t) or t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed
+  elseif t.more and extra.forget_checkpoint(t) or t.attempt ~= '1' or t.counts ~= '0,0,0,0' and t.replays ~= '0' or status == 'x' then -- else nothing has failed
     dead.clear(member_of(t))
   end
   if t.watchers ~= '-' then

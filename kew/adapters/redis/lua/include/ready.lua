@@ -168,7 +168,7 @@ local function take_from(priority, reasons, room, limit, taken)
       count(priority, -1)
       many = many + 1
       taken[many] = t
-      bytes_taken = bytes_taken + #t.body + (t.extras and extra.checkpoint_bytes(t) or 0)
+      bytes_taken = bytes_taken + #t.body + (t.more and extra.checkpoint_bytes(t) or 0)
     else
       park(priority, reason, int(ready_at(t)), member_of(t))
       if t.status == 'q' then extra.leave_line(t) end
@@ -185,7 +185,7 @@ keyed.sets_of, keyed.load, keyed.take_line = read_sets, load_content, take_from
 
 function keyed.took(t, taken)
   taken[#taken + 1] = t
-  bytes_taken = bytes_taken + #t.body + extra.checkpoint_bytes(t)
+  bytes_taken = bytes_taken + #t.body + (t.more and extra.checkpoint_bytes(t) or 0)
 end
 
 function keyed.has_enough(taken, room)

@@ -80,7 +80,7 @@ end
 -- time here: a table made in one piece costs half of one filled field by field, and a field not looked at nothing.)
 -- False for what can't be read: all of it is checked, before anything is written.
 local function parse(id, raw)
-  local beside, extras = false, false
+  local beside, extras, more, key = false, false, false, false
   local status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body =
     string.match(raw, RECORD)
   if not body and string.byte(raw) == 50 then
@@ -89,7 +89,11 @@ local function parse(id, raw)
   elseif not body and string.byte(raw) == 51 then
     status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, extras, body =
       string.match(raw, LATER[2])
-    if not body or not extra.check(extras) or beside ~= '-' and string.find(beside, '%D') then return false end
+    if not body then return false end
+    key = extra.lone_key(extras)
+    more = not key and extras
+    if key and string.byte(fn) == 64 then key = false end -- a closure waits for its own process
+    if more and not extra.check(more) or beside ~= '-' and string.find(beside, '%D') then return false end
     if beside == '-' then beside = false end
   end
   if not body or label_bytes + payload_bytes > #body or #ticket > TICKET_DIGITS or #queued_at > DIGITS
@@ -102,7 +106,7 @@ local function parse(id, raw)
       id = id, status = status, head = head, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset,
       tail = tail, fn = fn, body = body, attempt = '0', counts = '0,0,0,0', token = '0', epoch = '0', started_at = '0',
       lease = '-', settled = '-', ended_at = '0', expires_at = '0', watchers = '-', label_bytes = label_bytes,
-      payload_bytes = payload_bytes, beside = beside, extras = extras, member = false, newer_raw = false,
+      payload_bytes = payload_bytes, beside = beside, extras = extras, more = more, key = key, member = false, newer_raw = false,
     }, TASK)
   end
   local attempt, counts, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers =
@@ -118,7 +122,7 @@ local function parse(id, raw)
     tail = tail, fn = fn, body = body, attempt = attempt, counts = counts, token = token, epoch = epoch,
     started_at = started_at, lease = lease, settled = settled, ended_at = ended_at, expires_at = expires_at,
     watchers = watchers, label_bytes = label_bytes, payload_bytes = payload_bytes, beside = beside, extras = extras,
-    member = false, newer_raw = false,
+    more = more, key = key, member = false, newer_raw = false,
   }, TASK)
 end
 
@@ -130,7 +134,7 @@ local function new_task(id, ticket, tail)
     queued_at = NOW, offset = '0', tail = line, fn = fn, body = string.sub(tail, ends + 1), attempt = '0',
     counts = '0,0,0,0', token = '0', epoch = '0', started_at = '0', lease = '-', settled = '-', ended_at = '0',
     expires_at = '0', watchers = '-', label_bytes = label_bytes, payload_bytes = payload_bytes, beside = false,
-    extras = false, member = false, newer_raw = false,
+    extras = false, more = false, key = false, member = false, newer_raw = false,
   }, TASK)
 end
 
@@ -205,7 +209,7 @@ local function set_result(t, result)
     t.beside = false
   end
   t.body = string.sub(t.body, 1, label_bytes) .. result
-  if t.extras then extra.forget_progress(t) end
+  if t.more then extra.forget_progress(t) end
 end
 
 -- The record as a reader gets it who needs no payload.

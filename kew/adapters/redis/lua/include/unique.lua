@@ -6,7 +6,7 @@ extra.unique = {}
 
 -- Other arguments.
 function extra.change_payload(t, payload)
-  if t.extras and extra.forget_checkpoint(t) then dead.clear_checkpoint(member_of(t)) end -- it was of other arguments
+  if t.more and extra.forget_checkpoint(t) then dead.clear_checkpoint(member_of(t)) end -- it was of other arguments
   local call, label_bytes, payload_bytes = string.match(t.tail, '^([^ ]+ [^ ]+ [^ ]+) ([^ ]+) ([^ ]+)$')
   local label, outcome = string.sub(t.body, 1, label_bytes), string.sub(t.body, label_bytes + payload_bytes + 1)
   if #payload > INLINE_BYTES then

@@ -179,7 +179,7 @@ end
 
 -- Whether this call may start this task as well, for what it costs; if not, it starts none after it.
 function extra.affords(t)
-  local cost = extra.cost_in(t.extras)
+  local cost = t.more and extra.cost_in(t.more) or 1
   local units = cost > 1 and units_of(cost, s.rates) or 1
   if units > extra.units then
     extra.next_cost = cost
@@ -192,7 +192,7 @@ end
 local function rate_granted(_, tasks)
   local rates, logs = rate_logs()
   local units = 0
-  for _, t in ipairs(tasks) do units = units + (t.extras and units_of(extra.cost_in(t.extras), rates) or 1) end
+  for _, t in ipairs(tasks) do units = units + (t.more and units_of(extra.cost_in(t.more), rates) or 1) end
   for n, log in ipairs(logs) do grant_starts(log, rates[n], units) end
   remember_logs()
 end
