@@ -16,7 +16,7 @@ from kew.manager import TaskQueueManager
 from kew.simulation.chance import InlineThreads
 from kew.simulation.facts import Facts
 from kew.simulation.faults import Fault
-from kew.simulation.feature import PATIENCE, prepare
+from kew.simulation.feature import PATIENCE, Workload, prepare
 from kew.simulation.handlers import OWN, own_name, perform_here
 from kew.simulation.hosts import Host
 from kew.simulation.loop import SimulationLoop
@@ -25,7 +25,7 @@ from kew.simulation.notices import FaultyHub
 from kew.simulation.partitions import PartitionedNetwork
 from kew.simulation.plan import Plan
 from kew.simulation.port import FaultyWakeup
-from kew.simulation.sharing import WORKLOAD, share
+from kew.simulation.sharing import share, shares
 from kew.simulation.supervisor import parts_on
 
 AGAIN_AFTER: Final = 1.0
@@ -40,6 +40,8 @@ class Surroundings(Protocol):
     def loop(self) -> SimulationLoop: ...
     @property
     def facts(self) -> Facts: ...
+    @property
+    def workload(self) -> Workload: ...
     @property
     def queues(self) -> Sequence[QueueConfig]: ...
     @property
@@ -57,8 +59,8 @@ async def run_program(world: Surroundings, host: Host) -> None:
     if host.starts > 1:  # tasks may wait for what the process before it had loaded
         for number in range(OWN):
             manager.register(perform_here, name=own_name(host, number))
-    if world.plan.workload == WORKLOAD:
-        share(manager, host, world.facts, random)
+    if shares(world.plan, world.workload):
+        share(manager, host, world.facts, Random(f"pool:{world.plan.seed}:{host.process}"))
     await manager.initialize()
     world.facts.incarnations[str(host.process)] = host.incarnation
     for config in world.queues:

@@ -11,14 +11,25 @@ from kew.app.injection import Depends
 from kew.app.working.context import TaskContext
 from kew.manager import TaskQueueManager
 from kew.simulation.facts import Facts
+from kew.simulation.feature import Workload
 from kew.simulation.handlers import Script, perform
 from kew.simulation.hosts import Host
+from kew.simulation.plan import Plan
 
 NAME: Final = "resources"
 WORKLOAD: Final = "sharing"
+FEATURE: Final = "sessions"
 FUNCTION: Final = "perform_with_session"
 MANY_RETRIES: Final = 30
+PART: Final = 0.25  # of the runs of a mix: with a pool, each start of a process does more
 CLEANUPS: Final = (0.0, 0.0, 0.3, 2.0, 8.0)  # seconds; the last is longer than an outcome waits
+
+
+def shares(plan: Plan, workload: Workload) -> bool:
+    """Whether the processes of this run have pools."""
+    names = [feature.name for feature in workload.features]
+    is_mix = len(names) > 1
+    return FEATURE in names and (not is_mix or plan.random("sharing").random() < PART)
 
 
 class Pool:

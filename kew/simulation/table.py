@@ -17,6 +17,7 @@ from kew.simulation.faults import (
     ON_NOTICES,
     Fault,
 )
+from kew.simulation.features import left_out
 from kew.simulation.simulation import Outcome
 
 SHORT: Final = {
@@ -51,6 +52,8 @@ def _totals(summary: Summary) -> Iterator[str]:
     yield f"faults              {summary.tally.total:,} ({summary.tally.total / seeds:.1f} per seed)"
     yield f"user actions        {sum(summary.happenings.values()):,}"
     yield f"violations          {len(summary.violations):,}"
+    for reason in left_out():
+        yield f"left out            {reason}"
 
 
 def _faults(summary: Summary) -> Iterator[str]:

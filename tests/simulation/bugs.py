@@ -38,12 +38,14 @@ from kew.app.injection import Injection
 from kew.app.maintainer import Maintainer
 from kew.app.partitions import PartitionedStore
 from kew.app.partitions.reserving import Reservations
-from kew.app.ports import Peek
+from kew.app.ports import Peek, Tick
 from kew.app.process import Process
 from kew.app.resources import Resources
+from kew.app.scheduling import ticker as tickers
 from kew.app.steady import Steady
 from kew.app.submitting import encoding
 from kew.app.submitting.submit_future import SubmitFuture
+from kew.app.submitting.taken import SubmittedTasks
 from kew.app.working.checkpoints import Checkpoints
 from kew.app.working.executor import Executor, Raised
 from kew.app.working.keeper import Keeper
@@ -81,6 +83,7 @@ from kew.domain.partitions import reservation, reserved_for
 from kew.domain.queue import NOTHING, Change
 from kew.domain.requests import ClaimRequest, Grant, Group, GroupOutcome, SettleOutcome, Word
 from kew.domain.task import Task, TaskStatus
+from kew.domain.unique import unique_key
 from kew.simulation.batch import Choice
 from kew.simulation.faults import Fault
 from kew.simulation.oracles import oracle_classes
@@ -653,6 +656,15 @@ def max_size_is_ignored(original: Any) -> Any:
     return submit
 
 
+@bug(SubmittedTasks, "add", "answers", choice=Choice(workload="batches"))
+def a_batch_does_not_report_what_it_skipped(original: Any) -> Any:
+    def add(self, piece, existing, queue, now):
+        original(self, piece, existing, queue, now)
+        self.existing = ()
+
+    return add
+
+
 # --- the breaker
 
 
@@ -1072,6 +1084,38 @@ def a_debounced_task_is_postponed_for_ever(original: Any) -> Any:
     return meeting
 
 
+@bug(UniqueKeys, "holder", "unique", choice=Choice(workload="unique"))
+def a_unique_key_outlives_the_record_of_its_task(original: Any) -> Any:
+    """A task that was forgotten or purged, or has expired, goes on to hold its key."""
+    removed: dict[str, Task] = {}
+
+    def holder(self, key, now):
+        task_id, _ = self._taken.get(key, ("", 0))
+        task = self._records.get(task_id)
+        if task is not None:
+            removed[task_id] = task
+        return original(self, key, now) if task is not None else removed.get(task_id)
+
+    return holder
+
+
+@bug(unique_keys, "holds", "unique", choice=Choice(workload="unique"))
+def a_unique_key_is_held_beyond_its_time(original: Any) -> Any:
+    """What is to come every few seconds comes once."""
+    return lambda task, now: original(task, task.queued_at)
+
+
+@bug(unique_keys, "holds", "unique", choice=Choice(workload="unique"))
+def a_debounced_task_keeps_its_key_while_it_runs(original: Any) -> Any:
+    """A call that comes then is refused, although it may have newer arguments."""
+
+    def holds(task, now):
+        at_most_ms = unique_key(task.call.unique).at_most_ms if task.call.unique else 0
+        return original(task, now) or bool(at_most_ms and task.lease)
+
+    return holds
+
+
 @bug(rules, "is_superseded", "unique", choice=Choice(workload="unique"))
 def a_superseded_run_waits_again(original: Any) -> Any:
     return lambda view, task, event, now: False
@@ -1143,6 +1187,21 @@ def a_snooze_of_the_queue_is_cut_short(original: Any) -> Any:
 def a_stale_lease_may_save(original: Any) -> Any:
     """Another attempt of the task may run, or wait."""
     return lambda view, task, ref, now: True
+
+
+@bug(checkpoints, "save", "checkpoints", choice=Choice(workload="saving"))
+def an_earlier_checkpoint_replaces_a_later_one(original: Any) -> Any:
+    """A request that arrives late, or twice."""
+
+    def save(view, ref, number, data, now):
+        change, word = original(view, ref, number, data, now)
+        if word is not Word.SAME:
+            return change, word
+        task = view.find(ref.task_id)
+        late = attrs.evolve(task.checkpoint, number=number, data=data)
+        return Change((task.moved(checkpoint=late),)), Word.DONE
+
+    return save
 
 
 @bug(rules, "step", "checkpoints", "runs", choice=Choice(workload="saving"))
@@ -1356,6 +1415,33 @@ def a_tick_takes_the_next_one_along(original: Any) -> Any:
         return attrs.evolve(after, after=after.after + known.schedule.every_ms)
 
     return committed
+
+
+@bug(tickers, "plan", "schedules", choice=SCHEDULES)
+def a_catch_up_skips_a_tick(original: Any) -> Any:
+    """Of all that were missed, the last one is made up for."""
+
+    def plan(known, times, now):
+        schedule = attrs.evolve(known.schedule, missed=schedules.Missed.ONE)
+        return original(attrs.evolve(known, schedule=schedule), times, now)
+
+    return plan
+
+
+@bug(MemoryStore, "do", "schedules", choice=SCHEDULES)
+def a_handover_submits_a_tick_again(original: Any) -> Any:
+    """A process that comes second takes the tick for another one, which has an id of its own."""
+
+    async def do(self, operation):
+        answer = await original(self, operation)
+        commit = operation.commit if isinstance(operation, Tick) else None
+        if commit is not None and commit.call is not None and answer.word is Word.STALE:
+            own = schedules.tick_id(commit.name, commit.upto + 1)
+            again = Group(submissions=(attrs.evolve(commit.call, id=own),))
+            await self.submit(operation.queue, (again,))
+        return answer
+
+    return do
 
 
 @bug(schedules, "pause", "schedules", choice=SCHEDULES)

@@ -1,5 +1,6 @@
 """`kew simulate`: what it prints, and its exit codes."""
 
+import subprocess
 import sys
 
 import click.testing
@@ -33,6 +34,21 @@ def test_a_time_is_as_good_as_a_number():
     result = command("--minutes", "0.01", "--jobs", "1")
     assert result.exit_code == 0, result.output
     assert "violations          0" in result.output
+
+
+def test_what_the_mix_lacks_without_an_extra_is_said():
+    program = (
+        "import sys; sys.modules['uncalled_for'] = None; from kew.cli.commands import kew; "
+        "kew(['simulate', '--seeds', '1', '--jobs', '1'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert (
+        "\nleft out            sharing: it needs an extra (pip install 'kew[depends]')"
+        in done.stdout
+    )
+    assert "left out" not in command("--seeds", "1", "--jobs", "1").output
 
 
 def test_one_seed_is_told_line_by_line_with_its_hash():

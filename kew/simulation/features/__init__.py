@@ -1,7 +1,7 @@
 """What users do with kew, a file for each thing: all of it is mixed in every simulated run.
 
 A file has `FEATURES`: what it adds to the mix. It may have `WORKLOADS` too: runs that press on one thing. A new file
-joins by being there.
+joins by being there. `LEFT_OUT` says why it has no features, if a package that they need isn't installed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ def _modules() -> Sequence[ModuleType]:
 def all_features() -> Sequence[Feature]:
     """Every feature, by file name."""
     return tuple(feature for module in _modules() for feature in getattr(module, "FEATURES", ()))
+
+
+def left_out() -> Sequence[str]:
+    """What the mix lacks because a package isn't installed, a line each."""
+    reasons = (getattr(module, "LEFT_OUT", "") for module in _modules())
+    return tuple(reason for reason in reasons if reason)
 
 
 @cache

@@ -118,6 +118,31 @@ async def submit_batch_with_a_twin(user: User) -> None:
             user.facts.accepted(asked.id)
 
 
+async def submit_batch_that_skips(user: User) -> None:
+    """Some ids are in use: these are reported, and the others stored, all of which is in the order of the batch."""
+    taken = [user.expect(MAIN) for _ in range(user.random.choice((1, 2)))]
+    for asked in taken:
+        if await user.submit(asked, user.script()) is None:
+            return
+    fresh = [user.expect(MAIN) for _ in range(user.random.randrange(4))]
+    batch = user.random.sample([*taken, *fresh], len(taken) + len(fresh))
+    entries = [_entry(user, asked) for asked in batch]
+    try:
+        stored = await user.manager.submit_tasks(MAIN, entries, if_exists="return")
+    except (QueueFullError, StoreUnavailableError):
+        for asked in fresh:
+            user.facts.refused(asked.id)
+        return
+    if [info.task_id for info in stored] != [asked.id for asked in batch]:
+        user.fail(f"{batch} is answered by {stored}")
+    for asked in fresh:
+        user.facts.accepted(asked.id)
+    gone = user.facts.gone | user.facts.expired_by_leap
+    wrong = set(stored.existing) ^ {asked.id for asked in taken}
+    if wrong - gone and not user.facts.has_forgotten:
+        user.fail(f"{sorted(wrong)} of a batch are wrongly reported as existing, or as new")
+
+
 async def _submit(
     user: User, queue: str, batch: list[Asked], entries: list[dict[str, Any]]
 ) -> None:
@@ -138,5 +163,6 @@ FEATURES = (
     Feature("long batches", submit_long_batch, 2.0),
     Feature("submits at once", submit_at_once, 0.5),
     Feature("batch with a twin", submit_batch_with_a_twin, 0.3),
+    Feature("batch that skips", submit_batch_that_skips, 0.3),
 )
 WORKLOADS = (Workload("batches", FEATURES),)

@@ -12,11 +12,19 @@ MOST_STEPS = 6
 
 
 async def save_steps(user: User) -> None:
-    """A task of a few steps, each of which is saved; its first attempts may fail, or take their process down."""
-    asked = user.expect(user.random.choice((MAIN, TIGHT)), COMPLETED)
+    """A task of a few steps, each of which is saved; its first attempts may fail."""
+    await _save(user, user.random.choice((MAIN, TIGHT)), user.random.choice((0, 0, 1, 2)))
+
+
+async def save_in_the_mix(user: User) -> None:
+    """As `save_steps`, on a queue that retries in the mix, too."""
+    await _save(user, MAIN, user.random.choice((0, 0, 1)))
+
+
+async def _save(user: User, queue: str, failures: int) -> None:
+    asked = user.expect(queue, COMPLETED)
     steps = user.random.randrange(1, MOST_STEPS)
     pauses = [user.random.choice((0.01, 0.3, 1.2, 2.0)) for _ in range(steps)]
-    failures = user.random.choice((0, 0, 1, 2))
     script = user.script(pauses=pauses, saves=True, failures=failures, raises="retry")
     await user.submit(asked, script)
 
@@ -31,5 +39,5 @@ def short_leases(random: Random) -> Sequence[QueueConfig]:
     ]
 
 
-FEATURES = ()
+FEATURES = (Feature("saving", save_in_the_mix, 0.5),)
 WORKLOADS = (Workload("saving", (Feature("saving", save_steps),), short_leases),)

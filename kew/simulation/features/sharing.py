@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from kew.simulation.feature import COMPLETED, MAIN, TIGHT, Feature, User, Workload
-from kew.simulation.sharing import MANY_RETRIES, WORKLOAD
+from kew.simulation.sharing import FEATURE, MANY_RETRIES, WORKLOAD
 
 
 async def submit_sharing(user: User) -> None:
@@ -17,8 +17,11 @@ async def submit_sharing(user: User) -> None:
         await user.submit(asked, user.script(), function=user.host.sharing)
 
 
-WORKLOADS = (
-    (Workload(WORKLOAD, (Feature("sessions", submit_sharing),)),)
-    if find_spec("uncalled_for")
-    else ()
-)
+FEATURES: tuple[Feature, ...] = ()
+WORKLOADS: tuple[Workload, ...] = ()
+LEFT_OUT = ""
+if find_spec("uncalled_for"):
+    FEATURES = (Feature(FEATURE, submit_sharing, 0.8),)
+    WORKLOADS = (Workload(WORKLOAD, (Feature(FEATURE, submit_sharing),)),)
+else:
+    LEFT_OUT = f"{WORKLOAD}: it needs an extra (pip install 'kew[depends]')"

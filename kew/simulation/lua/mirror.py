@@ -226,10 +226,18 @@ class Mirror:
             end = self._lease_end(task_id, raw) if records.is_running(raw) else 0
             seen[task_id] = raw, end
             if self._raws.get(task_id) != seen[task_id]:
-                tasks[task_id] = records.read(task_id, raw, end)
+                tasks[task_id] = self._with_data(records.read(task_id, raw, end))
         for gone in self._raws.keys() - seen.keys():
             del tasks[gone]
         self._raws = seen
+
+    def _with_data(self, task: Task) -> Task:
+        """With the bytes of its checkpoint, which are in a key of their own."""
+        if task.checkpoint is None:
+            return task
+        base = self._keys.key("state", task.queue).removesuffix("state")
+        data = self._redis.command("GET", f"{base}checkpoint:{task.ticket:012}{task.id}")
+        return task.moved(checkpoint=attrs.evolve(task.checkpoint, data=data or b""))
 
     def _lease_end(self, task_id: str, raw: bytes) -> int:
         queue = self._namespace.queues.get(records.queue_of(raw))

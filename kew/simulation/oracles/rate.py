@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from kew.compat import override
+from kew.domain.breaker import BreakerState
 from kew.domain.ordering import order_key
 from kew.domain.rate import Setting, units_of
 from kew.domain.requests import holder_of
@@ -149,6 +150,9 @@ def _waits_for_the_rate_alone(step: Step, leased: Iterable[Mapping[str, Task]]) 
     if max((task.call.cost for task in due), default=1) > 1:
         return False  # what a costly task waits for is left unused
     if not due or step.after.paused or len(step.leased) >= step.after.settings.max_workers:
+        return False
+    is_snoozed = step.after.gates.get("snoozed", (0, 0))[0] > step.now
+    if is_snoozed or step.after.breaker.state is not BreakerState.CLOSED:
         return False
     function = min(due, key=order_key).call.function
     busy = {holder_of(task.lease) for tasks in leased for task in tasks.values()}

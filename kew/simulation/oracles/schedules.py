@@ -103,7 +103,7 @@ class Schedules(Oracle):
             if name in self._disturbed or not is_exact or not name.startswith(KEPT):
                 continue
             end = min(schedule.ends_at or self._now, self._now - LATE_MS)
-            first = since // schedule.every_ms + 1
+            first = max(since, (schedule.starts_at or 0) - 1) // schedule.every_ms + 1
             for number in range(first, -(-end // schedule.every_ms)):
                 task_id = tick_id(name, number * schedule.every_ms)
                 if task_id not in self._seen | self._refused:
