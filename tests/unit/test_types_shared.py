@@ -1,4 +1,4 @@
-"""What type checkers make of dependencies: `make check` runs mypy over this file, pytest the code, and pyright."""
+"""What type checkers make of dependencies: `make check` runs mypy over this file, pytest the code and pyright."""
 
 import json
 import subprocess
@@ -6,8 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, assert_type
-
-import pytest
 
 from kew import Depends, QueueConfig, Resource, TaskCall, TaskContext, TaskQueueManager
 from kew.handles import TaskHandle
@@ -73,7 +71,6 @@ async def test_resources_and_dependencies_have_the_type_of_what_they_provide():
 
 
 def test_pyright_infers_the_same():
-    pytest.importorskip("basedpyright", reason="pyright is not installed")
     found = subprocess.run(
         [sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error", __file__],
         capture_output=True,
