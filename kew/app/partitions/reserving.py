@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from kew.app.ports import (
     Ambiguous,
     Cancel,
+    CancelAll,
     Declare,
     Find,
     Forget,
@@ -47,7 +48,7 @@ from kew.domain.task import Found, Life, Submission, Task
 
 A = TypeVar("A")
 ROUNDS: Final = 8  # in which others may get in between
-AT_ONCE: Final = 100  # reservations that one round of maintenance looks at
+AT_ONCE: Final = 100  # reservations that maintenance looks at in one request
 EDITION: Final = "reserved"
 GIVEN_BACK_AFTER_MS: Final = to_ms(SHORTEST_TTL)
 """How old a reservation without a task is before maintenance gives it back: no submit is repeated for so long."""
@@ -161,32 +162,71 @@ class Reservations:
     # --- maintenance
 
     async def tend(self, partition: int) -> None:
-        """Give back some of the reservations that no task has; the next call looks at others. Raises `StoreError`."""
+        """Give reservations back that no task has. Raises `StoreError`.
+
+        The oldest come first: it goes on while most of what it sees is given back. Then it looks at one page further
+        on, and the next call at the one after that. Between two pages it waits for as long as the last one took.
+        """
+        swept = await self._stores[partition].do(Sweep(RESERVED, AT_ONCE, PRESENCE_MS, None))
+        after, given, loop = None, AT_ONCE, asyncio.get_running_loop()
+        while given > AT_ONCE // 2:
+            began = loop.time()
+            after, given = await self._tend_page(partition, after, swept.now_ms)
+            if after is None:
+                return
+            await asyncio.sleep(loop.time() - began)
+        further = self._read_up_to.get(partition) or after
+        self._read_up_to[partition], _ = await self._tend_page(partition, further, swept.now_ms)
+
+    async def _tend_page(
+        self, partition: int, after: Place | None, now: int
+    ) -> tuple[Place | None, int]:
+        """Where the next page begins, and how many reservations of this one were given back."""
         store = self._stores[partition]
-        swept = await store.do(Sweep(RESERVED, AT_ONCE, PRESENCE_MS, None))
-        after = self._read_up_to.get(partition)
         page = await store.do(ListWaiting(RESERVED, WaitingFilter(), after, AT_ONCE))
-        self._read_up_to[partition] = page.after if page else None
         found = [task for task in (page.tasks if page else ()) if task.id != LAYOUT_ID]
-        old = [record for record in found if not _is_recent(record, swept.now_ms)]
+        old = [record for record in found if not _is_recent(record, now)]
         for record in old:
             if reserved_for(record) is None:
                 await self._finish(record, partition)
-        for record in await self._unused(old):
-            await self.give_back(record, partition)
+        unused = await self._unused(old)
+        for place, records in unused.items():
+            await self._give_back_all(records, partition, place)
+        return page.after if page else None, sum(map(len, unused.values()))
 
-    async def _unused(self, records: Sequence[Task]) -> Sequence[Task]:
-        """Those of the records that are reservations, and whose partitions have no task of the id."""
+    async def _give_back_all(self, records: Sequence[Task], home: int, partition: int) -> None:
+        """`give_back` for reservations for one partition, step by step together; what is in the way stays."""
+        words = await self._store(partition, [block(one.id, one.life) for one in records])
+        blocked = [
+            record
+            for record, word in zip(records, words, strict=True)
+            if word is not Word.DUPLICATE
+        ]
+        if not blocked:
+            return
+        found = await self._stores[partition].do(Find([record.id for record in blocked]))
+        refs = [LifeRef(record.id, record.life) for record in blocked]
+        await self._stores[home].do(CancelAll(RESERVED, refs))
+        await self._stores[home].do(Forget(RESERVED, refs))
+        blocks = [
+            LifeRef(one.id, one.life)
+            for one, record in zip(found, blocked, strict=True)
+            if is_reserved(one) and blocked_life(one) == record.life
+        ]
+        await self._stores[partition].do(CancelAll(RESERVED, blocks))
+
+    async def _unused(self, records: Sequence[Task]) -> Mapping[int, Sequence[Task]]:
+        """Those of the records that are reservations, and whose partitions have no task of the id, by partition."""
         by_partition: dict[int, list[Task]] = {}
         for record in records:
             if (partition := reserved_for(record)) is not None:
                 by_partition.setdefault(partition, []).append(record)
-        unused: list[Task] = []
-        for partition, mine in by_partition.items():
-            found = await self._stores[partition].do(Find([record.id for record in mine]))
+        unused: dict[int, list[Task]] = {}
+        for place, mine in by_partition.items():
+            found = await self._stores[place].do(Find([record.id for record in mine]))
             pairs = zip(mine, found, strict=True)
-            unused += (record for record, task in pairs if task is None or is_reserved(task))
-        return unused
+            unused[place] = [one for one, task in pairs if task is None or is_reserved(task)]
+        return {place: records for place, records in unused.items() if records}
 
     # --- inside
 
