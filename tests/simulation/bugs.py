@@ -465,13 +465,12 @@ def what_could_not_be_started_keeps_its_slot(original: Any) -> Any:
     return lambda self, runs, error: None
 
 
-@bug(Keeper, "watch", "fencing")
+@bug(Keeper, "watch_one", "fencing")
 def time_limits_of_new_runs_are_forgotten(original: Any) -> Any:
-    def watch(self, runs):
-        for run in runs:
-            run.fence_at = float("inf")
+    def watch_one(self, run):
+        run.fence_at = float("inf")
 
-    return watch
+    return watch_one
 
 
 @bug(Keeper, "__init__", "runs", "fencing", choice=Choice(faults=(Fault.SUSPENDED,)))
