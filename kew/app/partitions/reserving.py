@@ -139,8 +139,8 @@ class Reservations:
             if not is_reserved(found):
                 return False
             await self._finish(found, partition)
-            if word is not Word.DUPLICATE:
-                return True
+            if word is not Word.DUPLICATE or blocked_life(found) == record.life:
+                return True  # by this call or another one, whose block has to stay
             await self._forget(found, partition)  # of an earlier reservation
         raise Ambiguous(f"the id {record.id!r} is being given back by other processes")
 

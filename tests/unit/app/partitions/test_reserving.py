@@ -296,7 +296,7 @@ def tasks_of(stores: list[Slow], task_id: str) -> list[Task]:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), 967])
 async def test_no_order_of_submits_and_givings_back_uses_an_id_twice(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ):
