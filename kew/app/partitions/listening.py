@@ -19,6 +19,7 @@ class PartitionedWakeup(Wakeup):
 
     @override
     async def listen(self, incarnation: str, deliver: Callable[[Notice], None]) -> None:
+        self._interrupted.clear()  # a new subscription reports no end of what interrupted the last one
         await together(
             [
                 wakeup.listen(incarnation, partial(self._deliver, deliver, number))

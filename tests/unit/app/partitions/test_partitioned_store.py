@@ -215,3 +215,16 @@ async def test_notices_come_from_all_partitions_and_are_resumed_once_all_are():
     assert told == [Woken("q"), down, down, Woken("r"), Resumed()]
     await wakeup.close()
     assert all(one.is_closed for one in wakeups)
+
+
+async def test_a_wakeup_that_listens_again_has_forgotten_what_was_interrupted():
+    wakeups, told = [Spoken(), Spoken()], list[Notice]()
+    wakeup = PartitionedWakeup(wakeups)
+    down = Interrupted("down")
+    await wakeup.listen("p1", told.append)
+    wakeups[0].deliver(down)
+    await wakeup.close()
+    await wakeup.listen("p2", told.append)
+    wakeups[1].deliver(down)
+    wakeups[1].deliver(Resumed())
+    assert told == [down, down, Resumed()]
