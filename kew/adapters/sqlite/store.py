@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -65,13 +66,17 @@ class SqliteStore(TaskStore):
     def _connect(self) -> Session:
         """Open the file, in the thread that will use it."""
         path, slices = self.address.path, Slices()
-        try:
-            db = schema.connection(path, self.address.synchronous)
-            hub = Outgoing(path, self.namespace)
-            turns = Turns(db, path)
-            namespace = StoredNamespace(db, self.namespace, hub, slices)
-        except sqlite3.Error as error:
-            raise failures.while_opening(error, path) from error
+        with contextlib.ExitStack() as opened:  # it closes what a failure leaves open
+            try:
+                db = schema.connection(path, self.address.synchronous)
+                opened.callback(db.close)
+                hub = Outgoing(path, self.namespace)
+                turns = Turns(db, path)
+                opened.callback(turns.close)
+                namespace = StoredNamespace(db, self.namespace, hub, slices)
+            except sqlite3.Error as error:
+                raise failures.while_opening(error, path) from error
+            opened.pop_all()
         inner = MemoryStore(self._clock, namespace)
 
         def undone() -> None:

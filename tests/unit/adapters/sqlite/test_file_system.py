@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from kew import QueueConfig, SubmitUncertainError, TaskQueueManager
-from kew.adapters.sqlite import schema
-from kew.domain.errors import StoreUnsuitableError
+from kew.adapters.sqlite import schema, store
+from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError
 from tests.support import jobs
 from tests.support.stores import sqlite_scene
 from tests.support.workers import ROOT
@@ -178,3 +178,21 @@ async def test_a_truncated_file_is_an_unsuitable_store(tmp_path: Path, left: flo
     path.write_bytes(content[: int(left if left > 1 else left * len(content))])
     with pytest.raises(StoreUnsuitableError, match=r"is damaged.*\.recover"):
         await opened(path)
+
+
+def open_in(folder: Path) -> list[Path]:
+    files = [each.resolve() for each in Path("/proc/self/fd").iterdir()]
+    return [each for each in files if each.is_relative_to(folder)]
+
+
+@on_linux
+async def test_a_store_that_cannot_be_opened_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*arguments: Any) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store, "StoredNamespace", fail)
+    with pytest.raises(StoreUnavailableError, match="disk I/O error"):
+        await opened(tmp_path / "kew.db")
+    assert open_in(tmp_path) == []
