@@ -96,6 +96,8 @@ async def test_an_interrupted_copy_goes_on(two: Two, monkeypatch: pytest.MonkeyP
         patch.setattr(copying.Copying, "_copied", interrupted)
         assert (await kew("copy", two.source_url, two.target_url)).code == 130
     assert two.target.exists("kew:copying")
+    onward = await kew("copy", two.target_url, two.source_url)
+    assert (onward.code, "an unfinished copy itself" in onward.words) == (1, True)
     half = next(key for key in two.target.scan_iter() if two.target.type(key) == b"hash")
     two.target.hdel(half, two.target.hkeys(half)[0])
     done = await kew("copy", two.source_url, two.target_url, "--json")

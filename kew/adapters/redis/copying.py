@@ -20,7 +20,11 @@ from kew.adapters.redis.refusals import without_stop
 from kew.adapters.redis.wire import ReplyError, Wire, packed
 from kew.domain.errors import StoreUnavailableError, StoreUnsuitableError
 
-PIECE: Final = 200  # entries at once
+PIECE: Final = 200  # entries at once, if they are small
+PIECE_BYTES: Final = (
+    1 << 20
+)  # at once, if they aren't: what a slow link carries within the time for an answer
+FIRST_PIECE: Final = 4  # entries, of which nothing is known yet
 MARK: Final = "copying"
 """A key of the target's namespace while the copy is not complete: where it comes from."""
 Entry = tuple[bytes, ...]
@@ -126,9 +130,11 @@ class Server:
                 yield [(each,) for each in some]
                 first += PIECE
         else:
-            cursor = b"0"
+            cursor, count = b"0", FIRST_PIECE
             while True:
-                cursor, some = await self.call(kind.scan, key, cursor, "COUNT", PIECE)
+                cursor, some = await self.call(kind.scan, key, cursor, "COUNT", count)
+                fitting = count * PIECE_BYTES // max(1, sum(map(len, some)))
+                count = max(1, min(2 * count, fitting, PIECE))
                 yield list(zip(*[iter(some)] * kind.width, strict=True))
                 if cursor == b"0":
                     return
@@ -187,6 +193,11 @@ class Copying:
         if not keys:
             raise StoreUnsuitableError(
                 f"there is no namespace {self._keys.namespace} at {self._source.where}"
+            )
+        if origin := await self._source.call("GET", mark_of(self._keys)):
+            raise StoreUnsuitableError(
+                f"the namespace {self._keys.namespace} at {self._source.where} is an unfinished copy itself, from "
+                f"{origin.decode(errors='replace')}: finish that one first"
             )
         mark = await self._target.call("GET", mark_of(self._keys))
         there = await self._target.keys(self._keys)
