@@ -68,7 +68,8 @@ class Parts:
         """One namespace over the stores of several parts, in this order; what else they have, the first one gives.
 
         A queue lies in one partition for ever, by its name and the number of partitions. So their number and order stay
-        as they are: opening the namespace with others raises `StoreUnsuitableError`. A single one stays what it is.
+        as they are: opening the namespace with others raises `StoreUnsuitableError`, and so does opening one that had a
+        single store and has queues. A single one stays what it is.
         """
         from kew.app.partitions import PartitionedStore, PartitionedWakeup  # only if it is used
 

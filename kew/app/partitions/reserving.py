@@ -25,6 +25,7 @@ from kew.app.ports import (
     Find,
     Forget,
     ListWaiting,
+    Queues,
     Submit,
     Sweep,
     TaskStore,
@@ -200,7 +201,7 @@ class Reservations:
         blocked = [
             record
             for record, word in zip(records, words, strict=True)
-            if word is not Word.DUPLICATE
+            if word in (Word.DONE, Word.SAME)
         ]
         if not blocked:
             return
@@ -241,7 +242,18 @@ class Reservations:
         return [outcome.word for outcome in answer.outcomes]
 
     async def is_laid_out(self, record: Submission, partition: int) -> bool:
-        """Whether the partition is the one that this record says; it is, if it has said nothing yet."""
+        """Whether the partition is the one that this record says; it is, if it has said nothing yet and has no queue.
+
+        A queue without such a record is one of a namespace that was no partition: it may belong elsewhere, and its ids
+        are not reserved.
+        """
+        if await self._find(record.id, partition) is None:
+            queues = await self._stores[partition].do(Queues())
+            # Another process may have laid it out meanwhile, and declared them.
+            if any(one != RESERVED for one in queues) and not await self._find(
+                record.id, partition
+            ):
+                return False
         (word,) = await self._store(partition, [record])
         return word in (Word.DONE, Word.SAME)
 

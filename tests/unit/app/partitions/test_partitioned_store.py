@@ -11,6 +11,7 @@ from kew.app.partitions import PartitionedStore, PartitionedWakeup
 from kew.app.partitions.reserving import GIVEN_BACK_AFTER_MS
 from kew.app.ports import (
     Announce,
+    Declare,
     Find,
     ListSchedules,
     Processes,
@@ -24,8 +25,9 @@ from kew.app.ports import (
     Tick,
 )
 from kew.compat import override
+from kew.domain.config import Settings
 from kew.domain.errors import InvalidConfigError, StoreUnsuitableError
-from kew.domain.partitions import home_of
+from kew.domain.partitions import LAYOUT_ID, home_of
 from kew.domain.requests import Word
 from kew.domain.schedule import Schedule, ScheduleVerb, TickCommit, call_of, tick_id, tick_nonce
 from kew.domain.task import Task
@@ -53,6 +55,16 @@ async def test_another_number_or_order_of_partitions_is_refused(parts: Partition
     for others in (parts.stores[:2], [*parts.stores, MemoryStore(parts.clock)], parts.stores[::-1]):
         with pytest.raises(StoreUnsuitableError, match="number of partitions"):
             await PartitionedStore(others).open()
+
+
+async def test_a_namespace_with_queues_is_not_made_a_partition():
+    made = Partitions()
+    await made.stores[0].do(Declare(made.queue_in(1), Settings(), "e1"))
+    with pytest.raises(StoreUnsuitableError, match="number of partitions"):
+        await made.store.open()
+    assert made.tasks(LAYOUT_ID) == [
+        made.stores[n].inner.namespace.records[LAYOUT_ID] for n in (1, 2)
+    ]
 
 
 async def test_it_says_how_many_partitions_it_has(parts: Partitions):

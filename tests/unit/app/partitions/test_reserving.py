@@ -22,7 +22,7 @@ from kew.app.ports import (
 )
 from kew.compat import override
 from kew.domain.config import Settings
-from kew.domain.partitions import LAYOUT_ID, home_of, is_reserved, mark_of
+from kew.domain.partitions import LAYOUT_ID, RESERVED, home_of, is_reserved, mark_of
 from kew.domain.requests import LifeRef, Word
 from kew.domain.task import Task
 from tests.support.partitions import Partitions
@@ -165,6 +165,15 @@ async def test_a_reservation_without_a_task_is_given_back_once_it_is_old(parts: 
     parts.clock.now += GIVEN_BACK_AFTER_MS
     await tend_all(parts)
     assert parts.tasks(task_id) == []
+
+
+async def test_a_reservation_stays_while_its_id_cannot_be_blocked(parts: Partitions):
+    task_id = parts.id_at(0)
+    await parts.store.reservations.reserve([task_id], 1)  # and its submit is under way
+    parts.clock.now += GIVEN_BACK_AFTER_MS
+    await parts.stores[1].do(Declare(RESERVED, Settings(max_size=1), "no room"))
+    await tend_all(parts)
+    assert [record.status for record in parts.tasks(task_id)] == ["queued"]
 
 
 async def test_many_reservations_are_given_back_in_few_requests(parts: Partitions):
