@@ -133,6 +133,8 @@ class Cluster:
             self._apply(await read_map(places, self.address, self._slots))
         except Refused as refused:
             return refused
+        except asyncio.CancelledError:  # by `close`; calls that wait for the map aren't cancelled
+            return Refused(f"the connections to {self.address.where} were closed")
         return None
 
     def _apply(self, found: Sequence[SlotRange]) -> None:

@@ -204,6 +204,22 @@ async def test_a_posted_call_that_was_moved_is_refused_and_the_next_one_goes_the
         assert (made.one.gets, made.other.gets) == ([], [""])
 
 
+async def test_a_call_that_waits_for_the_map_is_refused_once_the_connections_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def never(*arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(topology, "read_map", never)
+    cluster = Cluster(address("redis://127.0.0.1"), [Endpoint(LOOPBACK, 1)])
+    cluster.open()
+    waiting = asyncio.create_task(SlotConnections(cluster, SLOT, "work").call(GET))
+    await asyncio.sleep(0.01)
+    await cluster.close()
+    with pytest.raises(Refused, match="were closed"):
+        await waiting
+
+
 async def stopped(node: Node) -> None:
     """Let nothing listen there any more."""
     node.say = lambda _, __: b""
