@@ -45,6 +45,7 @@ from kew.log import logger
 AT_ONCE: Final = 200  # tasks that one step of emptying a queue looks at
 LISTED_AT_ONCE: Final = 100  # tasks that one step of a purge with filters cancels
 CURSOR: Final = re.compile(r"\d{1,20}", re.ASCII)
+LAST_CURSOR: Final = (1 << 64) - 1  # a store that is given a larger one answers no question
 EVERY_WAITING: Final = WaitingFilter()
 
 
@@ -202,7 +203,7 @@ def _scan(cursor: object) -> int:
     """The place of a cursor. Raises `InvalidConfigError`."""
     if cursor is None:
         return 0
-    if isinstance(cursor, str) and CURSOR.fullmatch(cursor):
+    if isinstance(cursor, str) and CURSOR.fullmatch(cursor) and int(cursor) <= LAST_CURSOR:
         return int(cursor)
     raise InvalidConfigError(
         f"cursor must be that of a page of key_limits, or None, not {shown(cursor)}"
