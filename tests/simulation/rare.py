@@ -12,6 +12,7 @@ from kew.simulation.plan import ELSEWHERE, draw_plan
 from kew.simulation.simulation import Outcome, simulate
 
 TURNS = (
+    ("controls", 1000, 1.0),
     ("inspecting", 1000, 0.5),
     ("inspecting", 1000, 1.0),
     ("bulk", 400, 1.0),
