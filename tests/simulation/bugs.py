@@ -32,6 +32,7 @@ from kew.adapters.memory.dead import DeadIndex
 from kew.adapters.memory.indexed_queue import IndexedQueue
 from kew.adapters.memory.keyed import KeyedLines
 from kew.adapters.memory.namespace import MemoryQueue
+from kew.adapters.memory.queue_base import QueueBase
 from kew.adapters.memory.store import MemoryStore
 from kew.adapters.memory.unique import UniqueKeys
 from kew.app.injection import Injection
@@ -228,7 +229,7 @@ def leases_never_end(original: Any) -> Any:
 def repeated_claims_grant_again(original: Any) -> Any:
     def claim(view, request, now):
         fresh = max(0, min(view.lane(request.lane_key), request.sequence - 1))
-        with patched(IndexedQueue, "lane", lambda _: lambda _self, _key: fresh):
+        with patched(QueueBase, "lane", lambda _: lambda _self, _key: fresh):
             return original(view, request, now)
 
     return claim

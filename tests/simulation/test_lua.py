@@ -74,6 +74,9 @@ class RawClient:
     def smembers(self, key: str) -> None:
         self._replies.append(set(self._redis.command("SMEMBERS", key)))
 
+    def get(self, key: str) -> None:
+        self._replies.append(self._redis.command("GET", key))
+
     def pttl(self, key: str) -> None:
         self._replies.append(self._redis.command("PTTL", key))
 
