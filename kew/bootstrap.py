@@ -65,11 +65,11 @@ class Parts:
 
     @classmethod
     def partitioned(cls, partitions: Sequence[Parts]) -> Parts:
-        """One namespace over the stores of several parts, in this order; what else they have, the first one gives.
+        """One namespace over the stores of several parts, in this order; everything else is that of the first one.
 
-        A queue lies in one partition for ever, by its name and the number of partitions. So their number and order stay
-        as they are: opening the namespace with others raises `StoreUnsuitableError`, and so does opening one that had a
-        single store and has queues. A single one stays what it is.
+        A queue lies in one partition for ever, by its name and the number of partitions. So don't change their number
+        or order: opening the namespace with others raises `StoreUnsuitableError`, and so does making partitions of a
+        store that already has queues. A single one is returned as it is.
         """
         from kew.app.partitions import PartitionedStore, PartitionedWakeup  # only if it is used
 

@@ -157,8 +157,8 @@ class Submitting(Queries):
     def new_task_id(self, task_type: str, queue_name: str = "") -> str:
         """A new id that no other task has: `manager.new_task_id("mail")` begins with "mail-".
 
-        With the name of the queue for which it is meant, a submit to a namespace of several partitions takes no request
-        more than to one store.
+        Pass the name of the queue that the task is for: in a namespace of several partitions, its submit then takes no
+        additional request.
         """
         ending = self._parts.store.id_ending(queue_name) if queue_name else ""
         return unique_id(task_type, self._parts.entropy.identity() + ending)

@@ -148,7 +148,9 @@ def _sentinels(facts: Mapping[str, str]) -> Finding:
     if not amiss:
         return Finding("sentinels", "ok", f"all {count} Sentinels name this primary")
     text = f"of {count} Sentinels, not all name this primary ({amiss})"
-    return Finding("sentinels", "warning", text, "start it, or correct the URL")
+    return Finding(
+        "sentinels", "warning", text, "start those that don't answer, or correct the URL"
+    )
 
 
 def _rights(facts: Mapping[str, str]) -> Finding:
@@ -163,7 +165,7 @@ def _cluster_role(primaries: int, fewest: int, confirmed: str) -> Finding:
     text = f"{primaries} primaries of a Redis Cluster serve the namespace"
     if fewest:
         return Finding("role", "ok", f"{text}, each with {fewest} replicas or more{confirmed}")
-    text += ", and one of them has no replica: if it ends, its queues stand still"
+    text += ", and one of them has no replica: if it fails, its queues stand still"
     return Finding("role", "warning", text, "give each primary a replica")
 
 

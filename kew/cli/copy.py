@@ -30,9 +30,9 @@ from kew.domain.errors import TaskQueueError
 def copy(source: str, target: str, namespace: str, dry_run: bool, as_json: bool) -> None:
     """Copy a namespace from one Redis to another, and compare both.
 
-    FROM and TO are URLs. Stop all processes of the namespace first: it refuses while one listens. TO
-    must not contain the namespace, unless an interrupted copy left it there, which goes on then.
-    FROM stays as it is; remove it when you need it no more.
+    FROM and TO are URLs. Stop all processes of the namespace first: nothing is copied while one
+    listens. TO must not contain the namespace, except for an interrupted copy, which is then resumed.
+    FROM stays as it is; remove the namespace there when you no longer need it.
     """
     out = Output(as_json=as_json)
     try:

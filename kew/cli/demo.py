@@ -62,7 +62,9 @@ class Order:
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--store", metavar="FILE|URL", help="Keep the queue in this file, or in this store.")
+@click.option(
+    "--store", metavar="FILE|URL", help="Keep the queue in this file, or in the store of this URL."
+)
 @click.option(
     "--redis", metavar="URL", help="Keep the queue in this Redis; the same as --store URL."
 )

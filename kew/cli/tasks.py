@@ -75,7 +75,7 @@ async def ls(
             f"--{name.replace('_', '-')}" for name, value in wanted.items() if value
         )
         raise click.UsageError(
-            f"{options} needs a QUEUE; without one, the tasks are listed that run"
+            f"{options} needs a QUEUE; without one, only running tasks are listed"
         )
     else:
         running = await session.manager.get_ongoing_tasks()
@@ -218,8 +218,8 @@ async def explain(session: Session, task_id: str) -> None:
         await print_place(session, task_id)
         return
     for holder in [each for reason in explanation.reasons for each in reason.holders]:
-        begun = f", begun {relative(holder.started, session.now())}" if holder.started else ""
-        session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{begun}")
+        since = f", started {relative(holder.started, session.now())}" if holder.started else ""
+        session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{since}")
     info = await session.manager.get_task_status(task_id, result=False)
     for command in mending(explanation, info):
         session.out.line(f"mend it: {command}")

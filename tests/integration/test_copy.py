@@ -129,11 +129,11 @@ async def test_a_copy_of_a_namespace_that_is_in_use_or_onto_another_is_refused(
     await fill(two.source_url)
     two.target.set("kew:tasks", "of another copy")
     onto = await kew("copy", two.source_url, two.target_url)
-    assert (onto.code, "is no unfinished copy from here" in onto.words) == (1, True)
+    assert (onto.code, "is not an unfinished copy from here" in onto.words) == (1, True)
     two.target.flushall()
     await managers(two.source_url)
     used = await kew("copy", two.source_url, two.target_url)
-    assert (used.code, "1 processes use the namespace kew" in used.words) == (1, True)
+    assert (used.code, "1 process uses the namespace kew" in used.words) == (1, True)
     assert two.target.dbsize() == 0
     other = await kew("copy", two.source_url, "sqlite:///kew.db")
     assert (other.code, "from one Redis to another" in other.words) == (2, True)

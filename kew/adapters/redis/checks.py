@@ -99,7 +99,7 @@ def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQ
     why = "WAITAOF needs Redis 7.2 or later" if UNKNOWN in str(refusal) else without_stop(refusal)
     return StoreUnsuitableError(
         f"Redis at {where} can't be used with durability={durability.level}: {why}. "
-        "durability=fsync needs an append-only file (appendonly yes); durability=replicated needs replicas alone"
+        "durability=fsync needs an append-only file (appendonly yes); durability=replicated needs only replicas"
     )
 
 
@@ -124,8 +124,8 @@ def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
         )
     if UNKNOWN in str(cause):
         return StoreUnsuitableError(
-            f"Redis at {where} doesn't know the command {command}, which kew needs: it is no Redis of version 7.0 or "
-            "later, or the command was renamed (rename-command in its configuration)"
+            f"Redis at {where} doesn't know the command {command}, which kew needs: it is not Redis 7.0 or later, "
+            "or the command was renamed (rename-command in its configuration)"
         )
     if NO_DATABASE in str(cause):
         return StoreUnsuitableError(
@@ -134,7 +134,7 @@ def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
         )
     if NO_CLUSTER in str(cause):
         return StoreUnsuitableError(
-            f"Redis at {where} is no node of a Cluster: begin the URL with redis:// (or rediss://)"
+            f"Redis at {where} is not a node of a Cluster: begin the URL with redis:// (or rediss://)"
         )
     return StoreUnavailableError(
         f"Redis at {where} can't be used ({without_stop(cause or error)}). "

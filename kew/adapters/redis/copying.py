@@ -152,6 +152,11 @@ class Server:
         return len(seen), hashlib.blake2b(b"".join(sorted(seen))).hexdigest()
 
 
+def used_by(processes: int) -> str:
+    """Who uses it, in words."""
+    return "1 process uses" if processes == 1 else f"{processes} processes use"
+
+
 def mark_of(keys: Keys) -> str:
     """The key that says that the copy is not complete."""
     return keys.key("queues").removesuffix("queues") + MARK
@@ -186,8 +191,8 @@ class Copying:
         for server in (self._source, self._target):
             if listening := await server.processes(self._keys):
                 raise StoreUnsuitableError(
-                    f"{listening} processes use the namespace {self._keys.namespace} at {server.where}: "
-                    "stop them first, as what they change meanwhile would be lost"
+                    f"{used_by(listening)} the namespace {self._keys.namespace} at {server.where}: "
+                    "stop all processes first, as what they change meanwhile would be lost"
                 )
         keys = await self._source.keys(self._keys)
         if not keys:
@@ -203,12 +208,12 @@ class Copying:
         there = await self._target.keys(self._keys)
         if there and mark != self._origin.encode():
             raise StoreUnsuitableError(
-                f"there is a namespace {self._keys.namespace} at {self._target.where} already ({len(there)} keys), "
-                "and it is no unfinished copy from here: remove it, or choose another database"
+                f"there already is a namespace {self._keys.namespace} at {self._target.where} ({len(there)} keys), "
+                "and it is not an unfinished copy from here: remove it, or choose another database"
             )
         if stray := set(there) - set(keys):
             raise StoreUnsuitableError(
-                f"{min(stray).decode(errors='replace')} is at {self._target.where} alone, so this is no copy: remove it"
+                f"{min(stray).decode(errors='replace')} is only at {self._target.where}, so that is no copy: remove it"
             )
         return keys
 

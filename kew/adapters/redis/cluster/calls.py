@@ -78,7 +78,7 @@ class SlotConnections(Connections):
     def _migrating(self, node: Node, cause: ReplyError) -> Refused:
         return Refused(
             f"{node.address.name} has been migrating slot {self._slot} for longer than a call waits: "
-            f"finish that, or let `redis-cli --cluster fix {node.endpoint}` do it ({cause})"
+            f"finish the migration, or let `redis-cli --cluster fix {node.endpoint}` do it ({cause})"
         )
 
     def _is_referred(self, cause: BaseException | None) -> TypeGuard[ReplyError]:
