@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -18,6 +19,7 @@ from kew.app.ports import (
     Tick,
     TickAnswer,
 )
+from kew.app.repeat import answered
 from kew.domain.requests import Group, Word
 from kew.domain.schedule import ScheduleVerb, StoredSchedule
 
@@ -32,7 +34,8 @@ class Partitions(submitting.Partitions, Protocol):
 async def put(partitions: Partitions, operation: PutSchedule) -> Word:
     """To the partition of its queue. It is removed from another one first, where its last queue lies.
 
-    It starts over then: nothing was missed. It stays paused.
+    It starts over then: nothing was missed. It stays paused. What comes after the removal is repeated here, since a
+    second call would find neither the schedule nor its pause.
     """
     store, name = partitions.store_of(operation.queue), operation.schedule.name
     if await _find(store, name) is not None:
@@ -42,11 +45,12 @@ async def put(partitions: Partitions, operation: PutSchedule) -> Word:
     places = [(other, stored) for other, stored in zip(others, found, strict=True) if stored]
     for other, stored in places:
         await other.do(SteerSchedule(stored.schedule.queue, name, ScheduleVerb.REMOVE))
-    word = await store.do(operation)
-    for _, stored in places:
-        if stored.paused_at:
-            pause = SteerSchedule(operation.queue, name, ScheduleVerb.PAUSE, stored.note)
-            await store.do(pause)
+    if not places:
+        return await store.do(operation)
+    word = await answered(lambda: store.do(operation))
+    for note in [stored.note for _, stored in places if stored.paused_at]:
+        pause = SteerSchedule(operation.queue, name, ScheduleVerb.PAUSE, note)
+        await answered(partial(store.do, pause))
     return word
 
 

@@ -1,6 +1,7 @@
 """A namespace of several partitions: what spans queues, and what its processes agree on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -133,6 +134,27 @@ async def test_a_schedule_lies_with_its_queue_and_moves_with_it(parts: Partition
     removed = SteerSchedule(one, "nightly", ScheduleVerb.REMOVE)  # its queue as it was known
     assert await parts.store.do(removed) is Word.DONE
     assert await parts.store.do(removed) is Word.MISSING
+
+
+async def test_a_paused_schedule_that_moves_stays_paused_although_a_request_is_lost(
+    parts: Partitions, monkeypatch: pytest.MonkeyPatch
+):
+    one, two = parts.queue_in(0), parts.queue_in(1)
+    await parts.store.do(PutSchedule(schedule(one), "e1"))
+    await parts.store.do(SteerSchedule(one, "nightly", ScheduleVerb.PAUSE, "why"))
+    carry_out, lost = parts.stores[1].do, {PutSchedule, SteerSchedule}
+
+    async def lose_the_first(operation: Any) -> Any:
+        if type(operation) in lost:
+            lost.remove(type(operation))
+            raise Refused("lost")
+        return await carry_out(operation)
+
+    monkeypatch.setattr(parts.stores[1], "do", lose_the_first)
+    assert await parts.store.do(PutSchedule(schedule(two), "e2")) is Word.DONE
+    assert not lost
+    (stored,) = (await parts.store.do(ListSchedules())).schedules
+    assert (stored.schedule.queue, stored.note, stored.paused_at > 0) == (two, "why", True)
 
 
 async def test_schedules_of_some_queues_are_read_in_their_partitions_alone(parts: Partitions):
