@@ -7,7 +7,7 @@ import attrs
 import pytest
 import redis
 
-from kew import PerKey, QueueConfig, TaskQueueManager, TaskStatus
+from kew import PerKey, QueueConfig, StoreUnsuitableError, TaskQueueManager, TaskStatus
 from kew.adapters.redis import copying
 from tests.conftest import PrivateRedis
 from tests.integration.conftest import Managers
@@ -81,7 +81,9 @@ async def test_a_copy_is_the_same_and_works(two: Two, managers: Managers):
     assert (await manager.get_queue_status("keyed"))["queued_tasks"] == 5
 
 
-async def test_an_interrupted_copy_goes_on(two: Two, monkeypatch: pytest.MonkeyPatch):
+async def test_an_interrupted_copy_goes_on(
+    two: Two, managers: Managers, monkeypatch: pytest.MonkeyPatch
+):
     await fill(two.source_url)
     whole, pieces = copying.Copying._copied, 0
 
@@ -96,6 +98,10 @@ async def test_an_interrupted_copy_goes_on(two: Two, monkeypatch: pytest.MonkeyP
         patch.setattr(copying.Copying, "_copied", interrupted)
         assert (await kew("copy", two.source_url, two.target_url)).code == 130
     assert two.target.exists("kew:copying")
+    with pytest.raises(
+        StoreUnsuitableError, match=r"is an unfinished copy from .*repeat `kew copy`"
+    ):
+        await managers(two.target_url)
     onward = await kew("copy", two.target_url, two.source_url)
     assert (onward.code, "an unfinished copy itself" in onward.words) == (1, True)
     half = next(key for key in two.target.scan_iter() if two.target.type(key) == b"hash")

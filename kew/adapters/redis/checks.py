@@ -47,6 +47,20 @@ async def check(pool: Connections, where: str, library: Library, keys: Keys) -> 
             f"Redis at {where} is a node of a Cluster: begin the URL with redis+cluster:// (or rediss+cluster://)"
         )
     await check_publish(pool, where, keys)
+    await _check_copied(pool, where, keys)
+
+
+async def _check_copied(pool: Connections, where: str, keys: Keys) -> None:
+    """What a process changed in half a copy would be overwritten once the copy goes on."""
+    try:
+        origin = await pool.call(packed("GET", keys.copy_mark))
+    except StoreError as error:
+        raise advised(error, where, "GET") from error.__cause__
+    if origin is not None:
+        raise StoreUnsuitableError(
+            f"the namespace {keys.namespace} at {where} is an unfinished copy from "
+            f"{origin.decode(errors='replace')}: repeat `kew copy`, or remove the copy"
+        )
 
 
 async def check_server(pool: Connections, where: str, library: Library) -> Mapping[str, str]:

@@ -25,8 +25,6 @@ PIECE_BYTES: Final = (
     1 << 20
 )  # at once, if they aren't: what a slow link carries within the time for an answer
 FIRST_PIECE: Final = 4  # entries, of which nothing is known yet
-MARK: Final = "copying"
-"""A key of the target's namespace while the copy is not complete: where it comes from."""
 Entry = tuple[bytes, ...]
 
 
@@ -96,7 +94,7 @@ class Server:
             cursor, some = await self.call("SCAN", cursor, "MATCH", keys.patterns, "COUNT", PIECE)
             found.update(some)
             if cursor == b"0":
-                return sorted(found - {mark_of(keys).encode()})
+                return sorted(found - {keys.copy_mark.encode()})
 
     async def processes(self, keys: Keys) -> int:
         """How many listen to the namespace's notifications."""
@@ -157,11 +155,6 @@ def used_by(processes: int) -> str:
     return "1 process uses" if processes == 1 else f"{processes} processes use"
 
 
-def mark_of(keys: Keys) -> str:
-    """The key that says that the copy is not complete."""
-    return keys.key("queues").removesuffix("queues") + MARK
-
-
 class Copying:
     """A copy of a namespace from one server to another. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
 
@@ -179,7 +172,7 @@ class Copying:
                 entries = [await self._source.count(key) for key in keys]
                 there = [await self._target.count(key) for key in keys]
                 return Copied(len(keys), sum(entries), sum(there))
-            await self._target.call("SET", mark_of(self._keys), self._origin)
+            await self._target.call("SET", self._keys.copy_mark, self._origin)
             there = [await self._copied(key) for key in keys]
             return await self._compared(keys, sum(there))
         finally:
@@ -199,12 +192,12 @@ class Copying:
             raise StoreUnsuitableError(
                 f"there is no namespace {self._keys.namespace} at {self._source.where}"
             )
-        if origin := await self._source.call("GET", mark_of(self._keys)):
+        if origin := await self._source.call("GET", self._keys.copy_mark):
             raise StoreUnsuitableError(
                 f"the namespace {self._keys.namespace} at {self._source.where} is an unfinished copy itself, from "
                 f"{origin.decode(errors='replace')}: finish that one first"
             )
-        mark = await self._target.call("GET", mark_of(self._keys))
+        mark = await self._target.call("GET", self._keys.copy_mark)
         there = await self._target.keys(self._keys)
         if there and mark != self._origin.encode():
             raise StoreUnsuitableError(
@@ -239,7 +232,7 @@ class Copying:
             if (count, digest) != await self._target.digest(key):
                 differing.append(key.decode(errors="replace"))
         if not differing:
-            await self._target.call("DEL", mark_of(self._keys))
+            await self._target.call("DEL", self._keys.copy_mark)
         return Copied(len(keys), entries, already_there, tuple(differing))
 
 

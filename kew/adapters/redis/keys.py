@@ -74,6 +74,11 @@ class Keys:
             raise ValueError(f"no key is called {part!r}")
         return self._queue % (queue if queue == RESERVED else check_name(queue), part)
 
+    @property
+    def copy_mark(self) -> str:
+        """The key that names, while a copy of the namespace is not complete, where it comes from."""
+        return f"{self._start}:copying"
+
     def channel(self, incarnation: str) -> str:
         """The channel on which a process gets its notifications."""
         return self.channels + incarnation
