@@ -211,7 +211,7 @@ async def test_a_url_of_the_wrong_kind_is_answered_with_the_right_one(
 ):
     with pytest.raises(StoreUnsuitableError, match=r"redis\+cluster://"):
         await managers(cluster.primaries()[0].url)
-    with pytest.raises(StoreUnsuitableError, match=r"no node of a Cluster: .* redis://"):
+    with pytest.raises(StoreUnsuitableError, match=r"is not a node of a Cluster: .* redis://"):
         await managers(private_redis().url.replace("redis://", "redis+cluster://"))
 
 
