@@ -60,11 +60,13 @@ class Cron:
 def simulator(expression: str, moment: datetime, *, is_reverse: bool = False) -> CronSim:
     """The ticks of an expression from a moment on, by cronsim. Raises `InvalidScheduleError` or `MissingExtraError`."""
     try:
-        from cronsim import CronSim, CronSimError
+        from cronsim import CronSimError
+
+        from kew.app.scheduling.elapsed_hours import ElapsedHours
     except ImportError as missing:
         raise MissingExtraError("cron schedules", "cronsim", "schedules") from missing
     try:
-        return CronSim(expression, moment, is_reverse)
+        return ElapsedHours(expression, moment, is_reverse)
     except CronSimError as error:
         raise InvalidScheduleError(
             f"cron takes five fields (minute, hour, day of month, month, day of week), such as '0 9 * * mon-fri', "
