@@ -70,7 +70,9 @@ class Queries(DeadLetters, Steering, ABC):
         circuit_breaker_status.
         """
         process = self._here()
-        return status_dict(await process.inspector.status(queue_name), process.notifications.status)
+        status = await process.inspector.status(queue_name)
+        schedules = await process.scheduling.office.stored(queue_name)
+        return status_dict(status, process.notifications.status, schedules)
 
     async def queue_history(self, queue_name: str, span: float = 3600) -> QueueHistory:
         """What happened in the queue in the last `span` seconds: by the minute up to a day, else by the hour.
@@ -89,7 +91,9 @@ class Queries(DeadLetters, Steering, ABC):
         """The status of each queue of the namespace, by name, as `get_queue_status` gives it, in a few requests."""
         process = self._here()
         found = await process.inspector.statuses()
-        return [status_dict(status, process.notifications.status) for status in found]
+        schedules = await process.scheduling.office.stored() if found else ()
+        said = process.notifications.status
+        return [status_dict(status, said, schedules) for status in found]
 
     def queue(self, queue_name: str) -> QueueHandle:
         """A handle on the queue of this name, which declares nothing: `await manager.queue("mails").pause()`.

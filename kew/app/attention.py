@@ -44,7 +44,11 @@ class Attention:
 def attention(status: QueueStatus) -> list[Attention]:
     """All that needs attention, the most severe first."""
     looks = (_breaker, _processes, _full, _functions, _held, _waits, _dead_letters, _lost, _records)
-    found = [each for look in looks for each in look(status)]
+    return by_severity(*(each for look in looks for each in look(status)))
+
+
+def by_severity(*found: Attention) -> list[Attention]:
+    """The most severe first."""
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from kew.app.attention import attention
+from kew.app.attention import attention, by_severity
 from kew.app.ports import QueueStatus
+from kew.app.scheduling.overdue import overdue
 from kew.domain.breaker import BreakerState, reopens_at
 from kew.domain.draining import is_draining
 from kew.domain.explaining import moment
@@ -16,12 +18,16 @@ from kew.domain.holding import DRAINING, PAUSED, Hold
 from kew.domain.incarnations import place_of
 from kew.domain.overrides import Override, SettingInForce, as_overrides
 from kew.domain.rate import Rate
+from kew.domain.schedule import StoredSchedule
 
 
-def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
+def status_dict(
+    status: QueueStatus, notifications: str, schedules: Sequence[StoredSchedule]
+) -> dict[str, Any]:
     """A queue's status in plain values; the first five keys are those of kew 0.2.1.
 
-    `notifications`: "ok", or since when none of them have reached this process.
+    `notifications`: "ok", or since when none of them have reached this process. `schedules`: those of the queue, and
+    maybe of others.
     """
     state = status.state
     settings, breaker = state.settings, state.breaker
@@ -52,7 +58,9 @@ def status_dict(status: QueueStatus, notifications: str) -> dict[str, Any]:
         "settings_version": state.version,
         "notifications": notifications,
         "now": _iso(status.now_ms),
-        "attention": [each.to_dict() for each in attention(status)],
+        "attention": [
+            each.to_dict() for each in by_severity(*attention(status), *overdue(status, schedules))
+        ],
     }
 
 

@@ -66,9 +66,11 @@ def times_of(info: ScheduleInfo) -> str:
 
 
 def state_of(info: ScheduleInfo) -> str:
-    """ "active", "paused", "undeclared"; with the note of a pause."""
+    """ "active", "paused", "overdue", "undeclared"; with the note of a pause."""
     if info.paused:
         return f"paused: {info.note}" if info.note else "paused"
+    if info.overdue:
+        return "overdue"
     if info.undeclared:
         return "undeclared"
     return "active" if info.next_time else "over"

@@ -76,6 +76,7 @@ class ScheduleRow(BaseModel):
     next_times: list[datetime] = Field(description="Of its next ticks; none while it is paused")
     last_time: datetime | None
     last_task_id: str | None
+    overdue: bool
 
 
 class Schedules(BaseModel):

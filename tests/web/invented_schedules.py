@@ -60,6 +60,7 @@ def _row(user: Callable[[str], str], count: int, place: int, name: str) -> Value
         "end": None,
         "source": "data",
         "undeclared": False,
+        "overdue": False,
         **said,
         "name": shown if shown == name else f"{shown}{place}",
         "tz": str(tz),

@@ -24,13 +24,13 @@ from kew.app.ports import (
 )
 from kew.app.processes import read_report
 from kew.app.repeat import ask
+from kew.app.scheduling.overdue import next_due, overdue_since
 from kew.app.scheduling.timetables import (
     LAST_YEAR,
     following,
     in_words,
     instant_of,
     local,
-    times_of,
     timetable,
     upcoming,
     zone_of,
@@ -39,7 +39,6 @@ from kew.domain.errors import (
     QueueDrainingError,
     QueueFullError,
     QueueNotFoundError,
-    TaskQueueError,
     shown,
 )
 from kew.domain.holding import check_note
@@ -68,7 +67,7 @@ class ScheduleInfo:
     "code" for one that a decorator declares, "data" for one that was put. `undeclared`: code declared it once, and no
     process that works on its queue does now; it goes on until it is removed. `paused_time`: None unless it is paused;
     `note`: why. `next_time`: of the next tick, None if there is none. `last_time`, `last_task_id`: of the tick that was
-    submitted last.
+    submitted last. `overdue`: the next tick should have been submitted minutes ago; `kew status` says why it was not.
     """
 
     name: str
@@ -91,6 +90,7 @@ class ScheduleInfo:
     next_time: datetime | None
     last_time: datetime | None
     last_task_id: str | None
+    overdue: bool = False
 
     @property
     def paused(self) -> bool:
@@ -119,8 +119,8 @@ class ScheduleInfo:
         }
 
 
-def info_of(stored: StoredSchedule, *, undeclared: bool) -> ScheduleInfo:
-    """A stored schedule as people see it."""
+def info_of(stored: StoredSchedule, now: int, *, undeclared: bool) -> ScheduleInfo:
+    """A stored schedule as people see it at an instant."""
     schedule = stored.schedule
     zone = _zone(schedule.tz)
     return ScheduleInfo(
@@ -141,9 +141,10 @@ def info_of(stored: StoredSchedule, *, undeclared: bool) -> ScheduleInfo:
         undeclared=schedule.by_code and undeclared,
         paused_time=_moment(stored.paused_at or None, zone),
         note=stored.note,
-        next_time=_moment(_next(stored), zone),
+        next_time=_moment(next_due(stored), zone),
         last_time=_moment(stored.last_due or None, zone),
         last_task_id=stored.last_task_id or None,
+        overdue=overdue_since(stored, now) is not None,
     )
 
 
@@ -153,15 +154,6 @@ def _zone(name: str) -> ZoneInfo:
         return zone_of(name)
     except InvalidScheduleError:
         return ZoneInfo("UTC")
-
-
-def _next(stored: StoredSchedule) -> int | None:
-    if stored.paused_at:
-        return None
-    try:
-        return times_of(stored.schedule).after(stored.after)
-    except TaskQueueError:  # this process can't compute it
-        return None
 
 
 def _moment(instant: int | None, zone: ZoneInfo) -> datetime | None:
@@ -183,12 +175,16 @@ class ScheduleOffice:
         """All of them, or those of a queue, by name."""
         listed = await self._listed()
         found = [it for it in listed.schedules if queue in (None, it.schedule.queue)]
-        return await self._infos(found)
+        return await self._infos(found, listed.now_ms)
+
+    async def stored(self, *queues: str) -> Sequence[StoredSchedule]:
+        """As the store has them, of these queues at least; of all without any."""
+        return (await ask(self._store, ListSchedules(queues))).schedules
 
     async def get(self, name: str) -> ScheduleInfo:
         """One of them. Raises `ScheduleNotFoundError`."""
-        stored, _ = await self._find(name)
-        return (await self._infos([stored]))[0]
+        stored, now = await self._find(name)
+        return (await self._infos([stored], now))[0]
 
     async def next(self, name: str, count: int) -> Sequence[datetime]:
         """Its next ticks, as if it weren't paused. Raises `ScheduleNotFoundError`."""
@@ -269,7 +265,7 @@ class ScheduleOffice:
                 return stored, listed.now_ms
         raise ScheduleNotFoundError(name, known=[it.schedule.name for it in listed.schedules])
 
-    async def _infos(self, found: Sequence[StoredSchedule]) -> Sequence[ScheduleInfo]:
+    async def _infos(self, found: Sequence[StoredSchedule], now: int) -> Sequence[ScheduleInfo]:
         """Which of those that code declared are still declared is said by the processes that live."""
         declared, worked = set[str](), set[str]()
         if any(each.schedule.by_code for each in found):
@@ -278,7 +274,9 @@ class ScheduleOffice:
                 declared.update(report.schedules if report else ())
                 worked.update(process.queues)
         return [
-            info_of(it, undeclared=it.schedule.name not in declared and it.schedule.queue in worked)
+            info_of(
+                it, now, undeclared=it.schedule.name not in declared and it.schedule.queue in worked
+            )
             for it in found
         ]
 

@@ -1,8 +1,6 @@
 // Schedules, as the API says it and as the views need it.
 
-import { duration, instant, now } from "./format.js";
-
-const LATE_MS = 60_000; // a tick that is later than this is missed
+import { duration, instant } from "./format.js";
 
 export function scheduleOf(raw) {
   return {
@@ -20,6 +18,7 @@ export function scheduleOf(raw) {
     endAt: instant(raw.end),
     isCode: raw.source === "code",
     isUndeclared: Boolean(raw.undeclared),
+    isOverdue: Boolean(raw.overdue),
     pausedAt: instant(raw.paused_time),
     note: raw.note || "",
     nextAt: instant(raw.next_time),
@@ -33,7 +32,7 @@ export function scheduleOf(raw) {
 export function stateOf(schedule) {
   if (schedule.pausedAt) return { tone: "grey", text: `paused${schedule.note ? `, “${schedule.note}”` : ""}` };
   if (schedule.nextAt === null) return { tone: "grey", text: schedule.endAt ? "over" : "nothing is due" };
-  if (now() - schedule.nextAt > LATE_MS) return { tone: "amber", text: "late: no process submits its ticks" };
+  if (schedule.isOverdue) return { tone: "amber", text: "overdue: its tick has not been submitted" };
   if (schedule.isUndeclared) return { tone: "amber", text: "no code declares it any more" };
   return { tone: "green", text: "active" };
 }
