@@ -87,6 +87,8 @@ def preflight(facts: Mapping[str, str]) -> Iterator[Finding]:
     )
     yield Finding("functions", "ok", "the library of kew's functions is loaded, or can be")
     yield from (_persistence(facts), _eviction(facts), _memory(facts), _role(facts))
+    if facts.get("kew_unconfirmed"):
+        yield _durability(facts)
     if "kew_sentinels" in facts:
         yield _sentinels(facts)
     yield _rights(facts)
@@ -137,10 +139,20 @@ def _memory(facts: Mapping[str, str]) -> Finding:
 
 def _role(facts: Mapping[str, str]) -> Finding:
     replicas, level = facts.get("connected_slaves", "0"), facts.get("kew_durability", "default")
-    confirmed = "" if level == "default" else f", and confirms writes (durability={level})"
+    is_confirmed = level != "default" and not facts.get("kew_unconfirmed")
+    confirmed = "" if not is_confirmed else f", and confirms writes (durability={level})"
     if primaries := facts.get("kew_primaries"):
         return _cluster_role(int(primaries), int(replicas), confirmed)
     return Finding("role", "ok", f"it is a primary with {replicas} replicas{confirmed}")
+
+
+def _durability(facts: Mapping[str, str]) -> Finding:
+    text = (
+        f"writes are not confirmed, as durability={facts['kew_durability']} needs "
+        f"({facts['kew_unconfirmed']}): submits are uncertain, and nothing new starts"
+    )
+    remedy = "start the replicas that are missing (INFO replication), or choose durability=default"
+    return Finding("durability", "failed", text, remedy)
 
 
 def _sentinels(facts: Mapping[str, str]) -> Finding:

@@ -14,6 +14,8 @@ from typing import Any, Final
 import attrs
 
 from kew.adapters.redis.library import Argument
+from kew.adapters.redis.refusals import is_redirect
+from kew.adapters.redis.standstill import Standstill
 from kew.adapters.redis.wire import OnReply, ReplyError, Wire, packed
 from kew.compat import override
 from kew.domain.errors import InvalidConfigError
@@ -81,12 +83,16 @@ def read_durability(options: MutableMapping[str, Any]) -> Durability:
 
 
 class Unconfirmed(ReplyError):
-    """A command was carried out, but replicas or the disk didn't confirm it in time. `refusal`: of the WAIT itself."""
+    """A command was carried out, but replicas or the disk didn't confirm it in time.
+
+    `reply`: what it was answered. `refusal`: of the WAIT itself.
+    """
 
     def __init__(self, missing: str, refusal: ReplyError | None = None) -> None:
         super().__init__(f"it was done, but may be lost in a failover or a crash: {missing}")
         self.missing = missing
         self.refusal = refusal
+        self.reply: Any = None
 
     @property
     @override
@@ -95,25 +101,37 @@ class Unconfirmed(ReplyError):
 
 
 class Confirmation:
-    """What is sent after each command, and how its reply is judged."""
+    """What is sent after each command, and how its reply is judged.
 
-    def __init__(self, durability: Durability, marker: bytes, timeout: float) -> None:
+    `packed` is what is sent: something that is replicated, and the command that waits for it.
+    """
+
+    def __init__(
+        self, durability: Durability, marker: bytes, timeout: float, standstill: Standstill
+    ) -> None:
         self._durability = durability
-        self._marker = marker
+        self._standstill = standstill
         self.seconds = min(CONFIRM_WITHIN, SHARE_OF_TIMEOUT * timeout)
         self._wait = durability.wait(max(1, round(self.seconds * 1000)))
-
-    @property
-    def packed(self) -> bytes:
-        """What is sent: something that is replicated, and the command that waits for it."""
-        return self._marker + self._wait
+        self.packed = marker + self._wait
 
     def fault(self, reply: Any) -> Unconfirmed | None:
         """Why a reply confirms nothing; None: it does."""
         if isinstance(reply, ReplyError):
-            return Unconfirmed(f"{self._durability.command} was refused ({reply})", reply)
-        missing = self._durability.missing(reply)
-        return Unconfirmed(f"after {self.seconds:g} s, {missing}") if missing else None
+            fault = Unconfirmed(f"{self._durability.command} was refused ({reply})", reply)
+        elif missing := self._durability.missing(reply):
+            fault = Unconfirmed(f"after {self.seconds:g} s, {missing}")
+        else:
+            if self._standstill.since is not None:
+                self._standstill.end()
+            return None
+        if not is_redirect(reply):  # else the next call goes elsewhere
+            self._standstill.goes_on(fault.missing)
+        return fault
+
+    async def close(self) -> None:
+        """Look for no successor any more."""
+        await self._standstill.close()
 
 
 class ConfirmingWire(Wire):
@@ -169,13 +187,19 @@ class _Held:
     def marked(self, reply: Any) -> None:
         """Without the message, WAIT might not wait for what a repeat repeats."""
         if isinstance(reply, Exception):
-            self._pass_on(
-                self._confirmation.fault(reply) if isinstance(reply, ReplyError) else reply
-            )
+            self._pass_on(self._fault(reply) if isinstance(reply, ReplyError) else reply)
 
     def confirmed(self, reply: Any) -> None:
         is_lost = isinstance(reply, Exception) and not isinstance(reply, ReplyError)
-        self._pass_on(reply if is_lost else self._confirmation.fault(reply) or self._reply)
+        if self._is_over:
+            return
+        self._pass_on(reply if is_lost else self._fault(reply) or self._reply)
+
+    def _fault(self, reply: Any) -> Unconfirmed | None:
+        fault = self._confirmation.fault(reply)
+        if fault is not None:
+            fault.reply = self._reply
+        return fault
 
     def _pass_on(self, reply: Any) -> None:
         if not self._is_over:

@@ -7,6 +7,7 @@ from typing import Final
 
 from kew.adapters.redis.address import Address, facts_of
 from kew.adapters.redis.connections import Connections
+from kew.adapters.redis.durability import Unconfirmed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library
 from kew.adapters.redis.wire import ReplyError, packed
@@ -35,13 +36,34 @@ return lacking
 
 
 async def facts_about(
-    pool: Connections, address: Address, library: Library, keys: Keys
+    pool: Connections,
+    address: Address,
+    library: Library,
+    keys: Keys,
+    *,
+    commands: Connections,
 ) -> Mapping[str, str]:
-    """INFO by name, and `kew_lacking`: commands that this user may not use; `kew_sentinels`: those that are silent."""
+    """INFO by name, and what kew adds to it.
+
+    `kew_lacking`: commands that this user may not use; `kew_unconfirmed`: why a command is not confirmed now;
+    `kew_sentinels`: those that are silent.
+    """
     found = facts_of(await pool.call(packed("INFO")))
     found["kew_durability"] = address.durability.level
+    if not address.durability.is_default:
+        found["kew_unconfirmed"] = await _unconfirmed(commands)
     found["kew_lacking"] = " ".join(await _lacking(pool, address, library, keys))
     return {**found, **await address.facts()}
+
+
+async def _unconfirmed(commands: Connections) -> str:
+    try:
+        await commands.call(packed("INFO", "server"))
+    except StoreError as error:
+        if isinstance(error.__cause__, Unconfirmed):
+            return error.__cause__.missing
+        raise
+    return ""
 
 
 async def _lacking(pool: Connections, address: Address, library: Library, keys: Keys) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -17,6 +18,7 @@ from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Argument, Library
 from kew.adapters.redis.occupied import Occupied
 from kew.adapters.redis.pool import Pool
+from kew.adapters.redis.standstill import Standstill
 from kew.adapters.redis.wire import packed
 from kew.app.ports import Damaged, Refused
 
@@ -51,7 +53,13 @@ def confirmation_of(address: Address, keys: Keys) -> Confirmation | None:
     if durability.is_default:
         return None
     marker = packed("PUBLISH", keys.channel("check"), "")
-    return Confirmation(durability, marker, address.timeout)
+    standstill = Standstill(address.name, partial(_look_at, address))
+    return Confirmation(durability, marker, address.timeout, standstill)
+
+
+async def _look_at(address: Address) -> None:
+    """Connect to where it leads; its route notices if that is another server."""
+    (await address.wire()).drop()
 
 
 def pools_of(address: Address, confirmation: Confirmation | None = None) -> Pools:
@@ -82,6 +90,7 @@ class Functions:
         self.questions = pools.questions
         self.commands = pools.commands
         self.heartbeats = pools.heartbeats
+        self.is_confirmed = pools.is_confirmed
         self._calls = FunctionCalls(library, keys)
         self.make = self._calls.make
         self._occupied = Occupied(self.questions, keys, address.where)
@@ -93,10 +102,9 @@ class Functions:
 
     async def check(self) -> None:
         """Connect, and see whether this Redis will do. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
-        is_confirmed = self._pools.is_confirmed
-        plain = self.questions if is_confirmed else self.work
+        plain = self.questions if self.is_confirmed else self.work
         await check(plain, self._address.where, self.library, self._keys)
-        if is_confirmed:
+        if self.is_confirmed:
             await check_confirmed(self.commands, self._address.where, self._address.durability)
         with contextlib.suppress(Refused):
             await self.work.warm(
@@ -132,6 +140,10 @@ class Functions:
     async def reply(self, call: FunctionCall, queue: str) -> Any:
         """The reply to such an operation, already made."""
         return await self._reply(call, queue, self.work)
+
+    async def reply_unconfirmed(self, call: FunctionCall, queue: str) -> Any:
+        """The reply to an operation whose confirmation nothing waits for."""
+        return await self._reply(call, queue, self.questions)
 
     async def read(self, queue: str, *command: Argument) -> Any:
         """The reply to a plain command that reads a key of this queue; "": of the namespace."""

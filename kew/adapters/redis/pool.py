@@ -157,7 +157,8 @@ class Pool:
             return error
         raised.__cause__ = error
         is_mended = isinstance(raised, LibraryMissing) or is_redirect(error)  # by the next call
-        raised.is_logged = is_mended or not isinstance(error, ReplyError) or leads_elsewhere(error)
+        is_outage = not isinstance(error, ReplyError) or leads_elsewhere(error)
+        raised.is_logged = is_mended or is_outage or isinstance(error, Unconfirmed)
         return raised
 
     def open(self) -> None:
@@ -173,6 +174,8 @@ class Pool:
         """Disconnect; calls in flight end as they end, and their connections are not kept."""
         self._is_closed = True
         self._drop_idle()
+        if self._confirmation is not None:
+            await self._confirmation.close()
         await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
     def silent(self, seconds: float) -> list[Link]:
@@ -324,8 +327,7 @@ class Pool:
 
     def _judge(self, link: Link, error: Exception) -> None:
         """After a failure: can this connection, and can those that are as old, still be used?"""
-        if isinstance(error, Unconfirmed):  # by a primary that was cut off, perhaps
-            self._route.renew(link.generation, error)
+        if isinstance(error, Unconfirmed):  # nothing is wrong with the connection
             return
         if isinstance(error, ReplyError):
             if self._address.is_node and is_redirect(error):

@@ -29,7 +29,8 @@ from kew.adapters.redis.library import Library, genuine_library
 from kew.adapters.redis.posted import Posted
 from kew.adapters.redis.replies import read_grant, read_settled, read_submitted
 from kew.adapters.redis.route import Route
-from kew.app.ports import OnAnswer, Operation, Settled, Submitted, TaskStore
+from kew.adapters.redis.unstarted import Unstarted
+from kew.app.ports import OnAnswer, Operation, Settled, StoreError, Submitted, TaskStore
 from kew.compat import override
 from kew.domain.requests import ALONE, Along, ClaimRequest, Grant, Group, Settlement, Word
 
@@ -60,6 +61,7 @@ class RedisStore(TaskStore):
             pools = pools_of(address, confirmation_of(address, self.keys))
         self.functions = Functions(address, pools, library or genuine_library(), self.keys)
         self.aside = Aside(lambda queue, refs: self.functions.ask("set_aside", queue, {}, refs))
+        self.unstarted = Unstarted(self.functions) if self.functions.is_confirmed else None
         self._clock_ahead_ms = 0.0  # of the store's clock before this loop's: a hint for peek alone
 
     @property
@@ -79,6 +81,8 @@ class RedisStore(TaskStore):
     @override
     async def close(self) -> None:
         await self.aside.close()
+        if self.unstarted is not None:
+            await self.unstarted.close()
         await self.functions.close()
 
     @override
@@ -89,8 +93,13 @@ class RedisStore(TaskStore):
 
     @override
     async def facts(self) -> Mapping[str, str]:
+        functions = self.functions
         return await facts_about(
-            self.functions.questions, self._address, self.functions.library, self.keys
+            functions.questions,
+            self._address,
+            functions.library,
+            self.keys,
+            commands=functions.commands,
         )
 
     @override
@@ -104,8 +113,7 @@ class RedisStore(TaskStore):
     async def submit(
         self, queue: str, groups: Collection[Group], along: Along = ALONE
     ) -> Submitted:
-        call = self._submit_call(queue, groups, along)
-        reply = await self.functions.reply(call, queue)
+        reply = await self._reply(queue, self._submit_call(queue, groups, along), 2)
         return self._read_submitted(queue, groups, along, reply)
 
     @override
@@ -122,6 +130,8 @@ class RedisStore(TaskStore):
             pool.unsent(link)
             raise
         read = partial(self._read_submitted, queue, groups, along)
+        if self.unstarted is not None:
+            on_answer = self.unstarted.refusing(queue, 2, on_answer)
         posted = Posted(pool, link, read=read, on_answer=on_answer)
         posted.send(call.packed)
         return posted
@@ -140,13 +150,16 @@ class RedisStore(TaskStore):
         self.saw(reply[0])
         if along is ALONE:  # then the reply has no records
             return read_submitted(groups, along, reply)
-        return self.aside.read(queue, read_submitted, groups, along, reply)
+        submitted = self.aside.read(queue, read_submitted, groups, along, reply)
+        return submitted if self.unstarted is None else self.unstarted.answer(queue, submitted)
 
     @override
     async def claim(self, queue: str, request: ClaimRequest) -> Grant:
-        now, answer = await self.functions.work_on("claim", queue, claim_arguments(request))
+        call = self.functions.make("claim", queue, claim_arguments(request))
+        now, answer = await self._reply(queue, call, 1)
         self.saw(now)
-        return self.aside.read(queue, read_grant, answer) or Grant(word=Word.NO_QUEUE)
+        grant = self.aside.read(queue, read_grant, answer) or Grant(word=Word.NO_QUEUE)
+        return grant if self.unstarted is None else self.unstarted.without(queue, grant)
 
     @override
     async def settle(
@@ -182,9 +195,19 @@ class RedisStore(TaskStore):
         claim: ClaimRequest | None,
         call: FunctionCall,
     ) -> Settled:
-        reply = await self.functions.reply(call, queue)
+        reply = await self._reply(queue, call, 2)
         self.saw(reply[0])
-        return self.aside.read(queue, read_settled, settlements, claim, reply)
+        settled = self.aside.read(queue, read_settled, settlements, claim, reply)
+        return settled if self.unstarted is None else self.unstarted.answer(queue, settled)
+
+    async def _reply(self, queue: str, call: FunctionCall, place: int) -> Any:
+        """The reply, which says at this place what a claim brought, if there was one."""
+        try:
+            return await self.functions.reply(call, queue)
+        except StoreError as error:
+            if self.unstarted is not None:
+                self.unstarted.refuse(queue, error, place)
+            raise
 
     # --- the store's clock
 

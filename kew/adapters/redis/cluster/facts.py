@@ -38,6 +38,7 @@ WORST: Final[Mapping[tuple[str, ...], Callable[[Facts], Any]]] = {
     ("redis_version",): _age,
     ("aof_enabled", "aof_last_write_status", "rdb_last_bgsave_status"): _losses,
     ("maxmemory", "maxmemory_policy", "used_memory"): _fullness,
+    ("kew_unconfirmed",): lambda facts: bool(facts.get("kew_unconfirmed")),
     ("connected_slaves",): lambda facts: -_number(facts, "connected_slaves"),
 }
 """How bad a server is in some respect; which of its facts say so."""

@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 
 from kew.adapters.redis.address import Address
+from kew.adapters.redis.cluster.confirming import NodeConfirmation
 from kew.adapters.redis.connections import Link
-from kew.adapters.redis.durability import Confirmation
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.functions import Pools, pools_of
 from kew.adapters.redis.pool import Pool
@@ -37,9 +37,10 @@ class Node:
     """A node and the connections to it."""
 
     def __init__(
-        self, endpoint: Endpoint, base: Address, confirmation: Confirmation | None = None
+        self, endpoint: Endpoint, base: Address, confirmation: NodeConfirmation | None = None
     ) -> None:
         self.endpoint = endpoint
+        self.confirmation = confirmation
         self.address = node_address(endpoint, base)
         self.pools: Pools = pools_of(self.address, confirmation)
         self._pools = [pool for pool in self.pools.each() if isinstance(pool, Pool)]

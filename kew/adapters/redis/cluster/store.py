@@ -117,6 +117,8 @@ class PartitionStore(RedisStore):
     @override
     async def close(self) -> None:
         await self.aside.close()
+        if self.unstarted is not None:
+            await self.unstarted.close()
         await self._use.close()
 
     @override
@@ -124,7 +126,12 @@ class PartitionStore(RedisStore):
         """Of all primaries that serve a partition, what the worst of them says."""
         nodes = dict.fromkeys(self._use.cluster.owners.values())
         library, keys = self.functions.library, self.keys
-        asking = [facts_about(node.pools.questions, node.address, library, keys) for node in nodes]
+        asking = [
+            facts_about(
+                node.pools.questions, node.address, library, keys, commands=node.pools.commands
+            )
+            for node in nodes
+        ]
         return worst_of(await asyncio.gather(*asking))
 
     @override

@@ -83,7 +83,9 @@ class Cluster:
         if node is None:
             confirmation = None
             if not self.address.durability.is_default:
-                confirmation = NodeConfirmation(self.address, lambda: self._keys_at(endpoint))
+                confirmation = NodeConfirmation(
+                    f"Redis at {endpoint}", self.address, lambda: self._keys_at(endpoint)
+                )
             node = self._nodes[endpoint] = Node(endpoint, self.address, confirmation)
             node.open()
         return node
@@ -162,6 +164,9 @@ class Cluster:
     def _changed(self) -> None:
         nodes = {str(node.endpoint) for node in self._owners.values()}
         logger.debug("the partitions are at %s now", ", ".join(sorted(nodes)))
+        for node in self._nodes.values():
+            if node.confirmation is not None:
+                node.confirmation.choose()
         for callback in list(self._on_change):
             callback()
 

@@ -6,6 +6,7 @@ import pytest
 
 from kew.adapters.redis import address, where
 from kew.adapters.redis.durability import Confirmation, ConfirmingWire, Durability, Unconfirmed
+from kew.adapters.redis.standstill import Standstill
 from kew.adapters.redis.wire import OnReply, ReplyError, Wire, packed
 from kew.compat import override
 from kew.domain.errors import InvalidConfigError
@@ -42,7 +43,9 @@ MARKER = packed("PUBLISH", "kew:to:check", "")
 def confirming(durability: Durability) -> tuple[ConfirmingWire, ScriptedWire, list[Any]]:
     """A wire, the one beneath it, and what the caller of one PING gets."""
     beneath, got = ScriptedWire(), list[Any]()
-    wire = ConfirmingWire(beneath, Confirmation(durability, MARKER, 5.0))
+    wire = ConfirmingWire(
+        beneath, Confirmation(durability, MARKER, 5.0, Standstill("Redis at host"))
+    )
     wire.ask(packed("PING"), 7.0, got.append)
     return wire, beneath, got
 
@@ -110,7 +113,7 @@ def test_a_reply_is_passed_on_once_it_is_confirmed():
         ),
     ],
 )
-def test_what_is_not_confirmed_is_an_error(durability: Durability, reply: Any, missing: str):
+async def test_what_is_not_confirmed_is_an_error(durability: Durability, reply: Any, missing: str):
     _, beneath, got = confirming(durability)
     beneath.reply(b"PONG", 0, reply)
     [error] = got
@@ -127,7 +130,7 @@ def test_an_error_is_passed_on_at_once_and_alone():
     assert got == [error]
 
 
-def test_a_marker_that_was_refused_confirms_nothing():
+async def test_a_marker_that_was_refused_confirms_nothing():
     _, beneath, got = confirming(Durability("replicated", 1))
     beneath.reply(b"PONG", ReplyError("NOPERM"), 1)
     [error] = got
