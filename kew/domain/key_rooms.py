@@ -82,8 +82,11 @@ def started(paced: Paced, cost: int, now: int) -> Paced:
 
 
 def forgotten_at(numbers: KeyLog, settings: Iterable[Setting], now: int) -> int:
-    """When a log that is written now says nothing any more."""
-    by_rates = now + 2 * max((per for _, per, _ in settings), default=0)
+    """When a log that is written now says nothing any more, even of starts that lie ahead of the clock."""
+    by_rate = tuple(settings)
+    logs = rates.read_logs(numbers, by_rate)
+    latest = max((log.starts[-1][0] for log in logs if log.starts), default=now)
+    by_rates = max(now, latest) + 2 * max((per for _, per, _ in by_rate), default=0)
     return max(by_rates, snoozed_until(numbers, now))
 
 

@@ -673,6 +673,29 @@ async def test_a_step_back_of_the_clock_holds_a_key_for_no_more_than_two_windows
     assert started == ["a2", "a3", "a4"]
 
 
+async def test_starts_ahead_of_a_clock_that_stepped_back_are_remembered_until_it_has_passed_them(
+    scene: Scene,
+):
+    await scene.declare(**paced((1, 1_000, 0)))
+    await scene.advance(60_000)
+    worker = await scene.worker()
+    await submit(scene, "a1")
+    assert await worker.claim_ids() == ["a1"]
+    await scene.advance(-1_700)
+    await submit(scene, "a2", "a3")
+    assert await worker.claim_ids() == ["a2"]  # a1 is more than a window ahead
+    await scene.advance(1_100)
+    assert await worker.claim_ids() == []  # it is less than a window ahead
+    await scene.advance(1_000)
+    await submit(scene, "b1")
+    assert await worker.claim_ids() == ["b1"]
+    situation = await scene.store.do(Explain(QUEUE, "a3"))
+    assert situation is not None
+    assert [one.code for one in explained(situation).reasons] == [Code.KEY_RATE]
+    await scene.advance(601)
+    assert await worker.claim_ids() == ["a3"]
+
+
 async def test_an_idle_process_is_notified_when_the_rate_of_a_new_task_lets_it_start(scene: Scene):
     await scene.declare(**paced((1, 1_000, 0)))
     worker = await scene.worker()

@@ -168,25 +168,6 @@ keyed.has_limits = (function()
     keyed.touch_all(key)
   end
 
-  local function write_snoozes()
-    if snoozed_count == 0 then return end
-    local written, ends, count = {}, {}, snoozed_count
-    for key, each in pairs(snoozes) do
-      if each.is_new then
-        local longest = 0
-        for _, one in ipairs(keyed.has_rates() and keyed.rates_of(key) or {}) do longest = math.max(longest, one.per) end
-        each.is_new = nil
-        written[#written + 1] = key
-        written[#written + 1] = string.format('0 %d 0 %d 0 0', each.length, each.ends) .. (each.rest == '' and '' or ' ' .. each.rest)
-        ends[#ends + 1], ends[#ends + 2] = int(math.max(now + 2 * longest, each.ends)), key
-      end
-    end
-    snoozed_count = 0
-    send('HSET', keyed.key_name('logs'), written)
-    send('ZADD', keyed.key_name('logged'), ends)
-    keyed.forget_logs(FORGOTTEN_AT_ONCE * count)
-  end
-
   local function at_present(log, each)
     if log.unit ~= each.count then -- the rate was changed
       log.unit, log.tat, log.fraction = each.count, log.tat + (log.fraction > 0 and 1 or 0), 0
@@ -203,6 +184,32 @@ keyed.has_limits = (function()
       logs[key] = known
     end
     return known
+  end
+
+  -- When what is logged of a key's starts says nothing any more, even of those that lie ahead of the clock.
+  local function forgotten_at(key)
+    local longest, latest, rates = 0, now, keyed.has_rates() and keyed.rates_of(key) or {}
+    for n, log in ipairs(#rates > 0 and logs_of(key) or {}) do
+      longest, latest = math.max(longest, rates[n].per), math.max(latest, log.starts[#log.starts - 1] or 0)
+    end
+    return latest + 2 * longest
+  end
+
+  local function write_snoozes()
+    if snoozed_count == 0 then return end
+    local written, ends, count = {}, {}, snoozed_count
+    for key, each in pairs(snoozes) do
+      if each.is_new then
+        each.is_new = nil
+        written[#written + 1] = key
+        written[#written + 1] = string.format('0 %d 0 %d 0 0', each.length, each.ends) .. (each.rest == '' and '' or ' ' .. each.rest)
+        ends[#ends + 1], ends[#ends + 2] = int(math.max(forgotten_at(key), each.ends)), key
+      end
+    end
+    snoozed_count = 0
+    send('HSET', keyed.key_name('logs'), written)
+    send('ZADD', keyed.key_name('logged'), ends)
+    keyed.forget_logs(FORGOTTEN_AT_ONCE * count)
   end
 
   -- When the rates of a key, and its snooze, let a task of this cost start: `now`, if they do.
@@ -274,11 +281,9 @@ keyed.has_limits = (function()
     if not changed then return end
     local written, ends, count = {}, {}, 0
     for key in pairs(changed) do
-      local longest = 0
-      for _, each in ipairs(keyed.rates_of(key)) do longest = math.max(longest, each.per) end
       count = count + 1
       written[#written + 1], written[#written + 2] = key, rate.write(logs[key])
-      ends[#ends + 1], ends[#ends + 2] = int(now + 2 * longest), key
+      ends[#ends + 1], ends[#ends + 2] = int(forgotten_at(key)), key
     end
     changed = nil
     send('HSET', keyed.key_name('logs'), written)
