@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import attrs
@@ -15,9 +16,19 @@ from kew.cli.session import dry_run_option, fail, json_option
 from kew.domain.errors import TaskQueueError
 
 
+def url_given(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The URL; for "-", a line of the standard input."""
+    if value != "-":
+        return value
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise click.BadParameter("standard input has no line for it", context, parameter)
+    return line
+
+
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", metavar="FROM", envvar="KEW_COPY_FROM", callback=url_given)
+@click.argument("target", metavar="TO", envvar="KEW_COPY_TO", callback=url_given)
 @click.option(
     "--namespace",
     envvar="KEW_NAMESPACE",
@@ -30,7 +41,10 @@ from kew.domain.errors import TaskQueueError
 def copy(source: str, target: str, namespace: str, dry_run: bool, as_json: bool) -> None:
     """Copy a namespace from one Redis to another, and compare both.
 
-    FROM and TO are URLs. Stop all processes of the namespace first: nothing is copied while one
+    FROM and TO are URLs. Other users of the machine can see them on the command line: if they have passwords, leave
+    both out, and set KEW_COPY_FROM and KEW_COPY_TO; or give - to read one from a line of the standard input.
+
+    Stop all processes of the namespace first: nothing is copied while one
     listens. TO must not contain the namespace, except for an interrupted copy, which is then resumed.
     FROM stays as it is; remove the namespace there when you no longer need it.
     """

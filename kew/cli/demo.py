@@ -63,7 +63,10 @@ class Order:
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--store", metavar="FILE|URL", help="Keep the queue in this file, or in the store of this URL."
+    "--store",
+    envvar="KEW_DEMO_STORE",
+    metavar="FILE|URL",
+    help="Keep the queue in this file, or in the store of this URL [KEW_DEMO_STORE].",
 )
 @click.option(
     "--redis", metavar="URL", help="Keep the queue in this Redis; the same as --store URL."
