@@ -10,7 +10,7 @@ import attrs
 
 from kew.adapters.redis import attempts, records
 from kew.adapters.redis.keys import Keys
-from kew.adapters.redis.library import Argument, Library, Operation
+from kew.adapters.redis.library import STATE, Argument, Library, Operation
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.wire import Opening
 from kew.domain.events import Failed, NotStarted, Released, Snoozed, Succeeded
@@ -99,7 +99,9 @@ class FunctionCalls:
 
     def _new_beginning(self, name: str, queue: str) -> Beginning:
         operation = self._library[name]
-        names = (*self._keys.named(operation.keys, queue), *self._keys.guards)
+        is_brief = operation.is_brief and self._keys.guards
+        parts = (STATE,) if is_brief else operation.keys
+        names = (*self._keys.named(parts, queue), *self._keys.guards)
         keys: tuple[Argument, ...] = ("FCALL", operation.function, len(names), *names)
         known: dict[str, Argument] = {"channel": self._keys.channels, "queue": queue}
         own = {each: known[each] for each in operation.arguments if each in known}

@@ -5,7 +5,8 @@ capitals), `-- ARGV:` the arguments (`name`, `name:int`, and last `name*`, whose
 `-- flags:` what Redis is to allow it. What Python passes is checked against these names before it reaches Redis.
 A `*` at the end of the keys says that they repeat, once for each queue; Lua sees all of them in `ALL_KEYS`, too.
 `ALONE` names fewer of them for the same operation without a claim (`submit_alone`), `TICK` those of a schedule's tick
-(`submit_tick`); what an operation isn't given is nil while it runs.
+(`submit_tick`); what an operation isn't given is nil while it runs. On a Cluster, all keys of a partition have one hash
+tag; there an operation may be called with two keys alone (`Operation.is_brief`), and spells the others out itself.
 
 Redis keeps the library and makes its functions once; a script's are made on every call. Its name says what is in it, so
 that processes of different versions can share a Redis.
@@ -21,6 +22,8 @@ from importlib import resources
 from typing import Final
 
 import attrs
+
+from kew.adapters.redis.keys import OF_NAMESPACE
 
 Argument = bytes | str | int
 NAMES: Final = (
@@ -59,6 +62,24 @@ local function register(one) registered[one.function_name] = one.callback end
 local redis = setmetatable({register_function = register}, {__index = redis})
 ...return registered['%s'](given_keys, given_arguments)
 """
+STATE: Final = "state"
+# What `Keys` calls a partition's keys, from the name of a queue's state. The names of 1,000 queues are kept.
+NAMES_OF: Final = f"""do
+local known, count = {{}}, 0
+local of_namespace = {{{", ".join(f"{part} = true" for part in sorted(OF_NAMESPACE))}}}
+local spelled = {{__index = function(names, part)
+  names[part] = (of_namespace[part] and names[1] or names[2]) .. part
+  return names[part]
+end}}
+function memo.names_of(key)
+  if not known[key] then
+    if count == 1000 then known, count = {{}}, 0 end
+    known[key] = setmetatable({{string.match(key, '^{{.-}}:'), string.sub(key, 1, -{len(STATE) + 1})}}, spelled)
+    count = count + 1
+  end
+  return known[key]
+end
+end"""
 LOCAL: Final = re.compile(
     r"^local (?:function (?P<function>\w+)|(?P<names>\w+(?:, \w+)*)(?P<values> = .*)?(?: *--.*)?$)",
     re.MULTILINE,
@@ -99,6 +120,11 @@ class Operation:
         """The file of `lua/` that contains it."""
         endings = tuple(f"_{each.lower()}" for each in VARIANTS)
         return self.name.rpartition("_")[0] if self.name.endswith(endings) else self.name
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether a queue's state and a second key tell it all others, if these have one hash tag."""
+        return STATE in self.keys and len(self.keys) > 2 and not self.repeats
 
     @property
     def seen(self) -> tuple[set[str], set[str]]:
@@ -187,6 +213,7 @@ def _text(
     for text in includes:
         others = set[str]().union(*(names for other, names in named.items() if other != text))
         parts.append(_scoped(text, others))
+    parts.append(NAMES_OF)
     for name, source in sources.items():
         own = [one for one in operations if one.file == name]
         alone = sorted(set[str]().union(*(each for one in own for each in one.seen)) - by_includes)
@@ -203,8 +230,12 @@ def _entry(one: Operation, flags: Sequence[str], visible: Iterable[str]) -> str:
     """How Redis calls it: names for what was passed, nil for what wasn't."""
     given_names = one.seen[0] | one.seen[1]
     others = [each for each in visible if each not in given_names]
-    names = [key.upper() for key in one.keys] + list(one.arguments)
-    values = [f"keys[{n}]" for n in range(1, len(one.keys) + 1)]
+    keys = [f"  {key.upper()} = keys[{n}]" for n, key in enumerate(one.keys, 1)]
+    if one.is_brief:
+        spelled = [f"  {key.upper()} = names.{key}" for key in one.keys]
+        brief = ["  if not keys[3] then", "  local names = memo.names_of(keys[1])", *spelled]
+        keys = [*brief, "  else", *keys, "  end"]
+    names, values = list(one.arguments), list[str]()
     for n, argument in enumerate(one.arguments, 1):
         values.append(f"tonumber(args[{n}])" if argument in one.numbers else f"args[{n}]")
     if one.repeats:
@@ -219,6 +250,7 @@ def _entry(one: Operation, flags: Sequence[str], visible: Iterable[str]) -> str:
             "callback = function(keys, args)",
             *([f"  {', '.join(others)} = nil"] if others else []),
             "  ARGV = args",
+            *keys,
             *given,
             "  local reply = operation()",
             "  ARGV = nil",

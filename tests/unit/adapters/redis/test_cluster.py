@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from lupa.lua51 import LuaRuntime  # type: ignore[import-untyped]
 from redis.crc import key_slot
 
 from kew import StoreUnavailableError, TaskQueueManager
@@ -13,8 +14,9 @@ from kew.adapters.redis.cluster.slots import SlotRange, read_slots
 from kew.adapters.redis.cluster.url import MOST_PARTITIONS, PARTITIONS, PORT, cluster_url
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
-from kew.adapters.redis.library import genuine_library
+from kew.adapters.redis.library import NAMES_OF, genuine_library
 from kew.domain.errors import InvalidConfigError
+from kew.domain.partitions import RESERVED
 
 
 def test_a_url_names_nodes_and_partitions():
@@ -130,8 +132,35 @@ def test_each_call_that_changes_something_names_a_key_that_never_exists():
         named = {name: 1 if name in operation.numbers else "" for name in operation.arguments}
         own = {"channel", "queue"}
         call = make(operation.name, "q", {name: named[name] for name in named if name not in own})
-        assert list(call.arguments).index(b"{kew:7}:never") == len(operation.keys) + 1
-        assert call.arguments[0] == len(operation.keys) + 1
+        count = 2 if operation.is_brief else len(operation.keys) + 1
+        assert list(call.arguments).index(b"{kew:7}:never") == call.arguments[0] == count
+
+
+def test_a_submit_names_two_keys_since_a_node_checks_each_of_them():
+    call = FunctionCalls(genuine_library(), Keys("kew", 7)).make("submit_alone", "q", {}, ["t"])
+    assert call.arguments[:3] == (2, b"{kew:7}:q:q:state", b"{kew:7}:never")
+
+
+def test_lua_spells_keys_as_python_does():
+    spelled = LuaRuntime().execute(f"local memo = {{}}\n{NAMES_OF}\nreturn memo.names_of")
+    keys = Keys("kew.7", 7)
+    for queue in ("a", "state", RESERVED):
+        names = spelled(keys.key("state", queue))
+        for part in OF_NAMESPACE | OF_QUEUE:
+            assert names[part] == keys.key(part, queue)
+
+
+def test_lua_keeps_the_names_of_no_more_than_1000_queues():
+    count = LuaRuntime().execute(
+        f"""local memo = {{}}
+        {NAMES_OF}
+        local kept, count = setmetatable({{}}, {{__mode = 'k'}}), 0
+        for n = 1, 2500 do kept[memo.names_of('{{kew:7}}:q:q' .. n .. ':state')] = true end
+        collectgarbage()
+        for _ in pairs(kept) do count = count + 1 end
+        return count"""
+    )
+    assert count == 500
 
 
 def test_a_node_that_does_not_know_its_own_host_is_where_it_was_asked():
