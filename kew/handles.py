@@ -20,7 +20,7 @@ from kew.domain.errors import (
     shown,
 )
 from kew.domain.explaining import Explanation
-from kew.domain.task import TERMINAL, Task, TaskStatus
+from kew.domain.task import COMPLETED, TERMINAL, Task, TaskStatus
 
 TO_READ_IT = 5.0  # seconds for a record that is there
 R = TypeVar("R")
@@ -127,11 +127,11 @@ class TaskHandle(Generic[R]):
         return await self.result()
 
     def _outcome(self, task: Task) -> R:
-        if task.status is TaskStatus.FAILED:
-            raise TaskFailedError(task.id, task.error, self._manager._info_of(task))
+        if task.status is COMPLETED:
+            return self._manager._result_of(task, self._function)  # type: ignore[no-any-return]  # by the annotation
         if task.status is TaskStatus.CANCELLED:
             raise TaskCancelledError(task.id, self._manager._info_of(task))
-        return self._manager._result_of(task, self._function)  # type: ignore[no-any-return]  # by the annotation
+        raise TaskFailedError(task.id, task.error, self._manager._info_of(task))
 
     async def _within(self, timeout: float | timedelta) -> R:
         seconds = given = check_timeout(

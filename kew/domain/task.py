@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -30,8 +30,11 @@ class TaskStatus(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+# The hot path's: Python 3.11 takes ten times as long to look up a member of an enum as a global.
+COMPLETED: Final = TaskStatus.COMPLETED
+PROCESSING: Final = TaskStatus.PROCESSING
 WAITING = frozenset({TaskStatus.QUEUED, TaskStatus.RETRY})
-TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+TERMINAL = frozenset({COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
 class QueuePriority(enum.IntEnum):

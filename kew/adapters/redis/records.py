@@ -35,6 +35,8 @@ from kew.domain.errors import InvalidConfigError, TaskUnreadableError
 from kew.domain.requests import Group, SubmitRef
 from kew.domain.task import (
     PINNED,
+    PROCESSING,
+    TERMINAL,
     Checkpoint,
     Progress,
     Submission,
@@ -319,15 +321,22 @@ def record_of(raw: Raw) -> bytes:
 def read_strictly(task_id: str, raw: Raw, lease_until: int, *, with_payload: bool = True) -> Task:
     """The same with all that `parse` in `lua/include/record.lua` checks, for records that it has not seen."""
     task = read(task_id, raw, lease_until, with_payload, True)
-    most = max(
-        *(task.attempt, task.failures, task.losses, task.replays, task.token, task.epoch),
-        *(task.started_at, task.queued_at, task.ready_at, task.ended_at, task.expires_at),
-    )
+    # One by one, since `max` would take twice as long: every result that is read passes here.
     is_sound = (
-        most < MOST
+        task.attempt < MOST
+        and task.failures < MOST
+        and task.losses < MOST
+        and task.replays < MOST
+        and task.token < MOST
+        and task.epoch < MOST
+        and task.started_at < MOST
+        and task.queued_at < MOST
+        and task.ready_at < MOST
+        and task.ended_at < MOST
+        and task.expires_at < MOST
         and task.ticket < MOST_TICKETS
-        and (task.status is TaskStatus.PROCESSING) == bool(task.lease)
-        and task.is_terminal == bool(task.expires_at)
+        and (task.status is PROCESSING) == bool(task.lease)
+        and (task.status in TERMINAL) == bool(task.expires_at)
     )
     if not is_sound:
         raise TaskUnreadableError(task_id, ABSURD)

@@ -214,9 +214,9 @@ class Executor:
 
     def error_of(self, run: Run, outcome: Outcome | None) -> BaseException | None:
         """The error that the attempt failed with, for hooks and the log; None if it has none or was asked to stop."""
-        if run.stop is Stop.TIMEOUT:
-            return self._timed_out(run.task)
-        return outcome.error if isinstance(outcome, Raised) and run.stop is None else None
+        if run.stop is None:
+            return outcome.error if isinstance(outcome, Raised) else None
+        return self._timed_out(run.task) if run.stop is Stop.TIMEOUT else None
 
     def _timed_out(self, task: Task) -> TimeoutError:
         return TimeoutError(f"timed out after {self.timeout_of(task):g} s")

@@ -16,7 +16,7 @@ from kew.app.working.hooks import Hooks
 from kew.domain.causes import Causes
 from kew.domain.outcomes import has_snoozed
 from kew.domain.requests import LostWorker
-from kew.domain.task import Task, TaskStatus
+from kew.domain.task import COMPLETED, Task, TaskStatus
 from kew.log import logger
 
 KIND_OF: Final[Mapping[TaskStatus, Kind]] = {
@@ -82,7 +82,7 @@ class Reporter:
     def noted(self, task: Task, status: TaskStatus) -> bool:
         """Note a success that no hook or caller waits for. False: it is none, so call `settled`, which reports it."""
         is_heard = self._is_observed or self._results.is_waited_for(task.call.id)
-        if status is not TaskStatus.COMPLETED or is_heard:
+        if status is not COMPLETED or is_heard:
             return False
         self._failures[task.queue] = 0
         if self._opened_at:

@@ -19,13 +19,13 @@ from kew.app.working.slots import Slots
 from kew.domain.config import QueueConfig, Settings
 from kew.domain.events import Failed, SettleEvent, Snoozed
 from kew.domain.lifecycle import step
-from kew.domain.requests import SettleOutcome, Word, make_along, make_settlement
-from kew.domain.task import Task, TaskStatus
+from kew.domain.requests import SettleOutcome, make_along, make_settlement
+from kew.domain.task import COMPLETED, Task, TaskStatus
 from kew.log import logger
 
 IN_FLIGHT = 2  # round trips at once: one is on its way while the next one fills
 MOST = 100  # outcomes in one
-COUNTED = (TaskStatus.COMPLETED,)  # by the breaker, of the outcomes other than Failed
+COUNTED = (COMPLETED,)  # by the breaker, of the outcomes other than Failed
 
 
 class Report:
@@ -206,7 +206,7 @@ class Settler:
         for report, outcome in zip(batch, outcomes, strict=True):
             run, status = report.run, outcome.status
             self._slots.leave(run)
-            if outcome.word is Word.STALE or status is None:
+            if status is None:  # it is STALE
                 warn(run, "is discarded: its lease was no longer current when it was reported")
                 continue
             self._executor.settled(run.task, status)
@@ -216,7 +216,7 @@ class Settler:
     def _report(self, report: Report, status: TaskStatus, now_ms: int) -> None:
         settings, event, task = self._executor.settings, report.settlement.event, report.run.task
         own = report.run.context.copy()
-        if status is TaskStatus.COMPLETED and self._reporter.only_observes(task):
+        if status is COMPLETED and self._reporter.only_observes(task):
             later = partial(_after, task, event, status, now_ms, settings)
             own.run(self._reporter.observe_success, task, now_ms, later)
             return
