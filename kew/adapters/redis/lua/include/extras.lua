@@ -5,6 +5,7 @@
 
 local extra = {
   MOST_DIGITS = 15,
+  LONE_KEY = '^key=([^=,]+)$', -- most tasks that have extras have this one alone
   LAST = {'snoozes', 'progress', 'checkpoint'}, -- what happens to a task stands behind what it was submitted with, in this order
 }
 
@@ -40,9 +41,9 @@ function extra.unique_parts(text)
   return till, conflict, at_most, key
 end
 
--- The key, if it is all there is, as with most tasks that have extras; false: it isn't.
+-- The key, if it is all there is; false: it isn't.
 function extra.lone_key(text)
-  return string.match(text, '^key=([^=,]+)$') or false
+  return string.match(text, extra.LONE_KEY) or false
 end
 
 -- These are the extras of a task from now on; `more`: them, if there is something besides a key. (keyed.of finds the key again.)

@@ -20,8 +20,9 @@
 keyed.is_loaded = (function()
   local NAMED = {'1 ', '2 ', '3 '} -- text: Lua would format the number each time
   local LINED = {'line1:', 'line2:', 'line3:'}
+  local COUNTS = {[false] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4} -- of leases, as Redis says them
   local looked_at, is_open -- the rest of the counts, and whether they say that limits were changed: mostly they are the same
-  local base, line_of, places, turned, leases, holders, held_changed, touched, holders_added, freed
+  local base, line_of, places, turned, leases, holders, held_changed, touched, holders_added, ended
 
   function keyed.key_name(part)
     return base .. part
@@ -52,9 +53,10 @@ keyed.is_loaded = (function()
     keyed.is_used = true
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
     line_of = {base .. LINED[1], base .. LINED[2], base .. LINED[3]}
-    places, turned, leases, holders, held_changed, touched, holders_added, freed = {}, {}, {}, {}, {}, {}, nil, {}
+    places, turned, leases, holders, held_changed, touched, holders_added, ended = {}, {}, {}, {}, {}, {}, nil, {}
     looked_at = nil
     keyed.begin_limits()
+    keyed.begin_serving()
     if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}, limits = 0, ends = 0} end
   end
 
@@ -97,21 +99,20 @@ keyed.is_loaded = (function()
     return places[name] or new_place(redis.call('HGET', base .. 'turns', name), name, priority, key)
   end
 
-  -- The places of keys, read at once.
-  function keyed.places_of(priority, keys)
-    local prefix, found, names, unknown = NAMED[priority], {}, {}, {}
-    for n = 1, #keys do
-      local name = prefix .. keys[n]
-      local place = places[name] or false
-      found[n] = place
-      if not place then names[#names + 1], unknown[#unknown + 1] = name, n end
-    end
-    local texts = read_all('HMGET', 'turns', names)
-    for m = 1, #names do
-      local n = unknown[m]
-      found[n] = new_place(texts[m], names[m], priority, keys[n])
-    end
-    return found
+  -- What is stored of the keys of a round, read at once: the names of their places, and what is written there and how many leases
+  -- they have, unless `places` and `leases` know better.
+  function keyed.read_round(priority, keys)
+    local prefix, names = NAMED[priority], {}
+    for n = 1, #keys do names[n] = prefix .. keys[n] end
+    return {priority = priority, keys = keys, names = names, texts = read_all('HMGET', 'turns', names), held = read_all('ZMSCORE', 'held', keys),
+      places = places, leases = leases, counts = COUNTS, line_of = line_of[priority], befores = {}, heads = {}, tasks = false}
+  end
+
+  -- The place of the key at `n` of a round, of which tasks are about to start.
+  function keyed.place_in(round, n)
+    local key, name = round.keys[n], round.names[n]
+    if not leases[key] then leases[key] = COUNTS[round.held[n]] or tonumber(round.held[n]) end
+    return places[name] or new_place(round.texts[n], name, round.priority, key)
   end
 
   local function touch(place)
@@ -171,18 +172,11 @@ keyed.is_loaded = (function()
   end
 
   -- Read how many leases keys have, at once.
-  function keyed.read_held(keys)
-    local unknown = {}
+  local function read_held(keys)
+    local scores = read_all('ZMSCORE', 'held', keys)
     for n = 1, #keys do
-      local key = keys[n]
-      if not leases[key] then
-        leases[key] = 0
-        unknown[#unknown + 1] = key
-      end
-    end
-    local scores = read_all('ZMSCORE', 'held', unknown)
-    for n = 1, #unknown do
-      if scores[n] then leases[unknown[n]] = tonumber(scores[n]) end
+      local key, score = keys[n], scores[n]
+      if not leases[key] then leases[key] = COUNTS[score] or tonumber(score) end
     end
   end
 
@@ -233,7 +227,6 @@ keyed.is_loaded = (function()
     leases[key], held_changed[key] = held, true
     if is_paced and keyed.spend(key, cost) or held >= place.limit then keyed.touch_all(key) end
     holders[member] = key
-    if freed[member] then freed[member] = nil end -- by what this claim rides on
     holders_added = add_pair(holders_added, member, key)
   end
 
@@ -259,36 +252,37 @@ keyed.is_loaded = (function()
   -- Read at once what `freed` will ask for, if these tasks are about to lose their leases; false: one that is unknown.
   function keyed.read_holders(tasks)
     local members, keys = {}, {}
+    local many = 0
     for n = 1, #tasks do
       local t = tasks[n]
-      local key = t and t.extras and t.lease ~= '-' and keyed.of(t)
-      if key then members[#members + 1], keys[#keys + 1] = member_of(t), key end
+      local key = t and t.extras and t.lease ~= '-' and (t.key or keyed.of(t))
+      if key then
+        many = many + 1
+        members[many], keys[many] = member_of(t), key
+      end
     end
-    if #members == 0 then return end
+    if many == 0 then return end
     keyed.begin()
-    for n, key in ipairs(read_all('HMGET', 'holders', members)) do
-      if holders[members[n]] == nil then holders[members[n]] = key end
+    local found = read_all('HMGET', 'holders', members)
+    for n = 1, many do
+      local member = members[n]
+      if holders[member] == nil then holders[member] = found[n] end
     end
-    keyed.read_held(keys)
-  end
-
-  local function is_reopening()
-    if looked_at ~= s.rest then looked_at, is_open = s.rest, keyed.is_reopening() end
-    return is_open
+    read_held(keys)
   end
 
   -- The lease of an entry's task is over. Its key goes on where it is, unless it was at its limit, or may have been at a lower one.
   function keyed.freed(member)
-    keyed.begin()
+    if not keyed.is_used then keyed.begin() end
     local key = holders[member]
     if key == nil then key = redis.call('HGET', base .. 'holders', member) end
     holders[member] = false
     if not key then return end
-    freed[member] = true
-    local held = keyed.held_of(key)
-    leases[key] = math.max(0, held - 1)
-    held_changed[key] = true
-    if held >= keyed.limit_of(key) or is_reopening() then keyed.touch_all(key) end
+    ended[#ended + 1] = member
+    local held = leases[key] or keyed.held_of(key)
+    leases[key], held_changed[key] = held > 0 and held - 1 or 0, true
+    if looked_at ~= s.rest then looked_at, is_open = s.rest, keyed.is_reopening() end
+    if is_open or held >= keyed.limit_of(key) then keyed.touch_all(key) end
   end
 
   -- How many tasks of a key wait.
@@ -333,10 +327,11 @@ keyed.is_loaded = (function()
 
   function keyed.flush()
     if #turned > 0 then keyed.write_turns(turned) end
-    keyed.write_held(held_changed, leases, holders_added, freed)
+    if next(held_changed) then keyed.write_held(held_changed, leases, holders, holders_added, ended) end
     keyed.write_starts()
     if #touched > 0 then keyed.write_places(touched) end
-    turned, touched, held_changed, freed, holders_added = {}, {}, {}, {}, nil
+    turned, touched, held_changed, ended, holders_added = {}, {}, {}, {}, nil
+    keyed.write_served()
   end
 
   function keyed.text()

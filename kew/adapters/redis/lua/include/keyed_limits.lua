@@ -17,10 +17,11 @@ keyed.has_limits = (function()
   local logs, owns, changed, snoozes, snoozed_count
   local workers, workers_by -- how many tasks of a key may run at once that has no limit of its own, and the settings that say so
   local rate = GATES.rate
+  local byte
 
   function keyed.begin_limits()
     logs, owns, changed, snoozes, snoozed_count = {}, {}, nil, {}, 0
-    workers_by = nil
+    workers_by, byte = nil, string.byte
   end
 
   -- When the last snooze of a key ends; nil: none is snoozed.
@@ -62,8 +63,9 @@ keyed.has_limits = (function()
   -- How many tasks of a key may run at once, and how many may wait.
   function keyed.limit_of(key)
     if workers_by ~= s.settings then workers, workers_by = setting('key_workers') or NEVER, s.settings end
-    if string.byte(key) == 108 and string.sub(key, 1, 7) == 'latest:' then return 1 end
-    local own = s.keyed.limits > 0 and keyed.own(key)
+    if byte(key) == 108 and string.sub(key, 1, 7) == 'latest:' then return 1 end
+    if s.keyed.limits == 0 then return workers end
+    local own = keyed.own(key)
     return own and own.workers or workers
   end
 

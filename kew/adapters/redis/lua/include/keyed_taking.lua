@@ -1,5 +1,6 @@
 -- Which tasks with keys a claim takes: kew.domain.keys.in_turn. keyed.lua says where they wait.
 -- include: keyed
+-- include: keyed_serving
 
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.can_take = (function()
@@ -80,29 +81,31 @@ keyed.can_take = (function()
     flush()
   end
 
-  -- The first `limit` entries of these keys and turns, and the one that follows: `at` is the next one, due at `due_at`. Before `ends`
-  -- they are among `tasks`, `before` of others. `is_all`: there are no more.
-  local function read_lines(priority, flat, limit, has_plain)
-    local ids, keys, last, ends = {}, {}, int(limit), 2 * limit
-    for n = 1, #flat, 2 do keys[#keys + 1] = flat[n] end
-    local places, lines, many = keyed.places_of(priority, keys), {}, 0
-    keyed.read_held(keys)
-    for n = 1, #places do
-      local place = places[n]
-      local found = redis.call('ZRANGE', place.line, '0', last, 'WITHSCORES')
+  -- What claims need of keys that come next: the first `limit` entries of their lines, and the one that follows each.
+  local function read_round(priority, keys, limit)
+    local round, ids, many = keyed.read_round(priority, keys), {}, 0
+    local heads, befores, line_of, last, ends = round.heads, round.befores, round.line_of, int(limit), 2 * limit
+    for n = 1, #keys do
+      local found = redis.call('ZRANGE', line_of .. keys[n], '0', last, 'WITHSCORES')
+      heads[n], befores[n] = found, many
       local size = #found
-      local limit = keyed.limit_of(keys[n])
-      place.is_in_ring, place.has_new, place.noted_at, place.limit = true, false, found[2], limit
-      lines[n] = {key = keys[n], turn = has_plain and tonumber(flat[2 * n]), place = place, limit = limit, entries = found, at = 1,
-        due_at = tonumber(found[2]), ends = ends, before = many, tasks = false, is_all = size <= ends, is_done = false}
       for m = 1, size < ends and size or ends, 2 do
         many = many + 1
         ids[many] = id_of(found[m])
       end
     end
-    local tasks = fetch_waiting(ids)
-    for n = 1, #lines do lines[n].tasks = tasks end
-    return lines
+    round.limit, round.tasks = limit, fetch_waiting(ids)
+    return round
+  end
+
+  -- The line of one of them. `at` is the next entry, due at `due_at`. Before `ends` its tasks are known, `before` of others. `is_all`:
+  -- there are no more.
+  local function line_in(round, n)
+    local key, found, place, limit = round.keys[n], round.heads[n], keyed.place_in(round, n), keyed.limit_of(round.keys[n])
+    place.is_in_ring, place.has_new, place.noted_at, place.limit = true, false, found[2], limit
+    return {key = key, turn = round.turns and tonumber(round.turns[n]), place = place, limit = limit, entries = found, at = 1,
+      due_at = tonumber(found[2]), ends = 2 * round.limit, before = round.befores[n], tasks = round.tasks, is_all = #found <= 2 * round.limit,
+      is_done = false}
   end
 
   local function go_on(line)
@@ -185,16 +188,23 @@ keyed.can_take = (function()
     return others
   end
 
-  -- One round: each key that comes first takes its turn, or several if these are all. Answers how many it passed over, and
-  -- whether the ring is empty. (What is neither taken nor passed over leaves the ring.)
-  local function take_round(priority, reasons, room, taken)
-    local want = math.min(room - #taken, AT_ONCE)
-    local flat = redis.call('ZRANGE', keyed.key_name('ring' .. priority), 0, want - 1, 'WITHSCORES')
-    if #flat == 0 then return take_plain(priority, reasons, room - #taken, taken), true end
-    local has_plain = s.waiting[priority] > 0
-    local each = has_plain and 1 or math.ceil(want / (#flat / 2))
-    local lines, others, is_plain_served, is_known = read_lines(priority, flat, each, has_plain), 0, not has_plain, true
-    local is_whole = #flat < 2 * want -- else another key may come before those without one
+  -- A round in which each key starts at most one task, and nothing holds it back but the number of its leases.
+  local function serve_all(round, room, taken)
+    local others, at, last = 0, 1, #round.keys
+    while others < AT_ONCE do
+      at = keyed.serve(round, at, room, taken)
+      if at > last or keyed.has_enough(taken, room) then break end
+      local is_taken, passed = take_next(round.priority, line_in(round, at), taken)
+      others, at = others + passed, at + 1
+      if is_taken == false then break end
+    end
+    return others
+  end
+
+  -- The keys of a round that has tasks without a key, or several of each key, take turns.
+  local function take_turns(round, reasons, room, taken, has_plain, is_whole)
+    local priority, lines, others, is_plain_served, is_known = round.priority, {}, 0, not has_plain, true
+    for n = 1, #round.keys do lines[n] = line_in(round, n) end
     repeat
       local before = #taken
       for _, line in ipairs(lines) do
@@ -215,7 +225,31 @@ keyed.can_take = (function()
         is_plain_served = true
         others = others + take_plain(priority, reasons, 1, taken)
       end
-    until each == 1 or not is_known or #taken == before or keyed.has_enough(taken, room) or others >= AT_ONCE
+    until round.limit == 1 or not is_known or #taken == before or keyed.has_enough(taken, room) or others >= AT_ONCE
+    return others
+  end
+
+  -- One round: each key that comes first takes its turn, or several if these are all. Answers how many it passed over, and
+  -- whether the ring is empty. (What is neither taken nor passed over leaves the ring.)
+  local function take_round(priority, reasons, room, taken)
+    local want, ring, has_plain = math.min(room - #taken, AT_ONCE), keyed.key_name('ring' .. priority), s.waiting[priority] > 0
+    local keys, turns = nil, false
+    if has_plain then
+      local flat = redis.call('ZRANGE', ring, '0', int(want - 1), 'WITHSCORES')
+      keys, turns = {}, {}
+      for n = 1, #flat, 2 do keys[#keys + 1], turns[#turns + 1] = flat[n], flat[n + 1] end
+    else
+      keys = redis.call('ZRANGE', ring, '0', int(want - 1))
+    end
+    if #keys == 0 then return take_plain(priority, reasons, room - #taken, taken), true end
+    local round = read_round(priority, keys, has_plain and 1 or math.ceil(want / #keys))
+    round.turns = turns
+    local others
+    if round.limit == 1 and not has_plain and not is_paced then
+      others = serve_all(round, room, taken)
+    else -- with less than `want` keys none that was not read may come before tasks without a key
+      others = take_turns(round, reasons, room, taken, has_plain, #keys < want)
+    end
     flush()
     return others
   end

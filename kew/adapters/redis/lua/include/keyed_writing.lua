@@ -3,6 +3,7 @@
 -- In a function of its own, whose locals count for themselves: Lua has 200 at a time in one.
 keyed.can_write = (function()
   local FEW = {'1', '2', '3', '4', '5', '6', '7', '8', '9'} -- as text
+  keyed.FEW = FEW
 
   -- The turns of keys, and how many of their tasks wait.
   function keyed.write_turns(turned)
@@ -22,8 +23,9 @@ keyed.can_write = (function()
     send('HDEL', keyed.key_name('turns'), gone)
   end
 
-  -- How many leases keys have, and whose they are: those that were added, one after the other (nil: none), and those that have ended.
-  function keyed.write_held(changed, leases, added, freed)
+  -- How many leases keys have, and whose they are: those that were added, one after the other (nil: none), and those that have ended,
+  -- but for one that was granted again since.
+  function keyed.write_held(changed, leases, holders, added, freed)
     local written, gone, ended = {}, {}, {}
     for key in pairs(changed) do
       local held = leases[key]
@@ -34,7 +36,9 @@ keyed.can_write = (function()
         written[m + 1], written[m + 2] = FEW[held] or int(held), key
       end
     end
-    for member in pairs(freed) do ended[#ended + 1] = member end
+    for n = 1, #freed do
+      if not holders[freed[n]] then ended[#ended + 1] = freed[n] end
+    end
     if added then send('HSET', keyed.key_name('holders'), added) end
     send('ZADD', keyed.key_name('held'), written)
     send('ZREM', keyed.key_name('held'), gone)

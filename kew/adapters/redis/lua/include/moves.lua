@@ -227,8 +227,9 @@ end
 
 -- The task's current lease is over.
 local function give_up_lease(t)
-  unindex(LEASES, member_of(t))
-  if t.extras and keyed.of(t) then keyed.freed(member_of(t)) end
+  local member = member_of(t)
+  unindex(LEASES, member)
+  if t.extras and (t.key or keyed.of(t)) then keyed.freed(member) end
   t.lease = '-'
 end
 

@@ -81,20 +81,29 @@ end
 -- False for what can't be read: all of it is checked, before anything is written.
 local function parse(id, raw)
   local beside, extras, more, key = false, false, false, false
-  local status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body =
-    string.match(raw, RECORD)
-  if not body and string.byte(raw) == 50 then
-    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, body =
-      string.match(raw, LATER[1])
-  elseif not body and string.byte(raw) == 51 then
+  local match, version = string.match, string.byte(raw)
+  local status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body
+  if version == 51 then
     status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, extras, body =
-      string.match(raw, LATER[2])
+      match(raw, LATER[2])
     if not body then return false end
-    key = extra.lone_key(extras)
-    more = not key and extras
-    if key and string.byte(fn) == 64 then key = false end -- a closure waits for its own process
-    if more and not extra.check(more) or beside ~= '-' and string.find(beside, '%D') then return false end
-    if beside == '-' then beside = false end
+    key = match(extras, extra.LONE_KEY) or false
+    if not key then
+      if not extra.check(extras) then return false end
+      more = extras
+    elseif string.byte(fn) == 64 then -- a closure waits for its own process
+      key = false
+    end
+    if beside == '-' then
+      beside = false
+    elseif string.find(beside, '%D') then
+      return false
+    end
+  elseif version == 50 then
+    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, body =
+      match(raw, LATER[1])
+  else
+    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body = match(raw, RECORD)
   end
   if not body or label_bytes + payload_bytes > #body or #ticket > TICKET_DIGITS or #queued_at > DIGITS
     or #offset > DIGITS or beside and #beside > DIGITS then
@@ -110,7 +119,7 @@ local function parse(id, raw)
     }, TASK)
   end
   local attempt, counts, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers =
-    string.match(history, HISTORY)
+    match(history, HISTORY)
   if not watchers or #attempt > DIGITS or #counts > DIGITS and string.find(counts, string.rep('%d', DIGITS + 1))
     or #token > DIGITS or #epoch > DIGITS or #started_at > DIGITS or #ended_at > DIGITS or #expires_at > DIGITS
     or (status == 'p') ~= (lease ~= '-')
