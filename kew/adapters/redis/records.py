@@ -65,6 +65,10 @@ MOST: Final = 10**15  # Lua counts exactly up to 15 digits
 MOST_TICKETS: Final = 10**12  # of which an index entry has 12
 OPTIONS: Final = ("due_at", "delay_ms", "max_retries", "retry_delay_ms", "timeout_ms")
 NO_OPTIONS = (None, 0, None, None, None)
+# All numbers of a record at once, as JSON: that takes a third of the time of an `int` for each.
+_read_numbers: Final = msgspec.json.Decoder(
+    tuple[tuple[int, int, int, int, int, int, int, int], int, int, int, int, int, int, int]
+).decode
 _decode_label = msgspec.msgpack.Decoder(tuple[str | int | None, ...]).decode
 VERSION: Final = 3  # of records: what this code knows
 BELOW_LETTERS: Final = ord("A")  # a record of version 1 begins with a letter
@@ -198,13 +202,22 @@ def read(
             label,
             payload,
         ) = head.decode().split(" ")
-        *numbers, lease, settled, ended, expires, who = (
+        counts, lease, settled, ended, expires, who = (
             UNTOUCHED if history == "-" else history
-        ).split(",")
-        attempt, failures, losses, replays, cancel, token, epoch, started = map(int, numbers)
-        queued_at = int(queued)
-        label_end = int(label)
-        payload_end = label_end + int(payload)
+        ).rsplit(",", 5)
+        (
+            (attempt, failures, losses, replays, cancel, token, epoch, started),
+            ticket_number,
+            queued_at,
+            ready_after,
+            label_end,
+            payload_bytes,
+            ended_at,
+            expires_at,
+        ) = _read_numbers(
+            f"[[{counts}],{ticket},{queued},{offset},{label},{payload},{ended},{expires}]"
+        )
+        payload_end = label_end + payload_bytes
         if is_strict and payload_end > len(body):
             raise TaskUnreadableError(task_id, ABSURD)
         task_type, due_at, delay_ms, max_retries, retry_delay_ms, timeout_ms = _read_label(
@@ -233,8 +246,8 @@ def read(
             ),
             queue,
             STATUS[status],
-            queued_at + int(offset),
-            int(ticket),
+            queued_at + ready_after,
+            ticket_number,
             queued_at,
             attempt,
             failures,
@@ -247,8 +260,8 @@ def read(
             started,
             cancel == 1,
             "" if settled == "-" else settled,
-            int(ended),
-            int(expires),
+            ended_at,
+            expires_at,
             outcome if status == "c" else b"",
             "" if status == "c" else outcome.decode(),
             () if who == "-" else tuple(who.split(";")),

@@ -49,3 +49,27 @@ def test_no_number_may_be_larger_than_lua_counts_exactly(sound: str, absurd: obj
 def test_a_status_and_what_belongs_to_it_agree(contradiction: str):
     with pytest.raises(TaskUnreadableError, match="absurd"):
         read_strictly("t", record(contradiction), 0)
+
+
+@pytest.mark.parametrize("damaged", ["", "7,8", "7],[8", "7.0", "1e3", "1_0", "x", '"7"', "null"])
+@pytest.mark.parametrize("field", [2, 3, 4, 9, 10])  # ticket, queued_at, offset, lengths
+def test_a_number_is_one_whole_number_in_decimal(field: int, damaged: str):
+    fields = SOUND.split(" ")
+    fields[field] = damaged
+    with pytest.raises(TaskUnreadableError):
+        read_strictly("t", record(" ".join(fields)), 0)
+
+
+@pytest.mark.parametrize(
+    "history", ["1,0,0,0,0,1,0", "1,0,0,0,0,1,0,1500,9", "1,0],[0,0,0,1,0,1500"]
+)
+def test_a_history_has_as_many_numbers_as_there_are(history: str):
+    head = SOUND.replace("1,0,0,0,0,1,0,1500", history)
+    with pytest.raises(TaskUnreadableError):
+        read_strictly("t", record(head), 0)
+
+
+def test_no_number_of_a_history_is_taken_from_the_next_field():
+    head = SOUND.replace("1,0,0,0,0,1,0,1500", "1,0,0,0,0,1,0").replace(" 7 ", " 1500,7 ")
+    with pytest.raises(TaskUnreadableError):
+        read_strictly("t", record(head), 0)
