@@ -180,6 +180,9 @@ class SimulationLoop(Scheduler):
             context=context,
             **options,
         )
+        process = PROCESS.get() if context is None else context.get(PROCESS)
+        if process is not None:
+            process.owns(task)
         if eager_start and task._exception is not None:
             self._task_failed(task)
         return task

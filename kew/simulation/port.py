@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -71,8 +71,8 @@ class FaultyStore(TaskStore):
 
     @override
     async def do(self, operation: Operation[A]) -> A:
-        answer = await self._network.call(self._host, _in_small_pages(operation))
-        return cast("A", answer)
+        answer: A = await self._network.call(self._host, _in_small_pages(operation))
+        return answer
 
     @override
     def post(

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Iterable
 from contextvars import Context, ContextVar
 from typing import Any, Final, TypeVar
+from weakref import ReferenceType, ref
 
 from kew.app.spawning import CARRIED
 from kew.simulation.errors import SimulationError
@@ -78,14 +79,16 @@ class SimulatedProcess:
         self.stalled_until = -math.inf
         self._slept_s = 0.0  # before the sleep that goes on
         self._suspended_at: float | None = None
+        self._text = f"{name}.{incarnation}"  # for every note and call
         self.context = Context()
         self.context.run(PROCESS.set, self)
         self._monotonic_offset_s = monotonic_offset_s
         self._loop = loop
         self._parked: list[LoopCall] = []
+        self._tasks: list[ReferenceType[asyncio.Task[Any]]] = []
 
     def __str__(self) -> str:
-        return f"{self.name}.{self.incarnation}"
+        return self._text
 
     def __repr__(self) -> str:
         state = "stalled" if self.is_alive else "killed"
@@ -105,7 +108,12 @@ class SimulatedProcess:
         """
         self.is_alive = False
         self.is_halted = True
-        self._loop.bury([*self._take_parked(), *asyncio.all_tasks(self._loop)])
+        tasks = (task() for task in self._tasks)
+        self._loop.bury([*self._take_parked(), *tasks])
+
+    def owns(self, task: asyncio.Task[Any]) -> None:
+        """The loop made this task for its code."""
+        self._tasks.append(ref(task))
 
     def stall(self, seconds: float) -> None:
         """As SIGSTOP, and SIGCONT that much later; `math.inf` waits for `thaw`.

@@ -25,7 +25,6 @@ from kew.simulation.tasks import (
     SimulatedTask,
     SoonCall,
     TimedCall,
-    task_stepped_by,
 )
 from kew.simulation.trace import CALLBACK, Trace
 
@@ -93,10 +92,8 @@ class Scheduler(ProcessLoop):
         context: Context | None = None,
     ) -> SoonCall:
         self._check_open()
-        task = task_stepped_by(callback)
         call = SoonCall(callback, args, self, context)
-        call.task = task
-        if task is None:
+        if call.task is None:
             self._ready.add_callback(call)
         else:
             self._ready.add_step(call)
@@ -148,7 +145,8 @@ class Scheduler(ProcessLoop):
         if self._has_suspended and when > self._now - INSTANT:
             when += INSTANT
         call = TimedCall(when, callback, args, self, context)
-        call.slept_s = self._slept(call._context.get(PROCESS)) if self._has_suspended else 0.0
+        if self._has_suspended:
+            call.slept_s = self._slept(call._context.get(PROCESS))
         if when <= self._now:
             self._ready.add_callback(call)
         else:

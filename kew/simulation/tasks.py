@@ -9,8 +9,8 @@ anything runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
@@ -78,6 +78,16 @@ class SoonCall(asyncio.Handle):
     _callback: Callable[..., object]
     _context: Context
 
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        _fill(self, callback, args, loop, context)
+        self.task = task_stepped_by(callback)
+
 
 class TimedCall(asyncio.TimerHandle):
     """What `call_at` and `call_later` give: a plain callback.
@@ -93,8 +103,37 @@ class TimedCall(asyncio.TimerHandle):
     _when: float
     slept_s: float
 
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        _fill(self, callback, args, loop, context)
+        self._when = when
+        self._scheduled = False
+        self.slept_s = 0.0
+
 
 LoopCall: TypeAlias = SoonCall | TimedCall
+
+
+def _fill(
+    call: Any,
+    callback: Callable[..., object],
+    args: Sequence[Any],
+    loop: asyncio.AbstractEventLoop,
+    context: Context | None,
+) -> None:
+    """As the constructor of `asyncio.Handle`, which asks for the debug mode each time, a 50th of a run."""
+    call._context = copy_context() if context is None else context
+    call._loop = loop
+    call._callback = callback
+    call._args = args
+    call._cancelled = False
+    call._repr = call._source_traceback = None
 
 
 def task_stepped_by(callback: Callable[..., object]) -> SimulatedTask[Any] | None:
