@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -75,9 +75,15 @@ class Oracle:
     """A judge of one promise. What it yields are violations, as sentences."""
 
     name = ""
+    # The operations that it judges although they altered no record; None: all of them.
+    judges: ClassVar[tuple[type[Operation[Any]], ...] | None] = None
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
+
+    def judges_unaltered(self, kind: type[Operation[Any]]) -> bool:
+        """Whether it judges operations of this kind that altered no record."""
+        return self.judges is None or kind in self.judges
 
     def judge(self, step: Step) -> Iterator[str]:
         """Whether the step kept the promise."""

@@ -27,6 +27,9 @@ class Witness:
     def __init__(self, facts: Facts, namespace: Namespace) -> None:
         self.facts = facts
         self.oracles: Sequence[Oracle] = make_oracles(facts)
+        self._judges = [one for one in self.oracles if type(one).judge is not Oracle.judge]
+        self._judges_of: dict[type[Operation[Any]], Sequence[Oracle]] = {}
+        self._lookers = [one for one in self.oracles if type(one).look is not Oracle.look]
         self.steps = 0
         self.ended = 0  # tasks, so far
         self._namespace = namespace
@@ -41,11 +44,17 @@ class Witness:
         self.steps += 1
         step = self._step(operation, reply, caller)
         self._note(step)
-        for oracle in self.oracles:
+        for oracle in self._judges if step.alterations else self._judges_unaltered(type(operation)):
             for text in oracle.judge(step):
                 self.facts.fail(oracle.name, f"{operation.name} by {caller}: {text}")
         if self.steps % FULL_LOOK_EVERY == 0:
             self.look_at_all()
+
+    def _judges_unaltered(self, kind: type[Operation[Any]]) -> Sequence[Oracle]:
+        """The oracles that judge such an operation although it altered no record."""
+        if kind not in self._judges_of:
+            self._judges_of[kind] = [one for one in self._judges if one.judges_unaltered(kind)]
+        return self._judges_of[kind]
 
     def task_to_explain(self, queue: str) -> str | None:
         """One of the tasks that wait: by turns the first in order, and any."""
@@ -86,9 +95,9 @@ class Witness:
         """Now and then, between operations: whether anything waits for nothing."""
         now = self._namespace.last_ms
         for name, queue in self._namespace.queues.items():
-            leased = any(self._leased.values())
-            for oracle in self.oracles:
-                for text in oracle.look(queue, self._waiting[name], now, is_busy=leased):
+            is_busy = any(self._leased.values())
+            for oracle in self._lookers:
+                for text in oracle.look(queue, self._waiting[name], now, is_busy=is_busy):
                     self.facts.fail(oracle.name, f"{name}: {text}")
 
     def forgot(self) -> None:

@@ -17,7 +17,6 @@ from kew.domain.history import (
     histogram_of,
     plus,
     ran_ms,
-    sum_of,
 )
 from kew.domain.task import Task, TaskStatus
 from kew.domain.view import QueueState
@@ -52,18 +51,26 @@ class MemoryHistory:
                 self._counts[name] += 1
 
     def open_tally(self, state: QueueState, waiting: int) -> Tally:
-        """The open minute so far. Submits and starts are what ticket and token have grown by."""
-        drawn = {"submitted": state.ticket - self._ticket, "started": state.token - self._token}
+        """The open minute so far."""
         return Tally(
             waiting=waiting,
             wait=histogram_of(self._wait),
             run=histogram_of(self._run),
-            **{**self._counts, **drawn},
+            **self.open_counts(state),
         )
 
-    def total(self, state: QueueState) -> Tally:
-        """All that is kept."""
-        return plus(sum_of(self.hours.values()), self.open_tally(state, 0))
+    def open_counts(self, state: QueueState) -> dict[str, int]:
+        """What is `COUNTED` of the open minute. Submits and starts are what ticket and token have grown by."""
+        drawn = {"submitted": state.ticket - self._ticket, "started": state.token - self._token}
+        return {**self._counts, **drawn}
+
+    def counts(self, state: QueueState) -> dict[str, int]:
+        """What is `COUNTED` of all that is kept."""
+        counts = self.open_counts(state)
+        for tally in self.hours.values():
+            for name in COUNTED:
+                counts[name] += getattr(tally, name)
+        return counts
 
     def roll(self, minute: int, state: QueueState, waiting: int) -> None:
         """Another minute begins; what happened in the last one is closed, if anything did."""

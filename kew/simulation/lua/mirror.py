@@ -30,7 +30,7 @@ from kew.adapters.redis.settings import (
 )
 from kew.compat import override
 from kew.domain.breaker import Breaker, BreakerState
-from kew.domain.history import NOTHING, Tally
+from kew.domain.history import COUNTED, NOTHING, Tally
 from kew.domain.key_limits import OwnLimits
 from kew.domain.sharing import Starved
 from kew.domain.task import Task
@@ -48,6 +48,11 @@ class MirrorHistory(MemoryHistory):
     @override
     def open_tally(self, state: QueueState, waiting: int) -> Tally:
         return read_open(self.open_text, state.ticket, state.token) if self.open_text else NOTHING
+
+    @override
+    def open_counts(self, state: QueueState) -> dict[str, int]:
+        tally = self.open_tally(state, 0)
+        return {name: getattr(tally, name) for name in COUNTED}
 
     def take(self, fields: Mapping[bytes, bytes]) -> None:
         """These are the minutes and hours that are closed."""

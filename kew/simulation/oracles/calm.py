@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kew.app.ports import Extend
+from kew.app.ports import Extend, Settle, Submit
 from kew.compat import override
 from kew.domain.requests import Word
 from kew.domain.task import Task, TaskStatus
@@ -15,6 +15,7 @@ class Calm(Oracle):
     """The stricter rules of runs without any fault."""
 
     name = "calm"
+    judges = (Extend, Settle, Submit)
 
     @override
     def judge(self, step: Step) -> Iterator[str]:

@@ -19,6 +19,7 @@ class Checkpoints(Oracle):
     """It keeps what was saved itself, from the operations and the leases that were live then."""
 
     name = "checkpoints"
+    judges = (SaveCheckpoint,)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -34,6 +34,7 @@ class DeadLetters(Oracle):
     """Counts failures by what changed, and compares what the store answers with that."""
 
     name = "dead letters"
+    judges = (ListFailed, ListGroups, ReadAttempts)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -14,6 +14,7 @@ class Expiring(Oracle):
     """It reckons with the store's clock at each operation."""
 
     name = "expiring"
+    judges = ()
 
     @override
     def judge(self, step: Step) -> Iterator[str]:

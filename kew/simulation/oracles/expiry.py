@@ -13,6 +13,7 @@ class Expiry(Oracle):
     """How long a record stays after its end."""
 
     name = "expiry"
+    judges = ()
 
     @override
     def judge(self, step: Step) -> Iterator[str]:

@@ -18,6 +18,7 @@ class Finality(Oracle):
     """Ends, cancellations and replays."""
 
     name = "finality"
+    judges = (Cancel,)
 
     @override
     def judge(self, step: Step) -> Iterator[str]:

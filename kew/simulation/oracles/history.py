@@ -34,9 +34,8 @@ class History(Oracle):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._seen: dict[str, Counter[str]] = {}
-        self._before: dict[
-            str, tuple[int, Counter[str]]
-        ] = {}  # when compared last: trimmed; less what was seen
+        # When compared last: the hour of the last trimming, and the counts without what was seen.
+        self._before: dict[str, tuple[int, dict[str, int]]] = {}
         self._has_forgotten = False
 
     @override
@@ -47,11 +46,14 @@ class History(Oracle):
             return
         for one in step.alterations:
             if one.new is not None:
-                self._of(one.new.queue).update(_happened(one, one.new))
+                seen = self._of(one.new.queue)
+                for what in _happened(one, one.new):
+                    seen[what] += 1
         lost: Sequence[LostWorker] = step.grant.lost if step.grant else ()
         if isinstance(step.reply, Swept):
             lost = step.reply.lost
-        self._of(step.queue)["lost"] += sum(each.tasks for each in lost)
+        if lost:
+            self._of(step.queue)["lost"] += sum(each.tasks for each in lost)
         yield from ()
 
     @override
@@ -59,16 +61,15 @@ class History(Oracle):
         self, queue: MemoryQueue, waiting: Mapping[str, Task], now: int, *, is_busy: bool
     ) -> Iterator[str]:
         indexed = queue.indexed
-        total, trimmed = indexed.history.total(indexed.state), indexed.history.trimmed
-        counted = Counter({name: getattr(total, name) for name in COMPARED if name != "ended"})
-        counted["ended"] = total.cancelled + total.expired
+        counted, trimmed = indexed.history.counts(indexed.state), indexed.history.trimmed
+        counted["ended"] = counted["cancelled"] + counted["expired"]
         seen = self._of(indexed.name)
-        apart = Counter({name: counted[name] - seen[name] for name in COMPARED})
+        apart = {name: counted[name] - seen[name] for name in COMPARED}
         # After a loss a queue that had been deleted may be back, with a history that was no longer followed.
         unknown = NEVER if self._has_forgotten else trimmed
-        known = self._before.get(indexed.name, (unknown, Counter[str]()))
+        known = self._before.get(indexed.name, (unknown, dict.fromkeys(COMPARED, 0)))
         self._before[indexed.name] = trimmed, apart
-        if known[0] == trimmed:
+        if known[0] == trimmed and known[1] != apart:
             for name in COMPARED:
                 if apart[name] != known[1][name]:
                     yield f"its history says {counted[name]} {name}, and {apart[name] - known[1][name]:+} is wrong"

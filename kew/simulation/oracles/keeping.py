@@ -21,6 +21,7 @@ class Keeping(Oracle):
     """Where records come from, and where they go."""
 
     name = "keeping"
+    judges = (Submit,)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

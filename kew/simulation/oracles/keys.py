@@ -93,10 +93,12 @@ def is_kept_back(step: Step, task: Task) -> bool:
     """Its key is at the limit or snoozed, or its rate holds it back, or a costlier one that comes before it."""
     assert step.after is not None
     key = key_of(task.call)
+    if not key:
+        return False
     limit = limit_of(step, key)
     held = sum(key_of(other.call) == key for other in step.leased.values())
     is_held = 0 < limit <= held or is_paced(step, task) or is_snoozed(step, task)
-    return bool(key) and (is_held or _is_behind_a_costlier_one(step, task))
+    return is_held or _is_behind_a_costlier_one(step, task)
 
 
 def _is_behind_a_costlier_one(step: Step, task: Task) -> bool:

@@ -16,6 +16,7 @@ class Leases(Oracle):
     """Every lease from its grant to its end."""
 
     name = "leases"
+    judges = (Extend, Purge)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kew.adapters.codecs import MessagePackCodec
+from kew.app.ports import Settle, Submit
 from kew.compat import override
 from kew.domain.events import Failed, NotStarted, Released, Succeeded
 from kew.domain.outcomes import outcome_word
@@ -22,6 +23,7 @@ class Outcomes(Oracle):
     """Settlements, and what became of the tasks."""
 
     name = "outcomes"
+    judges = (Settle, Submit)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -57,10 +57,12 @@ class Sharing(Oracle):
         assert step.after is not None
         who, taken = step.request.incarnation, len(step.grant.tasks)
         others = {each: it.holds for each, it in step.starved_before.items() if each != who}
+        if not others or not taken:
+            return
         free = _free_before(step.after, step.grant.tasks, step.now, len(step.leased))
         all_of_it = step.request.holds + free + sum(others.values())
         processes = len(others) + 1
-        if others and taken and (step.request.holds + taken - 1) * processes >= all_of_it:
+        if (step.request.holds + taken - 1) * processes >= all_of_it:
             yield f"{who} took {taken} of {free} places and holds {step.request.holds}, while {others} are starved"
 
 

@@ -36,7 +36,8 @@ class Steering(Oracle):
             return
         yield from self._accepted(step)
         self._note(step)
-        yield from self._in_force(step)
+        if step.after is not step.before or isinstance(step.operation, Control | SetOverrides):
+            yield from self._in_force(step)
         yield from self._emptied(step)
         yield from self._purged(step)
 
