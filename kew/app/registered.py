@@ -14,6 +14,7 @@ from kew.app.signatures import Shape, shape_of, tick_parameter
 from kew.app.submitting import uniqueness
 from kew.app.submitting.keying import KeyOf, KeyOption, key_finder
 from kew.app.submitting.uniqueness import Debounce, Latest, Throttle, Unique
+from kew.callables import accepted
 from kew.domain.backoff import LONGEST_DELAY, Backoff, as_seconds, is_within
 from kew.domain.causes import ErrorTypes
 from kew.domain.config import QueueConfig, check_priority, name_of, to_ms
@@ -68,6 +69,28 @@ def canonical(options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+@attrs.frozen
+class Inspection:
+    """What a function is. `shape`: what its calls must fit; None: that can't be said.
+
+    `injection`: what dependencies give it; None: nothing. `tick`: the parameter that gets the `Tick`, if there is one.
+    """
+
+    shape: Shape | None
+    injection: Injection | Travelling | None
+    tick: str | None
+
+
+def inspection_of(function: Function) -> Inspection:
+    """Raises `InvalidConfigError` for impossible dependencies."""
+    known = accepted(function)
+    tick = tick_parameter(known)
+    return Inspection(shape_of(known, tick), injection_of(function), tick)
+
+
+OF_TRAVELLERS: Final = Inspection(shape=None, injection=Travelling(), tick=None)
+
+
 @attrs.frozen(kw_only=True)
 class RegisteredFunction:
     """A function, its name, and what its registration says; seconds; None: what the queue says.
@@ -105,6 +128,8 @@ class RegisteredFunction:
     debounce: Debounce | None = None
     throttle: Throttle | None = None
     latest: Latest | None = None
+    inspection: Inspection | None = attrs.field(default=None, eq=False, repr=False)
+    """What the function is; None: to be found. A copy with other options takes it over."""
     key_of: KeyOf | None = attrs.field(init=False, eq=False, repr=False)
     """Finds the key of a call; None: its calls have none."""
     unique_of: uniqueness.UniqueOf | None = attrs.field(init=False, eq=False, repr=False)
@@ -157,7 +182,7 @@ class RegisteredFunction:
         how = uniqueness.chosen(self)
         unique_of = uniqueness.unique_finder(how, self.function, self.key)
         travels = self.name.startswith(PICKLED)
-        tick = None if travels else tick_parameter(self.function)
+        found = OF_TRAVELLERS if travels else self.inspection or inspection_of(self.function)
         return {
             "of_every_call": (
                 bool(self.at_most_once),
@@ -170,9 +195,10 @@ class RegisteredFunction:
             "unique_of": unique_of,
             "is_pin": self.name.startswith(PINNED),
             "travels": travels,
-            "injection": Travelling() if travels else injection_of(self.function),
-            "tick": tick,
-            "shape": None if travels else shape_of(self.function, tick),
+            "inspection": None if travels else found,
+            "injection": found.injection,
+            "tick": found.tick,
+            "shape": found.shape,
         }
 
 

@@ -106,7 +106,8 @@ class Registry:
             self._refuse_taken(check_function_name(name), function)
         known = self._by_function.get(key_of(function))
         base = known or self._new(function, is_submitted=False)
-        registered = attrs.evolve(base, name=name or base.name, **given)
+        is_as_before = not given and name in (None, base.name)
+        registered = base if is_as_before else attrs.evolve(base, name=name or base.name, **given)
         self.pins.stay(base.name)
         self._keep(registered)
         return registered.name

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 
 import attrs
 
-from kew.callables import UNRESOLVED, accepted
+from kew.callables import UNRESOLVED, Accepted
 from kew.domain.schedule import Tick
 
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -23,9 +22,8 @@ class Shape:
     most: float
 
 
-def tick_parameter(function: Callable[..., object]) -> str | None:
-    """The parameter that is annotated as `Tick`, if there is one: the executor passes it."""
-    known = accepted(function)
+def tick_parameter(known: Accepted | None) -> str | None:
+    """The parameter of a function that is annotated as `Tick`, if there is one: the executor passes it."""
     for each in known.signature.parameters.values() if known else ():
         if each.annotation is Tick:
             return each.name
@@ -49,12 +47,11 @@ def _without(signature: inspect.Signature, name: str) -> inspect.Signature:
     return signature.replace(parameters=kept)
 
 
-def shape_of(function: Callable[..., object], passed: str | None = None) -> Shape | None:
-    """The shape of the callable itself, not of a function that it wraps; None: this can't be known.
+def shape_of(known: Accepted | None, passed: str | None = None) -> Shape | None:
+    """The shape of a callable that accepts this; None: this can't be known.
 
     `passed`: a parameter that is no caller's.
     """
-    known = accepted(function)
     if known is None:
         return None
     if passed is not None:
