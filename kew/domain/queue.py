@@ -231,11 +231,13 @@ def _after_grant(facts: Facts, granted: Sequence[Task], lease_ms: int, next_cost
     """The facts for any process once these tasks were granted, and the next one costs so much."""
     state, leases = gates.granted(facts.state, granted, facts.now), len(granted)
     longest = max(state.longest_lease_ms, lease_ms)
+    if leases or longest != state.longest_lease_ms:
+        state = attrs.evolve(state, token=state.token + leases, longest_lease_ms=longest)
     ends = [] if facts.lease_end is None else [facts.lease_end]
     ends += [facts.now + lease_ms] if leases else []
     return attrs.evolve(
         facts,
-        state=attrs.evolve(state, token=state.token + leases, longest_lease_ms=longest),
+        state=state,
         held=facts.held + leases,
         lease_end=min(ends, default=None),
         request=None,

@@ -54,11 +54,12 @@ def situation_of(
         is_alike = shelf_of(other) == shelf_of(function) or len(able) > COMPARED_AT_MOST
         return is_alike or any(view.can_run(who, other) for who in able)
 
-    first = [one for one in view.waiting_by(horizon, COUNTED_AT_MOST) if _is_before(one, task)]
+    waiting = view.waiting_by(horizon, COUNTED_AT_MOST + 1)
+    first = [one for one in waiting[:COUNTED_AT_MOST] if _is_before(one, task)]
     lost = [one for one in ended if one.ready_at <= horizon]  # the clock may have been set back
     before = (*first, *(one for one in lost if _is_before(one, task)))
     ahead = sum(competes(one.call.function) for one in before)
-    due = len(view.waiting_by(horizon, COUNTED_AT_MOST + 1)) + len(lost) - 1
+    due = len(waiting) + len(lost) - 1
     return Situation(
         now=now,
         horizon=horizon,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence, Set
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import ClassVar
 
 from kew.adapters.memory.attempts import KeptAttempts
@@ -96,10 +97,10 @@ class IndexedQueue(KeyedView, QueueBase):
     @override
     def waiting_by(self, instant: int, limit: int) -> Sequence[Task]:
         found: list[Task] = []
-        for priority in QueuePriority:
-            lines = [line.due_by(instant) for p, _, line in self._all_lines() if p == priority]
-            entries = islice(heapq.merge(*lines), limit - len(found))
-            found += (self._records[entry[2]] for entry in entries)
+        lines = sorted(self._all_lines(), key=itemgetter(0))
+        for _, of_one in groupby(lines, key=itemgetter(0)):
+            entries = heapq.merge(*(line.due_by(instant) for *_, line in of_one))
+            found += (self._records[entry[2]] for entry in islice(entries, limit - len(found)))
         return found
 
     @override
