@@ -40,6 +40,8 @@ class Sharing(Oracle):
         who = step.request.incarnation
         is_short = len(step.grant.tasks) < step.request.want
         is_full = len(step.leased) >= step.after.settings.max_workers
+        if not is_short or not is_full or who in step.indexed.starved:
+            return
         known = step.indexed.functions.get(who, ())
         ready = [
             task
@@ -48,7 +50,7 @@ class Sharing(Oracle):
             and task.call.function in known
             and not is_kept_back(step, task)
         ]
-        if is_short and is_full and ready and who not in step.indexed.starved:
+        if ready:
             yield f"{who} met the limit with {len(ready)} tasks ready for it, but isn't remembered as starved"
 
     def _shared(self, step: Step) -> Iterator[str]:
