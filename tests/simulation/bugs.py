@@ -9,6 +9,7 @@ A hint is the seed that is tried first. It spares the search from 0 and may be o
 changes the runs: then the search is made. `--save --hinted` keeps the hints that still hold, and renews the others.
 """
 
+import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -1563,10 +1564,26 @@ def table(finds: dict[str, Outcome | None]) -> Iterator[str]:
         yield f"{name:<40} {told}"
 
 
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    """Which bugs are looked for, and how; an unknown one ends the program with a message."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation.bugs",
+        description="Look for the seeds that find planted bugs, and print them with the oracle.",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a bug; by default, all of them")
+    parser.add_argument("--save", action="store_true", help="save the seeds as hints")
+    parser.add_argument("--hinted", action="store_true", help="try the hints first")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in BUGS]:
+        parser.error(f"there is no bug {', '.join(unknown)}")
+    return options
+
+
 def main(arguments: list[str]) -> None:
+    options = options_of(arguments)
     began = time.process_time()
-    names = [name for name in arguments if not name.startswith("--")] or list(BUGS)
-    hints = read_hints() if "--hinted" in arguments else {}
+    names = options.names or list(BUGS)
+    hints = read_hints() if options.hinted else {}
     seeds: dict[str, int] = {}
     for name in names:
         found = first_find(BUGS[name], hinted(name, hints))
@@ -1576,7 +1593,7 @@ def main(arguments: list[str]) -> None:
         (line,) = table({name: found})
         sys.stdout.write(f"{'    ' if right else '!!! '}{line}\n")
         sys.stdout.flush()
-    if "--save" in arguments:
+    if options.save:
         save_hints(seeds)
     sys.stdout.write(f"{len(names)} bugs, {time.process_time() - began:.0f} s\n")
 

@@ -49,3 +49,11 @@ def test_saved_hints_replace_those_of_the_same_bugs(monkeypatch, tmp_path):
     bugs.HINTS.write_text("nobody_is_woken 6\nwhat_is_lost_is_failed 9\na_bug_of_the_past 1\n")
     save_hints({"what_is_lost_is_failed": 0})
     assert read_hints() == {"nobody_is_woken": 6, "what_is_lost_is_failed": 0}
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["no_such_bug"], 2)])
+def test_help_and_a_wrong_name_look_for_no_bug(arguments, status, capsys):
+    with pytest.raises(SystemExit) as ended:
+        bugs.main(arguments)
+    assert ended.value.code == status
+    assert "usage: " in "".join(capsys.readouterr())
