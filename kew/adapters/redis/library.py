@@ -19,11 +19,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import resources
+from itertools import chain
 from typing import Final
 
 import attrs
 
 from kew.adapters.redis.keys import OF_NAMESPACE
+from kew.domain.gates import GATES
 
 Argument = bytes | str | int
 NAMES: Final = (
@@ -54,6 +56,7 @@ NAMES: Final = (
     ),
 )
 VARIANTS: Final = ("ALONE", "TICK")
+ALL_GATES: Final = "gates/*"
 ALL_KEYS: Final = "ALL_KEYS"
 INTS: Final = frozenset({int})
 UNNAMED: Final = "kew_0"  # a placeholder for the library's name
@@ -263,12 +266,19 @@ def _entry(one: Operation, flags: Sequence[str], visible: Iterable[str]) -> str:
 def _included(source: str, replaced: Mapping[str, str], seen: set[str]) -> list[str]:
     """The includes that `source` asks for and that are not in `seen`, each after those it asks for itself."""
     texts: list[str] = []
-    for name in re.findall(r"^-- include: ([\w/]+)$", source, re.MULTILINE):
+    asked = re.findall(r"^-- include: ([\w/*]+)$", source, re.MULTILINE)
+    for name in chain.from_iterable(_gates() if name == ALL_GATES else (name,) for name in asked):
         if name not in seen:
             seen.add(name)
             text = replaced.get(name) or _read(f"include/{name}.lua")
             texts += [*_included(text, replaced, seen), text]
     return texts
+
+
+def _gates() -> Iterator[str]:
+    """The gates that have a file of their own, in the order of the domain; those of keys are in `keyed_*.lua`."""
+    folder = resources.files(__package__) / "lua" / "include" / "gates"
+    return (f"gates/{gate.name}" for gate in GATES if (folder / f"{gate.name}.lua").is_file())
 
 
 def _scoped(text: str, others: set[str]) -> str:

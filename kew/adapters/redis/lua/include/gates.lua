@@ -1,11 +1,5 @@
--- All gates as one: kew.domain.gates.fold. They are listed here alone, in the order of kew.domain.gates.
--- include: gates/paused
--- include: gates/snoozed
--- include: gates/limit
--- include: gates/breaker
--- include: gates/rate
--- include: gates/sharing
--- include: gates/functions
+-- All gates as one: kew.domain.gates.fold. The files of gates/ are put in by the list of kew.domain.gates, in its order.
+-- include: gates/*
 local MOST = 1000000000
 
 local function judge()
