@@ -22,6 +22,10 @@ async def begin(process: Process, parts: Parts, config: ManagerConfig, *, clean:
     """Let the process begin; if it can't, nothing is left open. `clean`: remove all queues and tasks first."""
     try:
         await parts.store.open()
+        if parts.namespace is not None:  # that of a URL, and no store which a program has made
+            from kew.app.undivided import check_undivided  # only if it is used
+
+            await check_undivided(parts.store)
         if clean:
             await purge_all(parts.store)
         await process.listen()

@@ -16,11 +16,14 @@ import re
 import zlib
 from typing import Final, TypeGuard
 
+import attrs
+
 from kew.domain.config import MOST_TASKS, SHORTEST_TTL, Settings, to_ms
 from kew.domain.task import Found, Life, QueuePriority, Submission, Task
 
 SLOTS: Final = 1 << 16
 MARKED: Final = re.compile(r"~([0-9a-f]{4})\Z")
+LAID_OUT: Final = re.compile(r"n(\d+)of(\d+)")
 RESERVED: Final = "~ids"
 """The queue of reservations and blocks, in every partition. No user's queue can have this name."""
 LAYOUT_ID: Final = "~partitions"
@@ -81,6 +84,21 @@ def blocked_life(record: Task) -> Life:
 def layout(partition: int, partitions: int) -> Submission:
     """This is the partition of that number, of so many."""
     return _record(LAYOUT_ID, f"n{partition}of{partitions}")
+
+
+@attrs.frozen
+class Layout:
+    """A partition's number, and how many there are."""
+
+    number: int
+    partitions: int
+
+
+def laid_out(found: Found) -> Layout | None:
+    """What the record `layout` says; None: it is none."""
+    if is_reserved(found) and (said := LAID_OUT.fullmatch(found.call.nonce)):
+        return Layout(int(said[1]), int(said[2]))
+    return None
 
 
 def is_reserved(found: Found) -> TypeGuard[Task]:

@@ -54,3 +54,12 @@ async def test_processes_that_disagree_on_the_number_of_partitions_are_refused()
         other = TaskQueueManager(parts=Parts.partitioned(list(map(memory_parts, names[:2]))))
         with pytest.raises(kew.StoreUnsuitableError, match="number of partitions"):
             await other.initialize()
+
+
+async def test_a_partition_by_itself_is_refused_with_the_number_that_there_are():
+    names = [f"itself-{n}" for n in range(3)]
+    async with TaskQueueManager(parts=Parts.partitioned(list(map(memory_parts, names)))):
+        with pytest.raises(kew.StoreUnsuitableError, match=r"partition 2 of .* with 3, .*=3 in"):
+            await TaskQueueManager(f"memory://{names[2]}").initialize()
+    async with TaskQueueManager(f"memory://{names[2]}", namespace="other") as q:
+        assert await q.get_queue_names() == []
