@@ -170,7 +170,8 @@ def _rights(facts: Mapping[str, str]) -> Finding:
     if not lacking:
         return Finding("rights", "ok", "this user may use all commands that kew needs")
     text = f"this user may not use {', '.join(lacking.split())} in this namespace"
-    return Finding("rights", "failed", text, "docs/redis.md has the ACL line")
+    page = "docs/cluster.md" if "kew_primaries" in facts else "docs/redis.md"
+    return Finding("rights", "failed", text, f"{page} has the ACL line")
 
 
 def _cluster_role(primaries: int, fewest: int, confirmed: str) -> Finding:

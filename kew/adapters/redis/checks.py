@@ -7,9 +7,9 @@ from typing import Final
 
 from redis.exceptions import AuthenticationError
 
-from kew.adapters.redis.address import NotThePrimary, facts_of
+from kew.adapters.redis.address import Address, NotThePrimary, facts_of
 from kew.adapters.redis.connections import Connections
-from kew.adapters.redis.durability import Durability, Unconfirmed
+from kew.adapters.redis.durability import Unconfirmed
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.library import Library
 from kew.adapters.redis.refusals import without_stop
@@ -39,68 +39,69 @@ async def load(pool: Connections, library: Library) -> bool:
     return True
 
 
-async def check(pool: Connections, where: str, library: Library, keys: Keys) -> None:
+async def check(pool: Connections, address: Address, library: Library, keys: Keys) -> None:
     """Connect, look, and load; raises `StoreUnavailableError` or `StoreUnsuitableError`, with advice."""
-    facts = await check_server(pool, where, library)
+    facts = await check_server(pool, address, library)
     if facts.get("redis_mode") == "cluster":
         raise StoreUnsuitableError(
-            f"Redis at {where} is a node of a Cluster: begin the URL with redis+cluster:// (or rediss+cluster://)"
+            f"Redis at {address.where} is a node of a Cluster: begin the URL with redis+cluster:// (or rediss+cluster://)"
         )
-    await check_publish(pool, where, keys)
-    await _check_copied(pool, where, keys)
+    await check_publish(pool, address, keys)
+    await _check_copied(pool, address, keys)
 
 
-async def _check_copied(pool: Connections, where: str, keys: Keys) -> None:
+async def _check_copied(pool: Connections, address: Address, keys: Keys) -> None:
     """What a process changed in half a copy would be overwritten once the copy goes on."""
     try:
         origin = await pool.call(packed("GET", keys.copy_mark))
     except StoreError as error:
-        raise advised(error, where, "GET") from error.__cause__
+        raise advised(error, address, "GET") from error.__cause__
     if origin is not None:
         raise StoreUnsuitableError(
-            f"the namespace {keys.namespace} at {where} is an unfinished copy from "
+            f"the namespace {keys.namespace} at {address.where} is an unfinished copy from "
             f"{origin.decode(errors='replace')}: repeat `kew copy`, or remove the copy"
         )
 
 
-async def check_server(pool: Connections, where: str, library: Library) -> Mapping[str, str]:
+async def check_server(pool: Connections, address: Address, library: Library) -> Mapping[str, str]:
     """What one server says of itself, once it is found fit and has the library; raises as `check` does."""
     try:
         reply = await pool.call(packed("INFO"))
     except StoreError as error:
-        raise advised(error, where, "INFO") from error.__cause__
+        raise advised(error, address, "INFO") from error.__cause__
     facts = facts_of(reply)
-    _check_version(facts, where)
-    _check_eviction(facts, where)
+    _check_version(facts, address.where)
+    _check_eviction(facts, address.where)
     try:
         await load(pool, library)
     except StoreError as error:
-        raise advised(error, where, "FUNCTION LOAD") from error.__cause__
+        raise advised(error, address, "FUNCTION LOAD") from error.__cause__
     return facts
 
 
-async def check_publish(pool: Connections, where: str, keys: Keys) -> None:
+async def check_publish(pool: Connections, address: Address, keys: Keys) -> None:
     """Publish something that no process listens to; raises as `check` does."""
     try:
         await pool.call(packed(keys.publish, keys.channel("check"), ""))
     except StoreError as error:
-        raise advised(error, where, f"{keys.publish} on its channels") from error.__cause__
+        raise advised(error, address, f"{keys.publish} on its channels") from error.__cause__
 
 
-async def check_confirmed(pool: Connections, where: str, durability: Durability) -> None:
+async def check_confirmed(pool: Connections, address: Address) -> None:
     """See a command confirmed; raises `StoreUnsuitableError` if that can't be here, else `StoreUnavailableError`."""
     try:
         await pool.call(packed("INFO", "server"))
     except StoreError as error:
-        raise _unconfirmed(error, where, durability) from error.__cause__
+        raise _unconfirmed(error, address) from error.__cause__
 
 
-def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQueueError:
+def _unconfirmed(error: StoreError, address: Address) -> TaskQueueError:
+    where, durability = address.where, address.durability
     cause, command = error.__cause__, durability.command
     refusal = cause.refusal if isinstance(cause, Unconfirmed) else None
     if refusal is None:
         if not isinstance(cause, Unconfirmed):
-            return advised(error, where, "INFO")
+            return advised(error, address, "INFO")
         return StoreUnavailableError(
             f"Redis at {where} doesn't confirm writes, as durability={durability.level} needs: {cause.missing}. "
             "Check its replicas (INFO replication), or choose durability=default"
@@ -108,7 +109,7 @@ def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQ
     if refusal.code == "NOPERM":
         return StoreUnsuitableError(
             f"Redis at {where} doesn't allow this user the command {command}, which durability={durability.level} "
-            "needs; docs/redis.md has the ACL line"
+            f"needs; {page_of(address)} has the ACL line"
         )
     why = "WAITAOF needs Redis 7.2 or later" if UNKNOWN in str(refusal) else without_stop(refusal)
     return StoreUnsuitableError(
@@ -117,13 +118,18 @@ def _unconfirmed(error: StoreError, where: str, durability: Durability) -> TaskQ
     )
 
 
+def page_of(address: Address) -> str:
+    """Where the rights are described that a user needs there."""
+    return "docs/cluster.md" if address.is_node else "docs/redis.md"
+
+
 def _code(error: StoreError) -> str:
     return error.__cause__.code if isinstance(error.__cause__, ReplyError) else ""
 
 
-def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
+def advised(error: StoreError, address: Address, command: str) -> TaskQueueError:
     """What to raise for the error of such a command, with what to do about it."""
-    cause, code = error.__cause__, _code(error)
+    where, cause, code = address.where, error.__cause__, _code(error)
     if isinstance(cause, NotThePrimary):
         return StoreUnsuitableError(f"Redis at {where} can't be used: {cause}; {cause.remedy}")
     if isinstance(cause, AuthenticationError) or code in ("NOAUTH", "WRONGPASS"):
@@ -134,7 +140,7 @@ def advised(error: StoreError, where: str, command: str) -> TaskQueueError:
     if code == "NOPERM":
         return StoreUnsuitableError(
             f"Redis at {where} doesn't allow this user the command {command}; "
-            "docs/redis.md has the ACL line with the rights that kew needs"
+            f"{page_of(address)} has the ACL line with the rights that kew needs"
         )
     if UNKNOWN in str(cause):
         return StoreUnsuitableError(

@@ -103,9 +103,9 @@ class Functions:
     async def check(self) -> None:
         """Connect, and see whether this Redis will do. Raises `StoreUnavailableError` or `StoreUnsuitableError`."""
         plain = self.questions if self.is_confirmed else self.work
-        await check(plain, self._address.where, self.library, self._keys)
+        await check(plain, self._address, self.library, self._keys)
         if self.is_confirmed:
-            await check_confirmed(self.commands, self._address.where, self._address.durability)
+            await check_confirmed(self.commands, self._address)
         with contextlib.suppress(Refused):
             await self.work.warm(
                 2

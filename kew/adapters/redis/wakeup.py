@@ -10,6 +10,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from kew.adapters.redis.address import Address, NotThePrimary
+from kew.adapters.redis.checks import page_of
 from kew.adapters.redis.keys import Keys
 from kew.adapters.redis.records import checked_incarnation
 from kew.adapters.redis.wire import ListeningWire, ReplyError, packed
@@ -34,7 +35,7 @@ NOT_DELIVERED: Final = (
     "it accepts the subscription but delivers no message to it; kew's connections must all lead to one server that "
     "supports PUBLISH and SUBSCRIBE"
 )
-ADVICE: Final = "allow this user {verb} on the channels {channels}; docs/redis.md has the ACL line"
+ADVICE: Final = "allow this user {verb} on the channels {channels}; {page} has the ACL line"
 
 
 class NotDelivered(ConnectionError):
@@ -191,7 +192,10 @@ class RedisWakeup(Wakeup):
         if error.code != "NOPERM":
             return told
         keys = self._keys[0]
-        return f"{told}; {ADVICE.format(verb=keys.subscribe, channels=keys.channel('*'))}"
+        page = page_of(self._address)
+        return (
+            f"{told}; {ADVICE.format(verb=keys.subscribe, channels=keys.channel('*'), page=page)}"
+        )
 
 
 class Subscription:

@@ -69,19 +69,17 @@ class ClusterUse:
             await self.cluster.close()
 
     async def _check(self) -> None:
-        where = self.cluster.address.where
         try:
             await self.cluster.refresh(self.cluster.version)
         except StoreError as error:
-            raise advised(error, where, "CLUSTER SLOTS") from error.__cause__
+            raise advised(error, self.cluster.address, "CLUSTER SLOTS") from error.__cause__
         if self.checks:
             await asyncio.gather(*map(self._check_node, set(self.cluster.owners.values())))
 
     async def _check_node(self, node: Node) -> None:
-        where, durability = node.address.where, node.address.durability
-        await check_server(node.pools.questions, where, self.library)
-        if not durability.is_default:
-            await check_confirmed(node.pools.commands, where, durability)
+        await check_server(node.pools.questions, node.address, self.library)
+        if not node.address.durability.is_default:
+            await check_confirmed(node.pools.commands, node.address)
 
 
 class PartitionStore(RedisStore):
@@ -109,7 +107,7 @@ class PartitionStore(RedisStore):
         if not self._use.checks or self.partition:  # rights are those of the namespace
             return
         try:
-            await check_publish(self.functions.questions, self.address.where, self.keys)
+            await check_publish(self.functions.questions, self.address, self.keys)
         except BaseException:
             await self._use.close()
             raise

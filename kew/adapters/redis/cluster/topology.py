@@ -44,6 +44,7 @@ class Cluster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._on_change: list[Callable[[], None]] = []
+        self._closing = set[asyncio.Task[None]]()  # nodes that are gone
 
     def twin(self) -> Cluster:
         """The same cluster for another event loop."""
@@ -143,6 +144,7 @@ class Cluster:
         """This is the map now."""
         before = dict(self._owners)
         named = {each for one in found for each in (one.primary, *one.replicas)}
+        gone = self._nodes.keys() - named - set(self._known)  # and were gone in the last map
         self._known = tuple(named)
         self._owners = {
             slot: self.node(one.primary) for slot, one in served(found, self._slots).items()
@@ -150,6 +152,10 @@ class Cluster:
         self.version += 1
         for node in set(before.values()) - set(self._owners.values()):
             self._leave(node)
+        for endpoint in gone:
+            closing = asyncio.create_task(self._nodes.pop(endpoint).close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         if before != self._owners:
             self._changed()
 
@@ -199,3 +205,4 @@ class Cluster:
             await asyncio.gather(reading, return_exceptions=True)
         for node in self._nodes.values():
             await node.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)

@@ -7,14 +7,20 @@ from lupa.lua51 import LuaRuntime  # type: ignore[import-untyped]
 from redis.crc import key_slot
 
 from kew import StoreUnavailableError, TaskQueueManager
+from kew.adapters.redis.address import Address, address
 from kew.adapters.redis.arguments import FunctionCalls
+from kew.adapters.redis.checks import advised
 from kew.adapters.redis.cluster import connect
 from kew.adapters.redis.cluster.facts import worst_of
+from kew.adapters.redis.cluster.node import node_address
 from kew.adapters.redis.cluster.slots import SlotRange, read_slots
 from kew.adapters.redis.cluster.url import MOST_PARTITIONS, PARTITIONS, PORT, cluster_url
 from kew.adapters.redis.endpoint import Endpoint
 from kew.adapters.redis.keys import OF_NAMESPACE, OF_QUEUE, Keys
 from kew.adapters.redis.library import NAMES_OF, genuine_library
+from kew.adapters.redis.wakeup import RedisWakeup
+from kew.adapters.redis.wire import ReplyError
+from kew.app.ports import Refused
 from kew.domain.errors import InvalidConfigError
 from kew.domain.partitions import RESERVED
 
@@ -63,6 +69,21 @@ def test_what_cannot_be_used_is_refused_with_advice_and_not_quoted(url: str, adv
         connect(url)
     assert not {"ss@", "p/ss", "p#ss"} & set(str(caught.value).split())
     assert "ss@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "page"),
+    [
+        (cluster_url("redis+cluster://one").address, "cluster"),
+        (node_address(Endpoint("one", 1), cluster_url("redis+cluster://one").address), "cluster"),
+        (address("redis://one"), "redis"),
+    ],
+)
+def test_a_missing_right_is_answered_with_the_page_that_has_the_line(where: Address, page: str):
+    error = Refused("no")
+    error.__cause__ = ReplyError("NOPERM this user has no permissions")
+    assert f"docs/{page}.md has the ACL line" in str(advised(error, where, "INFO"))
+    assert f"docs/{page}.md has the ACL line" in RedisWakeup(where)._advice(error.__cause__)
 
 
 async def test_nodes_that_cannot_be_reached_are_named():

@@ -220,6 +220,21 @@ async def test_a_call_that_waits_for_the_map_is_refused_once_the_connections_are
         await waiting
 
 
+async def test_a_node_that_is_in_no_map_any_more_is_let_go():
+    async with pair(lambda _, __: OK) as made:
+        assert await made.connections.call(GET) == b"OK"
+        made.one.owner = made.other
+        made.other.owner = made.other
+        left = made.cluster.owners[SLOT]
+        for nodes in (2, 1):  # calls may be on their way to one that has just gone
+            await made.cluster.refresh(made.cluster.version)
+            assert len(made.cluster._nodes) == nodes
+        await asyncio.sleep(0)
+        assert left.pools.work.at_hand() is None
+        assert await made.connections.call(GET) == b"OK"
+        assert made.other.gets == [""]
+
+
 async def stopped(node: Node) -> None:
     """Let nothing listen there any more."""
     node.say = lambda _, __: b""
