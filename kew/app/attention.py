@@ -47,6 +47,11 @@ def attention(status: QueueStatus) -> list[Attention]:
     return by_severity(*(each for look in looks for each in look(status)))
 
 
+def starting(queue: str) -> str:
+    """What to do where no process works on a queue."""
+    return f"start a worker: kew worker MODULE:MANAGER --queues {queue}"
+
+
 def by_severity(*found: Attention) -> list[Attention]:
     """The most severe first."""
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
@@ -79,7 +84,7 @@ def _processes(status: QueueStatus) -> Iterator[Attention]:
     waiting = sum(status.waiting.values())
     if waiting and not status.workers:
         text = f"{_wait(waiting)}, and no process works on the queue"
-        yield Attention("critical", "no_process", status.name, text, "start a worker")
+        yield Attention("critical", "no_process", status.name, text, starting(status.name))
 
 
 def _full(status: QueueStatus) -> Iterator[Attention]:

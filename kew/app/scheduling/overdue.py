@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kew.app.attention import Attention
+from kew.app.attention import Attention, starting
 from kew.app.ports import QueueStatus
 from kew.app.scheduling.timetables import times_of
 from kew.domain.draining import is_draining
@@ -57,8 +57,7 @@ def _unserved(status: QueueStatus, late: dict[str, int]) -> Attention:
         f"no process works on the queue, so the ticks of {'schedule' if one else 'schedules'} {names} are not "
         f"submitted; {'it is' if one else 'the first is'} overdue since {clock_text(since)}"
     )
-    action = f"start a worker: kew worker MODULE:MANAGER --queues {status.name}"
-    return Attention("critical", "schedule_overdue", status.name, text, action)
+    return Attention("critical", "schedule_overdue", status.name, text, starting(status.name))
 
 
 def _late(status: QueueStatus, stored: StoredSchedule, due: int) -> Attention:
