@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from kew.app.lookups import known_queue
 from kew.app.naming import Decorated, undecorated
 from kew.app.process import Process
-from kew.app.scheduling.declaring import Declaration, Timing
+from kew.app.scheduling.declaring import Declaration, Timing, check_timing
 from kew.app.scheduling.office import ScheduleInfo
 from kew.domain.config import name_of
 from kew.domain.schedule import ScheduleVerb
@@ -44,6 +44,7 @@ class Schedules:
 
         The options are those of `@manager.periodic`. Raises `InvalidScheduleError`.
         """
+        check_timing(timing)
         process = self._here()
         own = getattr(function, "queue", None) if isinstance(function, Decorated) else None
         where = queue or own
@@ -58,10 +59,11 @@ class Schedules:
             ),
             cron=cron,
             every=every,
-            args=tuple(args),
-            kwargs=dict(kwargs or {}),
+            args=args,
+            kwargs=kwargs,
             timing=timing,
         )
+        said.check()
         if isinstance(function, Decorated):
             registration = function.registration
             process.registry.register(said.function, registration.name, **registration.options)
@@ -73,7 +75,8 @@ class Schedules:
 
     async def list(self, queue: str | None = None) -> Sequence[ScheduleInfo]:
         """All of them, or those of a queue, by name."""
-        return await self._here().scheduling.office.list(queue)
+        known = None if queue is None else known_queue(queue)
+        return await self._here().scheduling.office.list(known)
 
     async def get(self, name: str) -> ScheduleInfo:
         """One of them."""

@@ -9,10 +9,11 @@ from typing import Any, NoReturn, Unpack, cast
 
 from kew.app.naming import Decorated, natural_name, undecorated
 from kew.app.process import Process
-from kew.app.registered import Options
-from kew.app.scheduling.declaring import Declaration, Timing
+from kew.app.registered import ALIASES, OPTIONS, Options
+from kew.app.scheduling.declaring import TIMING, Declaration, Timing
 from kew.domain.config import name_of
 from kew.domain.schedule_errors import InvalidScheduleError
+from kew.domain.suggestions import did_you_mean, taking
 from kew.functions import TaskDecorator, TaskFunction
 from kew.schedules import NO_QUEUE, Schedules
 from kew.submitting import Submitting
@@ -68,8 +69,9 @@ class Scheduling(Submitting):
         The schedule is stored when this process creates the queue to work on it. Raises `InvalidScheduleError`, and
         `MissingExtraError` if cron expressions can't be read here.
         """
-        timing = cast("Timing", {n: v for n, v in options.items() if n in Timing.__annotations__})
-        others: Any = {n: v for n, v in options.items() if n not in Timing.__annotations__}
+        _check(cron, options)
+        timing = cast("Timing", {n: v for n, v in options.items() if n in TIMING})
+        others: Any = {n: v for n, v in options.items() if n not in TIMING}
 
         def decorate(function: Callable[..., Any], /) -> TaskFunction[..., Any, Any]:
             before = function.registration if isinstance(function, Decorated) else None
@@ -79,14 +81,14 @@ class Scheduling(Submitting):
             if known.get("queue") is None:
                 raise InvalidScheduleError(NO_QUEUE.format(name or own))
             said = Declaration(
-                name=name or own,
+                name=own if name is None else name,
                 queue=name_of(known["queue"]),
                 function=plain,
                 task_type=own,
                 cron=cron,
                 every=every,
-                args=tuple(args),
-                kwargs=dict(kwargs or {}),
+                args=args,
+                kwargs=kwargs,
                 timing=timing,
             )
             said.check()
@@ -111,9 +113,22 @@ class Scheduling(Submitting):
                 raise InvalidScheduleError(
                     f"schedule {said.name!r}: its function can't be called like this: {error}; give args= or kwargs="
                 ) from None
-        self._registry.schedules[said.name] = said
         if (process := self._process) is not None and not process.loop.is_closed():
             process.scheduling.declare_soon(said)
+        self._registry.schedules[said.name] = said
+
+
+def _check(cron: object, options: Mapping[str, object]) -> None:
+    """Raise TypeError for a decorator without parentheses, and for an unknown option."""
+    if callable(cron):
+        raise TypeError(
+            "@manager.periodic takes arguments: @manager.periodic('0 9 * * mon-fri', queue='reports'), or every=300"
+        )
+    known = (*TIMING, *OPTIONS)
+    for name in options:
+        if name not in known and name not in ALIASES:
+            meant = did_you_mean(name, known)
+            raise TypeError(f"@manager.periodic() has no option {name!r}{taking(known, meant)}")
 
 
 def _place(said: Declaration) -> str:

@@ -16,7 +16,7 @@ class ScheduleNotFoundError(TaskQueueError):
     """This namespace has no schedule of this name."""
 
     def __init__(self, name: str, *, known: Iterable[str] = ()) -> None:
-        meant = did_you_mean(name, known)
+        meant = did_you_mean(str(name), known)
         super().__init__(
             f"no schedule {shown(name)}{meant or ': manager.schedules.list() has all'}"
         )

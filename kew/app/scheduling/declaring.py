@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypedDict, TypeVar
 
 import attrs
 
-from kew.app.scheduling.timetables import instant_of, times_of
+from kew.app.scheduling.timetables import checked_instant, times_of, zone_of
 from kew.domain.backoff import LONGEST_DELAY, as_seconds, is_within
 from kew.domain.errors import shown
 from kew.domain.schedule import Missed, Overlap, Schedule
 from kew.domain.schedule_errors import InvalidScheduleError
+from kew.domain.suggestions import did_you_mean, taking
 from kew.domain.task import PINNED, Submission
 
 NAME: Final = re.compile(r"[\w.:/<>-]{1,100}", re.ASCII)
 CATCH_UP: Final = 86_400.0
 SHORTEST: Final = 0.1
+FIELDS: Final = 5  # cronsim takes six, too, the first for seconds
 E = TypeVar("E", Overlap, Missed)
 
 
@@ -34,6 +36,37 @@ class Timing(TypedDict, total=False):
     end: datetime | None
 
 
+TIMING: Final = tuple(Timing.__annotations__)
+
+
+def check_timing(timing: Mapping[str, object]) -> None:
+    """Raise TypeError for an option that `Timing` doesn't have."""
+    for name in timing:
+        if name not in TIMING:
+            meant = did_you_mean(name, TIMING)
+            raise TypeError(
+                f"put() has no option {name!r}{taking(TIMING, meant)}; those of the task belong to @manager.task"
+            )
+
+
+def _args(value: Any) -> tuple[object, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InvalidScheduleError(
+            f"args takes a sequence of arguments, such as args=('acme',), not {shown(value)}"
+        )
+    return tuple(value)
+
+
+def _kwargs(value: Any) -> dict[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InvalidScheduleError(
+            f"kwargs takes a mapping of names to arguments, such as {{'full': True}}, not {shown(value)}"
+        )
+    return dict(value)
+
+
 @attrs.frozen(kw_only=True)
 class Declaration:
     """A schedule that a program declares: of which function, with which arguments, and when."""
@@ -44,8 +77,8 @@ class Declaration:
     task_type: str
     cron: str | None
     every: float | timedelta | None
-    args: Sequence[object] = ()
-    kwargs: Mapping[str, object] = attrs.field(factory=dict)
+    args: tuple[object, ...] = attrs.field(default=(), converter=_args)
+    kwargs: dict[str, object] = attrs.field(default=None, converter=_kwargs)
     timing: Timing = attrs.field(factory=Timing)
 
     def check(self) -> None:
@@ -83,7 +116,7 @@ def _schedule(said: Declaration, call: Submission, *, by_code: bool) -> Schedule
         call=call,
         cron=cron,
         every_ms=0 if said.every is None else _ms("every", said.every, SHORTEST),
-        tz=timing.get("tz", "UTC"),
+        tz=_tz(timing.get("tz", "UTC")),
         overlap=_one_of(Overlap, "overlap", timing.get("overlap", Overlap.SKIP)),
         missed=_one_of(Missed, "missed", timing.get("missed", Missed.ONE)),
         catch_up_ms=_ms("catch_up", timing.get("catch_up", CATCH_UP)),
@@ -92,6 +125,11 @@ def _schedule(said: Declaration, call: Submission, *, by_code: bool) -> Schedule
         ends_at=_instant("end", timing.get("end")),
         by_code=by_code,
     )
+    first, last = schedule.starts_at, schedule.ends_at
+    if first is not None and last is not None and last <= first:
+        raise InvalidScheduleError(
+            f"schedule {said.name!r}: it would have no tick, since its end is not after its start"
+        )
     times_of(schedule)
     return schedule
 
@@ -102,7 +140,17 @@ def _cron(value: object) -> str:
         return ""
     if not isinstance(value, str) or not value.strip():
         raise InvalidScheduleError(f"cron takes text such as '0 9 * * mon-fri', not {shown(value)}")
-    return " ".join(value.split())
+    fields = value.split()
+    if len(fields) != FIELDS:
+        raise InvalidScheduleError(
+            f"cron takes five fields (minute, hour, day of month, month, day of week), such as '0 9 * * mon-fri', "
+            f"not {shown(value)}; for seconds, give every="
+        )
+    return " ".join(fields)
+
+
+def _tz(value: str) -> str:
+    return zone_of(value).key
 
 
 def _one_of(kind: type[E], name: str, value: Any) -> E:
@@ -125,5 +173,7 @@ def _instant(name: str, value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise InvalidScheduleError(f"{name} takes an aware datetime, not {shown(value)}")
-    return instant_of(value)
+        raise InvalidScheduleError(
+            f"{name} takes an aware datetime, such as datetime(2027, 1, 1, tzinfo=UTC), not {shown(value)}"
+        )
+    return checked_instant(name, value)

@@ -26,7 +26,7 @@ from kew.app.processes import read_report
 from kew.app.repeat import ask
 from kew.app.scheduling.overdue import next_due, overdue_since
 from kew.app.scheduling.timetables import (
-    LAST_YEAR,
+    checked_instant,
     following,
     in_words,
     instant_of,
@@ -56,7 +56,6 @@ from kew.domain.schedule_errors import InvalidScheduleError, ScheduleNotFoundErr
 MOST_NEXT: Final = 1_000
 MOST_BACKFILLED: Final = 10_000
 BACKFILLED_AT_ONCE: Final = 100
-FIRST_YEAR: Final = 1970
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +220,8 @@ class ScheduleOffice:
         """
         stored, _ = await self._find(name)
         first, last = _checked("start", start), _checked("end", end)
+        if last < first:
+            raise InvalidScheduleError("the end of the time to backfill lies before its start")
         dues = upcoming(stored.schedule, first - 1, MOST_BACKFILLED + 1, before=last)
         if len(dues) > MOST_BACKFILLED:
             raise InvalidScheduleError(
@@ -284,9 +285,7 @@ class ScheduleOffice:
 def _checked(name: str, value: object) -> int:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidScheduleError(f"{name} takes an aware datetime, not {shown(value)}")
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise InvalidScheduleError(f"{name} lies between the years {FIRST_YEAR} and {LAST_YEAR}")
-    return instant_of(value)
+    return checked_instant(name, value)
 
 
 def _check(schedule: Schedule, word: Word, accepted: Sequence[str]) -> None:

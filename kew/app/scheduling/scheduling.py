@@ -93,13 +93,15 @@ class Scheduling:
                 _log(schedule, word)
 
     def declare_soon(self, said: Declaration) -> None:
-        """Put a schedule that code has just declared, if this process works on its queue."""
-        if said.queue in self._works:
-            self._background.begin(self._declare_one(said))
+        """Put a schedule that code has just declared, if this process works on its queue.
 
-    async def _declare_one(self, said: Declaration) -> None:
-        schedule = self.schedule_of(said, by_code=True)
-        word = await until_answered(f"schedule {said.name}", self._putting(schedule))
+        Raises `InvalidScheduleError`.
+        """
+        if said.queue in self._works:
+            self._background.begin(self._declare_one(self.schedule_of(said, by_code=True)))
+
+    async def _declare_one(self, schedule: Schedule) -> None:
+        word = await until_answered(f"schedule {schedule.name}", self._putting(schedule))
         _log(schedule, word)
 
     def _putting(self, schedule: Schedule) -> Callable[[], Any]:

@@ -15,6 +15,7 @@ from kew.domain.schedule_errors import InvalidScheduleError, MissingExtraError
 if TYPE_CHECKING:
     from cronsim import CronSim
 
+FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9990  # cronsim looks some years ahead
 
 
@@ -82,6 +83,13 @@ def local(instant: int, zone: ZoneInfo) -> datetime:
 def instant_of(moment: datetime) -> int:
     """An aware datetime as an instant (ms)."""
     return (moment.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
+def checked_instant(name: str, moment: datetime) -> int:
+    """As `instant_of`, for what a user gave as `name`. Raises `InvalidScheduleError` if it can't be computed with."""
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InvalidScheduleError(f"{name} lies between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return instant_of(moment)
 
 
 def zone_of(name: object) -> ZoneInfo:
