@@ -238,13 +238,11 @@ async def queue_check(
             f"queue {queue}",
             "failed",
             words(faults),
-            "kew doctor --repair lets maintenance mend it",
+            "run kew doctor --repair",
         )
     left = await mended(store, queue, repair)
     if not left and (lost := sum(map(_in_no_index, faults))):
-        text = (
-            f"the counts are mended, but {tasks_text(lost)} seem to be in no index, and never run"
-        )
+        text = f"the counts were repaired, but {tasks_text(lost)} seem to be in no index, and never run"
         return Finding(f"queue {queue}", "warning", text, "submit them again, under other ids")
     if not left:
         return Finding(f"queue {queue}", "ok", f"mended: {words(faults)}")

@@ -115,7 +115,7 @@ async def show(session: Session, task_id: str) -> None:
     print_task(session, info)
     session.out.line()
     if info.status == "failed":
-        session.out.line(f"mend it: kew task replay {shlex.quote(task_id)}", style="dim")
+        session.out.line(f"to fix it: kew task replay {shlex.quote(task_id)}", style="dim")
     else:
         session.out.line(f"This is no dead letter: it is {info.status.value}.")
 

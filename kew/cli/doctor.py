@@ -13,9 +13,7 @@ STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 @click.command()
-@click.option(
-    "--repair", is_flag=True, help="Let maintenance mend the queues that are not sound, now."
-)
+@click.option("--repair", is_flag=True, help="Repair the queues that are not sound, now.")
 @json_option
 @on_store
 async def doctor(session: Session, repair: bool) -> None:
@@ -31,6 +29,6 @@ async def doctor(session: Session, repair: bool) -> None:
             verdict = Text(f"{finding.verdict:<8}", style=STYLES[finding.verdict])
             session.out.line(verdict + one_line(f"{finding.name}: {finding.text}"))
             if finding.remedy:
-                session.out.paragraph(f"mend it: {finding.remedy}", indent=10)
+                session.out.paragraph(f"to fix it: {finding.remedy}", indent=10)
     if not diagnosis.is_well:
         raise SystemExit(Exit.FAILED)

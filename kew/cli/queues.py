@@ -263,7 +263,7 @@ def print_attention(session: Session, statuses: list[dict[str, Any]]) -> None:
                 session.out.line(f"{severity}: {item['queue']}", style=STYLES[severity])
                 session.out.paragraph(item["text"], indent=2)
                 if item["action"]:
-                    session.out.line(f"  mend it: {item['action']}")
+                    session.out.line(f"  to fix it: {item['action']}")
 
 
 # --- commands

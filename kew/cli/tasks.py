@@ -222,7 +222,7 @@ async def explain(session: Session, task_id: str) -> None:
         session.out.line(f"  a slot is held by task {holder.task_id} in {holder.process}{since}")
     info = await session.manager.get_task_status(task_id, result=False)
     for command in mending(explanation, info):
-        session.out.line(f"mend it: {command}")
+        session.out.line(f"to fix it: {command}")
 
 
 async def print_place(session: Session, task_id: str) -> None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 import asyncio
 
 from kew.adapters.memory.namespace import MemoryQueue, Namespace
+from kew.domain.explaining import Code
 from kew.domain.reasons import explained
 from kew.domain.task import Task
 from kew.simulation.server import Server
 from kew.testing.errors import Left, NotDrainedError
 
+INSTEAD_OF = (
+    "if your code decorates these functions with a global manager, pass instead_of=manager: then the simulated manager "
+    "has them, too"
+)
 GRACE = 0.001  # simulated seconds that a process just notified gets to act
 
 
@@ -41,10 +46,13 @@ class Activity:
         return True
 
 
-async def drained(server: Server, activity: Activity, within: float) -> None:
+async def drained(
+    server: Server, activity: Activity, within: float, *, has_adopted: bool = True
+) -> None:
     """Wait until every task has ended, at most `within` seconds.
 
-    Raises `NotDrainedError`, at once if no task can make progress.
+    `has_adopted`: the functions of a global manager, if there is one, are registered. Raises `NotDrainedError`, at once
+    if no task can make progress.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + within
@@ -53,9 +61,16 @@ async def drained(server: Server, activity: Activity, within: float) -> None:
         if not _can_move(server, until_ms):
             await asyncio.sleep(GRACE)
             if _is_busy(server.namespace) and not _can_move(server, until_ms):
-                raise NotDrainedError(left_in(server))
+                raise _not_drained(server, has_adopted=has_adopted)
         elif not await activity.wait(until) and _is_busy(server.namespace):
-            raise NotDrainedError(left_in(server))
+            raise _not_drained(server, has_adopted=has_adopted)
+
+
+def _not_drained(server: Server, *, has_adopted: bool) -> NotDrainedError:
+    left = left_in(server)
+    codes = {reason.code for one in left for reason in one.why.reasons}
+    is_unknown = Code.FUNCTION_UNKNOWN in codes and not has_adopted
+    return NotDrainedError(left, INSTEAD_OF if is_unknown else "")
 
 
 def left_in(server: Server) -> list[Left]:

@@ -29,11 +29,12 @@ class Left:
 class NotDrainedError(AssertionError):
     """Some tasks did not end within the time that `drain` was given. `left` has each of them with the reason."""
 
-    def __init__(self, left: Sequence[Left]) -> None:
+    def __init__(self, left: Sequence[Left], advice: str = "") -> None:
         shown = [str(one) for one in left[:MOST_SHOWN]]
         if len(left) > MOST_SHOWN:
             shown.append(f"and {len(left) - MOST_SHOWN} more")
         what = "1 task has" if len(left) == 1 else f"{len(left)} tasks have"
+        shown += [advice] if advice else []
         super().__init__("\n  ".join([f"{what} not ended:", *shown]))
         self.left = tuple(left)
 

@@ -125,6 +125,7 @@ class SimulatedManager(TaskQueueManager):
         self._activity = activity
         self._works = works
         self._instant = -1.0
+        self._has_adopted = False
         self._given: dict[str, object] = {}
         self.clock = SimulatedClock(server)
         self.failures: list[Failure] = []
@@ -138,7 +139,8 @@ class SimulatedManager(TaskQueueManager):
         which tasks are left and why: at once if no task can make progress (a paused queue, a function that no process
         has registered, a due time that is too far away), otherwise when the time is up.
         """
-        await drained(self._server, self._activity, seconds_of(within))
+        seconds = seconds_of(within)
+        await drained(self._server, self._activity, seconds, has_adopted=self._has_adopted)
         await asyncio.sleep(INSTANT)
         if self._process is not None:
             await self._process.reporter.drain(LONGEST_HOOK)
@@ -207,6 +209,7 @@ class SimulatedManager(TaskQueueManager):
     def adopt(self, manager: TaskQueueManager) -> None:
         """Register what is registered in another manager, options and all."""
         registry = manager._registry
+        self._has_adopted = True
         self._registry.around += registry.around
         for known in registry.functions():
             name = known.name

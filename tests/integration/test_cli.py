@@ -76,7 +76,7 @@ async def test_a_pause_has_a_note_with_the_name_of_who_gave_it(manager, clean_re
     assert status["pause_note"].endswith(": down")
     shown = await kew("queue", "show", "mails", url=clean_redis_url)
     assert status["pause_note"] in shown.out
-    assert "mend it: kew queue resume mails" in shown.words
+    assert "to fix it: kew queue resume mails" in shown.words
     assert (await kew("queue", "resume", "mails", url=clean_redis_url)).code == 0
     assert not (await manager.get_queue_status("mails"))["paused"]
 
@@ -310,7 +310,7 @@ async def test_dead_letters_are_listed_grouped_and_shown(letters, clean_redis_ur
     assert group["name"] in shown.out
     one = await kew("dead", "show", "bad-1", url=clean_redis_url)
     assert "raise ValueError" in one.out
-    assert "mend it: kew task replay bad-1" in one.words
+    assert "to fix it: kew task replay bad-1" in one.words
 
 
 async def test_a_replay_of_dead_letters_tries_and_asks_first(letters, clean_redis_url):

@@ -44,7 +44,7 @@ async def test_an_operator_finds_repairs_and_replays_what_a_downstream_broke(
     tasks = [await sign_up(url, email) for email in PEOPLE]
     seen = await until("status", shows="circuit breaker has been open since")
     assert "ConnectionError: the mail server refuses connections" in seen.words
-    assert "mend it: kew breaker close emails" in seen.words
+    assert "to fix it: kew breaker close emails" in seen.words
 
     # Which task failed, and why?
     [group] = (await kew("dead", "groups", "emails", "--json")).lines

@@ -81,7 +81,7 @@ async def test_a_paused_queue_says_who_when_and_why_and_is_resumed(manager, clea
     assert (await manager.get_queue_status("mails"))["pause_by"] in seen.words
     await manager.submit_task("t-1", "mails", "t", jobs.echo, None)
     why = await kew("why", "t-1", url=clean_redis_url)
-    assert "mend it: kew queue resume mails" in why.words
+    assert "to fix it: kew queue resume mails" in why.words
 
     assert (await kew("queue", "resume", "mails", url=clean_redis_url)).code == 0
     assert not (await manager.get_queue_status("mails"))["paused"]

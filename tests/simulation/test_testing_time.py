@@ -180,6 +180,19 @@ def test_drain_tells_of_a_function_that_no_process_knows():
     run(scenario)
 
 
+@pytest.mark.parametrize("stand_in", [None, TaskQueueManager("memory://")])
+def test_drain_names_instead_of_unless_it_was_given(stand_in: TaskQueueManager | None):
+    async def scenario(manager: SimulatedManager) -> None:
+        await manager.create_queue(QueueConfig("q"))
+        elsewhere = Group(submissions=(call("t", function="elsewhere:work"),))
+        manager._server.execute(Submit("q", (elsewhere,)), "another program")
+        with pytest.raises(NotDrainedError) as error:
+            await manager.drain()
+        assert ("pass instead_of=manager" in str(error.value)) is (stand_in is None)
+
+    run(scenario, instead_of=stand_in)
+
+
 def test_drain_tells_of_a_queue_that_nobody_works_on():
     async def scenario(manager: SimulatedManager) -> None:
         await manager.create_queue(QueueConfig("q"), work=False)

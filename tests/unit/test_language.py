@@ -25,6 +25,7 @@ INSTEAD = {
     r"(?:let|lets|letting)(?: \w+)? go of": "release, close",
     r"(?:put|puts|putting)(?: \w+){0,2} back": "replay, requeue",
     r"counts? for nothing": "is discarded",
+    r"mend it:": "to fix it:",
     r"can't be had": "`str()` raised",
     r"(?:stand|stands|stood) twice": "is duplicated in",
     r"lapse[sd]?|lapsing": "expire",
