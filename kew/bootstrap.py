@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
@@ -29,6 +30,7 @@ from kew.app.working.executor import Executor
 from kew.app.working.lanes import Lanes
 from kew.app.working.worker import Worker
 from kew.domain.config import TICK, QueueConfig, check_name
+from kew.domain.durability import Durability, check_durability
 from kew.domain.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -86,13 +88,21 @@ class Parts:
         )
 
 
+# Long: one kind of store after the other.
 def connect(
-    url: str, namespace: str, *, codec: Codec | None = None, client_name: str = ""
+    url: str,
+    namespace: str,
+    *,
+    codec: Codec | None = None,
+    client_name: str = "",
+    durability: Durability | None = None,
 ) -> Parts:
     """The parts for a store's URL; nothing is connected yet. `client_name`: for the store's list of its clients.
 
-    Raises `InvalidConfigError`."""
+    `durability`: as if the URL said it. Raises `InvalidConfigError`."""
     check_name(namespace, "namespace")
+    if durability is not None:
+        url = _with_durability(url, durability)
     more: dict[str, Any] = {"namespace": namespace}
     if codec is not None:
         more["codec"] = codec
@@ -130,6 +140,36 @@ def connect(
     )
 
 
+def _with_durability(url: str, level: str) -> str:
+    """The URL that chooses this durability. Raises `InvalidConfigError` if its store has none, or it says another."""
+    check_durability(level)
+    scheme = _scheme(url)
+    if scheme not in (*REDIS_SCHEMES, *CLUSTER_SCHEMES):
+        if level == "default":
+            return url
+        advice = {
+            "sqlite": ": a file is synced at each change unless its URL ends with ?synchronous=normal",
+            "memory": ": a store in memory ends with its process",
+        }
+        raise InvalidConfigError(
+            f"durability={level} is a choice for Redis alone{advice.get(scheme, '')}; remove it"
+        )
+    try:
+        query = urlsplit(url).query
+    except ValueError:
+        return url  # reading it raises, with advice
+    said = parse_qs(query, keep_blank_values=True).get("durability", [level])
+    if said != [level]:
+        raise InvalidConfigError(
+            f"durability={level} was given beside a URL that says otherwise: choose it in one place"
+        )
+    return (
+        url
+        if "durability" in parse_qs(query)
+        else f"{url}{'&' if query else '?'}durability={level}"
+    )
+
+
 def copying(source: str, target: str, namespace: str) -> Copying:
     """A copy of a namespace from one Redis to another, not begun yet. Raises `InvalidConfigError`."""
     if not {_scheme(source), _scheme(target)} <= {*REDIS_SCHEMES}:
@@ -150,24 +190,31 @@ def parts_of(
     parts: Parts | None,
     observer: Observer | None = None,
     client_name: str = "",
+    durability: Durability | None = None,
 ) -> Parts:
     """The parts that were given, or those for the URL; the observer, if there is one, sees what the store is asked."""
-    found = _parts_of(url, namespace, codec, parts, client_name)
+    found = _parts_of(url, namespace, codec, parts, client_name, durability)
     if observer is None:
         return found
     return attrs.evolve(found, store=ObservedStore(found.store, observer, found.codec))
 
 
 def _parts_of(
-    url: str, namespace: str, codec: Codec | None, parts: Parts | None, client_name: str
+    url: str,
+    namespace: str,
+    codec: Codec | None,
+    parts: Parts | None,
+    client_name: str,
+    durability: Durability | None,
 ) -> Parts:
     """What parts have of their own, given beside them, is refused."""
     if parts is None:
-        return connect(url, namespace, codec=codec, client_name=client_name)
+        return connect(url, namespace, codec=codec, client_name=client_name, durability=durability)
     beside = {
         "redis_url": url != DEFAULT_URL,
         "namespace": namespace != DEFAULT_NAMESPACE,
         "codec": codec is not None,
+        "durability": durability is not None,
     }
     ignored = [name for name, was_given in beside.items() if was_given]
     if ignored:

@@ -31,6 +31,7 @@ from kew.app.working.hooks import FailHook, Hooks, TaskHook
 from kew.bootstrap import DEFAULT_NAMESPACE, DEFAULT_URL, Parts, QueueServices, parts_of, serve
 from kew.compat import override
 from kew.domain.config import PATIENCE, TICK, ManagerConfig, QueueConfig, check_timeout, name_of
+from kew.domain.durability import Durability
 from kew.domain.errors import (
     InvalidConfigError,
     QueueInUseError,
@@ -42,10 +43,10 @@ from kew.domain.errors import (
 from kew.domain.suggestions import suggests
 from kew.functions import HOW_TO_DECORATE, TaskDecorator, TaskFunction, check_decorated
 from kew.log import logging_as
-from kew.queues import CircuitBreaker, Queue
+from kew.queues import CREATED, CircuitBreaker, Queue
 from kew.resources import Sharing
 from kew.scheduling import Scheduling
-from kew.shutdown import HAS_ENDED, begin_after_caller, leave_behind, shut_down
+from kew.shutdown import HAS_ENDED, SHUT_DOWN, begin_after_caller, leave_behind, shut_down
 from kew.starting import begin
 from kew.version import VERSION
 from kew.working import KnownQueues, Working
@@ -60,11 +61,6 @@ NOT_INITIALIZED = "not initialized: call `await manager.initialize()` first"
 INSTEAD: ContextVar[str] = ContextVar("kew_instead", default=NOT_INITIALIZED)
 """What to do where a manager is needed that was never initialized: a simulation has other advice."""
 CARRIED.append(INSTEAD)
-SHUT_DOWN = "this manager is shutting down, so it can't create a queue"
-CREATED = (
-    "queue {0!r} already exists in this manager: use manager.queues[{0!r}]; for other settings shut the manager down, "
-    "initialize it, and create the queue again"
-)
 
 
 # Long: the public API: a third of it is docstrings.
@@ -85,7 +81,9 @@ class TaskQueueManager(Scheduling, Working, Sharing):
     - `trust`: packages whose functions may be imported by name. Importing a module runs its code.
     - `codec`: encodes arguments and results; None: MessagePack.
     - `patience`: how long a submit is repeated (seconds) while the store doesn't answer.
-    - `parts`: your own adapters, instead of `redis_url`, `namespace` and `codec`.
+    - `durability`: what an answer of Redis survives. "default": Redis has it in memory. "replicated": a replica has it,
+      too, or as many as the URL's `replicas` says. "fsync": it was synced to disk. None: what the URL says.
+    - `parts`: your own adapters, instead of `redis_url`, `namespace`, `codec` and `durability`.
     - `tick`: seconds between two polls of an idle queue, in case a notification was lost. Presence and maintenance have
       the same rhythm.
     - `process_name`: what operators call this process; by default "host:pid". Redis lists its connections by it.
@@ -108,6 +106,7 @@ class TaskQueueManager(Scheduling, Working, Sharing):
         trust: Sequence[str] = (),
         codec: Codec | None = None,
         patience: float | timedelta = PATIENCE,
+        durability: Durability | None = None,
         parts: Parts | None = None,
         tick: float | timedelta = TICK,
         observer: Observer | None = None,
@@ -123,7 +122,7 @@ class TaskQueueManager(Scheduling, Working, Sharing):
         )
         self._observer = None if observer is None else SafeObserver(observer)
         self._parts = parts_of(
-            redis_url, namespace, codec, parts, self._observer, process_name or ""
+            redis_url, namespace, codec, parts, self._observer, process_name or "", durability
         )
         self._cleanup_on_start = cleanup_on_start
         self._known = KnownQueues(queues)

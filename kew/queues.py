@@ -8,6 +8,11 @@ from kew.app.inspector import Inspector
 from kew.app.ports import Command
 from kew.domain.config import QueueConfig
 
+CREATED = (
+    "queue {0!r} already exists in this manager: use manager.queues[{0!r}]; for other settings shut the manager down, "
+    "initialize it, and create the queue again"
+)
+
 
 class CircuitBreaker:
     """A queue's breaker, shared by all processes."""

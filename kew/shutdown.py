@@ -18,6 +18,7 @@ from kew.bootstrap import Parts, QueueServices
 from kew.domain.words import tasks_text
 from kew.log import logger, logging_as
 
+SHUT_DOWN = "this manager is shutting down, so it can't create a queue"
 HAS_ENDED = "this manager was shut down: call `await manager.initialize()` again, and then create its queues again"
 CALLER_GRACE = 2.0  # seconds that a task gets at least to end after it has called shutdown()
 GRACE = 1.0  # seconds that hooks, and submits in flight, get at least

@@ -18,9 +18,9 @@ from kew.adapters.redis.refusals import is_redirect
 from kew.adapters.redis.standstill import Standstill
 from kew.adapters.redis.wire import OnReply, ReplyError, Wire, packed
 from kew.compat import override
+from kew.domain.durability import check_durability
 from kew.domain.errors import InvalidConfigError
 
-LEVELS: Final = ("default", "replicated", "fsync")
 MOST_REPLICAS: Final = 10
 CONFIRM_WITHIN: Final = (
     2.0  # seconds that replicas have; a disk that syncs each second takes up to one
@@ -68,8 +68,7 @@ class Durability:
 def read_durability(options: MutableMapping[str, Any]) -> Durability:
     """Take `durability` and `replicas` out of a URL's options. Raises `InvalidConfigError`."""
     level, replicas = options.pop("durability", "default"), options.pop("replicas", None)
-    if level not in LEVELS:
-        raise InvalidConfigError(f"durability takes {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
+    check_durability(level)
     if replicas is None:
         return Durability(level, int(level == "replicated"))
     fewest = int(level == "replicated")
