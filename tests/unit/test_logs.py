@@ -12,6 +12,9 @@ import pytest
 
 import kew
 from kew import QueueConfig, TaskFailedError, TaskQueueManager
+from kew.app.labels import label, names_of
+from kew.log import TASK
+from tests.support.tasks import task
 
 FIELDS = ("task_id", "queue", "function", "attempt", "process_name")
 own = logging.getLogger("shop")
@@ -160,3 +163,7 @@ async def test_a_blocked_event_loop_is_logged_without_any_option(kept: Kept):
         "process_name": "web-1",
     }
     assert "was blocked for 3." in kept.one("in all").getMessage()
+
+
+def test_an_asyncio_task_is_named_as_log_lines_name_its_task():
+    assert label(task("order-7")) == TASK % names_of(task("order-7"))
