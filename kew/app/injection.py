@@ -20,7 +20,7 @@ from typing import Any, TypeVar, overload
 
 import attrs
 
-from kew.callables import Function, accepted, provided_parameters
+from kew.callables import Accepted, Function, accepted, provided_parameters
 from kew.domain.errors import InvalidConfigError, shown
 from kew.log import logger
 
@@ -243,9 +243,12 @@ def _cancellation_behind(error: BaseException) -> asyncio.CancelledError | None:
     return behind if task is not None and task.cancelling() else None
 
 
-def injection_of(function: Function) -> Injection | None:
-    """What dependencies give to the function; None: nothing. Raises `InvalidConfigError` for impossible ones."""
-    _refuse_foreign(function)
+def injection_of(function: Function, known: Accepted | None = None) -> Injection | None:
+    """What dependencies give to the function; None: nothing. Raises `InvalidConfigError` for impossible ones.
+
+    `known`: what it accepts, if that has been found.
+    """
+    _refuse_foreign(function, known or accepted(function))
     try:
         provided = provided_parameters(function)
     except (TypeError, ValueError) as error:
@@ -258,9 +261,8 @@ def injection_of(function: Function) -> Injection | None:
     return Injection(function, frozenset(provided))
 
 
-def _refuse_foreign(function: Function) -> None:
+def _refuse_foreign(function: Function, known: Accepted | None) -> None:
     """A default that another library would replace: a task would get it as it is."""
-    known = accepted(function)
     for parameter in known.signature.parameters.values() if known else ():
         kind = type(parameter.default)
         if kind.__name__ == "Depends" and kind.__module__.partition(".")[0] == "fastapi":

@@ -85,7 +85,7 @@ def inspection_of(function: Function) -> Inspection:
     """Raises `InvalidConfigError` for impossible dependencies."""
     known = accepted(function)
     tick = tick_parameter(known)
-    return Inspection(shape_of(known, tick), injection_of(function), tick)
+    return Inspection(shape_of(known, tick), injection_of(function, known), tick)
 
 
 OF_TRAVELLERS: Final = Inspection(shape=None, injection=Travelling(), tick=None)

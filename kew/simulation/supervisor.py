@@ -7,6 +7,7 @@ from contextvars import Context
 from random import Random
 from typing import Any, Final
 
+from kew.adapters.codecs import MessagePackCodec
 from kew.app.notices import Wakeup
 from kew.app.ports import Threads
 from kew.app.working.keeper import LONGEST_BEAT
@@ -22,6 +23,7 @@ from kew.simulation.processes import SimulatedProcess
 RESTART_AFTER: Final = (0.1, 15.0)
 STALLS: Final = (0.5, 8.0, 40.0)  # seconds for which a process stands still, at most
 SLEEPS: Final = (3.0, 15.0, 60.0, 300.0)  # seconds for which a machine is suspended, at most
+CODEC: Final = MessagePackCodec()  # of all processes: what it knows of a function is found once
 KILL_AFTER: Final = 60.0  # seconds after which what was asked to stop is killed
 
 
@@ -176,6 +178,7 @@ def parts_on(
     """The adapters of a simulated process. `is_suspended`: its machine may sleep."""
     return Parts(
         store=FaultyStore(host, carrier),
+        codec=CODEC,
         wakeup=wakeup,
         entropy=SeededEntropy(random),
         threads=threads,

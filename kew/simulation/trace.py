@@ -73,5 +73,5 @@ class Trace:
     def _flush(self) -> None:
         self._step_hash.update(self.steps)
         del self.steps[:]
-        self._text_hash.update("".join(f"{text}\0" for text in self._texts).encode())
+        self._text_hash.update("\0".join([*self._texts, ""]).encode())  # each ends with a zero
         self._texts.clear()
