@@ -57,6 +57,8 @@ GIVEN_BACK_AFTER_MS: Final = to_ms(SHORTEST_TTL)
 
 async def together(calls: Sequence[Awaitable[A]]) -> Sequence[A]:
     """Their answers, in order. Raises the first of the errors, once all have ended."""
+    if not calls:
+        return []
     if len(calls) == 1:
         return [await calls[0]]
     answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -101,7 +103,7 @@ class Reservations:
             ]
             if not ids:
                 return refused
-            free = [await self.make_room(task_id, home) for task_id in ids]
+            free = await self.make_room_for(ids, home)
             refused += [task_id for task_id, is_free in zip(ids, free, strict=True) if not is_free]
             ids = [task_id for task_id, is_free in zip(ids, free, strict=True) if is_free]
             if not ids:
@@ -109,19 +111,30 @@ class Reservations:
         raise Ambiguous(f"the id {ids[0]!r} is being given back by other processes")
 
     async def make_room(self, task_id: str, partition: int) -> bool:
-        """Remove what keeps an id from being used in this partition, unless it is a task: False.
+        """`make_room_for` a single id."""
+        return await self._make_room(await self._find(task_id, partition), partition)
 
-        Where that is a block, the id is reserved for the partition then.
+    async def make_room_for(self, ids: Sequence[str], partition: int) -> Sequence[bool]:
+        """Remove what keeps each id from being used in this partition, unless it is a task: False.
+
+        Where that is a block, the id is reserved for the partition then. An id occurs once. All are looked up in one
+        request; those that no task has are dealt with side by side.
         """
-        record = await self._find(task_id, partition)
+        free: list[bool] = []
+        for n in range(0, len(ids), AT_ONCE):
+            found = await self._stores[partition].do(Find(ids[n : n + AT_ONCE]))
+            free += await together([self._make_room(record, partition) for record in found])
+        return free
+
+    async def _make_room(self, record: Found, partition: int) -> bool:
         if record is None:
             return True
-        if not is_reserved(record) or task_id == LAYOUT_ID:
+        if not is_reserved(record) or record.id == LAYOUT_ID:
             return False
         if reserved_for(record) is not None:
             return await self.give_back(record, partition)
         await self._finish(record, partition)
-        if await self.reserve([task_id], partition):
+        if await self.reserve([record.id], partition):
             return False
         await self._forget(record, partition)
         return True

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 import attrs
 
 from kew.app.partitions.reserving import Reservations
-from kew.app.ports import Ambiguous, Find, Operation, ReadSettings, Submitted, TaskStore
+from kew.app.ports import Ambiguous, Find, Operation, ReadSettings, Refused, Submitted, TaskStore
 from kew.domain.requests import Along, Group, GroupOutcome, Word
-from kew.domain.task import Task
+from kew.domain.task import Found, Task
 
 A = TypeVar("A")
 ROUNDS: Final = 8
+FRESH: Final = 20.0
+"""Seconds for which a submit relies on its reservations. Those that have no task are given back after four times that,
+and it may wait half of the rest for a connection."""
 
 
 class Partitions(Protocol):
@@ -54,15 +58,13 @@ class _Submit:
         self._place = partitions.place_of(queue)
         self._store = partitions.store_of(queue)
         self._queue, self._groups, self._along = queue, list(groups), along
+        self._reserved_at = 0.0  # when the oldest reservation that it relies on was asked for
         self._outcomes: dict[int, GroupOutcome] = {}
         self._refused = set[int]()  # groups with the id of another task
 
     async def carried_out(self) -> Submitted:
         """Reserve the ids, send the groups, and send those again that met what was no task."""
-        ids = [call.id for group in self._groups for call in group.submissions]
-        refused = frozenset(await self._reservations.reserve(ids, self._place))
-        if refused:
-            await self._refuse(refused)
+        await self._reserve(range(len(self._groups)))
         answer = await self._send(self._left(), self._along)
         again = await self._to_send_again()
         for _ in range(ROUNDS):
@@ -74,10 +76,31 @@ class _Submit:
             again = await self._to_send_again()
         raise Ambiguous("an id of the submit is being given back by other processes")
 
+    async def _reserve(self, numbers: Sequence[int]) -> None:
+        """Reserve the ids of these groups, and refuse those with an id that is in use."""
+        self._reserved_at = asyncio.get_running_loop().time()
+        ids = [call.id for n in numbers for call in self._groups[n].submissions]
+        refused = frozenset(await self._reservations.reserve(ids, self._place))
+        if refused:
+            await self._refuse(numbers, refused)
+
+    async def _be_fresh(self, numbers: Sequence[int]) -> Sequence[int]:
+        """Those of the groups that may be sent: a process that stood still reserves again before it sends.
+
+        What it reserved may have been given back meanwhile, and used elsewhere.
+        """
+        loop = asyncio.get_running_loop()
+        for _ in range(ROUNDS):
+            if loop.time() - self._reserved_at <= FRESH:
+                return [n for n in numbers if n not in self._refused]
+            await self._reserve(numbers)
+        raise Refused("this process stands still for too long to reserve ids and to submit in time")
+
     def _left(self) -> Sequence[int]:
         return [n for n in range(len(self._groups)) if n not in self._outcomes]
 
     async def _send(self, numbers: Sequence[int], along: Along) -> Submitted:
+        numbers = await self._be_fresh(numbers)
         answer = await self._store.submit(self._queue, [self._groups[n] for n in numbers], along)
         self._outcomes.update(zip(numbers, answer.outcomes, strict=True))
         return answer
@@ -87,23 +110,27 @@ class _Submit:
 
         A group that a first sending has stored keeps its outcome.
         """
-        freed = [n for n in self._outcomes if await self._is_freed(n)]
+        freed = await self._freed()
         early = [n for n, outcome in self._outcomes.items() if outcome.word is Word.EARLY]
         let_in = [n for n in early if await self._is_let_in(n)]
         return sorted({*freed, *let_in, *(early if freed or let_in else ())})
 
-    async def _is_freed(self, number: int) -> bool:
-        outcome = self._outcomes[number]
-        if outcome.word is not Word.DUPLICATE or number in self._refused:
-            return False
+    async def _freed(self) -> Sequence[int]:
+        """The groups that met what was no task; the others that met something are refused."""
+        met = {
+            n: outcome.task_id
+            for n, outcome in self._outcomes.items()
+            if outcome.word is Word.DUPLICATE and n not in self._refused
+        }
+        ids = list(dict.fromkeys(met[n] for n in met if self._has_distinct_ids(n)))
+        room = dict(zip(ids, await self._reservations.make_room_for(ids, self._place), strict=True))
+        freed = [n for n, task_id in met.items() if self._has_distinct_ids(n) and room[task_id]]
+        await self._refuse_each({n: task_id for n, task_id in met.items() if n not in freed})
+        return freed
+
+    def _has_distinct_ids(self, number: int) -> bool:
         ids = [call.id for call in self._groups[number].submissions]
-        if len(set(ids)) == len(ids) and await self._reservations.make_room(
-            outcome.task_id, self._place
-        ):
-            return True
-        self._refused.add(number)
-        self._outcomes[number] = await self._refusal(self._groups[number], outcome.task_id)
-        return False
+        return len(set(ids)) == len(ids)
 
     async def _is_let_in(self, number: int) -> bool:
         """Whether what it was to come after is in, in another partition."""
@@ -122,27 +149,41 @@ class _Submit:
 
     # --- ids that are in use elsewhere
 
-    async def _refuse(self, refused: frozenset[str]) -> None:
+    async def _refuse(self, numbers: Sequence[int], refused: frozenset[str]) -> None:
         """The outcomes of the groups with such ids."""
-        is_declared = await self._store.do(ReadSettings(self._queue)) is not None
-        for n, group in enumerate(self._groups):
-            task_id = next((call.id for call in group.submissions if call.id in refused), None)
-            if task_id is not None:
-                self._refused.add(n)
-                self._outcomes[n] = (
-                    await self._refusal(group, task_id)
-                    if is_declared
-                    else GroupOutcome(Word.NO_QUEUE)
-                )
+        groups = {n: self._groups[n] for n in numbers}
+        met = {
+            n: call.id
+            for n, group in groups.items()
+            for call in reversed(group.submissions)
+            if call.id in refused
+        }
+        if await self._store.do(ReadSettings(self._queue)) is not None:
+            await self._refuse_each(met)
+        else:
+            self._refused.update(met)
+            self._outcomes.update(dict.fromkeys(met, GroupOutcome(Word.NO_QUEUE)))
 
-    async def _refusal(self, group: Group, in_use: str) -> GroupOutcome:
-        """What one store would say of a group with an id that is in use: by itself, if it is in already."""
-        found = await self._partitions.do(Find([call.id for call in group.submissions]))
-        is_in, seen = False, set[str]()
-        for call, task in zip(group.submissions, found, strict=True):
-            is_mine = isinstance(task, Task) and task.call.nonce == call.nonce
-            if call.id in seen or (task is not None and not is_mine):
-                return GroupOutcome(Word.DUPLICATE, call.id)
-            seen.add(call.id)
-            is_in |= is_mine
-        return GroupOutcome(Word.SAME) if is_in else GroupOutcome(Word.DUPLICATE, in_use)
+    async def _refuse_each(self, met: Mapping[int, str]) -> None:
+        """The outcomes of groups that met these ids, which are in use."""
+        self._refused.update(met)
+        ids = [call.id for n in met for call in self._groups[n].submissions]
+        found = iter(await self._partitions.do(Find(ids)) if ids else ())
+        for n, task_id in met.items():
+            self._outcomes[n] = _refusal(self._groups[n], task_id, found)
+
+
+def _refusal(group: Group, in_use: str, found: Iterator[Found]) -> GroupOutcome:
+    """What one store would say of a group with an id that is in use: by itself, if it is in already.
+
+    `found`: what is found of its ids, and of those after it.
+    """
+    tasks = [next(found) for _ in group.submissions]
+    is_in, seen = False, set[str]()
+    for call, task in zip(group.submissions, tasks, strict=True):
+        is_mine = isinstance(task, Task) and task.call.nonce == call.nonce
+        if call.id in seen or (task is not None and not is_mine):
+            return GroupOutcome(Word.DUPLICATE, call.id)
+        seen.add(call.id)
+        is_in |= is_mine
+    return GroupOutcome(Word.SAME) if is_in else GroupOutcome(Word.DUPLICATE, in_use)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from itertools import islice
 from random import Random
 from typing import Any, TypeVar
 
@@ -25,7 +27,7 @@ from kew.domain.config import Settings
 from kew.domain.partitions import LAYOUT_ID, RESERVED, home_of, is_reserved, mark_of
 from kew.domain.requests import LifeRef, Word
 from kew.domain.task import Task
-from tests.support.partitions import Partitions
+from tests.support.partitions import Partitions, names
 from tests.support.scene import SteppedClock, call, group
 
 A = TypeVar("A")
@@ -233,6 +235,45 @@ async def test_a_submit_that_comes_after_its_reservation_was_given_back_is_refus
     assert again[0].word is Word.DONE
     elsewhere = await parts.submit(parts.queue_in(0), group(call(task_id, nonce="n")))
     assert elsewhere[0].word is Word.DUPLICATE
+
+
+async def test_a_process_that_stood_still_after_it_reserved_reserves_again(
+    parts: Partitions, monkeypatch: pytest.MonkeyPatch
+):
+    task_id, loop = parts.id_at(2), asyncio.get_running_loop()
+    frozen, reserve, time = list[float](), parts.store.reservations.reserve, loop.time
+
+    async def freeze(ids: Sequence[str], partition: int) -> Sequence[str]:
+        refused = await reserve(ids, partition)
+        if (
+            not frozen
+        ):  # until the reservation and its block are gone, and another process has the id
+            frozen.append(200.0)
+            for _ in range(3):
+                parts.clock.now += GIVEN_BACK_AFTER_MS + 1
+                await tend_all(parts)
+            assert not parts.tasks(task_id)
+            assert [one.word for one in await parts.submit(parts.queue_in(1), task_id)] == [
+                Word.DONE
+            ]
+        return refused
+
+    monkeypatch.setattr(parts.store.reservations, "reserve", freeze)
+    monkeypatch.setattr(loop, "time", lambda: time() + sum(frozen))
+    (outcome,) = await parts.submit(parts.queue_in(0), group(call(task_id, nonce="frozen")))
+    assert (outcome.word, outcome.task_id) == (Word.DUPLICATE, task_id)
+    assert len([one for one in parts.tasks(task_id) if not is_reserved(one)]) == 1
+
+
+async def test_ids_that_are_in_use_are_looked_up_together(parts: Partitions):
+    ids = [each for each in islice(names("used"), 150) if home_of(each, 3) == 0]
+    await parts.submit(parts.queue_in(0), *ids)
+    before = parts.asked()
+    for place in (0, 1):
+        again = [group(call(each, nonce=f"other {place}")) for each in ids]
+        outcomes = await parts.submit(parts.queue_in(place), *again)
+        assert {one.word for one in outcomes} == {Word.DUPLICATE}
+    assert parts.asked() - before <= 12
 
 
 async def test_who_died_while_giving_back_is_finished_by_maintenance(parts: Partitions):
