@@ -204,6 +204,20 @@ class ManagerConfig:
     process_name: str | None = attrs.field(default=None, validator=_process_name)
 
 
+def _later(default: Any, *, format_: int = 0, none: bool = False) -> Any:
+    """A setting that earlier versions don't know: it isn't stored while it has its default.
+
+    `format_`: that of stored settings which a process must know if it has another value; 0: all versions may claim.
+    `none`: `QueueConfig` has None where it is 0.
+    """
+    return attrs.field(default=default, metadata={"format": format_, "none": none, "later": True})
+
+
+def _or_none(default: int) -> Any:
+    """A setting that is 0 where `QueueConfig` has None."""
+    return attrs.field(default=default, metadata={"none": True})
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """The part of a queue's configuration that the store keeps and applies for all processes. Durations are in ms.
@@ -216,21 +230,21 @@ class Settings:
     priority: int = int(QueuePriority.MEDIUM)
     max_workers: int = 10
     max_size: int = 1000
-    breaker_failures: int = 3
+    breaker_failures: int = _or_none(3)
     breaker_reset_ms: int = 60_000
     breaker_probes: int = 1
     max_retries: int = 0
     retry_delay_ms: int = 1000
     max_deliveries: int = 5
-    max_snoozes: int = MAX_SNOOZES
+    max_snoozes: int = _later(MAX_SNOOZES)
     task_ttl_ms: int = 24 * 3600 * 1000
     dead_letter_ttl_ms: int = 30 * 24 * 3600 * 1000
-    max_dead_letters: int = 0
-    rates: tuple[tuple[int, int, int], ...] = ()
-    timeout_ms: int = 0
-    key_workers: int = 0
-    key_size: int = 0
-    key_rate: tuple[tuple[int, int, int], ...] = ()
+    max_dead_letters: int = _or_none(0)
+    rates: tuple[tuple[int, int, int], ...] = _later((), format_=3)
+    timeout_ms: int = _later(0, format_=4, none=True)
+    key_workers: int = _later(0, format_=5, none=True)
+    key_size: int = _later(0, format_=5, none=True)
+    key_rate: tuple[tuple[int, int, int], ...] = _later((), format_=5)
 
 
 SettingValue = int | tuple[tuple[int, int, int], ...]

@@ -44,7 +44,7 @@ CALLED: Final = {
 }
 """What `QueueConfig` calls settings that have another name there."""
 NONE_IF_UNUSED: Final = frozenset(
-    {"breaker_failures", "timeout_ms", "max_dead_letters", "key_workers", "key_size"}
+    field.name for field in attrs.fields(Settings) if field.metadata.get("none")
 )
 """Settings that are 0 where `QueueConfig` has None."""
 NAME_OF: Final = {setting: name for name, setting in SETTING_OF.items()}

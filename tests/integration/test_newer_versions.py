@@ -13,6 +13,7 @@ import pytest
 
 from kew.adapters.redis import RedisStore, address
 from kew.adapters.redis.library import Library
+from kew.adapters.redis.settings import FORMAT
 from kew.app.ports import Discard, Find, ListUnreadable, Peek, ReadSettings, SetOverrides, Watch
 from kew.domain.config import Settings
 from kew.domain.requests import Word
@@ -31,11 +32,14 @@ def include(name: str) -> str:
 
 def library_4() -> Library:
     record, state = include("record"), include("state")
-    for old, new in (("'^2(", "'^[24]("), ("string.byte(raw) == 50", "string.find(raw, '^[24]')")):
+    for old, new in (
+        ("'^2(", "'^[24]("),
+        ("version == 50 then", "(version == 50 or version == 52) then"),
+    ):
         assert old in record
         record = record.replace(old, new)
     assert "VERSION = 3" in state
-    state = state.replace("VERSION = 3", "VERSION = 4").replace("FORMAT = 5", "FORMAT = 6")
+    state = state.replace("VERSION = 3", "VERSION = 4").replace("SETTINGS_FORMAT", str(FORMAT + 1))
     return Library({"now": CLOCK_FROM_A_KEY, "record": record, "state": state})
 
 
@@ -211,7 +215,9 @@ async def test_settings_that_only_a_newer_version_obeys_stop_this_one_from_claim
     mixed: Mixed, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.WARNING, logger="kew")
-    await mixed.client.hset(STATE, "settings", b"format=6 " + await settings_of(mixed))
+    await mixed.client.hset(
+        STATE, "settings", b"format=%d " % (FORMAT + 1) + await settings_of(mixed)
+    )
     worker = await mixed.old.worker()
     await mixed.old.submit("a", "b")
     assert await worker.claim_ids() == []
@@ -220,7 +226,7 @@ async def test_settings_that_only_a_newer_version_obeys_stop_this_one_from_claim
     new = await mixed.new.worker("w2")
     assert [task.id for task in await new.claim()] == ["a"]
     await mixed.old.declare_settings(Settings(max_workers=7))  # they stay in force
-    assert b"format=6" in await settings_of(mixed)
+    assert b"format=%d" % (FORMAT + 1) in await settings_of(mixed)
     assert await worker.claim_ids() == []
 
 

@@ -25,7 +25,9 @@ from typing import Final
 import attrs
 
 from kew.adapters.redis.keys import OF_NAMESPACE
+from kew.adapters.redis.settings import FORMAT, FORMATS
 from kew.domain.gates import GATES
+from kew.domain.overrides import SETTING_OF
 
 Argument = bytes | str | int
 NAMES: Final = (
@@ -83,6 +85,13 @@ function memo.names_of(key)
   return known[key]
 end
 end"""
+DERIVED: Final = {
+    "SETTINGS_FORMAT": str(FORMAT),
+    "OVERRIDE_FORMATS": ", ".join(
+        f"{name} = '{FORMATS[name]}'" for name in SETTING_OF.values() if FORMATS.get(name)
+    ),
+}
+"""What stands in Lua for what the domain says of its settings."""
 LOCAL: Final = re.compile(
     r"^local (?:function (?P<function>\w+)|(?P<names>\w+(?:, \w+)*)(?P<values> = .*)?(?: *--.*)?$)",
     re.MULTILINE,
@@ -222,7 +231,10 @@ def _text(
         alone = sorted(set[str]().union(*(each for one in own for each in one.seen)) - by_includes)
         entries = [_entry(one, _declared(source, "flags"), [*shared, *alone]) for one in own]
         parts += ["do", *([f"local {', '.join(alone)}"] if alone else []), source, *entries, "end"]
-    return COMMENT.sub("", "\n".join(parts) + "\n")
+    text = COMMENT.sub("", "\n".join(parts) + "\n")
+    for word, value in DERIVED.items():
+        text = text.replace(word, value)
+    return text
 
 
 def _names(text: str) -> set[str]:

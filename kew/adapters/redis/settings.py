@@ -11,12 +11,16 @@ from typing import Any, Final
 import attrs
 
 from kew.domain.breaker import BreakerState, Cause, Transition
-from kew.domain.config import MAX_SNOOZES, Settings, SettingValue
+from kew.domain.config import Settings, SettingValue
 from kew.domain.holding import Hold, Signature
 from kew.domain.key_limits import OwnLimits
 
-FORMAT: Final = 5  # of settings: what this code knows
-FORMAT_OF_RATES, FORMAT_OF_KEYS = 3, 5  # the first that know them
+LATER: Final = {
+    field.name: field for field in attrs.fields(Settings) if field.metadata.get("later")
+}
+FORMATS: Final = {name: field.metadata["format"] for name, field in LATER.items()}
+"""The first format of settings that knows them; 0: none is needed."""
+FORMAT: Final = max(FORMATS.values())  # what this code knows
 SETTINGS: Final = frozenset(attrs.fields_dict(Settings))
 HOLD: Final = "hold:"  # a field of a queue's state: since when and why it is held
 SIGNED: Final = "set:"  # another one: who overrode a setting, and when
@@ -29,15 +33,9 @@ def write_settings(settings: Settings) -> str:
     `format`: what a process must know to obey them, if it is more than every version knows.
     """
     values = {name: getattr(settings, name) for name in attrs.fields_dict(Settings)}
-    lists = [value for value in values.values() if isinstance(value, tuple)]
-    values |= {name: values[name] or () for name in ("key_workers", "key_size")}
-    if settings.max_snoozes == MAX_SNOOZES:
-        values["max_snoozes"] = ()
-    values["timeout_ms"] = settings.timeout_ms or ()
-    if lists:
-        values["format"] = FORMAT_OF_RATES if settings.rates else ()
-    if values["key_workers"] or values["key_size"] or values["key_rate"]:
-        values["format"] = FORMAT_OF_KEYS
+    used = [name for name, field in LATER.items() if values[name] != field.default]
+    values |= {name: () for name in LATER if name not in used}
+    values["format"] = max((FORMATS[name] for name in used), default=0) or ()
     return " ".join(f"{name}={_setting_text(value)}" for name, value in values.items())
 
 

@@ -3,8 +3,8 @@
 -- They are in one table, since Lua has few variables.
 local overrides = (function()
   local OVERRIDE = '([^~;]+)~([^~;]+)~([^~;]+)'
-  -- The format that a process must know to obey an override: an older one claims nothing then.
-  local FORMATS = {rates = '3', timeout_ms = '4'}
+  -- The format that a process must know to obey an override (an older one claims nothing then): from kew.domain.config.
+  local FORMATS = {OVERRIDE_FORMATS}
 
   local function list_in(text)
     return string.match(text, ' overrides=(%S+)') or ''
