@@ -34,6 +34,8 @@ from kew.domain.durability import Durability, check_durability
 from kew.domain.errors import InvalidConfigError
 
 if TYPE_CHECKING:
+    from kew.adapters.redis.cluster.copying import ClusterCopying
+    from kew.adapters.redis.cluster.sides import Side
     from kew.adapters.redis.copying import Copying
 
 DEFAULT_URL = "redis://localhost:6379"
@@ -170,17 +172,37 @@ def _with_durability(url: str, level: str) -> str:
     )
 
 
-def copying(source: str, target: str, namespace: str) -> Copying:
+def copying(source: str, target: str, namespace: str) -> Copying | ClusterCopying:
     """A copy of a namespace from one Redis to another, not begun yet. Raises `InvalidConfigError`."""
-    if not {_scheme(source), _scheme(target)} <= {*REDIS_SCHEMES}:
+    schemes = {_scheme(source), _scheme(target)}
+    if not schemes <= {*REDIS_SCHEMES, *CLUSTER_SCHEMES}:
         raise InvalidConfigError(
             "a namespace is copied from one Redis to another: give two URLs that begin with redis://, rediss://, "
-            "unix:// or redis+sentinel://"
+            "unix://, redis+sentinel:// or redis+cluster://"
         )
+    check_name(namespace, "namespace")
     from kew.adapters import redis  # imported only if it is used
-    from kew.adapters.redis.copying import Copying
 
-    return Copying(redis.where(source), redis.where(target), check_name(namespace, "namespace"))
+    if schemes <= {*REDIS_SCHEMES}:
+        from kew.adapters.redis.copying import Copying
+
+        return Copying(redis.where(source), redis.where(target), namespace)
+    from kew.adapters.redis.cluster.copying import ClusterCopying
+
+    return ClusterCopying(_side(source, namespace), _side(target, namespace))
+
+
+def _side(url: str, namespace: str) -> Side:
+    """One of the two Redis of a copy."""
+    from kew.adapters import redis
+    from kew.adapters.redis import cluster
+    from kew.adapters.redis.cluster.sides import ClusterSide, Side
+    from kew.app.partitions import PartitionedStore
+
+    if _scheme(url) in REDIS_SCHEMES:
+        return Side.of_server(redis.where(url), namespace)
+    stores = cluster.unchecked_stores(url, namespace)
+    return ClusterSide(stores, PartitionedStore(stores) if len(stores) > 1 else None)
 
 
 def parts_of(

@@ -39,7 +39,7 @@ def url_given(context: click.Context, parameter: click.Parameter, value: str) ->
 @dry_run_option
 @json_option
 def copy(source: str, target: str, namespace: str, dry_run: bool, as_json: bool) -> None:
-    """Copy a namespace from one Redis to another, and compare both.
+    """Copy a namespace from one Redis or Cluster to another, and compare both.
 
     FROM and TO are URLs. Other users of the machine can see them on the command line: if they have passwords, leave
     both out, and set KEW_COPY_FROM and KEW_COPY_TO; or give - to read one from a line of the standard input.

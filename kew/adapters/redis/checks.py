@@ -47,10 +47,10 @@ async def check(pool: Connections, address: Address, library: Library, keys: Key
             f"Redis at {address.where} is a node of a Cluster: begin the URL with redis+cluster:// (or rediss+cluster://)"
         )
     await check_publish(pool, address, keys)
-    await _check_copied(pool, address, keys)
+    await check_copied(pool, address, keys)
 
 
-async def _check_copied(pool: Connections, address: Address, keys: Keys) -> None:
+async def check_copied(pool: Connections, address: Address, keys: Keys) -> None:
     """What a process changed in half a copy would be overwritten once the copy goes on."""
     try:
         origin = await pool.call(packed("GET", keys.copy_mark))

@@ -144,15 +144,32 @@ class Server:
         async for piece in self.pieces(key):
             for entry in piece:
                 place = str(position) if is_list else ""
-                words = b"".join(b"%d:%b" % (len(word), word) for word in entry)
-                seen.add(hashlib.blake2b(words + place.encode(), digest_size=16).digest())
+                seen.add(digest_of(entry, place))
                 position += 1
         return len(seen), hashlib.blake2b(b"".join(sorted(seen))).hexdigest()
 
 
-def used_by(processes: int) -> str:
-    """Who uses it, in words."""
-    return "1 process uses" if processes == 1 else f"{processes} processes use"
+def digest_of(entry: Entry, place: str = "") -> bytes:
+    """A digest of one entry; `place`: in a list."""
+    text = b"".join(b"%d:%b" % (len(word), word) for word in entry)
+    return hashlib.blake2b(text + place.encode(), digest_size=16).digest()
+
+
+def in_use(processes: int, namespace: str, where: str) -> StoreUnsuitableError:
+    """What to raise while so many processes listen."""
+    who = "1 process uses" if processes == 1 else f"{processes} processes use"
+    return StoreUnsuitableError(
+        f"{who} the namespace {namespace} at {where}: "
+        "stop all processes first, as what they change meanwhile would be lost"
+    )
+
+
+def unfinished(namespace: str, where: str, origin: bytes) -> StoreUnsuitableError:
+    """What to raise for a source that was copied from `origin` in part."""
+    return StoreUnsuitableError(
+        f"the namespace {namespace} at {where} is an unfinished copy itself, from "
+        f"{origin.decode(errors='replace')}: finish that one first"
+    )
 
 
 class Copying:
@@ -183,20 +200,14 @@ class Copying:
         """The keys to copy."""
         for server in (self._source, self._target):
             if listening := await server.processes(self._keys):
-                raise StoreUnsuitableError(
-                    f"{used_by(listening)} the namespace {self._keys.namespace} at {server.where}: "
-                    "stop all processes first, as what they change meanwhile would be lost"
-                )
+                raise in_use(listening, self._keys.namespace, server.where)
         keys = await self._source.keys(self._keys)
         if not keys:
             raise StoreUnsuitableError(
                 f"there is no namespace {self._keys.namespace} at {self._source.where}"
             )
         if origin := await self._source.call("GET", self._keys.copy_mark):
-            raise StoreUnsuitableError(
-                f"the namespace {self._keys.namespace} at {self._source.where} is an unfinished copy itself, from "
-                f"{origin.decode(errors='replace')}: finish that one first"
-            )
+            raise unfinished(self._keys.namespace, self._source.where, origin)
         mark = await self._target.call("GET", self._keys.copy_mark)
         there = await self._target.keys(self._keys)
         if there and mark != self._origin.encode():
@@ -219,7 +230,7 @@ class Copying:
         kind = await self._source.kind(key)
         async for piece in self._source.pieces(key):
             if kind is not None and piece:
-                await self._target.call(kind.add, key, *_words(kind, piece))
+                await self._target.call(kind.add, key, *words(kind, piece))
         if (ttl := await self._source.call("PTTL", key)) > 0:
             await self._target.call("PEXPIRE", key, ttl)
         return 0
@@ -236,7 +247,7 @@ class Copying:
         return Copied(len(keys), entries, already_there, tuple(differing))
 
 
-def _words(kind: Kind, piece: Sequence[Entry]) -> list[Argument]:
+def words(kind: Kind, piece: Sequence[Entry]) -> list[Argument]:
     """Entries as the command to add them takes them."""
     ordered = [entry[::-1] for entry in piece] if kind.add == "ZADD" else piece
     return [word for entry in ordered for word in entry]

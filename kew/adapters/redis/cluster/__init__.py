@@ -8,7 +8,7 @@ from kew.adapters.redis.cluster.topology import Cluster
 from kew.adapters.redis.cluster.url import cluster_url
 from kew.adapters.redis.library import Library
 
-__all__ = ["Cluster", "ClusterWakeup", "PartitionStore", "connect"]
+__all__ = ["Cluster", "ClusterWakeup", "PartitionStore", "connect", "unchecked_stores"]
 
 
 def connect(
@@ -23,3 +23,10 @@ def connect(
     stores = partition_stores(cluster, namespace, read.partitions, library)
     slots = {store.partition: store.slot for store in stores}
     return stores, ClusterWakeup(cluster, namespace, slots)
+
+
+def unchecked_stores(url: str, namespace: str) -> Sequence[PartitionStore]:
+    """The stores alone; opening them connects, and looks at nothing else. Raises `InvalidConfigError`."""
+    read = cluster_url(url)
+    cluster = Cluster(read.address, read.seeds)
+    return partition_stores(cluster, namespace, read.partitions, checks=False)

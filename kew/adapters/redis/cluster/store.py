@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from redis.crc import key_slot
 
-from kew.adapters.redis.checks import advised, check_confirmed, check_publish, check_server
+from kew.adapters.redis.checks import (
+    advised,
+    check_confirmed,
+    check_copied,
+    check_publish,
+    check_server,
+)
 from kew.adapters.redis.cluster.calls import slot_pools
 from kew.adapters.redis.cluster.facts import worst_of
 from kew.adapters.redis.cluster.node import Node
@@ -107,6 +113,7 @@ class PartitionStore(RedisStore):
         if not self._use.checks or self.partition:  # rights are those of the namespace
             return
         try:
+            await check_copied(self.functions.questions, self.address, self.keys)
             await check_publish(self.functions.questions, self.address, self.keys)
         except BaseException:
             await self._use.close()
@@ -122,7 +129,7 @@ class PartitionStore(RedisStore):
     @override
     async def facts(self) -> Mapping[str, str]:
         """Of all primaries that serve a partition, what the worst of them says."""
-        nodes = dict.fromkeys(self._use.cluster.owners.values())
+        nodes = self.primaries()
         library, keys = self.functions.library, self.keys
         asking = [
             facts_about(
@@ -136,6 +143,10 @@ class PartitionStore(RedisStore):
     def apart(self) -> TaskStore:
         return PartitionStore(self._use.apart(self.partition), self.keys.namespace, self.partition)
 
+    def primaries(self) -> list[Node]:
+        """The nodes that serve the partitions of the namespace now."""
+        return list(dict.fromkeys(self._use.cluster.owners.values()))
+
 
 def slot_of(keys: Keys) -> int:
     """The slot of a partition."""
@@ -143,8 +154,13 @@ def slot_of(keys: Keys) -> int:
 
 
 def partition_stores(
-    cluster: Cluster, namespace: str, partitions: int, library: Library | None = None
+    cluster: Cluster,
+    namespace: str,
+    partitions: int,
+    library: Library | None = None,
+    *,
+    checks: bool = True,
 ) -> Sequence[PartitionStore]:
     """The stores of a namespace's partitions, which share the connections to the cluster."""
-    use = ClusterUse(cluster, library or genuine_library())
+    use = ClusterUse(cluster, library or genuine_library(), checks=checks)
     return [PartitionStore(use, namespace, number) for number in range(partitions)]
