@@ -261,6 +261,12 @@ def unstarted_until(task: Task) -> int | None:
     return task.queued_at + task.call.start_by_ms
 
 
+def has_expired(task: Task, now: int) -> bool:
+    """It waits, and is no longer worth starting: the next claim or maintenance cancels it."""
+    until = unstarted_until(task)
+    return until is not None and until <= now
+
+
 def is_absent(task: Task, now: int) -> bool:
     """An ended record is absent from `expires_at` on, whether or not maintenance has removed it yet."""
     return 0 < task.expires_at <= now

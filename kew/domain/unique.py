@@ -26,7 +26,7 @@ from kew.domain.config import Settings
 from kew.domain.errors import SUPERSEDED
 from kew.domain.events import Failed, Lost, SettleEvent, Succeeded
 from kew.domain.lifecycle import Step, step
-from kew.domain.task import Submission, Task, TaskStatus, is_absent
+from kew.domain.task import Submission, Task, TaskStatus, has_expired, is_absent
 from kew.domain.view import View
 
 STARTED: Final = "s"
@@ -81,9 +81,10 @@ def holds(task: Task, now: int) -> bool:
     """Whether it holds its unique key.
 
     A task that waits for a retry, or again after its worker was lost, has started. A time ends early if the task fails
-    for good or is cancelled, since nothing comes of it.
+    for good or is cancelled, since nothing comes of it. So does any hold of a task that has expired (`expires_in`),
+    whether or not maintenance has cancelled it yet.
     """
-    if not task.call.unique or is_absent(task, now):
+    if not task.call.unique or is_absent(task, now) or has_expired(task, now):
         return False
     until = unique_key(task.call.unique).until
     if until == STARTED:

@@ -5,6 +5,7 @@ import pytest
 from kew.app.ports import Forget, ReplayAll
 from kew.domain.events import Succeeded
 from kew.domain.requests import Along, GroupOutcome, LifeRef, Settlement, Word
+from kew.domain.task import TaskStatus
 from tests.support.scene import QUEUE, Scene, call, group
 
 LARGE = bytes(5000)
@@ -115,6 +116,24 @@ async def test_a_key_is_free_when_its_task_expires_unstarted(scene: Scene, uniqu
     await scene.advance(500)
     await scene.sweep()
     assert await is_free(scene, unique)
+
+
+@pytest.mark.parametrize("unique", [*ANY, "fp:key", DEBOUNCED, "lp:key"])
+async def test_a_task_that_has_expired_holds_no_key_even_before_it_is_cancelled(
+    scene: Scene, unique: str
+):
+    await scene.declare()
+    await submit(scene, "a", unique, start_by_ms=500)
+    await scene.advance(499)
+    assert await submit(scene, "b", unique) == met(("b", "a"))
+    await scene.advance(1)
+    assert await submit(scene, "c", unique, payload=b"new") == GroupOutcome(Word.DONE)
+    assert await submit(scene, "d", unique) == met(("d", "c"))
+    worker = await scene.worker()
+    await scene.advance(3_000)
+    await worker.claim(2)
+    assert (await scene.task("a")).status is TaskStatus.CANCELLED
+    assert (await scene.task("c")).lease
 
 
 async def test_a_key_is_free_when_its_task_was_lost_for_good(scene: Scene):

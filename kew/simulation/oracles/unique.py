@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kew.app.ports import Submit
 from kew.compat import override
 from kew.domain.requests import GroupOutcome, Word
-from kew.domain.task import Task, TaskStatus
+from kew.domain.task import Task, TaskStatus, has_expired
 from kew.domain.unique import FINISHED, LATEST, STARTED, unique_key
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Alteration, Oracle, Step
@@ -94,7 +94,7 @@ def _waited(task: Task | None) -> bool:
 
 def _holds(task: Task, now: int) -> bool:
     until = unique_key(task.call.unique).until if task.call.unique else ""
-    if not until or 0 < task.expires_at <= now:
+    if not until or 0 < task.expires_at <= now or has_expired(task, now):
         return False
     if until == STARTED:
         return task.is_waiting and task.attempt == 0

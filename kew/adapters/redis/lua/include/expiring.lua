@@ -31,6 +31,12 @@ local function unstarted_until(t)
   return start_by and waits and t.attempt == '0' and t.replays == '0' and t.queued_at + start_by or nil
 end
 
+-- It waits, and is no longer worth starting: the next claim or maintenance cancels it.
+function extra.has_expired(t)
+  local at = unstarted_until(t)
+  return at and at <= now or false
+end
+
 local function expired_text(t)
   local start_by = tonumber(string.match(',' .. t.extras, ',start_by=(%d+)'))
   return string.format('it expired: no process started it within %d.%03d s (expires_in)', math.floor(start_by / 1000),
@@ -51,8 +57,7 @@ function extra.expire(limit)
     else
       unindex(key, members[n])
     end
-    local at = t and t.queue == queue and member_of(t) == members[n] and unstarted_until(t)
-    if at and at <= now then
+    if t and t.queue == queue and member_of(t) == members[n] and extra.has_expired(t) then
       dequeue(t)
       set_outcome(t, expired_text(t))
       finish(t, 'x', history.COUNTED.expired)

@@ -2,6 +2,7 @@
 -- entry means what the record of the task says. ' unique=<cursor>' stands behind the counts of a queue that has such a hash, so
 -- that others read no key.
 -- include: moves
+-- include: expiring
 extra.unique = {}
 
 -- Other arguments.
@@ -44,7 +45,7 @@ do
   end
 
   local function holds_until(t, till)
-    if is_absent(t) then return false end
+    if is_absent(t) or extra.has_expired(t) then return false end
     if till == 's' then return is_waiting(t) and t.attempt == '0' end
     if till == 'l' then return is_waiting(t) end
     if till == 'f' then return not has_ended(t) end
@@ -197,7 +198,8 @@ do
   function extra.unique.let_go(t)
     local key, till = unique_key(t.extras)
     if not key or holds_until(t, till) then return end
-    if till == 'f' or redis.call('HGET', dead.key('unique'), key) == member_of(t) then
+    local is_its_own = till == 'f' and not string.find(t.extras, 'start_by=', 1, true) -- no other may have taken it
+    if is_its_own or redis.call('HGET', dead.key('unique'), key) == member_of(t) then
       extra.freed = extra.freed or {}
       extra.freed[#extra.freed + 1] = key
     end
