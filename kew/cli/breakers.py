@@ -8,8 +8,9 @@ import click
 
 from kew import BreakerChange
 from kew.cli.group import Group
+from kew.cli.notes import operator
 from kew.cli.output import Column, one_line
-from kew.cli.queues import breaker_text, operator
+from kew.cli.queue_status import breaker_text
 from kew.cli.session import Session, json_option, on_store, queue_argument, yes_option
 from kew.cli.words import both, relative, when
 

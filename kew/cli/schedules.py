@@ -8,8 +8,8 @@ import click
 
 from kew import ScheduleInfo
 from kew.cli.group import Group
+from kew.cli.notes import signed
 from kew.cli.output import Cell, Column
-from kew.cli.queues import signed
 from kew.cli.session import Session, dry_run_option, json_option, on_store, yes_option
 from kew.cli.settings import instant_of
 from kew.cli.words import both, counted, relative, seconds

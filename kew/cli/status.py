@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kew.cli.queues import LIST, print_attention, row, statuses_of
+from kew.cli.queue_status import LIST, print_attention, row, statuses_of
 from kew.cli.session import Session, json_option, on_store
 from kew.cli.tasks import explain
 from kew.cli.words import counted

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import datetime
 from typing import Any
 
 import click
 
-from kew import Attempt, TaskInfo, TaskQueueError
+from kew import Attempt, TaskInfo
 from kew.app.listing import STATES
 from kew.app.pages import MOST_IN_A_PAGE
-from kew.cli.exits import Exit
 from kew.cli.group import Group
 from kew.cli.mending import mending
-from kew.cli.output import Cell, Column, compact, one_line
+from kew.cli.output import Cell, Column, compact
 from kew.cli.session import Session, complete_queue, json_option, on_store, yes_option
-from kew.cli.settings import PRIORITIES, duration_of, instant_of
+from kew.cli.settings import PRIORITIES, instant_of
 from kew.cli.words import both, counted, relative, seconds, volume
 from kew.domain.task import TERMINAL
 
-BETWEEN_LOOKS = 0.5  # seconds
 LIST = (
     Column("TASK", gives_way=True),
     Column("QUEUE", gives_way=True),
@@ -32,7 +28,9 @@ LIST = (
 )
 
 
-@click.group(cls=Group, parts={"submit": "kew.cli.submitting:submit"})
+@click.group(
+    cls=Group, parts={"submit": "kew.cli.submitting:submit", "watch": "kew.cli.watching:watch"}
+)
 def task() -> None:
     """Look at tasks, submit, cancel and replay them."""
 
@@ -273,63 +271,3 @@ async def replay(session: Session, task_id: str) -> None:
         session.out.line(f"task {task_id} {text}.")
     else:
         session.refuse(f"task {task_id} has completed, so it isn't replayed")
-
-
-@task.command("watch")
-@click.argument("task_id", metavar="TASK")
-@click.option("--timeout", metavar="DURATION", help="Give up after this time, with exit code 1.")
-@json_option
-@on_store
-async def watch(session: Session, task_id: str, timeout: str | None) -> None:
-    """Print what happens to a task until it ends. Exits with 1 unless it completes."""
-    try:
-        async with asyncio.timeout(duration_of(timeout) if timeout else None):
-            info = await follow(session, task_id)
-    except TimeoutError:
-        session.refuse(f"task {task_id} didn't end within {timeout}")
-    if session.out.as_json:
-        session.out.json(dict(info))
-    else:
-        session.out.line()
-        print_task(session, info)
-    if info.status != "completed":
-        raise SystemExit(Exit.FAILED)
-
-
-async def follow(session: Session, task_id: str) -> TaskInfo:
-    """The task once it has ended; each change is a line."""
-    ended = asyncio.create_task(until_ended(session, task_id))
-    shown, reported = None, None
-    try:
-        while True:
-            info = await session.manager.get_task_status(task_id)
-            step = (info.status, info.attempt, info.retry_count, info.snooze_count)
-            if not session.out.as_json:
-                if step != shown:
-                    session.out.line(await change_text(session, info))
-                if info.progress and info.progress != reported:
-                    session.out.line(one_line(f"{session.now():%H:%M:%S}  {info.progress}"))
-            shown, reported = step, info.progress
-            if info.status in TERMINAL:
-                return info
-            await asyncio.wait([ended], timeout=BETWEEN_LOOKS)
-    finally:
-        ended.cancel()
-
-
-async def until_ended(session: Session, task_id: str) -> None:
-    """Wait for a notification of the task's end."""
-    with contextlib.suppress(TaskQueueError):
-        await session.manager.handle(task_id).result()
-
-
-async def change_text(session: Session, info: TaskInfo) -> str:
-    """ "10:31:02  processing: attempt 2 in web-1:4711"."""
-    text = info.status.value
-    if info.status == "processing":
-        text += f": attempt {info.attempt} in {info.process or 'an unknown process'}"
-    elif info.status not in TERMINAL:
-        text += f": {await session.manager.explain(info.task_id)}"
-    elif info.error:
-        text += f": {info.error}"
-    return f"{session.now():%H:%M:%S}  {one_line(text)}"

@@ -16,7 +16,7 @@ from kew import ProcessInfo, StoreUnavailableError
 from kew.cli.exits import Exit
 from kew.cli.output import Cell, one_line, table_lines
 from kew.cli.processes import LONG, UNKNOWN
-from kew.cli.queues import LIST, STYLES, row, statuses_of
+from kew.cli.queue_status import LIST, STYLES, row, statuses_of
 from kew.cli.session import Session, fail, on_store
 from kew.cli.words import counted, seconds
 

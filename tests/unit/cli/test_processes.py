@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kew.cli.processes import heartbeat
-from kew.cli.queues import WORDS, state_of
+from kew.cli.queue_status import WORDS, state_of
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
