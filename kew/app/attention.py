@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import attrs
@@ -38,7 +39,11 @@ class Attention:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return attrs.asdict(self)
+        return dict(zip(NAMES, _values_of(self), strict=True))
+
+
+NAMES: Final = tuple(field.name for field in attrs.fields(Attention))
+_values_of = attrgetter(*NAMES)
 
 
 def attention(status: QueueStatus) -> list[Attention]:

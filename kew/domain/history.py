@@ -12,8 +12,11 @@ before. So an estimated percentile is wrong by less than a factor of two, howeve
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -21,6 +24,7 @@ import attrs
 from kew.domain.errors import InvalidConfigError, shown
 from kew.domain.outcomes import NOT_STARTED, RELEASE, settled_word
 from kew.domain.task import Task, TaskStatus
+from kew.domain.values import maker
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -33,7 +37,7 @@ SHORTEST_MS: Final = 10_000  # the least time for which a rate is computed
 Histogram = tuple[int, ...]  # how many times were in each bucket, without empty buckets at the end
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Tally:
     """What happened in a time.
 
@@ -62,7 +66,7 @@ class Tally:
     @property
     def is_empty(self) -> bool:
         """Nothing happened."""
-        return not any(getattr(self, name) for name in COUNTED)
+        return not any(counts_of(self))
 
     @property
     def drained(self) -> int:
@@ -74,7 +78,11 @@ COUNTED: Final = (
     *("submitted", "started", "completed", "failed", "retried"),
     *("lost", "cancelled", "expired", "snoozed"),
 )
+OF_A_POINT: Final = (*COUNTED, "wait", "run")
 NOTHING: Final = Tally()
+make_tally = maker(Tally)
+counts_of = attrgetter(*COUNTED)
+values_of = attrgetter(*OF_A_POINT)
 
 
 def plus(one: Tally, later: Tally) -> Tally:
@@ -240,8 +248,9 @@ def history_of(queue: str, past: Past) -> QueueHistory:
 
 
 def _point(at: datetime, tally: Tally, waiting: int | None) -> HistoryPoint:
-    values = {name: getattr(tally, name) for name in (*COUNTED, "wait", "run")}
-    return HistoryPoint(at=at, waiting=waiting, **values)
+    return HistoryPoint(
+        at=at, waiting=waiting, **dict(zip(OF_A_POINT, values_of(tally), strict=True))
+    )
 
 
 def percentile(histogram: Histogram, share: float) -> float | None:
@@ -249,14 +258,15 @@ def percentile(histogram: Histogram, share: float) -> float | None:
 
     It goes evenly through the bucket that contains it. Of the last bucket only the beginning is known.
     """
-    rank, seen = share * sum(histogram), 0
-    for bucket, count in enumerate(histogram):
-        if count and seen + count >= rank:
-            begin, end = (2 ** (bucket - 1), 2**bucket) if bucket else (0, 1)
-            end = begin if bucket == BUCKETS - 1 else end
-            return round((begin + (end - begin) * max(0.0, rank - seen) / count) / 1000, 6)
-        seen += count
-    return None
+    up_to = list(accumulate(histogram))  # how many were in each bucket, and in those before it
+    if not up_to or not up_to[-1]:
+        return None
+    rank = share * up_to[-1]
+    bucket = bisect_left(up_to, max(1, rank))
+    seen = up_to[bucket] - histogram[bucket]
+    begin, end = (2 ** (bucket - 1), 2**bucket) if bucket else (0, 1)
+    end = begin if bucket == BUCKETS - 1 else end
+    return round((begin + (end - begin) * max(0.0, rank - seen) / histogram[bucket]) / 1000, 6)
 
 
 # --- rates
@@ -282,7 +292,7 @@ def rates_of(past: Past) -> Rates:
     if not past.tallies:
         return NO_RATES
     elapsed = max(SHORTEST_MS, past.now_ms - min(past.tallies) * past.step_ms)
-    tallies = past.tallies.values()
-    whole = Tally(**{name: sum(getattr(tally, name) for tally in tallies) for name in COUNTED})
+    sums = map(sum, zip(*map(counts_of, past.tallies.values()), strict=True))
+    whole = make_tally(*sums, 0, (), ())
     names = [field.name for field in attrs.fields(Rates)]
     return Rates(**{name: round(getattr(whole, name) * MINUTE_MS / elapsed, 3) for name in names})

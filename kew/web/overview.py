@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from operator import attrgetter
 from typing import Any, Final
 
 from kew import QueueHistory, TaskQueueManager
@@ -34,7 +35,7 @@ class Overview:
 
 
 def _series(history: QueueHistory) -> dict[str, Any]:
-    counts = {name: [getattr(point, name) for point in history.points] for name in SHOWN}
+    counts = {name: [*map(attrgetter(name), history.points)] for name in SHOWN}
     waits = [point.percentile("wait", 0.95) for point in history.points]
     return {"step": history.step, **counts, "wait_p95": waits}
 

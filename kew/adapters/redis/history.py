@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kew.app.ports import History
-from kew.domain.history import COUNTED, NOTHING, Histogram, Past, Tally, plus
+from kew.domain.history import COUNTED, NOTHING, Histogram, Past, Tally, make_tally, plus
 
 
 def read_past(
@@ -34,10 +34,10 @@ def read_tally(text: bytes, *, has_times: bool = True) -> Tally:
     """What is stored of one step; nothing if another program has changed it."""
     try:
         *numbers, waiting, wait, run = text.split()
-        counts = dict(zip(COUNTED, map(int, numbers), strict=True))
-        if not has_times:
-            return Tally(waiting=int(waiting), wait=(), run=(), **counts)
-        return Tally(waiting=int(waiting), wait=_histogram(wait), run=_histogram(run), **counts)
+        if len(numbers) != len(COUNTED):
+            return NOTHING
+        times = (_histogram(wait), _histogram(run)) if has_times else ((), ())
+        return make_tally(*map(int, numbers), int(waiting), *times)
     except ValueError:
         return NOTHING
 
