@@ -36,7 +36,7 @@ LOOKED_AT = 100  # tasks that come first, for the oldest
 SETTINGS = (
     Column("SETTING"),
     Column("IN FORCE", gives_way=True),
-    Column("OVERRIDES THE DECLARED", gives_way=True),
+    Column("DECLARED IN CODE", gives_way=True),
 )
 UNKNOWN_FUNCTIONS = (
     Column("UNKNOWN FUNCTION", gives_way=True),
@@ -104,16 +104,16 @@ async def oldest(session: Session, status: dict[str, Any], now: datetime) -> str
 
 
 async def pace(session: Session, status: dict[str, Any]) -> str | None:
-    """How many tasks left the line in the last minutes and, if it is full, when there is room."""
+    """How many tasks left the queue in the last minutes and, if it is full, when there is room."""
     history = await session.manager.queue(status["name"]).history(PACE_SPAN)
     ended = history.total.drained
-    text = f"{counted(ended, 'task')} left the line in the last {seconds(PACE_SPAN)}"
+    text = f"{counted(ended, 'task')} left the queue in the last {seconds(PACE_SPAN)}"
     over = status["queued_tasks"] + 1 - status["max_size"]
     if over <= 0:
         return text
     if not ended:
         return f"{text}: there is no room until some do"
-    return f"{text}: there is room in about {seconds(over * PACE_SPAN / ended)}"
+    return f"{text}: at that pace, there is room in about {seconds(over * PACE_SPAN / ended)}"
 
 
 async def print_unknown(session: Session, status: dict[str, Any], now: datetime) -> None:

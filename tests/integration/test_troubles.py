@@ -122,7 +122,7 @@ async def test_a_full_queue_is_seen_and_has_room_again(manager, workers, ledger,
     seen = await kew("queue", "show", "slow", url=clean_redis_url)
     assert "the queue is full: 10 of 10 tasks wait" in seen.words
     assert "oldest t-" in seen.words
-    assert "left the line in the last 5 min" in seen.words or "in the last 300 s" in seen.words
+    assert "left the queue in the last 5 min" in seen.words or "in the last 300 s" in seen.words
     assert "there is room in about" in seen.words
 
     mended = await kew("queue", "set", "slow", "max_size=20", url=clean_redis_url)
