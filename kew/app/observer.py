@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import attrs
 
 from kew.app.info import TaskInfo, info_of
 from kew.app.ports import Codec
-from kew.domain.task import Task
+from kew.domain.task import Submission, Task
 from kew.domain.values import maker
 
 Kind = Literal[
@@ -119,6 +119,33 @@ class Observer:
 
     def on_worker_lost(self, loss: WorkerLoss) -> None:
         """This process recovered tasks of another one, which run again unless a "failed" event says otherwise."""
+
+
+class TaskCounter(Protocol):
+    """Counts what every task does, without an event for each.
+
+    What it isn't called for comes as an event: failures, say, and successes that a hook or a caller waits for.
+    """
+
+    def count_submitted(self, task: Submission, queue: str) -> None:
+        """A task was submitted."""
+
+    def count_started(self, task: Task, seconds: float) -> None:
+        """An attempt is about to begin; the task had been due for so long."""
+
+    def count_succeeded(self, task: Task, seconds: float) -> None:
+        """The store accepted a success; the attempt took so long."""
+
+
+class CountingObserver(Observer):
+    """An observer of kew's own that has a counter; None: it wants events."""
+
+    _counter: TaskCounter | None = None
+
+
+def counter_within(observer: Observer) -> TaskCounter | None:
+    """The counter of an observer of kew's own."""
+    return observer._counter if isinstance(observer, CountingObserver) else None
 
 
 def record_of(event: TaskEvent) -> Task:

@@ -7,7 +7,15 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
-from kew.app.observer import Observer, Outcome, StoreCall, TaskEvent, WorkerLoss
+from kew.app.observer import (
+    Observer,
+    Outcome,
+    StoreCall,
+    TaskCounter,
+    TaskEvent,
+    WorkerLoss,
+    counter_within,
+)
 from kew.app.ports import (
     Codec,
     Damaged,
@@ -46,6 +54,7 @@ class SafeObserver(Observer):
                 )
         self._observer = observer
         self._logged: set[tuple[str, type[BaseException]]] = set()
+        self.counter = counter_within(observer)
 
     @override
     def on_task(self, event: TaskEvent) -> None:
@@ -84,6 +93,7 @@ class ObservedStore(TaskStore):
     def __init__(self, store: TaskStore, observer: Observer, codec: Codec) -> None:
         self._store = store
         self._observer = observer
+        self._counter = counter_of(observer)
         self._codec = codec
 
     def __repr__(self) -> str:
@@ -150,6 +160,9 @@ class ObservedStore(TaskStore):
 
     def _submitted(self, submit: Submit, answer: Submitted) -> None:
         for call in _stored(submit, answer):
+            if self._counter is not None:
+                self._counter.count_submitted(call, submit.queue)
+                continue
             task = Task(
                 call=call,
                 queue=submit.queue,
@@ -159,6 +172,11 @@ class ObservedStore(TaskStore):
                 queued_at=answer.now_ms,
             )
             self._observer.on_task(TaskEvent(kind="submitted", task=task, codec=self._codec))
+
+
+def counter_of(observer: Observer | None) -> TaskCounter | None:
+    """The observer, if calls of `TaskCounter` are enough for it."""
+    return observer.counter if isinstance(observer, SafeObserver) else None
 
 
 def _stored(submit: Submit, answer: Submitted) -> Iterator[Submission]:

@@ -33,6 +33,9 @@ class Tracer(Protocol):
         """A submit begins, in the caller's context. `task_id` None: of several."""
         ...
 
-    def attempt(self, task: Task, process: str) -> AttemptSpan:
-        """An attempt begins: its span becomes the current one in the context of the caller, which is its own."""
+    def attempt(self, task: Task, process: str) -> AttemptSpan | None:
+        """An attempt begins: its span becomes the current one in the context of the caller, which is its own.
+
+        None: the span isn't recorded, so its end is of no interest.
+        """
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -16,8 +16,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from kew import Observer, StoreCall, TaskEvent, TaskQueueError, WorkerLoss, __version__
+from kew import StoreCall, TaskEvent, TaskQueueError, WorkerLoss, __version__
+from kew.app.observer import CountingObserver, TaskCounter
 from kew.compat import override
+from kew.domain.task import Submission, Task
 from kew.metrics import names
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Counted:
     run: Times = attrs.field(factory=lambda: Times(names.RUN.buckets))
 
 
-class MetricsObserver(Observer):
+class MetricsObserver(CountingObserver):
     """Counts what happens in this process. Pass it as `TaskQueueManager(observer=...)`, one for each process.
 
     `task` in the labels is the name of a task's function. The first 200 pairs of a queue and a function have labels of
@@ -80,6 +82,8 @@ class MetricsObserver(Observer):
         self._lost: dict[str, int] = defaultdict(int)
         self._progress: dict[str, float] = {}
         self._watched: list[TaskQueueManager] = []
+        if type(self).on_task is MetricsObserver.on_task:  # else it sees each event
+            self._counter = _Counter(self._counted)
         registry.register(_Reader(self))
 
     def watch(self, manager: TaskQueueManager) -> None:
@@ -88,7 +92,7 @@ class MetricsObserver(Observer):
 
     @override
     def on_task(self, event: TaskEvent) -> None:
-        counted = self._known.get((event.queue, event.function)) or self._new(event)
+        counted = self._counted(event.queue, event.function)
         kind, seconds = event.kind, event.seconds
         if kind == "submitted":
             counted.submitted += 1
@@ -111,9 +115,11 @@ class MetricsObserver(Observer):
     def on_worker_lost(self, loss: WorkerLoss) -> None:
         self._lost[loss.queue] += loss.tasks
 
-    def _new(self, event: TaskEvent) -> Counted:
+    def _counted(self, queue: str, function: str) -> Counted:
+        return self._known.get((queue, function)) or self._new(queue, function)
+
+    def _new(self, queue: str, function: str) -> Counted:
         """Those of a function that was not seen yet; a closure has the name that it has in its process."""
-        queue, function = event.queue, event.function
         name = function.partition("/")[2] if function.startswith("@") else function
         labels = (queue, name)
         if labels not in self._series and len(self._series) >= MOST_TASKS:
@@ -139,6 +145,27 @@ class MetricsObserver(Observer):
         yield _gauge(names.LOOP_LAG, {(): max(map(_lag_of, self._watched), default=0.0)})
         yield _gauge(names.CLAIM_PROGRESS, _one_label(self._progress))
         yield _gauge(names.BUILD, {(__version__,): 1.0})
+
+
+class _Counter(TaskCounter):
+    """Counts what most tasks do."""
+
+    def __init__(self, counted: Callable[[str, str], Counted]) -> None:
+        self._counted = counted
+
+    @override
+    def count_submitted(self, task: Submission, queue: str) -> None:
+        self._counted(queue, task.function).submitted += 1
+
+    @override
+    def count_started(self, task: Task, seconds: float) -> None:
+        self._counted(task.queue, task.call.function).wait.add(seconds)
+
+    @override
+    def count_succeeded(self, task: Task, seconds: float) -> None:
+        counted = self._counted(task.queue, task.call.function)
+        counted.outcomes["succeeded"] += 1
+        counted.run.add(seconds)
 
 
 class _Reader(Collector):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+import attrs
 from opentelemetry import context, trace
 from opentelemetry.trace import (
     Link,
@@ -31,6 +33,13 @@ from kew.version import VERSION
 PROPAGATOR: Final = TraceContextTextMapPropagator()
 WRITTEN: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?: (.*))?$")
 NOWHERE: Final = context.Context()
+OUTCOMES: Final[Mapping[type, str]] = {
+    Succeeded: names.SUCCEEDED,
+    Failed: names.RETRIED,  # FAILED, if no other attempt follows
+    Snoozed: names.SNOOZED,
+    Released: names.RELEASED,
+    NotStarted: names.RELEASED,
+}
 
 
 def instrument(
@@ -59,7 +68,6 @@ def to_text(span: Span) -> str:
     return " ".join(carrier[name] for name in ("traceparent", "tracestate") if name in carrier)
 
 
-@lru_cache(maxsize=1024)  # the tasks of a batch have the same
 def from_text(text: str) -> SpanContext | None:
     """The span that `to_text` wrote down; None if there is none, or if it can't be read."""
     found = WRITTEN.match(text)
@@ -77,10 +85,32 @@ def from_text(text: str) -> SpanContext | None:
     return place if place.is_valid else None
 
 
+@attrs.frozen
+class Origin:
+    """The span of a submit, for the attempts of its tasks: their links to it, and a context below it."""
+
+    links: tuple[Link, ...]
+    below: context.Context
+
+
 @lru_cache(maxsize=1024)
-def _links(text: str) -> tuple[Link, ...]:
-    origin = from_text(text)
-    return () if origin is None else (Link(origin),)
+def _origin(text: str) -> Origin | None:
+    found = from_text(text)
+    if found is None:
+        return None
+    return Origin((Link(found),), trace.set_span_in_context(NonRecordingSpan(found), NOWHERE))
+
+
+@lru_cache(maxsize=1024)
+def _of_queue(operation: str, queue: str) -> tuple[str, Mapping[str, str]]:
+    """The name of a span, and the attributes that all spans of the queue have."""
+    attributes = {
+        names.MESSAGING_SYSTEM: names.SYSTEM,
+        names.MESSAGING_DESTINATION: queue,
+        names.MESSAGING_OPERATION_NAME: operation,
+        names.MESSAGING_OPERATION_TYPE: operation,
+    }
+    return names.span_name(operation, queue), attributes
 
 
 class OpenTelemetry(Tracer):
@@ -92,37 +122,39 @@ class OpenTelemetry(Tracer):
 
     @override
     def sending(self, queue: object, task_id: object, tasks: int) -> SendSpan:
-        attributes = _attributes(names.SEND, str(queue))
+        name, shared = _of_queue(names.SEND, str(queue))
+        attributes: dict[str, Any] = {**shared}
         if task_id is None:
             attributes[names.MESSAGING_BATCH_COUNT] = tasks
         else:
             attributes[names.MESSAGING_MESSAGE_ID] = str(task_id)
-        span = self._tracer.start_span(
-            names.span_name(names.SEND, queue), kind=SpanKind.PRODUCER, attributes=attributes
-        )
+        span = self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
         return Sending(span, always=self._same_trace)
 
     @override
-    def attempt(self, task: Task, process: str) -> AttemptSpan:
-        origin = from_text(task.call.trace) if task.call.trace else None
-        attributes = _attributes(names.PROCESS, task.queue) | {
-            names.MESSAGING_MESSAGE_ID: task.call.id,
-            names.MESSAGING_CLIENT_ID: process,
-            names.TASK_FUNCTION: task.call.function,
-            names.TASK_TYPE: task.call.task_type,
-            names.TASK_ATTEMPT: task.attempt,
-            names.TASK_FAILURES: task.failures,
-        }
+    def attempt(self, task: Task, process: str) -> AttemptSpan | None:
+        call = task.call
+        origin = _origin(call.trace) if call.trace else None
+        name, shared = _of_queue(names.PROCESS, task.queue)
         span = self._tracer.start_span(
-            names.span_name(names.PROCESS, task.queue),
-            context=_below(origin) if self._same_trace and origin else NOWHERE,
+            name,
+            context=origin.below if self._same_trace and origin else NOWHERE,
             kind=SpanKind.CONSUMER,
-            attributes=attributes,
-            links=_links(task.call.trace) if origin else None,
+            attributes={  # all of them: a sampler decides by what it is given here
+                **shared,
+                names.MESSAGING_MESSAGE_ID: call.id,
+                names.MESSAGING_CLIENT_ID: process,
+                names.TASK_FUNCTION: call.function,
+                names.TASK_TYPE: call.task_type,
+                names.TASK_ATTEMPT: task.attempt,
+                names.TASK_FAILURES: task.failures,
+            },
+            links=origin.links if origin else None,
         )
-        # Not detached: the context is the attempt's own, and is thrown away with it.
-        context.attach(trace.set_span_in_context(span))
-        return Attempt(span)
+        # Not detached: the context is the attempt's own and new, and is discarded with it. Without a span that isn't
+        # sampled in it, the sampler would be asked again for what the task does.
+        context.attach(trace.set_span_in_context(span, NOWHERE))
+        return Attempt(span) if span.is_recording() else None
 
 
 class Sending(SendSpan):
@@ -152,42 +184,16 @@ class Attempt(AttemptSpan):
 
     @override
     def end(self, event: SettleEvent | None, error: BaseException | None) -> None:
-        span, outcome = self._span, _outcome(event)
+        span = self._span
+        outcome = OUTCOMES.get(type(event), names.DISCARDED)
+        if isinstance(event, Failed) and event.retry_after_ms is None:
+            outcome = names.FAILED
         span.set_attribute(names.TASK_OUTCOME, outcome)
         if isinstance(event, Failed) and event.retry_after_ms is not None:
             span.set_attribute(names.TASK_RETRY_DELAY, event.retry_after_ms / 1000)
         if error is not None and outcome in (names.RETRIED, names.FAILED):
             _fail(span, error)
         span.end()
-
-
-def _below(origin: SpanContext) -> context.Context:
-    return trace.set_span_in_context(NonRecordingSpan(origin), NOWHERE)
-
-
-def _attributes(operation: str, queue: str) -> dict[str, Any]:
-    return {
-        names.MESSAGING_SYSTEM: names.SYSTEM,
-        names.MESSAGING_DESTINATION: queue,
-        names.MESSAGING_OPERATION_NAME: operation,
-        names.MESSAGING_OPERATION_TYPE: operation,
-    }
-
-
-def _outcome(event: SettleEvent | None) -> str:
-    match event:
-        case Succeeded():
-            return names.SUCCEEDED
-        case Failed(retry_after_ms=None):
-            return names.FAILED
-        case Failed():
-            return names.RETRIED
-        case Snoozed():
-            return names.SNOOZED
-        case Released() | NotStarted():
-            return names.RELEASED
-        case _:
-            return names.DISCARDED
 
 
 def _fail(span: Span, error: BaseException) -> None:

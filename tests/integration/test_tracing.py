@@ -13,7 +13,14 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+)
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -56,6 +63,30 @@ class Traces:
     def one(self, name: str) -> ReadableSpan:
         [span] = self.called(name)
         return span
+
+
+class ByName(Sampler):
+    """Samples every span but those of attempts, and keeps the attributes that it was given."""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+
+    def should_sample(
+        self,
+        parent_context: Any,
+        trace_id: int,
+        name: str,
+        kind: Any = None,
+        attributes: Any = None,
+        *more: Any,
+        **_: Any,
+    ) -> SamplingResult:
+        self.attributes[name] = dict(attributes or {})
+        is_attempt = name.startswith(names.PROCESS)
+        return SamplingResult(Decision.DROP if is_attempt else Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self) -> str:
+        return "by name"
 
 
 def place(span: ReadableSpan) -> tuple[int, int]:
@@ -270,6 +301,30 @@ async def test_what_is_not_sampled_is_carried_only_to_continue_the_trace(
         await manager.handle("t").result()
         assert bool((await record(manager, "t")).call.trace) is same_trace
     assert traces.exporter.get_finished_spans() == ()
+
+
+async def test_what_an_attempt_does_that_is_not_sampled_is_not_sampled_either(store_url: str):
+    traces, seen = Traces(ParentBased(ByName())), []
+
+    async def works() -> None:
+        with traces.tracer.start_as_current_span("inside") as span:
+            seen.append(span.is_recording())
+
+    async with traced(store_url, traces) as manager:
+        await manager.submit_task("t", "q", "t", works)
+        await manager.handle("t").result()
+    assert seen == [False]
+    assert [span.name for span in traces.exporter.get_finished_spans()] == ["send q"]
+
+
+async def test_a_sampler_sees_the_attributes_of_an_attempt(store_url: str):
+    sampler = ByName()
+    traces = Traces(ParentBased(sampler))
+    async with traced(store_url, traces) as manager:
+        await manager.submit_task("t", "q", "mail", returns, None, 1)
+        await manager.handle("t").result()
+    seen = sampler.attributes["process q"]
+    assert (seen[names.MESSAGING_MESSAGE_ID], seen[names.TASK_TYPE]) == ("t", "mail")
 
 
 async def test_without_tracing_a_record_has_nothing_of_it(clean_redis_url: str):

@@ -176,8 +176,10 @@ def read(
             return _read_later_version(task_id, raw, lease_until, with_payload, is_strict)
         head, _, body = raw.partition(b"\n")
         if raw[0] < BELOW_LETTERS:
-            # Most tasks with extras have a key and nothing else: they are read here.
-            plain, _, found = head.rpartition(b" - key=")
+            # Most tasks with extras have a key or a trace, and nothing else: they are read here.
+            plain, name, found = head.rpartition(b" - key=")
+            if not plain:
+                plain, name, found = head.rpartition(b" - trace=")
             if (
                 raw[0] != VERSION_OF_EXTRAS
                 or not plain
@@ -186,9 +188,13 @@ def read(
                 or b" " in found
             ):
                 return _read_later_version(task_id, raw, lease_until, with_payload, is_strict)
-            head, key = plain[1:], found.decode()
-            if "%" in key:
-                key = extras.from_value(key)
+            head, value = plain[1:], found.decode()
+            if "%" in value:
+                value = extras.from_value(value)
+            if name == b" - key=":
+                key = value
+            else:
+                trace = value
         (
             status,
             queue,

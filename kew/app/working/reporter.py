@@ -9,6 +9,7 @@ from kew.app.failures import failure_causes
 from kew.app.info import info_of
 from kew.app.labels import log_task
 from kew.app.observer import Kind, Observer, TaskEvent, WorkerLoss, make_event
+from kew.app.observing import counter_of
 from kew.app.ports import Codec
 from kew.app.results import Results
 from kew.app.working.hook_calls import HookCalls
@@ -55,15 +56,18 @@ class Reporter:
         observers: tuple[Observer | None, ...] = (self._calls if has_hooks else None, observer)
         self._observers = [one for one in observers if one is not None]
         self._has_hooks = has_hooks
-        self._is_observed = bool(self._observers)
+        self._counter = counter_of(observer)
+        self._needs_events = has_hooks or (observer is not None and self._counter is None)
         self.has_observer = observer is not None
         self.has_start_hook = hooks.on_task_start is not None
-        self.tells_starts = self.has_start_hook or self.has_observer
+        self.starts_user_code = self.has_start_hook or (self.has_observer and self._counter is None)
 
     def observe_start(self, task: Task) -> None:
-        """Show the observer that an attempt is about to begin."""
-        if self._observer is not None:
-            due = max(0, task.started_at - task.ready_at) / 1000
+        """Show the observer, which there is, that an attempt is about to begin."""
+        due = max(0, task.started_at - task.ready_at) / 1000
+        if self._counter is not None:
+            self._counter.count_started(task, due)
+        elif self._observer is not None:
             self._observer.on_task(self._event("started", task, None, due))
 
     async def started(self, task: Task) -> None:
@@ -79,11 +83,16 @@ class Reporter:
     ) -> TaskEvent:
         return make_event(kind, task, self._codec, error, seconds, None)
 
-    def noted(self, task: Task, status: TaskStatus) -> bool:
-        """Note a success that no hook or caller waits for. False: it is none, so call `settled`, which reports it."""
-        is_heard = self._is_observed or self._results.is_waited_for(task.call.id)
+    def noted(self, task: Task, status: TaskStatus, now_ms: int) -> bool:
+        """Note a success that no hook or caller waits for, accepted by the store at its instant `now_ms`.
+
+        False: it is none, so call `settled`, which reports it.
+        """
+        is_heard = self._needs_events or self._results.is_waited_for(task.call.id)
         if status is not COMPLETED or is_heard:
             return False
+        if self._counter is not None:
+            self._counter.count_succeeded(task, max(0, now_ms - task.started_at) / 1000)
         self._failures[task.queue] = 0
         if self._opened_at:
             self._watch_closing(task)

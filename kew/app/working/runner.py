@@ -177,8 +177,9 @@ class Runner:
         context.enter(run.task, run.timeout_at, process, run, reports, self._checkpoints)
         if self._tracer is not None:
             run.span = self._tracer.attempt(run.task, self._reporter.process)
-        if self._reporter.tells_starts:
+        if self._reporter.has_observer:
             self._reporter.observe_start(run.task)
+        if self._reporter.starts_user_code:
             try:
                 if self._reporter.has_start_hook:
                     await self._reporter.started(run.task)

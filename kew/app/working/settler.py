@@ -210,7 +210,7 @@ class Settler:
                 warn(run, "is discarded: its lease was no longer current when it was reported")
                 continue
             self._executor.settled(run.task, status)
-            if not self._reporter.noted(run.task, status):
+            if not self._reporter.noted(run.task, status, now_ms):
                 self._report(report, status, now_ms)
 
     def _report(self, report: Report, status: TaskStatus, now_ms: int) -> None:

@@ -60,6 +60,43 @@ async def test_the_life_of_each_task_is_counted_by_queue_function_and_outcome():
     assert value(registry, "kew_task_run_seconds_count", **of_again) == 2
 
 
+class EventsToo(MetricsObserver):
+    """A user's extension, which sees events."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.kinds: list[str] = []
+
+    def on_task(self, event: TaskEvent) -> None:
+        self.kinds.append(event.kind)
+        super().on_task(event)
+
+
+@pytest.mark.parametrize("is_waited_for", [False, True])
+@pytest.mark.parametrize("kind", [MetricsObserver, EventsToo])
+async def test_a_task_is_counted_once_with_or_without_events(
+    kind: type[MetricsObserver], is_waited_for: bool
+):
+    registry, done = CollectorRegistry(), asyncio.Event()
+    observer = kind(registry)
+    async with TaskQueueManager("memory://", observer=observer) as manager:
+        await manager.create_queue(QueueConfig("mails"))
+
+        async def send() -> None:
+            if not is_waited_for:
+                done.set()
+
+        handle = await manager.task(queue="mails", name="send")(send).submit()
+        await (handle.result() if is_waited_for else done.wait())
+    labels = {"queue": "mails", "task": "send"}
+    assert value(registry, "kew_tasks_submitted_total", **labels) == 1
+    assert value(registry, "kew_task_wait_seconds_count", **labels) == 1
+    assert value(registry, "kew_task_run_seconds_count", **labels) == 1
+    assert value(registry, "kew_tasks_settled_total", **labels, outcome="succeeded") == 1
+    if isinstance(observer, EventsToo):
+        assert observer.kinds == ["submitted", "started", "succeeded"]
+
+
 async def test_every_round_trip_is_counted_and_the_search_for_work_has_a_time():
     registry = CollectorRegistry()
     observer = MetricsObserver(registry)
