@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=HUNDRED.hours // 24)
     chosen = parser.parse_args()
     period = attrs.evolve(HUNDRED, hours=24 * chosen.days)
-    print("seed  days   ticks    runs  started  processes  faults  operations   CPU s  wrong")  # noqa: T201 - the same
+    print("seed  days   ticks    runs  processes   faults  operations   CPU s  wrong")  # noqa: T201 - the same
     is_good = True
     for seed in range(chosen.first, chosen.first + chosen.seeds):
         began = time.process_time()
@@ -266,7 +266,7 @@ def main() -> None:
         wrong = report.wrong(period)
         lines = [
             f"{seed:>4}  {chosen.days:>4}  {len(report.created):>6,}  {len(report.started):>6,}  "
-            f"{report.processes:>9,}  {report.faults:>6,}  {report.operations:>10,}  "
+            f"{report.processes:>9,}  {report.faults:>7,}  {report.operations:>10,}  "
             f"{time.process_time() - began:>6.0f}  {len(wrong):>5}",
             *wrong[:20],
         ]
