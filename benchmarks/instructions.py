@@ -20,13 +20,14 @@ import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import redis
 
-from kew import QueueConfig, TaskQueueManager
+from kew import PerKey, QueueConfig, TaskQueueManager
 from kew.adapters.redis.library import genuine_library
 from tests.support.redis_process import LOOPBACK, binary_version, connect, free_port
 from tests.support.redis_source import any_binary
@@ -55,6 +56,8 @@ QUIET: Final = (
 QUEUE: Final = QueueConfig(
     "instructions", max_workers=50, max_size=10_000_000, max_circuit_breaker_failures=None
 )
+KEYED: Final = attrs.evolve(QUEUE, per_key=PerKey(max_workers=40))
+KEYS: Final = 1_000
 
 
 async def _echo(n: int) -> int:
@@ -72,23 +75,26 @@ async def submit_alone(url: str, tasks: int) -> None:
             await manager.submit_task(f"t{n}", QUEUE.name, "echo", _echo, None, n)
 
 
-async def submit_batch(url: str, tasks: int) -> None:
+async def submit_batch(url: str, tasks: int, queue: QueueConfig = QUEUE) -> None:
     """Submit batches, each of one round trip.
 
     A larger one is several, which are sent at once. One that overtakes the one before it is sent again, and how many do
     so is a matter of timing: the figure would vary by a third.
     """
     async with TaskQueueManager(url) as manager:
-        await manager.create_queue(QUEUE, work=False, functions=[_echo])
+        await manager.create_queue(queue, work=False, functions=[_echo])
         for first in range(0, tasks, BATCH):
-            await manager.submit_tasks(QUEUE.name, [_call(first + n) for n in range(BATCH)])
+            calls = [_call(first + n) for n in range(BATCH)]
+            if queue.per_key:
+                calls = [{**each, "_key": f"key-{n % KEYS}"} for n, each in enumerate(calls)]
+            await manager.submit_tasks(queue.name, calls)
 
 
-async def batch_and_drain(url: str, tasks: int) -> None:
+async def batch_and_drain(url: str, tasks: int, queue: QueueConfig = QUEUE) -> None:
     """Submit batches, then let another process run them."""
-    await submit_batch(url, tasks)
+    await submit_batch(url, tasks, queue)
     async with TaskQueueManager(url) as manager:
-        await manager.create_queue(QUEUE, functions=[_echo])
+        await manager.create_queue(queue, functions=[_echo])
         await _until_idle(manager)
 
 
@@ -118,7 +124,7 @@ async def _until_idle(manager: TaskQueueManager) -> None:
 class Workload:
     """What to run, and at which two sizes. `less`: the workload whose cost per task is not part of the figure.
 
-    `tolerance`: the share by which the figure may exceed the table's.
+    `tolerance`: the share by which the figure may exceed the table's. `is_asked_for`: it runs only if it is named.
     """
 
     title: str
@@ -126,6 +132,7 @@ class Workload:
     sizes: tuple[int, int]
     less: str = ""
     tolerance: float = TOLERANCE
+    is_asked_for: bool = False
 
 
 WORKLOADS: Final[Mapping[str, Workload]] = {
@@ -146,6 +153,20 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
         title="submit, run and settle in one process",
         run=submit_and_run,
         sizes=(200, 1_200),
+    ),
+    "submit_keys": Workload(
+        title=f"submit in a batch, {KEYS:,} keys",
+        run=partial(submit_batch, queue=KEYED),
+        sizes=(2_000, 6_000),
+        is_asked_for=True,
+    ),
+    "drain_keys": Workload(
+        title=f"drain, {KEYS:,} keys",
+        run=partial(batch_and_drain, queue=KEYED),
+        sizes=(2_000, 6_000),
+        less="submit_keys",
+        tolerance=SHARED_TOLERANCE,
+        is_asked_for=True,
     ),
 }
 
@@ -299,7 +320,8 @@ def _grown(found: Mapping[str, Count], table: Mapping[str, Mapping[str, float]])
     return [
         _line(WORKLOADS[name].title, count, table[name])
         for name, count in found.items()
-        if count.instructions > table[name]["instructions"] * (1 + WORKLOADS[name].tolerance)
+        if name in table
+        and count.instructions > table[name]["instructions"] * (1 + WORKLOADS[name].tolerance)
     ]
 
 
@@ -342,7 +364,7 @@ def main() -> None:
     binary = any_binary()
     machine = _machine(binary)
     print(f"== {machine}")
-    names = asked.workload or list(WORKLOADS)
+    names = asked.workload or [name for name, each in WORKLOADS.items() if not each.is_asked_for]
     found = asyncio.run(measured(names, binary, is_node=asked.cluster))
     if asked.check:
         _check(found, machine)

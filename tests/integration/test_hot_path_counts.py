@@ -30,6 +30,8 @@ from tests.integration.conftest import Managers, Measured
 from tests.support.ledger import until
 from tests.support.redis_process import connect
 from tests.support.scene import LEASE_MS, Scene, SteppedClock, Worker, call, group, success
+from tests.support.scene import QUEUE as SCENE_QUEUE
+from tests.support.stores import raw_client
 
 QUEUE = QueueConfig("q", max_workers=50, max_size=1_000_000)
 ARGUMENT = "x" * 20
@@ -334,14 +336,18 @@ async def test_a_claim_and_a_settle_cost_the_same_few_commands_for_many_tasks_as
     assert settled.commands <= 24
 
 
-async def test_each_key_costs_a_claim_two_commands_and_a_settle_none(
-    scene: Scene, meter: Meter, measured: Measured
+@pytest.mark.parametrize(("key_workers", "freed"), [(1, 1), (2, 0)])
+async def test_each_key_costs_a_claim_two_commands_and_a_settle_one_if_it_was_at_its_limit(
+    scene: Scene, meter: Meter, measured: Measured, key_workers: int, freed: int
 ):
-    """One that reads the beginning of the key's line, and one that takes the task out of it."""
-    await scene.declare(max_workers=1000, max_size=1_000_000, key_workers=2)
+    """One that reads the beginning of the key's line, and one that takes the task out of it.
+
+    A settle reads the line of a key that was at its limit, to see where the key belongs now.
+    """
+    await scene.declare(max_workers=1000, max_size=1_000_000, key_workers=key_workers)
     worker: Worker = await scene.worker()
     claims, settles = [], []
-    for turn, count in enumerate((1, 2, 100)):  # the first turn meets a process that is not idle
+    for turn, count in enumerate((1, 10, 100)):  # the first turn meets a process that is not idle
         calls = [call(f"{turn}-{n}", key=f"k{n % count}") for n in range(2 * count)]
         await scene.try_submit(group(*calls))
         with meter.counting() as claimed:
@@ -355,8 +361,24 @@ async def test_each_key_costs_a_claim_two_commands_and_a_settle_none(
         settles.append(settled.commands)
     measured("Redis commands to claim tasks of 100 keys", claims[2])
     measured("Redis commands to settle them, with the next claim", settles[2])
-    assert claims[2] <= claims[1] + 2 * 98
-    assert settles[2] <= settles[1] + 2 * 98
+    assert claims[1] <= 2 * 10 + 26
+    assert claims[2] <= claims[1] + 2 * 90
+    assert settles[1] <= (2 + freed) * 10 + 39
+    assert settles[2] <= settles[1] + (2 + freed) * 90
+
+
+async def test_leases_of_many_keys_are_not_searched_one_by_one(scene: Scene, clean_redis_url: str):
+    """Redis keeps a small hash or sorted set as a list. What changes that is gone after the claim."""
+    await scene.declare(max_workers=1000, max_size=1_000_000, key_workers=2)
+    worker: Worker = await scene.worker()
+    await scene.try_submit(group(*(call(f"t{n}", key=f"k{n}") for n in range(10))))
+    assert len(await worker.claim(10, lease_ms=LEASE_MS)) == 10
+    holders, held = (f"kew:{{{SCENE_QUEUE}}}:keyed:{part}" for part in ("holders", "held"))
+    async with raw_client(clean_redis_url) as client:
+        assert await client.object("ENCODING", holders) == b"hashtable"
+        assert await client.object("ENCODING", held) == b"skiplist"
+        assert set(await client.hvals(holders)) == {f"k{n}".encode() for n in range(10)}
+        assert await client.zcard(held) == 10
 
 
 async def test_an_idle_process_asks_less_than_one_thing_in_two_seconds(

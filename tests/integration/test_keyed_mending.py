@@ -152,6 +152,14 @@ DAMAGES: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
         lambda client: client.hset(key("holders"), "000000000099gone", "b"),
         "key b is held by task gone, which does not run",
     ),
+    "what a claim adds for a moment": (
+        lambda client: client.hset(key("holders"), "=" * 65, ""),
+        f"is held by task {'=' * 53}, which does not run",
+    ),
+    "what a claim adds for a moment, to the counts": (
+        lambda client: client.zadd(key("held"), {"=" * 65: 1}),
+        f"1 leases of key {'=' * 65} are counted, and 0 are held",
+    ),
     "a lease of another key": (
         lambda client: client.hset(key("holders"), A1, "b"),
         "key b is held by task a1, which does not run",

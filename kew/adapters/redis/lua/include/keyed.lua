@@ -23,6 +23,7 @@ keyed.is_loaded = (function()
   local COUNTS = {[false] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4} -- of leases, as Redis says them
   local looked_at, is_open -- the rest of the counts, and whether they say that limits were changed: mostly they are the same
   local base, line_of, places, turned, leases, holders, held_changed, touched, holders_added, ended
+  local freeing -- keys, of which `read_holders` has read how many leases they have
 
   function keyed.key_name(part)
     return base .. part
@@ -54,7 +55,7 @@ keyed.is_loaded = (function()
     base = string.sub(PARKED, 1, -7) .. 'keyed:'
     line_of = {base .. LINED[1], base .. LINED[2], base .. LINED[3]}
     places, turned, leases, holders, held_changed, touched, holders_added, ended = {}, {}, {}, {}, {}, {}, nil, {}
-    looked_at = nil
+    looked_at, freeing = nil, {}
     keyed.begin_limits()
     keyed.begin_serving()
     if not s.keyed then s.keyed = {turn = 0, plain = {0, 0, 0}, waiting = {0, 0, 0}, limits = 0, ends = 0} end
@@ -127,17 +128,36 @@ keyed.is_loaded = (function()
     turned[#turned + 1] = place
   end
 
+  -- Read the places of a key in all priorities, and those of other keys that are about to lose a lease and are at their limits.
+  local function read_places(key)
+    local names, found, many = {}, {}, 0
+    local function want(each)
+      for priority = 1, 3 do
+        local name = NAMED[priority] .. each
+        if not places[name] then
+          many = many + 1
+          names[many], found[name] = name, {priority, each}
+        end
+      end
+    end
+    want(key)
+    for n = 1, #freeing do
+      local other = freeing[n]
+      if other ~= key and leases[other] >= keyed.limit_of(other) then want(other) end
+    end
+    freeing = {}
+    local texts = read_all('HMGET', 'turns', names)
+    for n = 1, many do
+      local name = names[n]
+      if not places[name] then new_place(texts[n], name, found[name][1], found[name][2]) end
+    end
+  end
+
   function keyed.touch_all(key)
     for priority = 1, 3 do
       local name = NAMED[priority] .. key
-      if not places[name] then
-        local texts = redis.call('HMGET', base .. 'turns', NAMED[1] .. key, NAMED[2] .. key, NAMED[3] .. key)
-        for each = priority, 3 do
-          name = NAMED[each] .. key
-          if not places[name] then new_place(texts[each], name, each, key) end
-        end
-      end
-      local place = places[NAMED[priority] .. key]
+      if not places[name] then read_places(key) end
+      local place = places[name]
       if place.count > 0 then touch(place) end
     end
   end
@@ -269,6 +289,7 @@ keyed.is_loaded = (function()
       if holders[member] == nil then holders[member] = found[n] end
     end
     read_held(keys)
+    freeing = keys
   end
 
   -- The lease of an entry's task is over. Its key goes on where it is, unless it was at its limit, or may have been at a lower one.

@@ -23,6 +23,23 @@ keyed.can_write = (function()
     send('HDEL', keyed.key_name('turns'), gone)
   end
 
+  -- Redis keeps a small hash or sorted set as a list, in which it looks for each entry from the beginning, until it meets a text of
+  -- more than 64 bytes. This one is neither an entry of a lease nor a key: it is added where many are, and removed at once.
+  local LONG, MANY = '=================================================================', 16 -- texts
+
+  -- The keys of leases that were added, and how many leases keys have, one after the other.
+  function keyed.write_leases(holders, held)
+    local are_many = #holders >= MANY
+    if are_many then add_pair(holders, LONG, '') end
+    send('HSET', keyed.key_name('holders'), holders)
+    if are_many then
+      redis.call('HDEL', keyed.key_name('holders'), LONG)
+      add_pair(held, '1', LONG)
+    end
+    send('ZADD', keyed.key_name('held'), held)
+    if are_many then redis.call('ZREM', keyed.key_name('held'), LONG) end
+  end
+
   -- How many leases keys have, and whose they are: those that were added, one after the other (nil: none), and those that have ended,
   -- but for one that was granted again since.
   function keyed.write_held(changed, leases, holders, added, freed)
@@ -39,8 +56,7 @@ keyed.can_write = (function()
     for n = 1, #freed do
       if not holders[freed[n]] then ended[#ended + 1] = freed[n] end
     end
-    if added then send('HSET', keyed.key_name('holders'), added) end
-    send('ZADD', keyed.key_name('held'), written)
+    keyed.write_leases(added or {}, written)
     send('ZREM', keyed.key_name('held'), gone)
     send('HDEL', keyed.key_name('holders'), ended)
   end
