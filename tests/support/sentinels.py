@@ -62,8 +62,16 @@ class SentinelProcess:
         return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
 
     def fail_over(self) -> None:
-        with contextlib.closing(connect(self.url)) as client:
-            client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        """Let it depose the primary, until it names another: it gives up if it has not seen a replica lately."""
+        old = self.primary_port
+
+        def is_over() -> bool:
+            if self.primary_port == old:
+                with contextlib.closing(connect(self.url)) as client:
+                    client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+            return self.primary_port != old
+
+        _once(is_over)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -151,6 +159,11 @@ class Watched:
         replicaof = f"{LOOPBACK} {self.primary.port}"
         server.options = {**server.options, "replicaof": replicaof}
         server.start()
+
+    def demote(self, server: ProcessRedis) -> None:
+        """Make the former primary a replica now, which the Sentinels do about 10 s after a failover by command."""
+        with contextlib.closing(connect(server.url)) as client:
+            client.replicaof(LOOPBACK, self.primary.port)
 
     def wait_until_moved(self, old: ProcessRedis) -> None:
         """Return once all Sentinels name another primary, which each announces as soon as it does."""
