@@ -104,7 +104,7 @@ class Submitter:
         self._priorities: dict[str, int] = {}
         self._asking: dict[str, SingleFlight[InForce | None]] = {}
         self._is_closed = False
-        self._unsent: set[SubmitFuture[Any]] = set()
+        self._unsent: dict[SubmitFuture[Any], None] = {}  # in the order of their calls
         self._refused: dict[str, list[SubmitFuture[Any]]] = {}
         self._background = Owned("submitting", lambda: None)
 
@@ -122,7 +122,7 @@ class Submitter:
             submit.outbox = served.outbox
             served.outbox.send(submit)
         else:
-            self._unsent.add(submit)
+            self._unsent[submit] = None
             self._background.begin(self._send_later(submit, queue, served))
         return submit
 
@@ -142,7 +142,7 @@ class Submitter:
             submit.outbox = outbox
             outbox.send(submit)
         finally:
-            self._unsent.discard(submit)
+            self._unsent.pop(submit, None)
 
     @contextlib.asynccontextmanager
     async def _until(self, give_up_at: float) -> AsyncIterator[None]:
