@@ -101,6 +101,8 @@ from kew.domain.schedule import (
 )
 from kew.domain.task import TERMINAL, Life, Submission, Task, TaskStatus, is_absent, pinned_name
 from kew.domain.unique import LATEST, unique_key
+from kew.simulation.features import settings_to_draw
+from kew.simulation.features.rates import RATES
 
 QUEUES = ("a", "b", "c")
 NOWHERE = "nowhere"  # never declared
@@ -112,11 +114,6 @@ SWEEP_LIMIT = 10_000
 REMEMBERED = 30
 LARGE = bytes(range(256)) * 5  # too large for a record
 TTL_MS = 70_000
-RATES = (
-    ((30, 700, 0),),
-    ((30, 700, 4),),
-    ((9, 1_000, 2), (40, 10_000, 0)),
-)
 KEY_RATES = (((2, 700, 0),), ((5, 700, 1),), ((3, 500, 0), (9, 5_000, 6)))
 COSTS = {
     "": 2,
@@ -543,14 +540,17 @@ class Operations:
         return ListKeyLimits(self._queue(), self._pick("", "", "acme", "b"))
 
     def _declare(self) -> Declare:
+        drawn: dict[str, Any] = {
+            name: self._pick(*values) for name, values in settings_to_draw().items()
+        }
         settings = Settings(
+            **drawn,
             max_workers=self._pick(1, 3, 6, 20),
             max_size=self._pick(4, 12, 40, 40),
             breaker_failures=self._pick(0, 0, 1, 3, 3),
             breaker_reset_ms=self._pick(500, 5_000),
             breaker_probes=self._pick(1, 1, 2),
             max_deliveries=self._pick(0, 1, 5),
-            rates=self._pick((), (), (), *RATES),
             key_workers=self._pick(0, 0, 1, 1, 2),
             key_size=self._pick(0, 0, 0, 3),
             key_rate=self._pick((), (), *KEY_RATES),

@@ -3,11 +3,17 @@
 from importlib import resources
 from pathlib import Path
 
+import attrs
 import pytest
 
 from kew.domain import gates
+from kew.domain.config import Settings
+from kew.domain.explaining import Code
 from kew.domain.gates import GATES
 from kew.domain.gates.gate import Gate
+from kew.simulation.features import settings_to_draw
+from kew.simulation.oracles import holds
+from tests.simulation.bugs import BUGS
 
 HERE = Path(gates.__file__).parent
 LUA = resources.files("kew.adapters.redis") / "lua/include"
@@ -41,6 +47,20 @@ def test_lua_has_no_gate_that_the_domain_lacks():
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
 def test_each_gate_explains_what_it_holds_back(gate):
     assert _answers(gate, "explain")
+
+
+def test_each_gate_that_limits_a_queue_is_skipped_by_a_planted_bug():
+    patched = {one.owner for one in BUGS.values()}
+    assert {type(gate) for gate in GATES if _answers(gate, "room")} <= patched
+
+
+def test_what_holds_a_whole_queue_back_has_a_condition_of_its_own():
+    assert {Code.PAUSED, Code.QUEUE_SNOOZED} <= holds().keys()
+
+
+def test_settings_that_a_feature_names_are_drawn_and_exist():
+    assert settings_to_draw().keys() <= attrs.fields_dict(Settings).keys()
+    assert all(getattr(Settings(), name) in values for name, values in settings_to_draw().items())
 
 
 def _answers(gate: Gate, question: str) -> bool:

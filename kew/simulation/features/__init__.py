@@ -2,6 +2,9 @@
 
 A file has `FEATURES`: what it adds to the mix. It may have `WORKLOADS` too: runs that press on one thing. A new file
 joins by being there. `LEFT_OUT` says why it has no features, if a package that they need isn't installed.
+
+`SETTINGS` has values of shared settings, to be drawn where operations are mixed blindly, as in the differential test;
+what stands there twice is drawn twice as often.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from types import ModuleType
 
+from kew.domain.config import SettingValue
 from kew.simulation.feature import Feature, Workload
 
 
@@ -25,6 +29,16 @@ def _modules() -> Sequence[ModuleType]:
 def all_features() -> Sequence[Feature]:
     """Every feature, by file name."""
     return tuple(feature for module in _modules() for feature in getattr(module, "FEATURES", ()))
+
+
+@cache
+def settings_to_draw() -> Mapping[str, Sequence[SettingValue]]:
+    """The values of each setting of `Settings` that a feature names."""
+    return {
+        name: values
+        for module in _modules()
+        for name, values in getattr(module, "SETTINGS", {}).items()
+    }
 
 
 def left_out() -> Sequence[str]:

@@ -80,3 +80,5 @@ WORKLOADS = (
     Workload("rates", (RUSHES,), narrow_queues),
     Workload("boundary", BOUNDARY, boundary_queues, processes=PROCESSES),
 )
+RATES: Final = (((30, 700, 0),), ((30, 700, 4),), ((9, 1_000, 2), (40, 10_000, 0)))
+SETTINGS: Final = {"rates": ((), (), (), *RATES)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final
 
 import attrs
@@ -29,12 +30,11 @@ from kew.domain.situation import COUNTED_AT_MOST
 from kew.domain.task import Task, TaskStatus, can_run, unstarted_until
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle, Step
+from kew.simulation.oracles import holds
 from kew.simulation.oracles.keys import is_kept_back, is_paced, is_snoozed, limit_of
 
 KEPT: Final = 5  # explanations per queue
-CHECKED: Final = (
-    Code.PAUSED,
-    Code.QUEUE_SNOOZED,
+OF_TASKS: Final = (
     Code.BREAKER_OPEN,
     Code.RATE,
     Code.DEFERRED,
@@ -47,7 +47,7 @@ CHECKED: Final = (
     Code.NO_PROCESS,
     Code.FUNCTION_UNKNOWN,
 )
-"""Those that are so, or not, whatever the next claim is."""
+"""With what holds the whole queue back: those that are so, or not, whatever the next claim is."""
 OF_KEYS: Final = frozenset({Code.KEY_FULL, Code.KEY_RATE, Code.KEY_SNOOZED})
 
 
@@ -67,6 +67,12 @@ class Said:
             for reason in self.explanation.reasons
             if reason.until_at is None or reason.until_at > now
         }
+
+
+@cache
+def checked() -> frozenset[Code]:
+    """The codes that are compared with what holds a task back."""
+    return frozenset((*OF_TASKS, *holds()))
 
 
 class Explaining(Oracle):
@@ -103,7 +109,7 @@ class Explaining(Oracle):
         explanation = reasons.explained(situation)
         found = {reason.code for reason in explanation.reasons}
         expected = set(_held_by(step, task))
-        for code in CHECKED:
+        for code in sorted(checked()):
             if (code in found) != (code in expected):
                 not_named = "not " if code in expected else ""
                 yield f"{task.id}: {code} is {not_named}among {sorted(found)}, against {sorted(expected)}"
@@ -171,7 +177,7 @@ def _still_holds(step: Step, said: Said) -> bool:
 
 def _judge_start(step: Step, said: Said) -> Iterator[str]:
     """It has just started."""
-    held = said.codes_at(step.now) & set(CHECKED)
+    held = said.codes_at(step.now) & checked()
     if held:
         yield f"{said.task.id} started, but {said.explanation} ({sorted(held)})"
     earliest_at = said.explanation.earliest_at
@@ -198,7 +204,7 @@ def _judge_wait(step: Step, said: Said, request: ClaimRequest, grant: Grant) -> 
             f"{said.task.id} was left by a claim of {request.incarnation} that can run it, "
             f"but {said.explanation} ({said.explanation.sure})"
         )
-    elif not codes & set(CHECKED):
+    elif not codes & checked():
         yield from _judge_share(step, said, request, grant, codes)
 
 
@@ -240,10 +246,7 @@ def _held_by(step: Step, task: Task) -> Iterator[Code]:
         yield Code.NO_PROCESS
     if not able and (present or task.call.pinned_to):
         yield Code.FUNCTION_UNKNOWN
-    if step.after.paused:
-        yield Code.PAUSED
-    if step.after.gates.get("snoozed", (0, 0))[0] > step.now:
-        yield Code.QUEUE_SNOOZED
+    yield from (code for code, is_held in holds().items() if is_held(step.after, step.now))
     if allowance(_breaker(step), settings) == 0:
         yield Code.BREAKER_OPEN
     if _has_used_up_a_rate(step, task):

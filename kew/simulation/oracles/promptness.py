@@ -19,6 +19,7 @@ from kew.domain.rate import read_logs, room, units_of
 from kew.domain.task import PINNED, Task, shelf_of
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Oracle
+from kew.simulation.oracles import holds
 
 TOO_LONG_MS: Final = 1500
 TOO_LONG_WHILE_DEAF_MS: Final = 2500
@@ -53,9 +54,9 @@ class Promptness(Oracle):
     def _ready(self, queue: MemoryQueue, waiting: Mapping[str, Task], now: int) -> list[str]:
         state = queue.indexed.state
         breaker = judged(state.breaker, state.settings, now)
-        if state.paused or breaker.state is BreakerState.OPEN or not queue.present(now):
+        if breaker.state is BreakerState.OPEN or not queue.present(now):
             return []
-        if state.gates.get("snoozed", (0, 0))[0] > now:
+        if any(is_held(state, now) for is_held in holds().values()):
             return []
         due = (task.call.cost for task in waiting.values() if task.ready_at <= now)
         costliest = units_of(max(due, default=1), state.settings.rates)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from kew.app.ports import Command, Control, Purge
 from kew.compat import override
 from kew.domain.events import Snoozed
+from kew.domain.explaining import Code
 from kew.domain.keys import key_of
 from kew.domain.requests import Word
 from kew.domain.task import Task, TaskStatus
+from kew.domain.view import QueueState
 from kew.simulation.facts import Facts
 from kew.simulation.oracle import Alteration, Oracle, Step
 
@@ -140,4 +142,10 @@ def _is_resumed(step: Step) -> bool:
     return is_resume and step.reply is Word.DONE
 
 
+def _is_held(state: QueueState, now: int) -> bool:
+    until_at, _ = state.gates.get("snoozed", (0, 0))
+    return until_at > now
+
+
 ORACLE = Snoozing
+HOLDS = {Code.QUEUE_SNOOZED: _is_held}

@@ -8,6 +8,7 @@ from typing import Any
 
 from kew.app.ports import CancelAll, Command, Control, Empty, Purge, SetOverrides
 from kew.compat import override
+from kew.domain.explaining import Code
 from kew.domain.requests import Word
 from kew.domain.task import TaskStatus
 from kew.domain.view import QueueState
@@ -116,3 +117,4 @@ class Steering(Oracle):
 
 
 ORACLE = Steering
+HOLDS = {Code.PAUSED: lambda state, _: state.paused}
