@@ -16,7 +16,7 @@ end
 local function merged(declared, stored)
   local values, others, is_same = {}, '', true
   for name, value in string.gmatch(declared, '([^ =]+)=(%S+)') do values[name] = value end
-  if format_of(stored) > FORMAT then values.format = nil end
+  if format_of(stored) > SETTINGS_FORMAT then values.format = nil end
   for name, value in string.gmatch(stored, '([^ =]+)=(%S+)') do
     if not values[name] then others = others .. ' ' .. name .. '=' .. value end
     is_same = is_same and (values[name] or value) == value
@@ -24,7 +24,7 @@ local function merged(declared, stored)
   end
   for _, value in pairs(values) do is_same = is_same and value == '-' end
   if is_same then return stored end
-  declared = format_of(stored) > FORMAT and string.gsub(declared, ' format=%S+', '') or declared
+  declared = format_of(stored) > SETTINGS_FORMAT and string.gsub(declared, ' format=%S+', '') or declared
   return without_absent(declared) .. others
 end
 

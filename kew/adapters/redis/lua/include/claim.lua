@@ -157,7 +157,7 @@ local function claim_next(is_present, recovered)
   if sequence <= last then return granted_before(last, text) end
   if not is_present then return {'no_worker', 0, s.edition, {}, -1}, 0, false end
   if sequence > 1 and last == 0 then return {'no_lane', 0, s.edition, {}, -1}, 0, false end
-  if s.format > FORMAT then -- its limits are not known here
+  if s.format > SETTINGS_FORMAT then -- its limits are not known here
     redis.call('HSET', lanes, lane, lane_text({}))
     return {'done', -1, s.edition, {}, -1}, 0, false
   end
@@ -180,7 +180,7 @@ local function claim(is_saved)
   end
   local answer, taken, short = claim_next(is_present, recovered)
   answer[6] = lost
-  if newer or s.format > FORMAT then answer[6], answer[7] = lost or {}, newest() end
+  if newer or s.format > SETTINGS_FORMAT then answer[6], answer[7] = lost or {}, newest() end
   if expired and #expired > 0 then answer[6], answer[7], answer[8] = lost or {}, answer[7] or 0, expired end
   return answer, taken, short
 end

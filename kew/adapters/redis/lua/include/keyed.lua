@@ -20,7 +20,7 @@
 keyed.is_loaded = (function()
   local NAMED = {'1 ', '2 ', '3 '} -- text: Lua would format the number each time
   local LINED = {'line1:', 'line2:', 'line3:'}
-  local COUNTS = {[false] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4} -- of leases, as Redis says them
+  local FEW_LEASES = {[false] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4} -- of leases, as Redis says them
   local looked_at, is_open -- the rest of the counts, and whether they say that limits were changed: mostly they are the same
   local base, line_of, places, turned, leases, holders, held_changed, touched, holders_added, ended
   local freeing -- keys, of which `read_holders` has read how many leases they have
@@ -106,13 +106,13 @@ keyed.is_loaded = (function()
     local prefix, names = NAMED[priority], {}
     for n = 1, #keys do names[n] = prefix .. keys[n] end
     return {priority = priority, keys = keys, names = names, texts = read_all('HMGET', 'turns', names), held = read_all('ZMSCORE', 'held', keys),
-      places = places, leases = leases, counts = COUNTS, line_of = line_of[priority], befores = {}, heads = {}, tasks = false}
+      places = places, leases = leases, counts = FEW_LEASES, line_of = line_of[priority], befores = {}, heads = {}, tasks = false}
   end
 
   -- The place of the key at `n` of a round, of which tasks are about to start.
   function keyed.place_in(round, n)
     local key, name = round.keys[n], round.names[n]
-    if not leases[key] then leases[key] = COUNTS[round.held[n]] or tonumber(round.held[n]) end
+    if not leases[key] then leases[key] = FEW_LEASES[round.held[n]] or tonumber(round.held[n]) end
     return places[name] or new_place(round.texts[n], name, round.priority, key)
   end
 
@@ -196,7 +196,7 @@ keyed.is_loaded = (function()
     local scores = read_all('ZMSCORE', 'held', keys)
     for n = 1, #keys do
       local key, score = keys[n], scores[n]
-      if not leases[key] then leases[key] = COUNTS[score] or tonumber(score) end
+      if not leases[key] then leases[key] = FEW_LEASES[score] or tonumber(score) end
     end
   end
 

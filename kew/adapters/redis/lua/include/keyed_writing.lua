@@ -25,11 +25,11 @@ keyed.can_write = (function()
 
   -- Redis keeps a small hash or sorted set as a list, in which it looks for each entry from the beginning, until it meets a text of
   -- more than 64 bytes. This one is neither an entry of a lease nor a key: it is added where many are, and removed at once.
-  local LONG, MANY = '=================================================================', 16 -- texts
+  local LONG, MANY_HOLDERS = '=================================================================', 16 -- texts
 
   -- The keys of leases that were added, and how many leases keys have, one after the other.
   function keyed.write_leases(holders, held)
-    local are_many = #holders >= MANY
+    local are_many = #holders >= MANY_HOLDERS
     if are_many then add_pair(holders, LONG, '') end
     send('HSET', keyed.key_name('holders'), holders)
     if are_many then

@@ -82,9 +82,9 @@ end
 local function parse(id, raw)
   local beside, extras, more, key = false, false, false, false
   local match, version = string.match, string.byte(raw)
-  local status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body
+  local status, head, queue, ticket, queued_at, offset, lived, tail, fn, label_bytes, payload_bytes, body
   if version == 51 then
-    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, extras, body =
+    status, head, queue, ticket, queued_at, offset, lived, tail, fn, label_bytes, payload_bytes, beside, extras, body =
       match(raw, LATER[2])
     if not body then return false end
     key = match(extras, extra.LONE_KEY) or false
@@ -100,16 +100,16 @@ local function parse(id, raw)
       return false
     end
   elseif version == 50 then
-    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, beside, body =
+    status, head, queue, ticket, queued_at, offset, lived, tail, fn, label_bytes, payload_bytes, beside, body =
       match(raw, LATER[1])
   else
-    status, head, queue, ticket, queued_at, offset, history, tail, fn, label_bytes, payload_bytes, body = match(raw, RECORD)
+    status, head, queue, ticket, queued_at, offset, lived, tail, fn, label_bytes, payload_bytes, body = match(raw, RECORD)
   end
   if not body or label_bytes + payload_bytes > #body or #ticket > TICKET_DIGITS or #queued_at > DIGITS
     or #offset > DIGITS or beside and #beside > DIGITS then
     return false
   end
-  if history == '-' then
+  if lived == '-' then
     if status ~= 'q' and status ~= 'w' then return false end
     return setmetatable({
       id = id, status = status, head = head, queue = queue, ticket = ticket, queued_at = queued_at, offset = offset,
@@ -119,7 +119,7 @@ local function parse(id, raw)
     }, TASK)
   end
   local attempt, counts, token, epoch, started_at, lease, settled, ended_at, expires_at, watchers =
-    match(history, HISTORY)
+    match(lived, HISTORY)
   if not watchers or #attempt > DIGITS or #counts > DIGITS and string.find(counts, string.rep('%d', DIGITS + 1))
     or #token > DIGITS or #epoch > DIGITS or #started_at > DIGITS or #ended_at > DIGITS or #expires_at > DIGITS
     or (status == 'p') ~= (lease ~= '-')

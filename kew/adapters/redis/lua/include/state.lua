@@ -11,7 +11,6 @@
 -- include: overrides
 -- include: history
 local VERSION = 3 -- of records: what this library knows
-local FORMAT = SETTINGS_FORMAT -- of settings: the same; from kew.domain.config
 local NEVER = 1 / 0 -- a library sees no `math` while it is loaded
 local COUNTS = '^(%d+):(%S*) (%d) (%d+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%S+) (%d+) (%d+) (%d+)(.*)$'
 
