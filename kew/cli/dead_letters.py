@@ -53,8 +53,15 @@ def filters(function: F) -> F:
         click.option("--group", metavar="NAME", help="Only those of a group (`kew dead groups`)."),
         click.option("--function", metavar="NAME", help="Only those of a function (module:name)."),
         click.option("--type", "task_type", metavar="NAME", help="Only those of a task type."),
-        click.option("--since", type=click.DateTime(), help="Only those that failed since then."),
-        click.option("--until", type=click.DateTime(), help="Only those that failed before."),
+        click.option(
+            "--since",
+            type=click.DateTime(),
+            metavar="TIME",
+            help="Only those that failed since then.",
+        ),
+        click.option(
+            "--until", type=click.DateTime(), metavar="TIME", help="Only those that failed before."
+        ),
     ]
     for option in reversed(options):
         function = option(function)

@@ -85,6 +85,22 @@ async def test_a_queue_names_the_function_that_no_process_knows(browser_page: Br
     await expect(verdict).not_to_contain_text("Nothing holds it back")
 
 
+async def test_a_process_with_many_long_tasks_names_some_and_counts_the_rest(
+    browser_page: BrowserPage,
+) -> None:
+    invented = Invented()
+    found = invented.processes()
+    for process in found["processes"]:
+        process["long_tasks"] *= 5
+        for number, each in enumerate(process["long_tasks"]):
+            process["long_tasks"][number] = {**each, "task_id": f"img-{number}"}
+    invented.processes = lambda: found  # type: ignore[method-assign]
+    page = (await browser_page("#/processes", invented.app())).page
+    row = page.locator("[data-row]").nth(1)
+    await expect(row).to_contain_text("img-2 has run for 41 s")
+    await expect(row).to_contain_text("and 2 more")
+
+
 async def test_a_key_is_measured_by_its_own_limit(browser_page: BrowserPage) -> None:
     opened = await browser_page("#/queue/crm-sync", Invented().app())
     keys = opened.page.get_by_label("Busiest keys").get_by_role("row")

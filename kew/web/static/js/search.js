@@ -69,7 +69,7 @@ export function search(app) {
   return h(
     "div", { class: "search", role: "search", key: "search" },
     h("input", {
-      id: "search", type: "text", role: "combobox", placeholder: "Search a task id, queue or type", "aria-label": "Search a task id, queue or type",
+      id: "search", type: "text", role: "combobox", placeholder: matchMedia("(max-width: 640px)").matches ? "Search" : "Search a task id, queue or type", "aria-label": "Search a task id, queue or type",
       "aria-expanded": String(isShown), "aria-controls": "search-list", "aria-autocomplete": "list", "aria-activedescendant": isShown ? `search-${chosen}` : null,
       autocomplete: "off", spellcheck: "false", on,
     }),

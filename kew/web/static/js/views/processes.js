@@ -35,6 +35,7 @@ function processOf(raw) {
 
 export const head = () => h("div", { class: "head", key: "head" }, h("h1", {}, "Processes"));
 
+const LONG_SHOWN = 3;
 const SILENT_MS = 45_000; // a heartbeat comes every 20 s
 
 function stateOf(process) {
@@ -52,7 +53,7 @@ export function draw({ data: processes }) {
           "section", { class: "card", "aria-label": "Processes", key: "list" },
           h(
             "table", { class: "rows" },
-            h("thead", {}, h("tr", {}, ["Process", "Queues", "Running"].map((text) => h("th", { scope: "col" }, text)), ["Loop lag", "Version", "Started", "Last heard"].map((text) => h("th", { scope: "col", class: "right" }, text)))),
+            h("thead", {}, h("tr", {}, ["Process", "Queues"].map((text) => h("th", { scope: "col" }, text)), ["Running", "Loop lag", "Version", "Started", "Last heard"].map((text) => h("th", { scope: "col", class: "right" }, text)))),
             h("tbody", {}, processes.map(row)),
           ),
         )
@@ -65,7 +66,7 @@ function row(process) {
     "tr", { key: process.id, "data-row": true, tabindex: "-1" },
     h("th", { scope: "row", class: "main" }, h("span", { class: "name mono wrap" }, process.name), process.place && process.place !== process.name ? h("span", { class: "soft small mono wrap" }, ` ${process.place}`) : null, state(stateOf(process), { class: "small" }), longTasks(process)),
     h("td", { "data-label": "Queues" }, h("span", { class: "chips" }, process.queues.map((each) => h("a", { href: href("queue", each), key: each }, chip(each))))),
-    h("td", { "data-label": "Running" }, h("span", { class: "num" }, num(process.used))),
+    h("td", { class: "right num", "data-label": "Running" }, num(process.used)),
     h("td", { class: "right num", "data-label": "Loop lag" }, process.lag === null ? "–" : duration(process.lag)),
     h("td", { class: "right num soft", "data-label": "Version" }, process.version || "–"),
     h("td", { class: "right num soft", "data-label": "Started" }, ago(process.startedAt)),
@@ -73,8 +74,9 @@ function row(process) {
   );
 }
 
-/** What has run for long, and where it is now. */
+/** What has run for long, and where it is now: the first few, and how many more. */
 function longTasks({ long }) {
   if (!long.length) return null;
-  return h("ul", { class: "long" }, long.slice(0, 3).map((each) => h("li", { key: each.task_id, class: "wrap" }, h("a", { href: href("task", each.task_id) }, chip(each.task_id)), h("span", { class: "soft" }, ` has run for ${duration(each.seconds)}${each.where ? ` at ${each.where}` : ""}`))));
+  const more = long.length - LONG_SHOWN;
+  return h("ul", { class: "long" }, long.slice(0, LONG_SHOWN).map((each) => h("li", { key: each.task_id, class: "wrap" }, h("a", { href: href("task", each.task_id) }, chip(each.task_id)), h("span", { class: "soft" }, ` has run for ${duration(each.seconds)}${each.where ? ` at ${each.where}` : ""}`))), more > 0 ? h("li", { key: " more", class: "soft" }, `and ${num(more)} more`) : null);
 }
