@@ -1,8 +1,8 @@
 """`python -m benchmarks.bytecodes`: how many bytecodes a worker executes for a task, with metrics and traces.
 
 Python reports each of them, so a busy machine changes nothing. Only the event loop's thread is counted. Each kind
-drains two sizes from a Redis, and the difference belongs to the tasks alone. `--by-function` says where they are
-executed.
+drains two sizes from a Redis, and the difference belongs to the tasks alone. `--overview` counts those of the admin
+page's overview of 100 queues, and of a scrape. `--by-function` says where they are executed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -28,7 +28,11 @@ from benchmarks.figures.observed import KINDS as MEASURED
 from benchmarks.server import fresh_server
 from kew import Observer, QueueConfig, TaskQueueManager
 from kew.metrics import MetricsObserver
+from kew.metrics.exporting import exposition
 from kew.tracing import instrument
+from kew.web.overview import Overview
+from tests.integration.test_overview_commands import fill
+from tests.support.redis_process import connect
 
 KINDS: Final = {**MEASURED, "unsampled": {"sampled": 1e-12}}  # traces, of which none is sampled
 SIZES: Final = (500, 2_500)
@@ -106,22 +110,42 @@ async def _per_task(url: str, kind: dict[str, Any]) -> dict[CodeType, float]:
     return {code: (many[code] - few[code]) / (SIZES[1] - SIZES[0]) for code in many}
 
 
+async def _overview(url: str) -> dict[str, Executed]:
+    """What the overview of 100 queues executes, with an hour of history, and what a scrape does."""
+    found = {}
+    async with TaskQueueManager(url) as manager:
+        with closing(connect(url)) as client:
+            await fill(manager, client)
+        await exposition(manager)  # what is executed once, and then is cached
+        for name, call in (("overview", Overview().read), ("scrape", exposition)):
+            with counted() as found[name]:
+                await call(manager)
+    return found
+
+
+def _print(name: str, found: Mapping[CodeType, float], what: str, *, by_function: bool) -> None:
+    sys.stdout.write(f"{name:10} {sum(found.values()):10,.0f} bytecodes {what}\n")
+    for code, count in sorted(found.items(), key=lambda each: -each[1])[: SHOWN * by_function]:
+        place = code.co_filename.rpartition("site-packages/")[2]
+        sys.stdout.write(f"{count:16,.1f}  {code.co_qualname}  {place}\n")
+
+
 def main() -> None:
     """Print a line for each kind of drain."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bytecodes", description=__doc__)
     parser.add_argument("--by-function", action="store_true", help="say where, too")
+    parser.add_argument("--overview", action="store_true", help="instead: of many queues")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"some of {', '.join(KINDS)}")
     options = parser.parse_args()
     logging.getLogger("kew").setLevel(logging.ERROR)
     with fresh_server() as server:
+        if options.overview:
+            for name, each in asyncio.run(_overview(server.url)).items():
+                _print(name, each, "in all", by_function=options.by_function)
+            return
         for name in options.kinds or KINDS:
             found = asyncio.run(_per_task(server.url, dict(KINDS[name])))
-            sys.stdout.write(f"{name:10} {sum(found.values()):8,.0f} bytecodes per task\n")
-            if options.by_function:
-                most = sorted(found.items(), key=lambda each: -each[1])[:SHOWN]
-                for code, count in most:
-                    place = code.co_filename.rpartition("site-packages/")[2]
-                    sys.stdout.write(f"{count:14,.1f}  {code.co_qualname}  {place}\n")
+            _print(name, found, "per task", by_function=options.by_function)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Metrics are `MetricsObserver`, which nothing scrapes meanwhile. Traces are those of OpenTelemetry's SDK: each span is
 recorded, and a thread passes them in batches to an exporter that discards them. Submits are traced, so every attempt
-links to one. The SDK alone takes 2,180 bytecodes for such a span, and kew 1,890 for a whole task: most of what tracing
-costs is the SDK's, and goes with the share of the spans that is sampled.
+links to one. The SDK alone takes 2,200 bytecodes for such a span, and kew 1,780 for a whole task (`python -m
+benchmarks.bytecodes`): most of what tracing costs is the SDK's, and goes with the share of the spans that is sampled.
 """
 
 from benchmarks import turns
