@@ -204,7 +204,7 @@ BUGS = (
     Bug(
         "a lease that was given up stays in its index",
         "include/moves.lua",
-        "  unindex(LEASES, member_of(t))\n",
+        "  unindex(LEASES, member)\n",
         "",
         frozenset({"indexes", "raw keys", "order"}),
     ),
