@@ -91,7 +91,11 @@ def _is_undisputed(situation: Situation) -> bool:
     is_paced = (
         key_opens_at(situation, situation.now) > situation.now
     )  # others of the queue may start before
-    is_shared = situation.starved and situation.processes > 1
+    claimers = {each.incarnation for each in situation.candidates}
+    # A starved process that is no longer present may still take its part.
+    is_shared = situation.starved and (
+        situation.processes > 1 or situation.starved.keys() - claimers
+    )
     is_now = situation.horizon == situation.now
     is_whole_queue = is_now or (situation.horizon > situation.task.ready_at and not is_paced)
     is_first = is_whole_queue and situation.able == situation.processes

@@ -263,6 +263,14 @@ def test_a_starved_process_can_take_the_task_itself() -> None:
     assert (codes(beside), beside.sure) == ([], "estimate")
 
 
+def test_a_starved_process_may_be_absent_and_come_back_for_its_part() -> None:
+    before = queue(task(ticket=9), settings=Settings(max_workers=1))
+    shared = attrs.evolve(before, starved={"gone": Starved(0, NOW)})
+    explanation = why(shared, present=("a",))
+    assert (codes(explanation), explanation.sure) == ([], "estimate")
+    assert "when its process's turn comes" in str(explanation)
+
+
 def test_with_too_many_leases_to_count_the_share_is_unknown() -> None:
     many = [held_by("a", f"r{n}", ticket=n) for n in range(COUNTED_AT_MOST + 1)]
     before = queue(task(ticket=999), *many, settings=Settings(max_workers=1000))
