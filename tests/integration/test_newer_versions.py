@@ -39,8 +39,11 @@ def library_4() -> Library:
         assert old in record
         record = record.replace(old, new)
     assert "VERSION = 3" in state
-    state = state.replace("VERSION = 3", "VERSION = 4").replace("SETTINGS_FORMAT", str(FORMAT + 1))
-    return Library({"now": CLOCK_FROM_A_KEY, "record": record, "state": state})
+    state, claim = [
+        text.replace("SETTINGS_FORMAT", str(FORMAT + 1))
+        for text in (state.replace("VERSION = 3", "VERSION = 4"), include("claim"))
+    ]
+    return Library({"now": CLOCK_FROM_A_KEY, "record": record, "state": state, "claim": claim})
 
 
 @attrs.frozen
