@@ -1,5 +1,6 @@
 """The stored form of settings follows from what `Settings` says of each of them."""
 
+import re
 from typing import Any
 
 import attrs
@@ -43,5 +44,9 @@ def test_a_setting_keeps_the_format_that_knew_it_first():
 
 def test_lua_knows_the_same_formats():
     text = genuine_library().text
-    assert f"\nFORMAT = {FORMAT}" in text
+    compared = {
+        *re.findall(r"format_of\(stored\) > (\w+)", text),
+        *re.findall(r"s\.format > (\w+)", text),
+    }
+    assert compared == {str(FORMAT)}
     assert f"rates = '{FORMATS['rates']}', timeout_ms = '{FORMATS['timeout_ms']}'" in text
