@@ -131,15 +131,19 @@ class Supervisor:
         if host.process is not None and host.is_alive:
             self._loop.note(host.process, f"stalls for {seconds:.3f} s")
             host.process.stall(seconds)
-            host.stalled_until = max(host.stalled_until, self._loop.world_time() + seconds)
+            self._stands_still(host, host.process)
 
     def suspend(self, host: Host, seconds: float) -> None:
         """As a laptop that is closed. Its worker looks at the clock a moment after it woke."""
         if host.process is not None and host.is_alive:
             self._loop.note(host.process, f"is suspended for {seconds:.3f} s")
             host.process.suspend(seconds)
-            until = self._loop.world_time() + seconds + LONGEST_BEAT
-            host.stalled_until = max(host.stalled_until, until)
+            self._stands_still(host, host.process)
+
+    def _stands_still(self, host: Host, process: SimulatedProcess) -> None:
+        """Until the end of all its stalls, and through these if its machine sleeps."""
+        moment = LONGEST_BEAT if process.is_suspended else 0.0
+        host.stalled_until = max(host.stalled_until, process.stalled_until + moment)
 
     def wake(self, hosts: Iterable[Host]) -> None:
         """End each stall and each sleep."""

@@ -206,6 +206,7 @@ class World:
         ended, progressed_at = 0, self.loop.world_time()
         while self.loop.world_time() < progressed_at + SETTLING:
             await asyncio.sleep(LOOK_EVERY)
+            self._set_the_store_clock_right()  # a submit may have been on its way until now
             self._resume()
             if self._is_quiet():
                 return

@@ -90,6 +90,21 @@ def test_a_paused_queue_is_resumed_by_a_process_that_is_alive():
 
 
 @pytest.mark.no_cover
+@pytest.mark.parametrize(
+    ("seed", "store"),
+    [
+        pytest.param(4455, "memory", id="a step back of the clock, and a key with two rates"),
+        pytest.param(4679, "memory", id="a submit that arrives after the last fault"),
+        pytest.param(7537, "memory", id="a machine that sleeps in a stalled process"),
+        pytest.param(20215, "partitions", id="a starved process whose presence has expired"),
+    ],
+)
+def test_what_long_runs_found_stays_mended(seed: int, store: str):
+    outcome = Choice(store=store).run(seed)
+    assert outcome.is_good, (outcome.oracle, outcome.violation)
+
+
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [8800085, 6600083, 6600380, 6600384])
 def test_a_closure_whose_completion_was_lost_ends(seed: int):
     """It waited for ever, or failed although its code had finished."""

@@ -30,7 +30,7 @@ class KeyRate(Oracle):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
-        self._starts: dict[tuple[str, str], Starts] = defaultdict(list)
+        self._starts: dict[tuple[str, str, int], Starts] = defaultdict(list)  # for each window
         self._rates: dict[tuple[str, str], tuple[Setting, ...]] = {}
         self._latest: dict[str, int] = {}
 
@@ -45,8 +45,8 @@ class KeyRate(Oracle):
             if (
                 rates_in(step, place[1]) != self._rates[place]
             ):  # what started before, the store may have forgotten
-                self._starts.pop(place, None)
-                del self._rates[place]
+                for _, per, _ in self._rates.pop(place):
+                    self._starts.pop((*place, per), None)
         granted = [one.new for one in step.alterations if one.is_granted and one.new is not None]
         for task in granted:
             key = key_of(task.call)
@@ -60,19 +60,16 @@ class KeyRate(Oracle):
         self._rates.clear()
 
     def _step_back(self, step: Step) -> None:
-        for place, starts in self._starts.items():
-            if place[0] == step.queue:
-                longest = max(per for _, per, _ in self._rates[place])
-                del starts[: bisect_left(starts, (self._latest[step.queue] - longest + 1,))]
-                del starts[bisect_left(starts, (step.now + longest,)) :]
+        for (queue, _, per), starts in self._starts.items():
+            if queue == step.queue:
+                del starts[: bisect_left(starts, (self._latest[queue] - per + 1,))]
+                del starts[bisect_left(starts, (step.now + per,)) :]
 
     def _started(self, step: Step, task: Task, rates: tuple[Setting, ...]) -> Iterator[str]:
-        key = key_of(task.call)
-        starts = self._starts[step.queue, key]
-        starts.insert(
-            bisect_left(starts, (step.now + 1,)), (step.now, units_of(task.call.cost, rates))
-        )
+        key, units = key_of(task.call), units_of(task.call.cost, rates)
         for count, per, burst in rates:
+            starts = self._starts[step.queue, key, per]
+            starts.insert(bisect_left(starts, (step.now + 1,)), (step.now, units))
             for first, _ in starts[bisect_left(starts, (step.now - per + 1,)) :]:
                 inside = _units(starts, first, first + per)
                 if first <= step.now and inside > count:
