@@ -91,16 +91,19 @@ def test_a_paused_queue_is_resumed_by_a_process_that_is_alive():
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
-    ("seed", "store"),
+    ("seed", "choice"),
     [
-        pytest.param(4455, "memory", id="a step back of the clock, and a key with two rates"),
-        pytest.param(4679, "memory", id="a submit that arrives after the last fault"),
-        pytest.param(7537, "memory", id="a machine that sleeps in a stalled process"),
-        pytest.param(20215, "partitions", id="a starved process whose presence has expired"),
+        pytest.param(4455, Choice(), id="a step back of the clock, and a key with two rates"),
+        pytest.param(4679, Choice(), id="a submit that arrives after the last fault"),
+        pytest.param(7537, Choice(), id="a machine that sleeps in a stalled process"),
+        pytest.param(20215, Choice(store="partitions"), id="a starved process that is absent"),
+        pytest.param(
+            76, Choice(workload="replaying", lossy=True), id="a completion that a restart loses"
+        ),
     ],
 )
-def test_what_long_runs_found_stays_mended(seed: int, store: str):
-    outcome = Choice(store=store).run(seed)
+def test_what_long_runs_found_stays_mended(seed: int, choice: Choice):
+    outcome = choice.run(seed)
     assert outcome.is_good, (outcome.oracle, outcome.violation)
 
 

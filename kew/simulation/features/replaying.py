@@ -34,7 +34,8 @@ async def replay_a_success(user: User) -> None:
         return
     try:
         await handle.result(timeout=PATIENCE)
-        if await user.manager.replay_task(asked.id):
+        is_replayed = await user.manager.replay_task(asked.id)
+        if is_replayed and not user.facts.has_forgotten:  # else its completion may be lost
             user.fail(f"{asked.id} had completed, but the replay succeeded")
     except TaskFailedError:
         pass
