@@ -185,13 +185,13 @@ class _Held:
 
     def marked(self, reply: Any) -> None:
         """Without the message, WAIT might not wait for what a repeat repeats."""
-        if isinstance(reply, Exception):
+        if isinstance(reply, Exception) and not self._is_over:
             self._pass_on(self._fault(reply) if isinstance(reply, ReplyError) else reply)
 
     def confirmed(self, reply: Any) -> None:
-        is_lost = isinstance(reply, Exception) and not isinstance(reply, ReplyError)
         if self._is_over:
             return
+        is_lost = isinstance(reply, Exception) and not isinstance(reply, ReplyError)
         self._pass_on(reply if is_lost else self._fault(reply) or self._reply)
 
     def _fault(self, reply: Any) -> Unconfirmed | None:

@@ -130,6 +130,16 @@ def test_an_error_is_passed_on_at_once_and_alone():
     assert got == [error]
 
 
+async def test_a_server_that_refuses_the_command_and_its_marker_is_not_said_to_confirm_nothing(
+    caplog: pytest.LogCaptureFixture,
+):
+    _, beneath, got = confirming(Durability("replicated", 1))
+    refusal = ReplyError("LOADING Redis is loading the dataset in memory")
+    beneath.reply(refusal, refusal, 0)
+    assert got == [refusal]
+    assert caplog.text == ""
+
+
 async def test_a_marker_that_was_refused_confirms_nothing():
     _, beneath, got = confirming(Durability("replicated", 1))
     beneath.reply(b"PONG", ReplyError("NOPERM"), 1)
